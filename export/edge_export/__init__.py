@@ -1,0 +1,1 @@
+"""The heavy half that exports: convert, quantise, parity, pack. Needs the extra `export`."""

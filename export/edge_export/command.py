@@ -1,0 +1,57 @@
+"""`edge export`: parse, call, print."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from edge.errors import EdgeError
+
+Data = Literal["auto", "mnist", "strokes"]
+Precision = Literal["fp32", "fp16", "int8"]
+
+
+class ExportUsageError(EdgeError, ValueError):
+    """Options that contradict each other."""
+
+
+def export(
+    *,
+    model: Annotated[
+        str, typer.Option(help="A name of `edge models`, or your own `package.module:factory` that makes an nn.Module.")
+    ] = "lstm",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="The trained weights; otherwise the checkpoint that is shipped.")
+    ] = None,
+    quantize: Annotated[bool, typer.Option("--quantize", help="int8: the same as --precision int8.")] = False,
+    precision: Annotated[Precision | None, typer.Option(help="fp32, fp16 for CUDA, or int8 for CPUs.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="A text file with one label a line.")] = None,
+    data: Annotated[
+        Data, typer.Option(help="What parity is judged on: auto takes MNIST where it is, strokes otherwise.")
+    ] = "auto",
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where MNIST is; otherwise $EDGE_DATA, otherwise a cache.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the bundle and its report.")] = Path("bundles"),
+) -> None:
+    """Export a trained model as one verified file; anything that does not hold is an error, and nothing is written."""
+    if quantize and precision not in (None, "int8"):
+        raise ExportUsageError(f"--quantize is int8 and contradicts --precision {precision}; give one of them")
+    from edge_export import pipeline, report
+
+    chosen: Precision = "int8" if quantize else precision or "fp32"
+    request = pipeline.Request(model, checkpoint, labels, chosen, data, data_dir, out)
+    done = pipeline.export(request, pipeline.to_stderr)
+    lines = ["", report.parity_table(done.rows), ""]
+    if done.manifest.int8_verdict is not None:
+        lines.append(f"verdict: {done.manifest.int8_verdict}")
+    if chosen != "fp32":
+        lines.append(report.latency_line(done.latencies, chosen))
+    lines += [
+        f"accuracy of the {one.of} on {one.data} {one.split}: {one.accuracy:.2%}" for one in done.manifest.accuracy
+    ]
+    lines.append(f"bundle: {done.path}, {done.size_bytes / 1000:.0f} KB; report: {done.report}")
+    if done.flip_sheet is not None:
+        lines.append(f"pictures whose label changed: {done.flip_sheet}")
+    lines += [f"next: edge verify {done.path}", f"      edge predict --model {done.path} PICTURE"]
+    typer.echo("\n".join(lines))

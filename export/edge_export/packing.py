@@ -1,0 +1,92 @@
+"""From a checked graph to the bytes of a bundle: manifest and evidence."""
+
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from edge import bundle, picture
+from edge.evidence import Evidence
+from edge.manifest import Accuracy, Manifest, ProviderName
+from edge_export.parity import Logits, margins
+from edge_export.quantise import Quantised, int8_share
+from edge_export.subject import Subject, bundle_name
+from edge_export.tolerances import Precision, evidence_tolerance
+
+# The oldest ONNX Runtime that the extra `cpu` admits; the test command replays every shipped bundle on it.
+MINIMUM_ONNXRUNTIME = "1.19"
+
+# What a bundle's bytes depend on besides the checkpoint.
+_MAKERS = ("edge-toolkit", "torch", "onnx", "onnxruntime")
+
+EVERYWHERE: tuple[ProviderName, ...] = ("cpu", "cuda")
+CPU_ONLY: tuple[ProviderName, ...] = ("cpu",)
+
+
+def evidence(
+    images: NDArray[np.uint8], kinds: tuple[str, ...], precision: Precision, *, expected: Logits, found: Logits
+) -> Evidence:
+    """The golden images with PyTorch's logits, and what a target may differ by.
+
+    Args:
+        images: uint8 (N, 28, 28).
+        kinds: what each of them is.
+        precision: of the bundle.
+        expected: float32 (N, classes): PyTorch's logits.
+        found: float32 (N, classes): those of the graph that is packed, on this machine.
+    """
+    tolerance = evidence_tolerance(precision, float(np.abs(found - expected).max()))
+    # Where two logits lie closer than twice the tolerance, they may change places within it: that is no defect.
+    undecided = int((margins(expected) <= 2 * tolerance).sum())
+    return Evidence(images, expected, kinds, tolerance, undecided)
+
+
+def manifest(
+    subject: Subject,
+    *,
+    model: ModelProto,
+    precision: Precision,
+    quantised: Quantised | None,
+    verdict: str | None,
+    accuracy: Sequence[dict[str, Any]],
+) -> Manifest:
+    """What the bundle says about itself.
+
+    Args:
+        subject: the model.
+        model: the graph that is packed.
+        precision: of the bundle.
+        quantised: how int8 came about; `None` for the other precisions.
+        verdict: what int8 brings, in a sentence.
+        accuracy: measured figures of this bundle, as `edge_train.training.record` writes them.
+    """
+    own = [Accuracy(**figure, of="bundle") for figure in accuracy]
+    before = [Accuracy(**figure, of="checkpoint") for figure in subject.accuracy]
+    return Manifest(
+        name=bundle_name(subject, precision),
+        model=subject.model,
+        architecture=subject.architecture,
+        parameters=subject.parameters,
+        labels=subject.labels,
+        picture=picture.RECIPE,
+        precision=precision,
+        method="none" if quantised is None else quantised.method,
+        int8_weight_share=round(int8_share(model), 4),
+        int8_verdict=verdict,
+        providers=CPU_ONLY if quantised is not None and quantised.cpu_only else EVERYWHERE,
+        accuracy=(*own, *before),
+        temperature=subject.temperature,
+        checkpoint_sha256=subject.checkpoint_sha256,
+        opset=next(entry.version for entry in model.opset_import if entry.domain == ""),
+        ir_version=model.ir_version,
+        minimum_onnxruntime=MINIMUM_ONNXRUNTIME,
+        versions={package: metadata.version(package) for package in _MAKERS},
+    )
+
+
+def pack(model: ModelProto, facts: Manifest, proof: Evidence) -> bytes:
+    """The bundle's bytes; the same arguments give the same bytes."""
+    return bundle.pack(model.SerializeToString(deterministic=True), facts, proof)

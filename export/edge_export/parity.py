@@ -1,0 +1,206 @@
+"""Parity: the same pictures through PyTorch and through every later form of the model."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from edge.errors import EdgeError
+from edge_export.tolerances import TOLERANCES, Precision, Tolerance
+from edge_train.loop import logits_of
+from edge_train.mnist import Split
+
+Logits = NDArray[np.float32]
+# uint8 images (N, 28, 28) and a batch size to (logits, probabilities), each float32 (N, classes).
+Runner = Callable[[NDArray[np.uint8], int], tuple[Logits, Logits]]
+
+# 1 is a device's daily work, 2 and 3 find a frozen or broadcast batch axis, 17 fits no block size, 256 is bulk.
+BATCHES = (1, 2, 3, 17, 256)
+BULK = BATCHES[-1]
+
+
+class ParityError(EdgeError):
+    """A tolerance is broken; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What PyTorch says, in fp32 on the CPU.
+
+    `split`: the digits. `logits`, `probabilities`: float32 (N, classes), of them. `extremes`: uint8 (M, 28, 28), images
+    that are no digits; `extreme_logits`, `extreme_probabilities`: float32 (M, classes), of those.
+    """
+
+    split: Split
+    logits: Logits
+    probabilities: Logits
+    extremes: NDArray[np.uint8]
+    extreme_logits: Logits
+    extreme_probabilities: Logits
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the digits that PyTorch reads right, in [0, 1]."""
+        return float((self.logits.argmax(1) == self.split.labels).mean())
+
+
+def reference(module: nn.Module, split: Split, extremes: NDArray[np.uint8], *, temperature: float) -> Reference:
+    """PyTorch's answers to a split and to the extremes."""
+    logits, extreme_logits = logits_of(module, split.images), logits_of(module, extremes)
+    return Reference(
+        split,
+        logits,
+        softmax(logits, temperature),
+        extremes,
+        extreme_logits,
+        softmax(extreme_logits, temperature),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One row of the parity table: a form of the model against PyTorch, at one batch size.
+
+    Errors are absolute, in logits and in probability; `flips` are digits whose label differs from PyTorch's;
+    `accuracy` in [0, 1], `None` for images without labels.
+    """
+
+    stage: str
+    precision: Precision
+    data: str
+    images: int
+    batch: int
+    logits_max_error: float
+    logits_mean_error: float
+    probabilities_max_error: float
+    probabilities_mean_error: float
+    flips: int
+    accuracy: float | None
+    accuracy_drop: float  # percentage points below PyTorch; 0 without labels
+    failures: tuple[str, ...]  # broken tolerances, in words, each with the tolerance that would have passed
+
+    @property
+    def passed(self) -> bool:
+        """Whether every tolerance holds."""
+        return not self.failures
+
+
+def softmax(logits: Logits, temperature: float) -> Logits:
+    """Probabilities, softmax of logits / temperature along the classes, computed in float64, returned as float32."""
+    scaled = logits.astype(np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
+def compare(
+    stage: str, precision: Precision, reference: Reference, runner: Runner, batches: tuple[int, ...] = BATCHES
+) -> list[Comparison]:
+    """Every digit of the reference at every batch size, then the extremes, against PyTorch.
+
+    Args:
+        stage: what is compared, as the table calls it.
+        precision: decides the tolerance.
+        reference: PyTorch's answers.
+        runner: the form of the model under test.
+        batches: sizes to run.
+    """
+    rows = [_digits(stage, precision, reference, runner, batch) for batch in batches]
+    rows.append(_extremes(stage, precision, reference, runner))
+    return rows
+
+
+def row(
+    stage: str, precision: Precision, reference: Reference, *, batch: int, logits: Logits, probabilities: Logits
+) -> Comparison:
+    """The comparison of answers that are already there, for the first len(logits) digits of the reference."""
+    count = len(logits)
+    expected, labels = reference.logits[:count], reference.split.labels[:count]
+    flips = int((logits.argmax(1) != expected.argmax(1)).sum())
+    accuracy = float((logits.argmax(1) == labels).mean())
+    drop = 100 * (float((expected.argmax(1) == labels).mean()) - accuracy)
+    error = np.abs(logits - expected)
+    probability_error = np.abs(probabilities - reference.probabilities[:count])
+    failures = _failures(TOLERANCES[precision], float(error.max()), flips, count, drop)
+    return Comparison(
+        stage=stage,
+        precision=precision,
+        data=reference.split.name,
+        images=count,
+        batch=batch,
+        logits_max_error=float(error.max()),
+        logits_mean_error=float(error.mean()),
+        probabilities_max_error=float(probability_error.max()),
+        probabilities_mean_error=float(probability_error.mean()),
+        flips=flips,
+        accuracy=accuracy,
+        accuracy_drop=drop,
+        failures=failures,
+    )
+
+
+def flipped(reference: Reference, logits: Logits) -> NDArray[np.int64]:
+    """Indices of the digits whose label differs from PyTorch's."""
+    return np.flatnonzero(logits.argmax(1) != reference.logits[: len(logits)].argmax(1))
+
+
+def refusal(rows: Sequence[Comparison], where: str) -> str:
+    """What broke first, what would have passed, where it begins, and what to do."""
+    first = next(row for row in rows if not row.passed)
+    advice = "report this model" if first.precision == "fp32" else f"export it in fp32, {first.precision} is not safe"
+    return (
+        f"{first.stage} differs from PyTorch on {first.data} at batch {first.batch}: {'; '.join(first.failures)}"
+        f"{'; ' + where if where else ''}; nothing was written; {advice}"
+    )
+
+
+def margins(logits: Logits) -> Logits:
+    """Distance of the best logit to the second best, float32 (N,)."""
+    ordered = np.sort(logits, axis=1)
+    return np.asarray(ordered[:, -1] - ordered[:, -2], np.float32)
+
+
+def _digits(stage: str, precision: Precision, reference: Reference, runner: Runner, batch: int) -> Comparison:
+    logits, probabilities = runner(reference.split.images, batch)
+    return row(stage, precision, reference, batch=batch, logits=logits, probabilities=probabilities)
+
+
+def _extremes(stage: str, precision: Precision, reference: Reference, runner: Runner) -> Comparison:
+    """Images without a right answer: their labels decide nothing, their logits must still be PyTorch's."""
+    logits, probabilities = runner(reference.extremes, 1)
+    error = np.abs(logits - reference.extreme_logits)
+    probability_error = np.abs(probabilities - reference.extreme_probabilities)
+    return Comparison(
+        stage=stage,
+        precision=precision,
+        data="extremes",
+        images=len(logits),
+        batch=1,
+        logits_max_error=float(error.max()),
+        logits_mean_error=float(error.mean()),
+        probabilities_max_error=float(probability_error.max()),
+        probabilities_mean_error=float(probability_error.mean()),
+        flips=int((logits.argmax(1) != reference.extreme_logits.argmax(1)).sum()),
+        accuracy=None,
+        accuracy_drop=0.0,
+        failures=_failures(TOLERANCES[precision], float(error.max()), 0, len(logits), 0.0),
+    )
+
+
+def _failures(tolerance: Tolerance, error: float, flips: int, count: int, drop: float) -> tuple[str, ...]:
+    broken = []
+    if not np.isfinite(error):
+        broken.append("a logit is not finite")
+    elif tolerance.logit_error is not None and error > tolerance.logit_error:
+        broken.append(
+            f"max |logit error| {error:.2g} exceeds {tolerance.logit_error:.2g}; {error * 1.01:.2g} would pass"
+        )
+    if flips > tolerance.flip_share * count:
+        share = flips / count
+        broken.append(f"{flips} of {count} labels flip, {tolerance.flip_share:.2%} may; {share:.2%} would pass")
+    if drop > tolerance.accuracy_drop + 1e-9:
+        broken.append(
+            f"accuracy falls by {drop:.2f} points, {tolerance.accuracy_drop:.2f} are allowed; {drop:.2f} would pass"
+        )
+    return tuple(broken)

@@ -1,0 +1,82 @@
+"""The errors of edge, all below one root.
+
+    EdgeError
+    ├── BundleError (ValueError)
+    │   ├── BundleNotFoundError (FileNotFoundError)
+    │   ├── BundleDamagedError       a byte differs from what was packed
+    │   ├── NotABundleError          readable ONNX or another file, but not packed by edge
+    │   └── ProtocolError            packed by another generation of edge
+    ├── PictureError (ValueError)
+    │   ├── PictureNotFoundError (FileNotFoundError)
+    │   └── UnreadablePictureError   not a picture, cut off, too large
+    ├── InputError (ValueError)      an array of the wrong shape or type
+    ├── ProviderError (RuntimeError)
+    │   └── RuntimeMissingError (ImportError)
+    ├── VerificationError            the evidence does not hold on this machine
+    └── MissingExtraError (ImportError)
+
+The upper layers hang their own errors below `EdgeError`. Every message has the form
+`what happened; what to do next`, because the command line prints it as it is and exits with 1.
+"""
+
+
+class EdgeError(Exception):
+    """Something expected went wrong, and the message says what to do next."""
+
+
+class BundleError(EdgeError, ValueError):
+    """A bundle cannot be used."""
+
+
+class BundleNotFoundError(BundleError, FileNotFoundError):
+    """No bundle has that name and no file that path."""
+
+
+class BundleDamagedError(BundleError):
+    """The bytes of the bundle are not the bytes that were packed."""
+
+
+class NotABundleError(BundleError):
+    """The file is not a bundle: it has no manifest, or is no ONNX file at all."""
+
+
+class ProtocolError(BundleError):
+    """The bundle speaks a protocol that this version of edge does not know."""
+
+
+class PictureError(EdgeError, ValueError):
+    """A picture cannot be classified."""
+
+
+class PictureNotFoundError(PictureError, FileNotFoundError):
+    """No file at that path."""
+
+
+class UnreadablePictureError(PictureError):
+    """The file is not a picture, is cut off, or is too large to be decoded safely."""
+
+
+class InputError(EdgeError, ValueError):
+    """An array has the wrong shape, type or range."""
+
+
+class ProviderError(EdgeError, RuntimeError):
+    """The execution provider that was asked for cannot run this model here."""
+
+
+class RuntimeMissingError(ProviderError, ImportError):
+    """Neither onnxruntime nor onnxruntime-gpu is installed, or they break each other."""
+
+
+class VerificationError(EdgeError):
+    """The model does not give on this machine what its evidence says."""
+
+
+class MissingExtraError(EdgeError, ImportError):
+    """A command needs packages of an extra that is not installed."""
+
+    def __init__(self, command: str, extra: str, missing: str) -> None:
+        super().__init__(
+            f"`edge {command}` needs {missing}, which is not installed; "
+            f"install it with: pip install 'edge-toolkit[{extra}]'"
+        )

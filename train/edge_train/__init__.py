@@ -1,0 +1,1 @@
+"""The heavy half that trains: data, models, recipes, the training loop and checkpoints. Needs the extra `train`."""

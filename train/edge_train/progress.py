@@ -1,0 +1,68 @@
+"""What a training run shows: a bar on a terminal, plain lines elsewhere, a line per epoch that stays."""
+
+import sys
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from edge_train.loop import Epoch
+from edge_train.loop import Progress as Step
+
+
+class Display:
+    """Shows a run on stderr; a context manager, so that the terminal is left in order after an interruption.
+
+    Args:
+        epochs: how many the run has in all.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+        console = Console(stderr=True)
+        self.bar: Progress | None = None
+        self.task: TaskID | None = None
+        if console.is_terminal:
+            self.bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[figures]}"),
+                TimeRemainingColumn(),
+                console=console,
+                transient=True,
+            )
+
+    def __enter__(self) -> Self:
+        if self.bar is not None:
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def step(self, step: Step) -> None:
+        """Moves the bar of the running epoch."""
+        if self.bar is None:
+            return
+        figures = f"loss {step.loss:.4f}  accuracy {step.accuracy:.2%}"
+        description = f"epoch {step.epoch:>3}/{self.epochs}"
+        if self.task is None:
+            self.task = self.bar.add_task(description, total=step.batches, figures=figures)
+        self.bar.update(self.task, description=description, total=step.batches, completed=step.batch, figures=figures)
+
+    def epoch(self, epoch: Epoch, *, best: bool) -> None:
+        """Prints the line of a finished epoch."""
+        line = (
+            f"epoch {epoch.number:>3}/{self.epochs}  loss {epoch.training_loss:.4f}  "
+            f"accuracy {epoch.training_accuracy:.2%}  validation loss {epoch.validation_loss:.4f}  "
+            f"accuracy {epoch.validation_accuracy:.2%}  {epoch.seconds:.0f} s{'  *' if best else ''}"
+        )
+        if self.bar is not None:
+            self.bar.console.print(line, highlight=False)
+        else:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201

@@ -1,0 +1,94 @@
+"""The folder of a run: what it writes, and how an interrupted run goes on.
+
+runs/lstm/lstm.safetensors    the best epoch so far: a checkpoint that `edge export` takes
+runs/lstm/last.safetensors    weights, best weights and optimiser after the last whole epoch: for --resume
+runs/lstm/metrics.json        the course of the run
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from edge_train import checkpoint, models, recipes, specification
+from edge_train.checkpoint import CheckpointError
+from edge_train.loop import Epoch, State, begin
+from edge_train.recipes import Recipe
+
+STATE_FILE = "last.safetensors"
+METRICS_FILE = "metrics.json"
+
+
+def save_state(folder: Path, state: State, settings: dict[str, Any]) -> None:
+    """Writes everything that `load_state` needs, atomically."""
+    tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
+    for index, slots in state.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in slots.items()}
+    header = {"settings": settings, "epochs": [asdict(epoch) for epoch in state.epochs]}
+    content = save_tensors(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        metadata={checkpoint.HEADER: json.dumps(header, sort_keys=True)},
+    )
+    checkpoint.write_atomically(folder / STATE_FILE, content)
+
+
+def load_settings(folder: Path) -> dict[str, Any]:
+    """The settings that the run in `folder` was started with.
+
+    Raises:
+        CheckpointError: there is no run to resume, or its state is damaged.
+    """
+    settings, _, _ = _read(folder)
+    return settings
+
+
+def load_state(folder: Path, device: torch.device) -> State:
+    """The run in `folder` after its last whole epoch, ready to go on.
+
+    Raises:
+        CheckpointError: there is no run to resume, or its state is damaged.
+    """
+    settings, epochs, tensors = _read(folder)
+    recipe = Recipe(**settings["recipe"])
+    model = models.build(specification.from_json(settings["specification"]))
+    model.load_state_dict(_below(tensors, "model."))
+    state = begin(model, recipe, device)
+    slots: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in _below(tensors, "optimiser.").items():
+        index, slot = name.split(".", 1)
+        slots.setdefault(int(index), {})[slot] = tensor
+    state.optimiser.load_state_dict({"state": slots, "param_groups": state.optimiser.state_dict()["param_groups"]})
+    state.epochs = [Epoch(**epoch) for epoch in epochs]
+    state.best = {name: tensor.to(device) for name, tensor in _below(tensors, "best.").items()}
+    return state
+
+
+def settings_of(name: str, model: specification.Specification, recipe: Recipe, data: str) -> dict[str, Any]:
+    """What a run is started with, as plain values."""
+    return {
+        "name": name,
+        "specification": specification.to_json(model),
+        "recipe": recipes.to_json(recipe),
+        "data": data,
+    }
+
+
+def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, torch.Tensor]]:
+    path = folder / STATE_FILE
+    if not path.is_file():
+        raise CheckpointError(f"there is no run to resume in {folder}; start one without --resume")
+    content = path.read_bytes()
+    try:
+        header = json.loads(checkpoint.header_of(content)[checkpoint.HEADER])
+        return header["settings"], header["epochs"], load_tensors(content)
+    except Exception as error:  # safetensors raises several kinds; each means the same to the user
+        raise CheckpointError(f"{path} is damaged ({error}); start the run again without --resume") from error

@@ -1,0 +1,170 @@
+"""What a model is, before any weight exists: the named specifications and their free sizes. No torch here."""
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from edge.errors import EdgeError
+
+Cell = Literal["lstm", "gru", "rnn-tanh", "rnn-relu"]
+
+ROWS = 28
+COLUMNS = 28
+CLASSES = 10
+
+_CELLS: tuple[Cell, ...] = ("lstm", "gru", "rnn-tanh", "rnn-relu")
+
+# One word a layer: conv5x16 (5x5 kernel, 16 channels, stride 1, no padding), bn, relu, pool (max 2x2), average
+# (mean 2x2), dropout0.2, flatten, linear256.
+_LAYER_WORD = re.compile(
+    r"(?P<conv>conv(?P<kernel>\d+)x(?P<channels>\d+))|(?P<linear>linear(?P<features>\d+))"
+    r"|(?P<dropout>dropout(?P<share>0\.\d+))|bn|relu|pool|average|flatten"
+)
+
+
+class SpecificationError(EdgeError, ValueError):
+    """No model of that name, or sizes that do not fit together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrent:
+    """A recurrent network that reads the 28 rows of a digit in order, and a linear layer on its final state.
+
+    A bidirectional network is read from the final state of both directions, side by side.
+    """
+
+    cell: Cell
+    hidden: int = 128  # size of the state of one direction
+    layers: int = 1
+    bidirectional: bool = False
+
+    def __post_init__(self) -> None:
+        if self.cell not in _CELLS:
+            raise SpecificationError(f"no recurrent cell {self.cell!r}; use one of {', '.join(_CELLS)}")
+        if not 1 <= self.hidden <= 4096 or not 1 <= self.layers <= 16:
+            raise SpecificationError(
+                f"hidden {self.hidden} with {self.layers} layers is out of range; "
+                "use --hidden between 1 and 4096 and --layers between 1 and 16"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Convolutional:
+    """A plain chain of layers, written as words: `conv5x16 bn relu pool flatten linear10`.
+
+    `convKxC` has a KxK kernel, C output channels, stride 1 and no padding; `pool` and `average` are 2x2 with stride 2.
+    """
+
+    layers: str
+
+    def __post_init__(self) -> None:
+        words = self.layers.split()
+        for word in words:
+            if not _LAYER_WORD.fullmatch(word):
+                raise SpecificationError(
+                    f"no layer {word!r}; use convKxC, bn, relu, pool, average, dropout0.N, flatten or linearN"
+                )
+        if not words:
+            raise SpecificationError("a convolutional model needs layers; for instance 'conv5x16 relu pool flatten'")
+
+
+Specification = Recurrent | Convolutional
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A specification under the name that the commands know, and where it comes from."""
+
+    specification: Specification
+    origin: str
+
+
+MODELS: dict[str, Named] = {
+    "lstm": Named(Recurrent("lstm"), "LSTM 28 -> 128; batch 100, 2 epochs: 97 %"),
+    "lstm-20": Named(Recurrent("lstm", hidden=20), "LSTM 28 -> 20, NLL; SGD 0.1, batch 100: 86.5 % after 3 epochs"),
+    "rnn-relu": Named(Recurrent("rnn-relu"), "ReLU RNN 28 -> 128; RMSprop 3e-4, batch 64, 30 epochs"),
+    "rnn": Named(Recurrent("rnn-tanh"), "edge size"),
+    "gru": Named(Recurrent("gru"), "edge size"),
+    "bilstm": Named(Recurrent("lstm", bidirectional=True), "edge size"),
+    "rnn-256x2": Named(Recurrent("rnn-tanh", hidden=256, layers=2), "Adam 1e-3, batch 64, 8 epochs: 95.86 %"),
+    "gru-256x2": Named(Recurrent("gru", hidden=256, layers=2), "Adam 1e-3, batch 64, 8 epochs: 98.97 %"),
+    "lstm-256x2": Named(Recurrent("lstm", hidden=256, layers=2), "Adam 1e-3, batch 64, 8 epochs: 98.85 %"),
+    "bilstm-256x2": Named(
+        Recurrent("lstm", hidden=256, layers=2, bidirectional=True), "Adam 1e-3, batch 64, 8 epochs: 98.89 %"
+    ),
+    "cnn": Named(
+        Convolutional("conv5x16 bn relu pool conv5x32 bn relu pool flatten linear256 relu dropout0.2 linear10"),
+        "4 epochs: 99.19 %, with a validation split 99.14 %",
+    ),
+    "cnn-16k": Named(
+        Convolutional(
+            "conv3x128 relu bn conv3x4 conv3x16 relu bn pool relu conv3x16 relu bn dropout0.1 conv3x16 "
+            "conv3x32 relu bn pool conv1x10 average flatten"
+        ),
+        "SGD 0.01, momentum 0.9, step schedule: 99.4 %",
+    ),
+}
+
+
+def named(name: str) -> Specification:
+    """The specification of that name.
+
+    Raises:
+        SpecificationError: there is none; the message lists the names.
+    """
+    if name not in MODELS:
+        raise SpecificationError(f"no model {name!r}; use one of {', '.join(MODELS)}")
+    return MODELS[name].specification
+
+
+def resized(
+    specification: Specification,
+    *,
+    hidden: int | None = None,
+    layers: int | None = None,
+    bidirectional: bool | None = None,
+    chain: str | None = None,
+) -> Specification:
+    """The specification with other sizes; `None` keeps what it has.
+
+    Raises:
+        SpecificationError: a size that this kind of model does not have.
+    """
+    if isinstance(specification, Convolutional):
+        if hidden is not None or layers is not None or bidirectional is not None:
+            raise SpecificationError(
+                "--hidden, --layers and --bidirectional are sizes of recurrent models; "
+                "give a convolutional one its layers with --chain 'conv5x16 bn relu pool flatten linear10'"
+            )
+        return specification if chain is None else Convolutional(chain)
+    if chain is not None:
+        raise SpecificationError("--chain gives the layers of a convolutional model; use it with --model cnn")
+    changes = {"hidden": hidden, "layers": layers, "bidirectional": bidirectional}
+    return dataclasses.replace(specification, **{key: size for key, size in changes.items() if size is not None})  # type: ignore[arg-type]
+
+
+def to_json(specification: Specification) -> dict[str, Any]:
+    """The specification as plain values, for checkpoints and manifests; `from_json` reads it back."""
+    kind = "recurrent" if isinstance(specification, Recurrent) else "convolutional"
+    return {"kind": kind, **dataclasses.asdict(specification)}
+
+
+def from_json(values: dict[str, Any]) -> Specification:
+    """The specification that `to_json` wrote.
+
+    Raises:
+        SpecificationError: unknown kind, or a field is missing or unknown.
+    """
+    kinds: dict[str, type[Recurrent | Convolutional]] = {
+        "recurrent": Recurrent,
+        "convolutional": Convolutional,
+    }
+    fields = dict(values)
+    kind = fields.pop("kind", None)
+    if kind not in kinds:
+        raise SpecificationError(f"unknown kind of model {kind!r}; expected one of {', '.join(kinds)}")
+    try:
+        return kinds[kind](**fields)
+    except TypeError as error:
+        raise SpecificationError(f"the sizes of a {kind} model do not fit: {error}; train it again") from error

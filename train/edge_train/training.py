@@ -1,0 +1,185 @@
+"""One training run from request to checkpoint."""
+
+import dataclasses
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edge.errors import EdgeError
+from edge_train import checkpoint, loop, mnist, models, recipes, runs, specification, strokes
+from edge_train.checkpoint import Checkpoint
+from edge_train.loop import Epoch, State
+from edge_train.mnist import Split
+from edge_train.progress import Display
+from edge_train.recipes import Recipe
+from edge_train.specification import Specification
+
+# Seeds of the stroke splits, far from anything that a user would pick for --seed.
+STROKE_SEEDS = {"training": 1_001, "validation": 1_002, "test": 1_003}
+STROKE_IMAGES = {"training": 20_000, "validation": 5_000, "test": 5_000}
+
+
+class DeviceError(EdgeError):
+    """CUDA was asked for and is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for on the command line; `None` and absent dials mean the recipe's own."""
+
+    model: str
+    name: str | None = None
+    data: str = "mnist"
+    data_dir: Path | None = None
+    dials: dict[str, Any] = field(default_factory=dict)
+    sizes: dict[str, Any] = field(default_factory=dict)
+    out: Path = Path("runs")
+    resume: bool = False
+    device: str = "auto"
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run left behind."""
+
+    path: Path
+    best: Epoch
+    epochs: int  # of the recipe
+    interrupted: bool
+    test: dict[str, Any] | None  # the accuracy record of the test split; None after an interruption
+
+
+def train(request: Request) -> Result:
+    """Trains as requested and writes the best epoch as a checkpoint after every epoch.
+
+    Raises:
+        EdgeError: a size or dial out of range, data or CUDA missing, nothing to resume, or an interruption before the
+            first epoch was complete.
+    """
+    device = _device(request.device)
+    torch.set_num_threads(request.threads or torch.get_num_threads())
+    name = request.name or request.model
+    folder = request.out / name
+    if request.resume:
+        settings = runs.load_settings(folder)
+        recipe = Recipe(**settings["recipe"])
+        sizes = specification.from_json(settings["specification"])
+        state = runs.load_state(folder, device)
+    else:
+        recipe = dataclasses.replace(recipes.default(request.model), **request.dials)
+        sizes = specification.resized(specification.named(request.model), **request.sizes)
+        settings = runs.settings_of(name, sizes, recipe, request.data)
+        torch.manual_seed(recipe.seed)
+        state = loop.begin(models.build(sizes), recipe, device)
+    training, validation = splits(settings["data"], request.data_dir)
+    parameters = models.parameter_count(state.model)
+    _tell(f"{name}: {parameters:,} parameters, {len(training):,} {training.name} images, on {device}")
+
+    interrupted = False
+    path = folder / f"{name}.safetensors"
+    with Display(recipe.epochs) as display:
+
+        def keep(epoch: Epoch) -> None:
+            best = state.best_epoch is epoch
+            if best:
+                checkpoint.save(path, _checkpoint(name, sizes, recipe, state, validation, test=None))
+            runs.save_state(folder, state, settings)
+            loop.write_metrics(folder / runs.METRICS_FILE, state.epochs, settings=settings)
+            display.epoch(epoch, best=best)
+
+        try:
+            loop.run(state, recipe, training, validation, device=device, on_progress=display.step, on_epoch=keep)
+        except KeyboardInterrupt:
+            interrupted = True
+    if state.best_epoch is None:
+        raise EdgeError("interrupted before the first epoch was complete, nothing was kept; start again")
+    test = None
+    if not interrupted:
+        final = _checkpoint(name, sizes, recipe, state, validation, test=test_split(settings["data"], request.data_dir))
+        checkpoint.save(path, final)
+        test = final.accuracy[-1]
+        loop.write_metrics(
+            folder / runs.METRICS_FILE,
+            state.epochs,
+            settings=settings,
+            accuracy=list(final.accuracy),
+            temperature=final.temperature,
+        )
+    return Result(path, state.best_epoch, recipe.epochs, interrupted, test)
+
+
+def splits(data: str, folder: Path | None) -> tuple[Split, Split]:
+    """The (training, validation) splits of a data set by name."""
+    if data == "mnist":
+        return mnist.load(folder)
+    return _strokes("training"), _strokes("validation")
+
+
+def test_split(data: str, folder: Path | None) -> Split:
+    """The test split of a data set by name: opened once, when training is over."""
+    return mnist.load_test(folder) if data == "mnist" else _strokes("test")
+
+
+test_split.__test__ = False  # type: ignore[attr-defined]  # its name is no wish to be collected
+
+
+def summary(result: Result) -> str:
+    """The result in a few lines, ending with what to type next."""
+    best = result.best
+    lines = [f"best epoch {best.number}: validation accuracy {best.validation_accuracy:.2%}"]
+    if result.test is not None:
+        figure = result.test
+        lines.append(f"{figure['data']} {figure['split']}, {figure['images']:,} images: {figure['accuracy']:.2%}")
+    lines.append(f"checkpoint: {result.path}")
+    if result.interrupted:
+        lines.append("interrupted; the same command with --resume goes on")
+    name = result.path.stem
+    lines.append(f"next: edge export --model {name} --checkpoint {result.path} --quantize")
+    return "\n".join(lines)
+
+
+def _checkpoint(
+    name: str, sizes: Specification, recipe: Recipe, state: State, validation: Split, *, test: Split | None
+) -> Checkpoint:
+    model = models.build(sizes)
+    model.load_state_dict(state.best)
+    logits = loop.logits_of(model, validation.images)
+    accuracy = [record(validation, float((logits.argmax(1) == validation.labels).mean()))]
+    if test is not None:
+        accuracy.append(record(test, loop.score(model, test)[1]))
+    best = state.best_epoch
+    assert best is not None
+    return Checkpoint(
+        name=name,
+        specification=sizes,
+        weights=state.best,
+        temperature=loop.temperature_of(logits, validation.labels),
+        accuracy=tuple(accuracy),
+        training={"recipe": recipes.to_json(recipe), "best_epoch": best.number, "versions": checkpoint.versions()},
+    )
+
+
+def record(split: Split, accuracy: float) -> dict[str, Any]:
+    """An accuracy figure with the data it was measured on."""
+    data, part = split.name.rsplit("-", 1)
+    return {"data": data, "split": part, "images": len(split), "accuracy": round(accuracy, 6)}
+
+
+def _strokes(part: str) -> Split:
+    images, labels = strokes.sample(STROKE_IMAGES[part], seed=STROKE_SEEDS[part])
+    return Split(f"strokes-{part}", images, labels)
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("this machine has no CUDA device that torch can use; train with --device cpu")
+    use_cuda = wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available())
+    return torch.device("cuda" if use_cuda else "cpu")
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
