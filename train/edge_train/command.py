@@ -28,8 +28,10 @@ def train(
     chain: Annotated[
         str | None, typer.Option(help="Layers of a CNN: 'conv5x16 bn relu pool flatten linear10'.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The name of the result; otherwise the model's.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same weights on the same machine.")] = 0,
+    name: Annotated[str | None, typer.Option(help="The name of the result; otherwise from its sizes.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same weights on the same machine; otherwise 0.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run, with its settings.")] = False,
     device: Annotated[Device, typer.Option(help="auto takes CUDA when it is there.")] = "auto",

@@ -51,5 +51,18 @@ def layer_table(name: str, sizes: Specification) -> str:
 
 
 def _text(layer: nn.Module) -> str:
-    details = layer.extra_repr().replace(", batch_first=True", "")
-    return f"{type(layer).__name__}({details})"
+    """The layer with the sizes that matter here; torch's own text lists every default."""
+    name = type(layer).__name__
+    if isinstance(layer, nn.RNNBase):
+        more = [f"{layer.num_layers} layers"] * (layer.num_layers > 1) + ["bidirectional"] * layer.bidirectional
+        return f"{name} {', '.join([f'{layer.input_size} -> {layer.hidden_size}', *more])}"
+    if isinstance(layer, nn.Linear):
+        return f"{name} {layer.in_features} -> {layer.out_features}"
+    if isinstance(layer, nn.Conv2d):
+        rows, columns = layer.kernel_size
+        return f"{name} {layer.in_channels} -> {layer.out_channels}, {rows}x{columns}"
+    if isinstance(layer, nn.MaxPool2d | nn.AvgPool2d):
+        return f"{name} {layer.kernel_size}x{layer.kernel_size}"
+    if isinstance(layer, nn.BatchNorm2d):
+        return f"{name} {layer.num_features}"
+    return f"{name} {layer.p}" if isinstance(layer, nn.Dropout) else name

@@ -144,6 +144,18 @@ def resized(
     return dataclasses.replace(specification, **{key: size for key, size in changes.items() if size is not None})  # type: ignore[arg-type]
 
 
+def name_of(specification: Specification) -> str:
+    """The name of a specification: its own when it has one, otherwise made from its sizes (`bigru-64x2`)."""
+    for name, entry in MODELS.items():
+        if entry.specification == specification:
+            return name
+    if isinstance(specification, Convolutional):
+        return "cnn-own"
+    direction = "bi" if specification.bidirectional else ""
+    layers = f"x{specification.layers}" if specification.layers > 1 else ""
+    return f"{direction}{specification.cell.removesuffix('-tanh')}-{specification.hidden}{layers}"
+
+
 def to_json(specification: Specification) -> dict[str, Any]:
     """The specification as plain values, for checkpoints and manifests; `from_json` reads it back."""
     kind = "recurrent" if isinstance(specification, Recurrent) else "convolutional"

@@ -14,7 +14,7 @@ from edge_train.checkpoint import Checkpoint
 from edge_train.loop import Epoch, State
 from edge_train.mnist import Split
 from edge_train.progress import Display
-from edge_train.recipes import Recipe
+from edge_train.recipes import Recipe, RecipeError
 from edge_train.specification import Specification
 
 # Seeds of the stroke splits, far from anything that a user would pick for --seed.
@@ -62,16 +62,18 @@ def train(request: Request) -> Result:
     """
     device = _device(request.device)
     torch.set_num_threads(request.threads or torch.get_num_threads())
-    name = request.name or request.model
+    asked = specification.resized(specification.named(request.model), **request.sizes)
+    name = request.name or specification.name_of(asked)
     folder = request.out / name
     if request.resume:
         settings = runs.load_settings(folder)
         recipe = Recipe(**settings["recipe"])
+        _refuse_other_dials(request.dials, recipe)
         sizes = specification.from_json(settings["specification"])
         state = runs.load_state(folder, device)
     else:
         recipe = dataclasses.replace(recipes.default(request.model), **request.dials)
-        sizes = specification.resized(specification.named(request.model), **request.sizes)
+        sizes = asked
         settings = runs.settings_of(name, sizes, recipe, request.data)
         torch.manual_seed(recipe.seed)
         state = loop.begin(models.build(sizes), recipe, device)
@@ -110,6 +112,16 @@ def train(request: Request) -> Result:
             temperature=final.temperature,
         )
     return Result(path, state.best_epoch, recipe.epochs, interrupted, test)
+
+
+def _refuse_other_dials(dials: dict[str, Any], recipe: Recipe) -> None:
+    for dial, wanted in dials.items():
+        if (running := getattr(recipe, dial)) != wanted:
+            option = f"--{dial.replace('_', '-')}"
+            raise RecipeError(
+                f"the run was started with {option} {running}, and --resume goes on with it; "
+                f"leave {option} out, or start anew without --resume"
+            )
 
 
 def splits(data: str, folder: Path | None) -> tuple[Split, Split]:
