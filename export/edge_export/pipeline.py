@@ -21,7 +21,6 @@ from edge_export.quantise import Quantised
 from edge_export.session import Session
 from edge_export.subject import Subject
 from edge_export.tolerances import SLOWDOWN_LIMIT, TOLERANCES, Precision
-from edge_train.loop import logits_of
 from edge_train.training import record
 
 LOCATE_IMAGES = 64  # enough to show where an error begins, few enough to keep every tensor of them
@@ -166,7 +165,7 @@ def _accuracy(chosen: Subject, final: Session, data: JudgingData, bulk: Logits) 
 def _evidence(chosen: Subject, precision: Precision, final: Session) -> Evidence:
     images, kinds = golden.golden()
     found, _ = session.run(final, images, 1)
-    return packing.evidence(images, kinds, precision, expected=logits_of(chosen.module, images), found=found)
+    return packing.evidence(images, kinds, precision, expected=parity.exact_logits(chosen.module, images), found=found)
 
 
 def _intention(precision: Precision, data: JudgingData) -> str:

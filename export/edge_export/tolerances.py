@@ -39,10 +39,15 @@ SLOWDOWN_LIMIT = 5.0
 
 
 def evidence_tolerance(precision: Precision, observed_error: float) -> float:
-    """The logit error that `edge verify` allows on the golden images.
+    """The logit error that `edge verify` allows on the golden images: the floor, doubled until it has the headroom.
+
+    In doublings, because the observed error differs a little between processors, and the bundle's bytes shall not.
 
     Args:
         precision: of the bundle.
         observed_error: largest absolute logit error that the export saw on the golden images.
     """
-    return round(max(EVIDENCE_FLOOR[precision], EVIDENCE_HEADROOM * observed_error), 4)
+    tolerance = EVIDENCE_FLOOR[precision]
+    while tolerance < EVIDENCE_HEADROOM * observed_error:
+        tolerance *= 2
+    return tolerance

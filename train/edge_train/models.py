@@ -84,7 +84,7 @@ class ConvolutionalClassifier(nn.Module):
         with torch.no_grad():
             try:
                 shape = tuple(self.eval()(torch.zeros(1, ROWS, COLUMNS)).shape)
-            except RuntimeError as error:
+            except (RuntimeError, ValueError) as error:  # BatchNorm raises the second kind
                 raise SpecificationError(f"the layers do not fit a 28x28 picture: {error}; change --chain") from error
         self.train()
         if shape != (1, CLASSES):

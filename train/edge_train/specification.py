@@ -18,7 +18,7 @@ _CELLS: tuple[Cell, ...] = ("lstm", "gru", "rnn-tanh", "rnn-relu")
 # One word a layer: conv5x16 (5x5 kernel, 16 channels, stride 1, no padding), bn, relu, pool (max 2x2), average
 # (mean 2x2), dropout0.2, flatten, linear256.
 _LAYER_WORD = re.compile(
-    r"(?P<conv>conv(?P<kernel>\d+)x(?P<channels>\d+))|(?P<linear>linear(?P<features>\d+))"
+    r"(?P<conv>conv(?P<kernel>[1-9]\d*)x(?P<channels>[1-9]\d*))|(?P<linear>linear(?P<features>[1-9]\d*))"
     r"|(?P<dropout>dropout(?P<share>0\.\d+))|bn|relu|pool|average|flatten"
 )
 
@@ -173,10 +173,10 @@ def from_json(values: dict[str, Any]) -> Specification:
         "convolutional": Convolutional,
     }
     fields = dict(values)
-    kind = fields.pop("kind", None)
+    kind = str(fields.pop("kind", None))
     if kind not in kinds:
         raise SpecificationError(f"unknown kind of model {kind!r}; expected one of {', '.join(kinds)}")
     try:
         return kinds[kind](**fields)
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:  # a field is missing, unknown or of another type
         raise SpecificationError(f"the sizes of a {kind} model do not fit: {error}; train it again") from error

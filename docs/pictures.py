@@ -1,0 +1,66 @@
+"""Makes the pictures of the README: `.venv/bin/python docs/pictures.py`, from the root of the repository.
+
+`strokes.png` is a sheet of the stroke generator, `seven.jpg` a drawn photograph of one of its digits, and `path.png`
+that photograph on its way to a label: as it is, as the model sees it, and what the model says.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+import edge
+from edge import picture
+from edge_train import sheet, strokes
+
+FOLDER = Path(__file__).parent / "pictures"
+MODEL = "lstm-int8"
+PAGE_SEED = 7  # ruled paper, and a shadow that crosses the digit
+HEIGHT = 360
+GAP = 28
+INK, BAR = "#202020", "#2b6cb0"
+
+
+def main() -> None:
+    """Draws all of them."""
+    FOLDER.mkdir(exist_ok=True)
+    rows, _ = strokes.sample(200, seed=1, labels=np.repeat(np.arange(10), 20))
+    sheet.contact_sheet(rows).save(FOLDER / "strokes.png", optimize=True)
+    page = FOLDER / "seven.jpg"
+    Image.fromarray(strokes.draw_page(7, seed=PAGE_SEED)).save(page, quality=88)
+    path_of(page).save(FOLDER / "path.png", optimize=True)
+
+
+def path_of(page: Path) -> Image.Image:
+    """The photograph, the 28x28 image, and a bar for each label, side by side."""
+    seen = picture.read(page)
+    prediction = edge.load(MODEL, provider="cpu").predict(page)
+    photograph = Image.open(page).resize((HEIGHT * 4 // 3, HEIGHT), Image.Resampling.LANCZOS)
+    tile = Image.fromarray(seen).resize((HEIGHT, HEIGHT), Image.Resampling.NEAREST).convert("RGB")
+    bars = bars_of(prediction.probabilities, prediction.label)
+    parts = [photograph, tile, bars]
+    canvas = Image.new("RGB", (sum(part.width for part in parts) + GAP * 2, HEIGHT), "white")
+    left = 0
+    for part in parts:
+        canvas.paste(part, (left, 0))
+        left += part.width + GAP
+    return canvas
+
+
+def bars_of(probabilities: dict[str, float], best: str) -> Image.Image:
+    """A horizontal bar for each label."""
+    width, row = 260, HEIGHT // len(probabilities)
+    chart = Image.new("RGB", (width, HEIGHT), "white")
+    draw = ImageDraw.Draw(chart)
+    font = ImageFont.load_default(18)
+    for index, (label, share) in enumerate(probabilities.items()):
+        top = index * row
+        draw.text((0, top + row // 2), label, fill=INK, font=font, anchor="lm")
+        draw.rectangle((24, top + 8, 24 + max(1, round(160 * share)), top + row - 8), fill=BAR)
+        text = f"{share:.1%}" if label == best else ""
+        draw.text((192, top + row // 2), text, fill=INK, font=font, anchor="lm")
+    return chart
+
+
+if __name__ == "__main__":
+    main()
