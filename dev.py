@@ -3,8 +3,10 @@
     python3 dev.py demo     exports the shipped LSTM to int8, verifies it, and reads a picture with it
     python3 dev.py test     format, lint, types, import rules; all tests; the built wheel without torch; the oldest
                             ONNX Runtime that is admitted
+    python3 dev.py ship     exports every shipped checkpoint to the shipped bundles: after a training or a change of
+                            the export, with MNIST at hand
 
-Both may be run again at any time: what is installed already is left as it is.
+All may be run again at any time: what is installed already is left as it is.
 """
 
 import hashlib
@@ -29,7 +31,7 @@ OLDEST = ROOT / ".venv-oldest"  # the same with the lowest versions that pyproje
 
 def main() -> int:
     """Runs the task that is named on the command line."""
-    tasks = {"demo": demo, "test": test}
+    tasks = {"demo": demo, "test": test, "ship": ship}
     if len(sys.argv) != 2 or sys.argv[1] not in tasks:
         print(__doc__)
         return 2
@@ -73,6 +75,17 @@ def test() -> None:
     print("\ndev.py: all gates and tests passed")
 
 
+def ship() -> None:
+    """The shipped bundles anew, fp32 and int8, judged on MNIST; reports stay in `bundles/`."""
+    set_up_everything()
+    edge = program(EVERYTHING, "edge")
+    for checkpoint in sorted((ROOT / "train" / "edge_train" / "checkpoints").glob("*.safetensors")):
+        model = checkpoint.stem
+        for options, name in (([], model), (["--quantize"], f"{model}-int8")):
+            run([edge, "export", "--model", model, "--data", "mnist", "--out", "bundles", *options])
+            shutil.copy(Path("bundles") / f"{name}.onnx", ROOT / "runtime" / "edge" / "models")
+
+
 def set_up_everything() -> None:
     """The environment for development: everything, with edge itself editable."""
     if make_environment(EVERYTHING):
@@ -100,7 +113,7 @@ def build_wheel(python: Path) -> Path:
 
 
 def make_environment(folder: Path) -> bool:
-    """Makes a virtual environment with uv in it; false when a finished one for this state of the project is there."""
+    """Makes a virtual environment; false when a finished one for this state of the project is there."""
     if stamp_of(folder) == wanted_stamp():
         return False
     say(f"setting up {folder.name} (once; torch is large)" if folder == EVERYTHING else f"setting up {folder.name}")
@@ -108,9 +121,10 @@ def make_environment(folder: Path) -> bool:
         venv.create(folder, with_pip=True, clear=not program(folder, "python").exists())
     except (subprocess.CalledProcessError, OSError) as error:
         raise SystemExit(f"dev.py: cannot make {folder}: {error}; on Debian: apt install python3-venv") from error
-    python = program(folder, "python")
-    # uv resolves and links in seconds what takes pip minutes.
-    run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-c", CONSTRAINTS, "uv"])
+    if folder == EVERYTHING:
+        # uv resolves and links in seconds what takes pip minutes, and installs into the other environments too.
+        pip = [program(folder, "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        run([*pip, "-c", CONSTRAINTS, "uv"])
     return True
 
 
@@ -121,8 +135,8 @@ def finish_environment(folder: Path) -> None:
 
 def install(folder: Path, what: list[object]) -> None:
     """Installs into an environment with uv."""
-    python = program(folder, "python")
-    run([python, "-m", "uv", "pip", "install", "-q", "--python", python, *what])
+    uv = [program(EVERYTHING, "python"), "-m", "uv", "pip", "install", "-q"]
+    run([*uv, "--python", program(folder, "python"), *what])
 
 
 def stamp_of(folder: Path) -> str:

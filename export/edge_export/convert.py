@@ -59,7 +59,9 @@ def check_form(model: ModelProto, *, classes: int, lean: bool = True) -> None:
     outputs = [_signature(entry) for entry in model.graph.output]
     wanted = [(name, onnx.TensorProto.FLOAT, ("batch", classes)) for name in (LOGITS, PROBABILITIES)]
     if outputs != wanted:
-        raise ConversionError(f"the graph gives {outputs}; a bundle gives {wanted}")
+        raise ConversionError(
+            f"the graph gives {outputs}; a bundle gives {wanted}: take the batch size from the input, do not fix it"
+        )
     shapely = sorted({node.op_type for node in model.graph.node} & _SHAPE_ARITHMETIC)
     if lean and shapely:
         raise ConversionError(f"the graph computes shapes at run time: {', '.join(shapely)}; it must not need them")
@@ -69,7 +71,13 @@ def check_form(model: ModelProto, *, classes: int, lean: bool = True) -> None:
 def _check_axes(model: ModelProto, classes: int) -> None:
     session = open_session(model)
     for batch in BATCHES:
-        logits = session.run([LOGITS], {INPUT: np.zeros((batch, ROWS, COLUMNS), np.uint8)})[0]
+        try:
+            logits = session.run([LOGITS], {INPUT: np.zeros((batch, ROWS, COLUMNS), np.uint8)})[0]
+        except Exception as error:  # onnxruntime's exceptions share no base class
+            raise ConversionError(
+                f"the graph does not run with {batch} images: {' '.join(str(error).split())}; the batch axis may be "
+                "frozen: write the model without a fixed batch size"
+            ) from error
         if logits.shape != (batch, classes):
             raise ConversionError(
                 f"{batch} images give logits of shape {logits.shape}, not {(batch, classes)}: the batch axis is "

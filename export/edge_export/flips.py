@@ -23,10 +23,11 @@ def flip_sheet(reference: Reference, logits: Logits, indices: NDArray[np.int64],
         labels: names of the classes.
     """
     before, after = reference.logits[indices], logits[indices]
+    truth = [f"is {labels[label]}\n" for label in reference.split.labels[indices]] if reference.labelled else None
     captions = [
-        f"is {labels[truth]}\ntorch {labels[old]}  +{old_margin:.2f}\nnow {labels[new]}  +{new_margin:.2f}"
-        for truth, old, old_margin, new, new_margin in zip(
-            reference.split.labels[indices], before.argmax(1), margins(before), after.argmax(1), margins(after),
+        f"{what}torch {labels[old]}  +{old_margin:.2f}\nnow {labels[new]}  +{new_margin:.2f}"
+        for what, old, old_margin, new, new_margin in zip(
+            truth or [""] * len(indices), before.argmax(1), margins(before), after.argmax(1), margins(after),
             strict=True,
         )
     ]  # fmt: skip

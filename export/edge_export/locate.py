@@ -89,7 +89,7 @@ def layer_outputs(model: nn.Module, images: NDArray[np.uint8]) -> dict[str, Arra
     def hook(path: str) -> "torch.utils.hooks.RemovableHandle":
         def record(_layer: nn.Module, _inputs: object, output: object) -> None:
             if isinstance(output, Tensor):
-                outputs[path] = output.detach().numpy()
+                outputs[path] = output.detach().clone().numpy()  # the next layer may work in place
 
         return model.get_submodule(path).register_forward_hook(record)
 

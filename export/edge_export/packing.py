@@ -5,6 +5,7 @@ from importlib import metadata
 from typing import Any
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto
 
@@ -19,8 +20,8 @@ from edge_export.tolerances import Precision, evidence_tolerance
 # The oldest ONNX Runtime that the extra `cpu` admits; the test command replays every shipped bundle on it.
 MINIMUM_ONNXRUNTIME = "1.19"
 
-# What a bundle's bytes depend on besides the checkpoint.
-_MAKERS = ("edge-toolkit", "torch", "onnx", "onnxruntime")
+# What a bundle's bytes depend on besides the checkpoint, and ONNX Runtime, whose distribution has one of several names.
+_MAKERS = ("edge-toolkit", "torch", "onnx")
 
 EVERYWHERE: tuple[ProviderName, ...] = ("cpu", "cuda")
 CPU_ONLY: tuple[ProviderName, ...] = ("cpu",)
@@ -83,7 +84,10 @@ def manifest(
         opset=next(entry.version for entry in model.opset_import if entry.domain == ""),
         ir_version=model.ir_version,
         minimum_onnxruntime=MINIMUM_ONNXRUNTIME,
-        versions={package: metadata.version(package) for package in _MAKERS},
+        versions={
+            **{package: metadata.version(package) for package in _MAKERS},
+            "onnxruntime": onnxruntime.__version__,
+        },
     )
 
 

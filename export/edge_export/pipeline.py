@@ -55,7 +55,9 @@ def export(request: Request, tell: Tell) -> Exported:
     chosen = subject.find(request.model, request.checkpoint, request.labels)
     data = judging.find(request.data, request.data_dir)
     extremes, _ = golden.extremes()
-    reference = parity.reference(chosen.module, data.parity, extremes, temperature=chosen.temperature)
+    reference = parity.reference(
+        chosen.module, data.parity, extremes, temperature=chosen.temperature, labelled=chosen.reads_digits
+    )
 
     tell("step 1/4 convert: PyTorch to an fp32 graph")
     converted = chosen.convert()
@@ -73,7 +75,8 @@ def export(request: Request, tell: Tell) -> Exported:
         rows += _compared(chosen, converted.taps, model, request.precision, reference)
     bulk, _ = session.run(final, data.parity.images, parity.BULK)
     latencies = latency.measure(fp32, final, data.parity.images)
-    _refuse_slow(chosen, latencies)
+    if quantised is not None:  # fp16 is for CUDA, and slow on the CPU
+        _refuse_slow(chosen, latencies)
 
     tell("step 4/4 pack: manifest, evidence, digest; then the bundle itself, and PNG files, through the runtime")
     accuracy = _accuracy(chosen, final, data, bulk)
@@ -144,10 +147,10 @@ def _refuse_slow(chosen: Subject, latencies: Sequence[Latency]) -> None:
 
 def _verdict(quantised: Quantised, bulk: Comparison, reference: Reference) -> str:
     """What int8 brings, as far as it is the same on every machine: no timings."""
+    accuracy = "" if bulk.accuracy is None else f", accuracy {0.0 - bulk.accuracy_drop:+.2f} points"
     return (
         f"{quantised.method}: {quantise.ARITHMETIC[quantised.method]}; {quantise.int8_share(quantised.model):.0%} of "
-        f"the weight bytes are int8; {bulk.flips} of {bulk.images} {reference.split.name} labels change, "
-        f"accuracy {0.0 - bulk.accuracy_drop:+.2f} points"
+        f"the weight bytes are int8; {bulk.flips} of {bulk.images} {reference.split.name} labels change{accuracy}"
     )
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edge.errors import EdgeError
-from edge_export.draft import INPUT, OPSET
+from edge_export.draft import INPUT
 
 MICROSOFT = "com.microsoft"
 CALIBRATION_BATCH = 100
@@ -64,6 +64,13 @@ def quantise(model: ModelProto, calibration: NDArray[np.uint8]) -> Quantised:
     Raises:
         QuantisationError: nothing in the model carries weights that int8 can hold.
     """
+    quantised = _by_operator(model, calibration)
+    if not int8_share(quantised.model):
+        raise QuantisationError("no weight of this model can be stored as int8; export it without --quantize")
+    return quantised
+
+
+def _by_operator(model: ModelProto, calibration: NDArray[np.uint8]) -> Quantised:
     operators = {node.op_type for node in model.graph.node}
     if "Conv" in operators:
         return Quantised(_static(model, calibration), STATIC_QDQ, calibrated=True)
@@ -117,7 +124,11 @@ def _rewrite(model: ModelProto, rules: dict[str, Rule]) -> ModelProto:
             replaced |= gone
         else:
             nodes.append(node)
-    kept = [weight for weight in model.graph.initializer if weight.name not in replaced]
+    # Layers may share a weight: it is rebuilt once, and kept where another node still takes it as it was.
+    once = {node.output[0]: node for node in reversed(nodes)}
+    nodes = [node for node in nodes if once[node.output[0]] is node]
+    used = {name for node in nodes for name in node.input}
+    kept = [weight for weight in model.graph.initializer if weight.name not in replaced or weight.name in used]
     del result.graph.node[:], result.graph.initializer[:]
     result.graph.node.extend(nodes)
     result.graph.initializer.extend(kept)
@@ -225,5 +236,10 @@ def _static(model: ModelProto, calibration: NDArray[np.uint8]) -> ModelProto:
         quantised = onnx.load(path)
     quantised.ir_version = model.ir_version
     del quantised.metadata_props[:]
-    assert {entry.version for entry in quantised.opset_import if entry.domain == ""} == {OPSET}
+    assert _opset(quantised) == _opset(model), "the stock quantiser raised the opset"
     return quantised
+
+
+def _opset(model: ModelProto) -> int:
+    version: int = next(entry.version for entry in model.opset_import if entry.domain == "")
+    return version

@@ -6,13 +6,14 @@ import platform
 from collections.abc import Sequence
 from importlib import metadata
 
+from edge import installation
 from edge.bundle import Bundle
 from edge_export.latency import Latency
 from edge_export.parity import Comparison
 from edge_export.tolerances import TOLERANCES
 
 SCHEMA = "edge.export-report/1"
-_PACKAGES = ("edge-toolkit", "torch", "onnx", "onnxruntime", "numpy")
+_PACKAGES = ("edge-toolkit", "torch", "onnx", "numpy")
 
 
 def parity_table(rows: Sequence[Comparison]) -> str:
@@ -71,7 +72,7 @@ def document(
             "machine": platform.machine(),
             "system": platform.system(),
             "python": platform.python_version(),
-            "packages": {package: metadata.version(package) for package in _PACKAGES},
+            "packages": {**{package: metadata.version(package) for package in _PACKAGES}, **installation.runtimes()},
         },
     }
     return (json.dumps(report, indent=2, sort_keys=True) + "\n").encode()

@@ -20,6 +20,7 @@ from edge_train.checkpoint import Checkpoint, CheckpointError
 from edge_train.specification import MODELS
 
 DIGITS = tuple("0123456789")
+PROBES = (2, 3)  # batch sizes that somebody's own module is asked with
 
 
 class SubjectError(EdgeError, ValueError):
@@ -127,17 +128,7 @@ def _own(model: str, path: Path | None, labels: Path | None) -> Subject:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"the weights in {path} do not fit {model}: {reason}; check both") from error
     module = module.eval().cpu().float()
-    with torch.no_grad():
-        try:
-            output = module(torch.zeros(2, ROWS, COLUMNS))
-        except Exception as error:  # foreign code may raise anything, and all of it means the same
-            raise SubjectError(
-                f"{model} does not take float images [batch, {ROWS}, {COLUMNS}]: {error}; wrap it in a module that does"
-            ) from error
-    if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 2 or output.shape[1] < 2:
-        shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-        raise SubjectError(f"{model} gives {shape} for 2 images; it must give logits [batch, classes]")
-    classes = output.shape[1]
+    classes = _classes(model, module)
     if labels is None and classes != specification.CLASSES:
         raise SubjectError(f"{model} has {classes} classes; name them with --labels FILE, one a line")
     return Subject(
@@ -150,18 +141,43 @@ def _own(model: str, path: Path | None, labels: Path | None) -> Subject:
     )
 
 
+def _classes(model: str, module: nn.Module) -> int:
+    """How many logits a module gives, asked with two batch sizes: one alone would hide a frozen batch axis."""
+    for batch in PROBES:
+        with torch.no_grad():
+            try:
+                output = module(torch.zeros(batch, ROWS, COLUMNS))
+            except Exception as error:  # foreign code may raise anything, and all of it means the same
+                raise SubjectError(
+                    f"{model} does not take {batch} float images [{batch}, {ROWS}, {COLUMNS}]: {error}; "
+                    "wrap it in a module that takes any batch"
+                ) from error
+        if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != batch or output.shape[1] < 2:
+            shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+            raise SubjectError(f"{model} gives {shape} for {batch} images; it must give logits [batch, classes]")
+    return int(output.shape[1])
+
+
 def _made(model: str) -> nn.Module:
     package, _, factory = model.partition(":")
+    if not package or package.startswith(".") or not factory:
+        raise SubjectError(f"{model!r} names no factory; give --model package.module:factory")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)  # as `python -m` does: the user's module usually lies beside the data
     try:
-        maker = getattr(importlib.import_module(package), factory)
+        source = importlib.import_module(package)
     except ModuleNotFoundError as error:
         raise SubjectError(f"no module {error.name!r}; run edge in its folder, or install it") from error
-    except AttributeError as error:
-        raise SubjectError(f"{package} has no {factory!r}; give --model package.module:factory") from error
-    module = maker()
+    maker = getattr(source, factory, None)
+    if not callable(maker):
+        raise SubjectError(f"{package} has no factory {factory!r}; give --model package.module:factory")
+    try:
+        module = maker()
+    except TypeError as error:
+        raise SubjectError(
+            f"{model}() cannot be called without arguments: {error}; write a factory that can"
+        ) from error
     if not isinstance(module, nn.Module):
         raise SubjectError(f"{model}() gives a {type(module).__name__}, not a torch.nn.Module; return the model")
     return module
@@ -173,13 +189,12 @@ def _state(path: Path, content: bytes) -> dict[str, torch.Tensor]:
             return load_tensors(content)
         except SafetensorError as error:
             raise CheckpointError(f"{path} is damaged or not a safetensors file ({error}); save it again") from error
-    import pickle
-
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # a damaged file makes torch raise anything, also without a word
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise CheckpointError(
-            f"{path} is no plain state dict ({str(error).splitlines()[0]}); save one with "
+            f"{path} is no plain state dict ({reason}); save one with "
             "safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):

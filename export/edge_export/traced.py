@@ -10,7 +10,12 @@ a fixed sequence of 28 rows does not need:
 """
 
 import io
+import math
+import os
+import sys
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import onnx
@@ -34,10 +39,26 @@ from edge_export.draft import (
 
 # Each opset with the IR version of the ONNX release that brought it; the first that has every operator is taken.
 OPSETS = {OPSET: IR_VERSION, 17: 8, 20: 9}
+BATCH = "batch"  # the name of the only free axis
 TRACE_BATCH = 2  # 1 would let a frozen or broadcast batch axis pass for a dynamic one
 _INITIAL_STATES = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
 # Operators that keep a tensor of zeros a tensor of zeros.
 _KEEPS_ZERO = frozenset({"Slice", "Expand", "Unsqueeze", "Squeeze", "Identity", "Cast", "Reshape", "Transpose"})
+
+
+# The axes of a tensor, or the elements of a tensor of sizes: numbers, and BATCH for the batch size.
+Sizes = list[int | str]
+
+# What the operators that exporters compute sizes with make of such lists. An axis is always 0 there.
+_ON_SIZES: dict[str, Callable[..., Sizes]] = {
+    "Cast": lambda whole: whole,
+    "Identity": lambda whole: whole,
+    "Squeeze": lambda whole, _axis=None: whole,
+    "Unsqueeze": lambda whole, _axis=None: whole,
+    "Concat": lambda *parts: [size for part in parts for size in part],
+    "Gather": lambda whole, places: [whole[place] for place in places],
+    "Slice": lambda whole, start, end, _axis=(0,), step=(1,): whole[start[0] : end[0] : step[0]],
+}
 
 
 class _Whole(nn.Module):
@@ -84,7 +105,7 @@ def _traced(whole: nn.Module) -> ModelProto:
     for opset, ir_version in OPSETS.items():
         buffer = io.BytesIO()
         try:
-            with warnings.catch_warnings():
+            with _silence(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that tracing is not the newest exporter; parity judges the result
                 torch.onnx.export(
                     whole,
@@ -92,7 +113,7 @@ def _traced(whole: nn.Module) -> ModelProto:
                     buffer,  # type: ignore[arg-type]
                     input_names=[INPUT],
                     output_names=[LOGITS, PROBABILITIES],
-                    dynamic_axes={name: {0: "batch"} for name in (INPUT, LOGITS, PROBABILITIES)},
+                    dynamic_axes={name: {0: BATCH} for name in (INPUT, LOGITS, PROBABILITIES)},
                     opset_version=opset,
                     dynamo=False,
                 )
@@ -104,6 +125,20 @@ def _traced(whole: nn.Module) -> ModelProto:
         return model
     reason = str(failure).strip().splitlines()[0]
     raise ConversionError(f"torch cannot export the model: {reason}; change its forward") from failure
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps off stdout what torch prints there, past Python, when an opset lacks an operator: the whole graph."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _omit_zero_states(model: ModelProto) -> None:
@@ -130,33 +165,48 @@ def _omit_zero_states(model: ModelProto) -> None:
 
 
 def _fix_reshapes(model: ModelProto) -> None:
-    """Pass 2: a target of [batch size, constants...] becomes [-1, constants...], or [0, ...] if -1 is taken."""
+    """Pass 2: a target that holds the batch size becomes a constant one, in which -1 stands for the batch axis."""
     makers = {output: node for node in model.graph.node for output in node.output}
     constants = _constants(model)
     for node in model.graph.node:
-        maker = makers.get(node.input[1]) if node.op_type == "Reshape" else None
-        if maker is None or maker.op_type != "Concat":
+        if node.op_type != "Reshape" or node.input[1] in constants:
             continue
-        first, *rest = maker.input
-        if first in constants or not all(name in constants for name in rest) or not _is_batch(first, makers, constants):
+        axes = _axes(model)  # anew each time: the shapes behind a Reshape are known when its target is
+        sizes, data = _sizes(node.input[1], makers, constants, axes), axes.get(node.input[0], [])
+        if sizes is None or sizes.count(BATCH) != 1 or data.count(BATCH) != 1 or 0 in sizes:
             continue
-        sizes = [int(size) for name in rest for size in constants[name].reshape(-1)]
-        target = f"{node.output[0]}_target"
-        model.graph.initializer.append(
-            numpy_helper.from_array(np.array([0 if -1 in sizes else -1, *sizes], np.int64), target)
-        )
-        node.input[1] = target
+        values = math.prod(int(size) for size in data if size != BATCH)  # of one image
+        known = math.prod(int(size) for size in sizes if size not in (BATCH, -1))
+        target = [-1 if size == BATCH else values // known if size == -1 else int(size) for size in sizes]
+        name = f"{node.output[0]}_target"
+        model.graph.initializer.append(numpy_helper.from_array(np.array(target, np.int64), name))
+        node.input[1] = name
 
 
-def _is_batch(name: str, makers: dict[str, NodeProto], constants: dict[str, np.ndarray]) -> bool:
-    """Whether a tensor is element 0 of a shape."""
+def _axes(model: ModelProto) -> dict[str, Sizes]:
+    """The axes of every tensor of which each is known: a size, or `batch`."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    found = {
+        entry.name: [axis.dim_value or axis.dim_param for axis in entry.type.tensor_type.shape.dim]
+        for entry in (*graph.input, *graph.value_info)
+    }
+    return {name: axes for name, axes in found.items() if all(axis == BATCH or isinstance(axis, int) for axis in axes)}
+
+
+def _sizes(
+    name: str, makers: dict[str, NodeProto], constants: dict[str, np.ndarray], axes: dict[str, Sizes]
+) -> Sizes | None:
+    """The elements of a tensor of sizes; `None` when one of them is neither a number nor the batch size."""
+    if name in constants:
+        return [int(size) for size in constants[name].reshape(-1)]
     node = makers.get(name)
-    while node is not None and node.op_type in ("Unsqueeze", "Cast", "Identity"):
-        node = makers.get(node.input[0])
-    if node is None or node.op_type not in ("Gather", "Slice"):
-        return False
-    source = makers.get(node.input[0])
-    return source is not None and source.op_type == "Shape" and not constants.get(node.input[1], np.ones(1)).any()
+    if node is None or (node.op_type == "Shape" and node.attribute):  # newer opsets give a part of a shape
+        return None
+    if node.op_type == "Shape":
+        return axes.get(node.input[0])
+    parts = [_sizes(part, makers, constants, axes) for part in node.input]
+    known = node.op_type in _ON_SIZES and None not in parts
+    return _ON_SIZES[node.op_type](*parts) if known else None
 
 
 def _constants(model: ModelProto) -> dict[str, np.ndarray]:

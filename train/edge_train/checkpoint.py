@@ -97,20 +97,23 @@ def load(path: Path) -> Checkpoint:
             f"{path} has weights but not edge's description of the model; "
             "export it as your own model: --model package.module:factory --checkpoint FILE"
         ) from error
-    if header.get("protocol") != PROTOCOL:
-        raise CheckpointError(
-            f"{path} has checkpoint protocol {header.get('protocol')}, this edge reads {PROTOCOL}; train it again"
+    try:
+        if header["protocol"] != PROTOCOL:
+            raise CheckpointError(
+                f"{path} has checkpoint protocol {header['protocol']}, this edge reads {PROTOCOL}; train it again"
+            )
+        return Checkpoint(
+            name=header["name"],
+            specification=specification.from_json(header["specification"]),
+            weights=tensors,
+            labels=tuple(header["labels"]),
+            temperature=float(header["temperature"]),
+            accuracy=tuple(header["accuracy"]),
+            training=header["training"],
+            sha256=hashlib.sha256(content).hexdigest(),
         )
-    return Checkpoint(
-        name=header["name"],
-        specification=specification.from_json(header["specification"]),
-        weights=tensors,
-        labels=tuple(header["labels"]),
-        temperature=float(header["temperature"]),
-        accuracy=tuple(header["accuracy"]),
-        training=header["training"],
-        sha256=hashlib.sha256(content).hexdigest(),
-    )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"the description in {path} is damaged ({error!r}); train the model again") from error
 
 
 def shipped(name: str) -> Path | None:
@@ -142,19 +145,27 @@ def read_file(path: Path) -> bytes:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes through a temporary file beside `path`, so that `path` is always whole: the old bytes or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Writes through a temporary file beside `path`, so that `path` is always whole: the old bytes or the new.
+
+    Raises:
+        CheckpointError: the folder cannot be made or written, or the disk is full.
+    """
+    temporary: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {path}: {error.strerror}; check the folder and its space") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)  # gone already when all went well
 
 
 def versions() -> dict[str, str]:

@@ -23,6 +23,18 @@ STATE_FILE = "last.safetensors"
 METRICS_FILE = "metrics.json"
 
 
+def make_folder(folder: Path) -> None:
+    """Makes the folder of a run: before the first epoch, because an hour later is late to learn that it cannot be.
+
+    Raises:
+        CheckpointError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"cannot make the folder {folder}: {error.strerror}; choose another --out") from error
+
+
 def save_state(folder: Path, state: State, settings: dict[str, Any]) -> None:
     """Writes everything that `load_state` needs, atomically."""
     tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}

@@ -1,6 +1,7 @@
 """One training run from request to checkpoint."""
 
 import dataclasses
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,10 @@ from edge_train.loop import Epoch, State
 from edge_train.mnist import Split
 from edge_train.progress import Display
 from edge_train.recipes import Recipe, RecipeError
-from edge_train.specification import Specification
+from edge_train.specification import Specification, SpecificationError
+
+# It names a folder, a file and a model; `edge export` takes a colon for somebody's own module.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 # Seeds of the stroke splits, far from anything that a user would pick for --seed.
 STROKE_SEEDS = {"training": 1_001, "validation": 1_002, "test": 1_003}
@@ -64,6 +68,8 @@ def train(request: Request) -> Result:
     torch.set_num_threads(request.threads or torch.get_num_threads())
     asked = specification.resized(specification.named(request.model), **request.sizes)
     name = request.name or specification.name_of(asked)
+    if not NAME.fullmatch(name):
+        raise SpecificationError(f"--name {name!r} is no name for a file; use letters, digits, '-', '_' and '.'")
     folder = request.out / name
     if request.resume:
         settings = runs.load_settings(folder)
@@ -78,25 +84,30 @@ def train(request: Request) -> Result:
         torch.manual_seed(recipe.seed)
         state = loop.begin(models.build(sizes), recipe, device)
     training, validation = splits(settings["data"], request.data_dir)
+    runs.make_folder(folder)
     parameters = models.parameter_count(state.model)
     _tell(f"{name}: {parameters:,} parameters, {len(training):,} {training.name} images, on {device}")
 
-    interrupted = False
+    interrupted, kept = False, len(state.epochs)
     path = folder / f"{name}.safetensors"
     with Display(recipe.epochs) as display:
 
         def keep(epoch: Epoch) -> None:
+            nonlocal kept
             best = state.best_epoch is epoch
             if best:
                 checkpoint.save(path, _checkpoint(name, sizes, recipe, state, validation, test=None))
             runs.save_state(folder, state, settings)
             loop.write_metrics(folder / runs.METRICS_FILE, state.epochs, settings=settings)
+            kept = epoch.number
             display.epoch(epoch, best=best)
 
         try:
             loop.run(state, recipe, training, validation, device=device, on_progress=display.step, on_epoch=keep)
         except KeyboardInterrupt:
             interrupted = True
+            if len(state.epochs) > kept:  # it fell between the end of an epoch and its files
+                keep(state.epochs[-1])
     if state.best_epoch is None:
         raise EdgeError("interrupted before the first epoch was complete, nothing was kept; start again")
     test = None
