@@ -1,0 +1,71 @@
+"""edge: classifies pictures with one-file models on the device, without torch.
+
+    import edge
+
+    classifier = edge.load("lstm-int8")
+    classifier.predict("digit.png").label
+
+numpy, Pillow and onnxruntime are imported when the first of these names is used, not by `import edge`.
+"""
+
+from typing import TYPE_CHECKING
+
+from edge.errors import (
+    BundleDamagedError,
+    BundleError,
+    BundleNotFoundError,
+    EdgeError,
+    InputError,
+    MissingExtraError,
+    NotABundleError,
+    PictureError,
+    PictureNotFoundError,
+    ProtocolError,
+    ProviderError,
+    RuntimeMissingError,
+    UnreadablePictureError,
+    VerificationError,
+)
+
+if TYPE_CHECKING:
+    from edge.classifier import Classifier, Prediction, load
+
+    __version__: str
+
+__all__ = [
+    "BundleDamagedError",
+    "BundleError",
+    "BundleNotFoundError",
+    "Classifier",
+    "EdgeError",
+    "InputError",
+    "MissingExtraError",
+    "NotABundleError",
+    "PictureError",
+    "PictureNotFoundError",
+    "Prediction",
+    "ProtocolError",
+    "ProviderError",
+    "RuntimeMissingError",
+    "UnreadablePictureError",
+    "VerificationError",
+    "load",
+]
+
+_FROM_CLASSIFIER = ("Classifier", "Prediction", "load")
+
+
+def __getattr__(name: str) -> object:
+    if name in _FROM_CLASSIFIER:
+        from edge import classifier
+
+        return getattr(classifier, name)
+    if name == "__version__":
+        from edge import installation
+
+        return installation.version("edge-toolkit") or "unknown"
+    raise AttributeError(f"module 'edge' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,76 @@
+"""`edge predict`: pictures in, a line each out."""
+
+import json
+import sys
+from typing import Annotated, Any, BinaryIO
+
+import typer
+
+from edge import pictures, shipped
+from edge.commands.options import JsonOption, ProviderChoice, ProviderOption
+from edge.errors import PictureError
+from edge.table import printable
+
+MAX_NAME_COLUMNS = 60  # longer paths push their own line only
+
+
+def predict(
+    images: Annotated[list[str], typer.Argument(help="Files, folders, patterns, or - for the standard input.")],
+    *,
+    model: Annotated[str, typer.Option(help="A shipped bundle, or the path of one.")] = shipped.DEFAULT,
+    provider: ProviderOption = ProviderChoice.AUTO,
+    top: Annotated[int | None, typer.Option(min=1, help="Show the K most probable labels.", metavar="K")] = None,
+    as_json: JsonOption = False,
+    show: Annotated[bool, typer.Option("--show", help="Draw each picture as the model sees it.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads inside one operator.")] = None,
+) -> None:
+    """Say what pictures show, a line each.
+
+    A picture that cannot be read is told, the others are still classified, and the exit code is 1.
+    """
+    if as_json and show:
+        raise typer.BadParameter("--show draws for people, --json prints for programs: choose one.")
+    from edge import picture
+    from edge.classifier import load
+
+    classifier = load(model, provider=provider.literal, threads=threads)
+    if provider is ProviderChoice.AUTO and not as_json:
+        typer.echo(f"{classifier.manifest.name} on {classifier.provider}: {classifier.provider_reason}", err=True)
+    found = list(pictures.expand(images))
+    width = min(max(len(printable(each.path)) for each in found), MAX_NAME_COLUMNS)
+    failed = False
+    for each in found:
+        try:
+            image = picture.read(_source(each))
+        except PictureError as error:
+            failed = True
+            if as_json:
+                typer.echo(json.dumps({"path": each.path, "error": str(error)}))
+            else:
+                typer.echo(f"edge: {printable(str(error))}", err=True)
+            continue
+        prediction = classifier.predict_image(image)
+        ranked = prediction.top(top or 1)
+        if as_json:
+            record: dict[str, Any] = {
+                "path": each.path,
+                "label": prediction.label,
+                "confidence": prediction.confidence,
+                "probabilities": prediction.probabilities if top is None else dict(ranked),
+                "model": prediction.model,
+                "provider": prediction.provider,
+            }
+            typer.echo(json.dumps(record))
+            continue
+        answers = "  ".join(f"{label} {probability:.3f}" for label, probability in ranked)
+        typer.echo(f"{printable(each.path):<{width}}  {answers}")
+        if show:
+            typer.echo(picture.to_terminal(image))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _source(each: pictures.Found) -> str | BinaryIO:
+    if each.problem is not None:
+        raise each.problem
+    return sys.stdin.buffer if each.path == pictures.STANDARD_INPUT else each.path

@@ -1,0 +1,129 @@
+"""What the processor offers to this process: how many CPUs, and the instructions that int8 depends on."""
+
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+INT8_INSTRUCTIONS = ("avx2", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
+"""Names as Linux gives them. VNNI, AMX (x86), asimddp and i8mm (arm64) multiply int8 without saturation."""
+
+EXACT_INT8 = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})
+"""With any of these, products of uint8 and int8 are summed in 32 bits; AVX2 alone saturates at 16 bits."""
+
+_SYSCTL_NAMES = {  # macOS: what `sysctl hw.optional` calls them
+    "hw.optional.avx2_0": "avx2",
+    "hw.optional.avx512vnni": "avx512_vnni",
+    "hw.optional.arm.FEAT_DotProd": "asimddp",
+    "hw.optional.arm.FEAT_I8MM": "i8mm",
+}
+_SYSCTL_SECONDS = 5
+
+
+def allowed(root: Path = Path("/")) -> int:
+    """Counts the CPUs that this process may use: its affinity, and the quota of its container.
+
+    Args:
+        root: where `proc` and `sys` are found; only tests give another.
+
+    Returns:
+        At least 1.
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cgroup_quota(root)
+    return count if quota is None else max(1, min(count, math.ceil(quota)))
+
+
+def cgroup_quota(root: Path = Path("/")) -> float | None:
+    """Reads how many CPUs' worth of time the control groups of this process grant.
+
+    Args:
+        root: where `proc` and `sys` are found; only tests give another.
+
+    Returns:
+        The smallest quota on the way from the process's group to the top, in CPUs; None without a quota, or
+        where there are no control groups.
+    """
+    quotas = [quota for folder in _cgroup_folders(root) if (quota := _quota(folder)) is not None]
+    return min(quotas, default=None)
+
+
+def instruction_sets(root: Path = Path("/")) -> frozenset[str] | None:
+    """Names those of `INT8_INSTRUCTIONS` that the processor has.
+
+    Args:
+        root: where `proc` is found; only tests give another.
+
+    Returns:
+        The names; None where this system does not tell (Windows, or no `/proc`).
+    """
+    if platform.system() == "Darwin":
+        return parse_sysctl(_sysctl())
+    text = _text(root / "proc/cpuinfo")
+    return None if text is None else parse_cpuinfo(text)
+
+
+def parse_cpuinfo(text: str) -> frozenset[str] | None:
+    """Names the int8 instructions in a Linux `/proc/cpuinfo`; None when it lists no features at all.
+
+    Only what every processor has counts, because a thread may run on any of them.
+    """
+    features = [
+        set(value.split())
+        for line in text.splitlines()
+        for key, _, value in [line.partition(":")]
+        if key.strip() in {"flags", "Features"}
+    ]
+    return frozenset(set.intersection(*features) & set(INT8_INSTRUCTIONS)) if features else None
+
+
+def parse_sysctl(text: str | None) -> frozenset[str] | None:
+    """Names the int8 instructions in the output of macOS's `sysctl hw.optional`; None without output."""
+    if not text:
+        return None
+    values = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    return frozenset(name for key, name in _SYSCTL_NAMES.items() if values.get(key, "").strip() == "1")
+
+
+def _cgroup_folders(root: Path) -> Iterator[Path]:
+    for line in (_text(root / "proc/self/cgroup") or "").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
+        folder = top / group.strip("/")
+        # In a container the group's own path is often not mounted: its limits are then at the top.
+        while folder != top and top in folder.parents:
+            yield folder
+            folder = folder.parent
+        yield top
+
+
+def _quota(folder: Path) -> float | None:
+    if text := _text(folder / "cpu.max"):  # version 2: "200000 100000", or "max 100000"
+        quota, _, period = text.strip().partition(" ")
+    else:  # version 1: -1 without a limit
+        quota = (_text(folder / "cpu.cfs_quota_us") or "").strip()
+        period = (_text(folder / "cpu.cfs_period_us") or "").strip()
+    if quota.isdecimal() and period.isdecimal() and int(quota) > 0 and int(period) > 0:
+        return int(quota) / int(period)
+    return None
+
+
+def _sysctl() -> str | None:
+    try:
+        return subprocess.run(
+            ["/usr/sbin/sysctl", "hw.optional"], capture_output=True, text=True, timeout=_SYSCTL_SECONDS, check=False
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return None

@@ -1,0 +1,257 @@
+"""Any picture file, bytes or stream -> grey levels: formats, modes, transparency, orientation, and what is refused."""
+
+import io
+import os
+import threading
+import warnings
+from typing import BinaryIO, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from edge.errors import PictureError, PictureNotFoundError, UnreadablePictureError
+
+Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
+Grey: TypeAlias = NDArray[np.uint8]
+
+# Only decoders that people's pictures need: every further one is code that a hostile file can reach.
+FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+
+# Checked in the header, before a pixel is decoded: a file of some kilobytes can claim gigabytes.
+MOST_PIXELS: Final = 100_000_000
+# A pipe has no size that could be checked first. The largest picture allowed fits, uncompressed with alpha channel.
+MOST_STREAM_BYTES: Final = 4 * MOST_PIXELS + 1_000_000
+
+# A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as its shorter side keeps this many pixels: a digit that
+# takes a thirtieth of the picture is then still larger than the 20 pixels that it ends as.
+ENOUGH_PIXELS: Final = 1000
+
+# Full scale of the 16-bit containers, smallest first: 8-bit values, 12-bit sensors, 16 bits.
+FULL_SCALES: Final = (255, 4095, 65535)
+
+# Opaque parts count as a sheet of paper with writing on it, not as bare ink, if they cover half of the picture and
+# their darkest and lightest tenth differ by this many grey levels.
+PAPER_SHARE: Final = 0.5
+PAPER_CONTRAST: Final = 96
+
+_ORIENTATION_TAG: Final = 0x0112
+_ORIENTATION_SOURCES: Final = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
+# Pillow reports doubtful headers as warnings, and the filter list that silences them belongs to the whole process.
+_warnings_lock = threading.Lock()
+
+
+def read_grey(source: Source, *, enough_pixels: int = ENOUGH_PIXELS) -> Grey:
+    """The luminance of a picture, upright.
+
+    Args:
+        source: a path, the bytes of a picture file, or a binary stream of them. Of a file with several frames or pages
+            the first counts.
+        enough_pixels: a JPEG may be decoded at a fraction of its size while its shorter side keeps this many pixels.
+
+    Returns:
+        uint8 (H, W), 0 black to 255 white; read-only.
+
+    Raises:
+        PictureNotFoundError: no file has that path.
+        UnreadablePictureError: a directory, an empty or unreadable file, not a picture of a known format, cut off or
+            damaged, or more than 100 megapixels.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _decode(io.BytesIO(source), "the picture given as bytes", enough_pixels)
+    if isinstance(source, str | os.PathLike):
+        return _decode_file(source, enough_pixels)
+    return _decode(_seekable(source), _name_of_stream(source), enough_pixels)
+
+
+def grey_of(image: Image.Image, name: str = "the picture") -> Grey:
+    """The luminance of an opened Pillow image, upright; the image itself is left as it is.
+
+    Args:
+        image: any mode that Pillow's readers of the known formats give.
+        name: how error messages call the picture.
+
+    Returns:
+        uint8 (H, W), 0 black to 255 white; read-only.
+
+    Raises:
+        UnreadablePictureError: cut off or damaged, or more than 100 megapixels.
+    """
+    _refuse_size(image, name)
+    try:
+        image.load()
+        grey = _upright(_luminance(image), image)
+        return np.frombuffer(grey.tobytes(), np.uint8).reshape(grey.height, grey.width)
+    except Exception as cause:  # the decoders raise a dozen kinds of exceptions on damaged files
+        raise UnreadablePictureError(
+            f"{name} is cut off or damaged ({_one_line(cause)}); save or download it again"
+        ) from cause
+
+
+def _decode_file(path: str | os.PathLike[str], enough_pixels: int) -> Grey:
+    name = _one_line(os.fspath(path)) or "''"
+    try:
+        if os.path.isdir(path):
+            raise UnreadablePictureError(f"{name} is a directory, not a picture; name the picture files in it")
+        with open(path, "rb") as file:
+            return _decode(_seekable(file), name, enough_pixels)
+    except PictureError:
+        raise
+    except (FileNotFoundError, NotADirectoryError) as cause:
+        raise PictureNotFoundError(f"there is no file {name}; check the path and the working directory") from cause
+    except PermissionError as cause:
+        raise UnreadablePictureError(f"{name} may not be read; allow reading it, or copy it elsewhere") from cause
+    except (OSError, ValueError) as cause:
+        raise UnreadablePictureError(f"{name} cannot be opened ({_one_line(cause)}); check the path") from cause
+
+
+def _decode(stream: BinaryIO, name: str, enough_pixels: int) -> Grey:
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = _open(stream, name)
+    if image.mode == "RGB":
+        # the luminance of a JPEG is one of its planes: the colours need not be decoded; other formats ignore this
+        image.draft("L", (enough_pixels, enough_pixels))
+    return grey_of(image, name)
+
+
+def _open(stream: BinaryIO, name: str) -> Image.Image:
+    """Reads the header alone, and refuses what should not be decoded."""
+    try:
+        image = Image.open(stream, formats=FORMATS)
+    except Image.DecompressionBombError as cause:
+        raise UnreadablePictureError(_too_large(name, "")) from cause
+    except Exception as cause:  # see grey_of
+        stream.seek(0)
+        if not stream.read(1):
+            raise UnreadablePictureError(f"{name} is empty, zero bytes; save or download it again") from cause
+        known = ", ".join(FORMATS[:-1])
+        raise UnreadablePictureError(
+            f"{name} is not a picture that can be read; give a {known} or {FORMATS[-1]} file"
+        ) from cause
+    _refuse_size(image, name)
+    return image
+
+
+def _refuse_size(image: Image.Image, name: str) -> None:
+    if image.width * image.height > MOST_PIXELS:
+        raise UnreadablePictureError(_too_large(name, f"{image.width} x {image.height} pixels, "))
+    if image.width * image.height == 0:
+        raise UnreadablePictureError(f"{name} has no pixels; save it again")
+
+
+def _too_large(name: str, size: str) -> str:
+    return f"{name} is too large ({size}more than {MOST_PIXELS // 1_000_000} megapixels); scale it down or crop it"
+
+
+def _seekable(stream: BinaryIO) -> BinaryIO:
+    """The stream itself, or for a pipe its whole content: decoders jump about in a file."""
+    if stream.seekable():
+        return stream
+    content = stream.read(MOST_STREAM_BYTES + 1)
+    if len(content) > MOST_STREAM_BYTES:
+        raise UnreadablePictureError(_too_large(_name_of_stream(stream), ""))
+    return io.BytesIO(content)
+
+
+def _name_of_stream(stream: BinaryIO) -> str:
+    name = getattr(stream, "name", None)
+    return _one_line(name) if isinstance(name, str) and name else "the picture in the stream"
+
+
+def _one_line(text: object) -> str:
+    """Text that prints on one line, whatever a file is called."""
+    plain = str(text)
+    return plain if plain.isprintable() else repr(plain)
+
+
+def _luminance(image: Image.Image) -> Image.Image:
+    """Mode L, with transparency filled."""
+    mode = image.mode
+    if mode == "L" and "transparency" not in image.info:
+        return image
+    if mode in ("I", "F") or mode.startswith("I;"):
+        return Image.fromarray(_eight_bits(np.asarray(image)))
+    if "transparency" in image.info or mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+        return _filled(image)
+    if mode == "LAB":
+        return image.getchannel(0)
+    if mode == "CMYK":
+        image = image.convert("RGB")
+    return image.convert("L")
+
+
+def _eight_bits(levels: NDArray[np.generic]) -> Grey:
+    """Grey levels of 16 or 32 bits or in floating point, scaled to 0 to 255.
+
+    White is the smallest full scale (1.0 for fractions, 255, 4095, 65535) that holds every level; levels beyond
+    65535 or below zero are spread from the darkest to the lightest.
+    """
+    exact = np.nan_to_num(levels.astype(np.float64))
+    darkest, lightest = float(exact.min()), float(exact.max())
+    white = float(next((scale for scale in FULL_SCALES if lightest <= scale), 0))
+    if levels.dtype.kind == "f" and lightest <= 1:
+        white = 1.0
+    if darkest < 0 or white == 0:
+        exact, white = exact - darkest, max(lightest - darkest, 1e-300)
+    return np.floor(exact * (255 / white) + 0.5).clip(0, 255).astype(np.uint8)
+
+
+def _filled(image: Image.Image) -> Image.Image:
+    """The picture before the ground that its transparent parts stand for."""
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if image.mode in ("La", "RGBa"):
+            image = image.convert(image.mode[:-1] + "A")
+        colours = image.convert("RGBA")
+    alpha = colours.getchannel("A")
+    grey = colours.convert("L")
+    if alpha.getextrema()[0] == 255:
+        return grey
+    ground = Image.new("L", grey.size, _ground_level(np.asarray(grey), np.asarray(alpha)))
+    return Image.composite(grey, ground, alpha)
+
+
+def _ground_level(grey: Grey, alpha: Grey) -> int:
+    """White, or black if what is not transparent is light ink: either way the ink stays visible.
+
+    Args:
+        grey: uint8 (H, W), luminance.
+        alpha: uint8 (H, W), 0 transparent to 255 opaque.
+
+    Returns:
+        0 or 255.
+    """
+    opaque = grey[alpha >= 128]
+    if opaque.size == 0:
+        return 255
+    darkest, middle, lightest = np.sort(opaque)[[opaque.size // 10, opaque.size // 2, opaque.size * 9 // 10]].tolist()
+    is_paper = opaque.size >= PAPER_SHARE * grey.size and lightest - darkest >= PAPER_CONTRAST
+    if is_paper:
+        return 255 if middle >= 128 else 0
+    return 255 if int(opaque.sum(dtype=np.int64)) < 128 * opaque.size else 0
+
+
+def _upright(grey: Image.Image, original: Image.Image) -> Image.Image:
+    """Turned as the camera was held."""
+    if original.format != "TIFF" and not any(key in original.info for key in _ORIENTATION_SOURCES):
+        return grey
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            orientation = original.getexif().get(_ORIENTATION_TAG, 1)
+        except Exception:  # noqa: BLE001 -- a damaged camera note is no reason to refuse the picture
+            orientation = 1
+    turn = _TURNS.get(orientation)
+    return grey if turn is None else grey.transpose(turn)
+
+
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}

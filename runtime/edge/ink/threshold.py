@@ -1,0 +1,38 @@
+"""Which points are ink."""
+
+from typing import Final
+
+import numpy as np
+
+from edge.ink.components import label
+from edge.ink.levels import histogram, split
+from edge.ink.paper import Evened
+from edge.ink.windows import Mask
+
+# Relative to the level that best parts what stands out of the noise: ink starts at the first, and goes on down to the
+# second, which is where a pencil skips or a thin line falls between two pixels.
+STRONG: Final = 0.85
+WEAK: Final = 0.5
+
+
+def ink(evened: Evened, speck_pixels: int) -> Mask:
+    """Ink is what stands out of the noise and of fainter things, and whatever weaker is attached to it.
+
+    Args:
+        evened: the picture under even light.
+        speck_pixels: smaller components are not looked at.
+
+    Returns:
+        bool (H, W).
+    """
+    strength, certain = evened.strength, evened.certain
+    counts = histogram(strength[certain])
+    if not counts.any():
+        return certain
+    level = split(counts)
+    labels, count = label(certain & (strength >= WEAK * level))
+    kept = np.zeros(count + 1, np.bool_)
+    kept[labels[strength >= STRONG * level]] = True
+    kept &= np.bincount(labels.ravel(), minlength=count + 1) >= speck_pixels
+    kept[0] = False
+    return kept[labels]

@@ -1,0 +1,136 @@
+"""Largest, smallest and summed values in square windows, and what is built from them; all in integers."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Integers = NDArray[np.int64]
+
+
+def largest(image: Bytes, reach: int) -> Bytes:
+    """The largest value within `reach` pixels of each pixel, rows and columns alike; beyond the edge counts as 0."""
+    return _slide(_slide(image, reach, 0, np.maximum, 0), reach, 1, np.maximum, 0)
+
+
+def smallest(image: Bytes, reach: int) -> Bytes:
+    """The smallest value within `reach` pixels of each pixel; beyond the edge counts as 255."""
+    return _slide(_slide(image, reach, 0, np.minimum, 255), reach, 1, np.minimum, 255)
+
+
+def widened(mask: Mask, reach: int, *, rows: bool = True, columns: bool = True) -> Mask:
+    """Every pixel within `reach` pixels of the mask, across the named directions.
+
+    Args:
+        mask: bool (H, W).
+        reach: pixels, 0 or more.
+        rows: whether it grows up and down.
+        columns: whether it grows left and right.
+
+    Returns:
+        bool (H, W).
+    """
+    grown = mask.view(np.uint8)
+    if rows:
+        grown = _slide(grown, reach, 0, np.maximum, 0)
+    if columns:
+        grown = _slide(grown, reach, 1, np.maximum, 0)
+    return grown.view(np.bool_)
+
+
+def closed(image: Bytes, side: int, *, overhang: bool) -> Bytes:
+    """The picture without dark things that are narrower than a square window.
+
+    Each pixel becomes the smallest, over all windows that hold it, of the largest value in the window: a dark stroke
+    vanishes, a dark area into which the window fits stays exactly as it is, edges included.
+
+    Args:
+        image: uint8 (H, W).
+        side: of the window, pixels.
+        overhang: whether a window may lie almost wholly outside the picture, so that darkness along the picture's
+            edge stays too; otherwise its centre stays inside.
+
+    Returns:
+        uint8 (H, W), nowhere smaller than the image.
+    """
+    reach = max(1, side // 2)
+    if not overhang:
+        return smallest(largest(image, reach), reach)
+    padded = np.pad(image, reach)
+    return smallest(largest(padded, reach), reach)[reach:-reach, reach:-reach]
+
+
+def sums(image: NDArray[Any], reach: int) -> NDArray[np.int32]:
+    """The sum of the values within `reach` pixels of each pixel, for short reaches; beyond the edge counts as 0."""
+    height, width = image.shape
+    padded = np.pad(image, reach).astype(np.int32)
+    bands = padded[:height].copy()
+    for step in range(1, 2 * reach + 1):
+        bands += padded[step : step + height]
+    total = bands[:, :width].copy()
+    for step in range(1, 2 * reach + 1):
+        total += bands[:, step : step + width]
+    return total
+
+
+def means(image: NDArray[Any], reach: int) -> Integers:
+    """The mean of the pixels within `reach` of each pixel, rounded down; windows are cut at the edge.
+
+    Running sums: the cost does not depend on the reach.
+    """
+    height, width = image.shape
+    total = np.pad(image.astype(np.int64), ((reach + 1, reach), (reach + 1, reach))).cumsum(0).cumsum(1)
+    bands = total[2 * reach + 1 :] - total[: -2 * reach - 1]
+    windows = bands[:, 2 * reach + 1 :] - bands[:, : -2 * reach - 1]
+    rows, columns = _reached(height, reach), _reached(width, reach)
+    result: Integers = windows // (rows[:, None] * columns[None, :])
+    return result
+
+
+def smoothed(image: Bytes) -> Bytes:
+    """Weighted 1, 2, 1 in both directions and rounded: three eighths of white noise remain."""
+    padded = np.pad(image, 1, mode="edge").astype(np.uint16)
+    across = padded[:-2] + 2 * padded[1:-1] + padded[2:]
+    return ((across[:, :-2] + 2 * across[:, 1:-1] + across[:, 2:] + 8) >> 4).astype(np.uint8)
+
+
+def squared_distance(mask: Mask, reach: int) -> NDArray[np.int32]:
+    """The squared distance of each pixel to the mask, exact up to `reach` pixels and larger beyond.
+
+    Args:
+        mask: bool (H, W).
+        reach: pixels.
+
+    Returns:
+        int32 (H, W), 0 in the mask, at least `(reach + 1) ** 2` where it is further away.
+    """
+    distance = np.where(mask, 0, (reach + 1) ** 2).astype(np.int32)
+    for axis in (0, 1):
+        source = np.moveaxis(distance, axis, 0)
+        nearest = source.copy()
+        for step in range(1, min(reach, len(source) - 1) + 1):
+            np.minimum(nearest[step:], source[:-step] + step * step, out=nearest[step:])
+            np.minimum(nearest[:-step], source[step:] + step * step, out=nearest[:-step])
+        distance = np.moveaxis(nearest, 0, axis)
+    return distance
+
+
+def _reached(length: int, reach: int) -> Integers:
+    """How many positions of a line lie within `reach` of each."""
+    position = np.arange(length)
+    return np.minimum(position, reach) + np.minimum(length - 1 - position, reach) + 1
+
+
+def _slide(image: Bytes, reach: int, axis: int, pick: np.ufunc, beyond: int) -> Bytes:
+    """Picks among the 2 * reach + 1 values around each pixel, doubling the span in each pass."""
+    around = [(0, 0), (0, 0)]
+    around[axis] = (reach, reach)
+    picked = np.pad(image, around, constant_values=beyond)
+    span, wanted = 1, 2 * reach + 1
+    while span < wanted:
+        step = min(span, wanted - span)  # spans may overlap: the larger of two values is the same twice
+        picked = pick(picked[:-step], picked[step:]) if axis == 0 else pick(picked[:, :-step], picked[:, step:])
+        span += step
+    return picked

@@ -1,0 +1,66 @@
+"""Which distributions of ONNX Runtime are installed, and how to repair them.
+
+`onnxruntime`, `onnxruntime-gpu` and their siblings install the same module: together they overwrite each
+other's files, and removing one deletes files of the other. So exactly one may be there.
+"""
+
+from importlib import metadata
+
+DISTRIBUTIONS = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-directml",
+    "onnxruntime-openvino",
+    "onnxruntime-qnn",
+    "onnxruntime-training",
+)
+
+INSTALL_CPU = "pip install 'edge-toolkit[cpu]'"
+INSTALL_GPU = "pip install 'edge-toolkit[gpu]'"
+SWAP_TO_GPU = f"pip uninstall -y onnxruntime; {INSTALL_GPU}"
+
+
+def runtimes() -> dict[str, str]:
+    """Maps each installed distribution of ONNX Runtime to its version."""
+    return {name: found for name in DISTRIBUTIONS if (found := version(name)) is not None}
+
+
+def version(distribution: str) -> str | None:
+    """The version of an installed distribution; None when it is not installed or its record is broken."""
+    try:
+        # A half-removed distribution has a record without a version, whatever the type says.
+        return metadata.version(distribution) or None
+    except (metadata.PackageNotFoundError, KeyError):
+        return None
+
+
+def clash() -> str | None:
+    """Says in one line what is wrong and how to repair it when several runtimes are installed; else None."""
+    found = runtimes()
+    if len(found) < 2:
+        return None
+    named = " and ".join(f"{name} {number}" for name, number in found.items())
+    return f"{named} are both installed and overwrite each other's files; {repair(found)}"
+
+
+def repair(found: dict[str, str]) -> str:
+    """The commands that leave exactly one working runtime, as one line."""
+    keep = INSTALL_GPU if "onnxruntime-gpu" in found else INSTALL_CPU
+    remove = f"pip uninstall -y {' '.join(found)}, then " if found else ""
+    alternative = f" (or {INSTALL_CPU} without a GPU)" if keep == INSTALL_GPU else ""
+    return f"repair it with: {remove}{keep}{alternative}"
+
+
+def explain(reason: str) -> str:
+    """Says why onnxruntime cannot be imported, and the repair, as one line.
+
+    Args:
+        reason: what the import complained about.
+    """
+    found = runtimes()
+    if not found:
+        return f"onnxruntime is not installed; install it with: {INSTALL_CPU} (or {INSTALL_GPU} for CUDA)"
+    if broken := clash():
+        return f"onnxruntime cannot be imported ({reason}): {broken}"
+    name, number = next(iter(found.items()))
+    return f"{name} {number} cannot be imported ({reason}); {repair(found)}"

@@ -1,0 +1,70 @@
+"""What all tests share: real data where there is some, no network, and the command line in this process."""
+
+import io
+import os
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+# Read before any test changes the environment.
+EDGE_DATA = os.environ.get("EDGE_DATA")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any attempt to reach another machine is an error of the test."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a test tried to use the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture(scope="session")
+def edge_data() -> Path:
+    """The folder of the real data: `$EDGE_DATA`."""
+    if not EDGE_DATA or not Path(EDGE_DATA).is_dir():
+        pytest.skip("$EDGE_DATA names no folder: the real data is not on this machine")
+    return Path(EDGE_DATA)
+
+
+@pytest.fixture(scope="session")
+def mnist_folder(edge_data: Path) -> Path:
+    """The folder in which the four MNIST files are."""
+    for folder in (edge_data / "MNIST" / "raw", edge_data / "raw", edge_data):
+        if any(folder.glob("train-images-idx3-ubyte*")):
+            return folder
+    pytest.skip(f"no MNIST files in $EDGE_DATA ({edge_data})")
+
+
+@pytest.fixture
+def edge_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Runs the command line in this process."""
+
+    def run(*arguments: str | Path, stdin: bytes = b"") -> Ended:
+        from edge.cli import main
+
+        monkeypatch.setattr("sys.argv", ["edge", *map(str, arguments)])
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        monkeypatch.setattr("sys.excepthook", sys.excepthook)  # typer replaces it
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return Ended(int(end.value.code or 0), captured.out, captured.err)
+
+    return run

@@ -1,0 +1,162 @@
+"""Small models with random weights in every place, few digits, and ways to run a graph."""
+
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from onnx import ModelProto
+from torch import nn
+
+from edge_export import convert, golden, judging, pipeline, session
+from edge_export.draft import Converted
+from edge_export.outcome import Exported
+from edge_train import checkpoint, models, strokes
+from edge_train.checkpoint import Checkpoint
+from edge_train.mnist import Split
+from edge_train.specification import Convolutional, Recurrent, Specification, name_of
+
+BATCHES = (1, 2, 3, 17)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Timings and sums as an export takes them."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def no_data(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A test finds real data only where it asks for it."""
+    monkeypatch.setitem(os.environ, "EDGE_DATA", str(tmp_path_factory.getbasetemp() / "no-data"))
+
+
+@pytest.fixture(scope="session")
+def digits() -> Split:
+    """60 strokes with their labels."""
+    images, labels = strokes.sample(60, seed=31)
+    return Split("strokes-parity", images, labels)
+
+
+@pytest.fixture(scope="session")
+def images(digits: Split) -> np.ndarray:
+    """uint8 (65, 28, 28): the digits, then all-zero, all-255 and noise."""
+    return np.concatenate([digits.images, golden.extremes()[0]])
+
+
+@pytest.fixture(scope="session")
+def randomised() -> Callable[..., nn.Module]:
+    """Fills every place in which a conversion could lose or swap numbers: biases, gains of both signs, statistics."""
+
+    def fill(model: nn.Module, seed: int = 0, *, gains: str = "both signs") -> nn.Module:
+        source = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if "bias" in name:
+                    parameter.copy_(torch.randn(parameter.shape, generator=source) * 0.3)
+            for layer in model.modules():
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                    gain = torch.rand(layer.weight.shape, generator=source) + 0.5
+                    if gains == "both signs":
+                        gain[::2] *= -1
+                    layer.weight.copy_(gain)
+                    layer.running_mean.copy_(torch.randn(layer.running_mean.shape, generator=source) * 0.5)
+                    layer.running_var.copy_(torch.rand(layer.running_var.shape, generator=source) + 0.5)
+        return model.eval()
+
+    return fill
+
+
+@pytest.fixture(scope="session")
+def drawn(randomised) -> Callable[..., Checkpoint]:
+    """A checkpoint of that specification with random numbers everywhere."""
+
+    def draw(specification: Specification, seed: int = 0, *, gains: str = "both signs", **facts: object) -> Checkpoint:
+        torch.manual_seed(seed)
+        weights = randomised(models.build(specification), seed, gains=gains).state_dict()
+        return Checkpoint(**{"name": name_of(specification), "specification": specification, "weights": weights, **facts})
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def lstm(drawn) -> Checkpoint:
+    """An LSTM of hidden size 12 with two layers."""
+    return drawn(Recurrent("lstm", hidden=12, layers=2), temperature=0.75)
+
+
+@pytest.fixture(scope="session")
+def cnn(drawn) -> Checkpoint:
+    """A small CNN in which one BatchNorm folds back, one folds forward and one stays."""
+    return drawn(Convolutional("conv5x6 bn relu pool conv3x8 relu bn conv3x6 relu bn flatten linear10"))
+
+
+@pytest.fixture(scope="session")
+def converted(lstm, cnn, drawn) -> Callable[[str], tuple[Checkpoint, Converted]]:
+    """A small checkpoint of that kind and its fp32 graph."""
+    sizes = {
+        "lstm": lambda: lstm,
+        "bilstm": lambda: drawn(Recurrent("lstm", hidden=10, bidirectional=True)),
+        "gru": lambda: drawn(Recurrent("gru", hidden=12, layers=2)),
+        "rnn": lambda: drawn(Recurrent("rnn-tanh", hidden=12)),
+        "rnn-relu": lambda: drawn(Recurrent("rnn-relu", hidden=12)),
+        "cnn": lambda: cnn,
+        "mlp": lambda: drawn(Convolutional("flatten linear24 relu linear10")),
+    }
+
+    @cache
+    def make(kind: str) -> tuple[Checkpoint, Converted]:
+        stored = sizes[kind]()
+        return stored, convert.convert(stored)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def answers() -> Callable[[ModelProto, np.ndarray], np.ndarray]:
+    """A graph's logits, which must be the same whatever the batch size is."""
+
+    def run(model: ModelProto, pictures: np.ndarray, *, spread: float = 1e-5) -> np.ndarray:
+        running = session.open_session(model)
+        results = [session.run(running, pictures, batch)[0] for batch in BATCHES]
+        for other in results[1:]:
+            np.testing.assert_allclose(other, results[0], atol=spread)
+        return results[0]
+
+    return run
+
+
+@pytest.fixture
+def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports are judged on 60 strokes, calibrated on 40."""
+    monkeypatch.setattr(judging, "STROKE_IMAGES", 60)
+    monkeypatch.setattr(judging, "CALIBRATION_IMAGES", 40)
+
+
+@pytest.fixture(scope="session")
+def decided() -> Callable[[Checkpoint], Checkpoint]:
+    """The checkpoint with one output far above the others: int8 cannot change its label."""
+
+    def decide(stored: Checkpoint, label: int = 3, by: float = 50.0) -> Checkpoint:
+        weights = {name: tensor.clone() for name, tensor in stored.weights.items()}
+        last = [name for name in weights if name.endswith("bias")][-1]
+        weights[last][label] += by
+        return Checkpoint(stored.name, stored.specification, weights, temperature=stored.temperature)
+
+    return decide
+
+
+@pytest.fixture
+def export(few_digits: None, tmp_path: Path) -> Callable[..., Exported]:
+    """Exports a checkpoint on few digits; the bundle goes to `tmp_path / "out"`."""
+
+    def run(stored: Checkpoint, **fields: object) -> Exported:
+        path = tmp_path / f"{stored.name}.safetensors"
+        checkpoint.save(path, stored)
+        settings = {"model": stored.name, "checkpoint": path, "data": "strokes", "out": tmp_path / "out"}
+        return pipeline.export(pipeline.Request(**{**settings, **fields}), lambda _line: None)
+
+    return run

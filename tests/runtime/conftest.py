@@ -1,0 +1,269 @@
+"""A small but real bundle, built byte by byte: these tests need neither torch nor onnx.
+
+The model is a linear classifier, `Cast, Flatten, Gemm, Softmax`; numpy computes what PyTorch would.
+"""
+
+import io
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge import bundle, session
+from edge.cli import main
+from edge.errors import ProviderError
+from edge.evidence import Evidence
+from edge.installation import DISTRIBUTIONS
+from edge.manifest import Accuracy, Manifest, ProviderName
+from edge.wire import encode_bytes, encode_integer
+
+FLOAT, UINT8, INT64 = 1, 2, 7
+ATTRIBUTE_INT = 2
+EXTERNAL = 1
+
+LABELS = tuple("0123456789")
+
+
+@dataclass(frozen=True)
+class Linear:
+    """`logits = image @ weights + bias`."""
+
+    weights: np.ndarray  # float32 (784, 10)
+    bias: np.ndarray  # float32 (10,)
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        flat = images.reshape(len(images), -1).astype(np.float64)
+        return (flat @ self.weights.astype(np.float64) + self.bias).astype(np.float32)
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        powers = np.exp(self.logits(images) - self.logits(images).max(1, keepdims=True))
+        return powers / powers.sum(1, keepdims=True)
+
+
+def attribute(name: str, value: int) -> bytes:
+    return encode_bytes(1, name) + encode_integer(3, value) + encode_integer(20, ATTRIBUTE_INT)
+
+
+def node(kind: str, inputs: list[str], output: str, *attributes: bytes) -> bytes:
+    return b"".join(
+        (
+            *(encode_bytes(1, name) for name in inputs),
+            encode_bytes(2, output),
+            encode_bytes(3, f"the {kind}"),
+            encode_bytes(4, kind),
+            *(encode_bytes(5, each) for each in attributes),
+        )
+    )
+
+
+def tensor(name: str, array: np.ndarray, *, external: bool = False) -> bytes:
+    dims = b"".join(encode_integer(1, size) for size in array.shape)
+    data = (
+        encode_bytes(13, encode_bytes(1, "location") + encode_bytes(2, "weights.bin")) + encode_integer(14, EXTERNAL)
+        if external
+        else encode_bytes(9, array.tobytes())
+    )
+    return dims + encode_integer(2, FLOAT) + encode_bytes(8, name) + data
+
+
+def value(name: str, element: int, *axes: int | str) -> bytes:
+    shape = b"".join(
+        encode_bytes(1, encode_integer(1, axis) if isinstance(axis, int) else encode_bytes(2, axis)) for axis in axes
+    )
+    return encode_bytes(1, name) + encode_bytes(2, encode_bytes(1, encode_integer(1, element) + encode_bytes(2, shape)))
+
+
+def graph_bytes(linear: Linear, *, external: bool = False, input_name: str = "image") -> bytes:
+    """A serialised GraphProto."""
+    classes = len(linear.bias)
+    return b"".join(
+        (
+            encode_bytes(1, node("Cast", [input_name], "floats", attribute("to", FLOAT))),
+            encode_bytes(1, node("Flatten", ["floats"], "flat", attribute("axis", 1))),
+            encode_bytes(1, node("Gemm", ["flat", "weights", "bias"], "logits")),
+            encode_bytes(1, node("Softmax", ["logits"], "probabilities", attribute("axis", 1))),
+            encode_bytes(2, "linear"),
+            encode_bytes(5, tensor("weights", linear.weights, external=external)),
+            encode_bytes(5, tensor("bias", linear.bias)),
+            encode_bytes(11, value(input_name, UINT8, "batch", 28, 28)),
+            encode_bytes(12, value("logits", FLOAT, "batch", classes)),
+            encode_bytes(12, value("probabilities", FLOAT, "batch", classes)),
+        )
+    )
+
+
+def model_bytes(linear: Linear, *, ir_version: int = 7, opset: int = 13, **of_graph: object) -> bytes:
+    """A serialised ModelProto."""
+    return b"".join(
+        (
+            encode_integer(1, ir_version),
+            encode_bytes(2, "by hand"),
+            encode_bytes(7, graph_bytes(linear, **of_graph)),
+            encode_bytes(8, encode_bytes(1, "") + encode_integer(2, opset)),
+        )
+    )
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[..., bytes]:
+    return model_bytes
+
+
+@pytest.fixture(scope="session")
+def make_graph() -> Callable[..., bytes]:
+    return graph_bytes
+
+
+@pytest.fixture(scope="session")
+def linear() -> Linear:
+    random = np.random.default_rng(7)
+    return Linear(
+        weights=(random.normal(size=(784, 10)) / 2550).astype(np.float32),
+        bias=random.normal(size=10).astype(np.float32),
+    )
+
+
+@pytest.fixture(scope="session")
+def images() -> np.ndarray:
+    """uint8 (5, 28, 28): empty, full, a vertical stroke, and noise twice."""
+    random = np.random.default_rng(8)
+    stroke = np.zeros((28, 28), np.uint8)
+    stroke[4:24, 12:16] = 255
+    noise = random.integers(0, 256, size=(2, 28, 28), dtype=np.uint8)
+    return np.stack([np.zeros((28, 28), np.uint8), np.full((28, 28), 255, np.uint8), stroke, *noise])
+
+
+@pytest.fixture(scope="session")
+def evidence(linear: Linear, images: np.ndarray) -> Evidence:
+    return Evidence(
+        images=images,
+        logits=linear.logits(images),
+        kinds=("all-zero", "all-255", "stroke 1", "noise", "noise"),
+        max_logit_error=1e-4,
+        max_flips=0,
+    )
+
+
+@pytest.fixture(scope="session")
+def manifest() -> Manifest:
+    return Manifest(
+        name="linear-fp32",
+        model="linear",
+        architecture={"kind": "linear", "inputs": 784},
+        parameters=7850,
+        labels=LABELS,
+        picture={"box": 20, "centre": "mass"},
+        precision="fp32",
+        method="none",
+        int8_weight_share=0.0,
+        int8_verdict=None,
+        providers=("cpu", "cuda"),
+        accuracy=(Accuracy(data="noise", split="test", images=100, of="bundle", accuracy=0.1),),
+        temperature=1.0,
+        checkpoint_sha256="0" * 64,
+        opset=13,
+        ir_version=7,
+        minimum_onnxruntime="1.19.2",
+        versions={"numpy": "1.26.4"},
+    )
+
+
+@pytest.fixture(scope="session")
+def model(linear: Linear) -> bytes:
+    return model_bytes(linear)
+
+
+@pytest.fixture(scope="session")
+def packed(model: bytes, manifest: Manifest, evidence: Evidence) -> bytes:
+    """The bytes of a good bundle."""
+    return bundle.pack(model, manifest, evidence)
+
+
+@pytest.fixture
+def bundle_path(tmp_path: Path, packed: bytes) -> Path:
+    path = tmp_path / "linear-fp32.onnx"
+    path.write_bytes(packed)
+    return path
+
+
+@pytest.fixture
+def repack(model: bytes, manifest: Manifest, evidence: Evidence) -> Callable[..., bytes]:
+    """Packs the bundle again with other manifest fields, another model or other evidence."""
+
+    def pack(*, model: bytes = model, evidence: Evidence = evidence, **changes: object) -> bytes:
+        return bundle.pack(model, replace(manifest, **changes), evidence)
+
+    return pack
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Pretends that exactly these ONNX Runtimes are installed, and other distributions in these versions or not."""
+    real = metadata.version
+
+    def pretend(**versions: str | None) -> None:
+        names = {name.replace("_", "-"): number for name, number in versions.items()}
+
+        def version(name: str) -> str:
+            number = names.get(name) if name in names or name in DISTRIBUTIONS else real(name)
+            if number is None:
+                raise metadata.PackageNotFoundError(name)
+            return number
+
+        monkeypatch.setattr("edge.installation.metadata.version", version)
+
+    return pretend
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, packed: bytes, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of shipped bundles with one in it: `linear-fp32`."""
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    (folder / "linear-fp32.onnx").write_bytes(packed)
+    monkeypatch.setattr("edge.shipped.FOLDER", folder)
+    return folder
+
+
+@pytest.fixture
+def healthy(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The shelf on a machine without CUDA, whatever onnxruntime is installed and whatever it would prove."""
+    real = session.prove
+
+    def prove(provider: ProviderName) -> None:
+        if provider == "cuda":
+            raise ProviderError("onnxruntime was built without CUDA; swap it")
+        real(provider)
+
+    monkeypatch.setattr("edge.session.prove", prove)
+    return shelf
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def edge_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Runs the command line in this process."""
+
+    def run(*arguments: str | Path, stdin: bytes = b"") -> Ended:
+        monkeypatch.setattr("sys.argv", ["edge", *map(str, arguments)])
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        monkeypatch.setattr("sys.excepthook", sys.excepthook)  # typer replaces it
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return Ended(int(end.value.code or 0), captured.out, captured.err)
+
+    return run

@@ -1,0 +1,43 @@
+"""Small runs on strokes: seconds of training would be minutes of a test suite."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from edge_train import training
+from edge_train.training import Request, Result
+
+TINY_STROKES = {"training": 160, "validation": 80, "test": 40}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Sums in another order are other sums: bytes are compared here."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def no_data(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A test finds real data only where it asks for it."""
+    monkeypatch.setitem(os.environ, "EDGE_DATA", str(tmp_path_factory.getbasetemp() / "no-data"))
+
+
+@pytest.fixture
+def few_strokes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stroke data, small enough to train on in a moment."""
+    monkeypatch.setattr(training, "STROKE_IMAGES", TINY_STROKES)
+
+
+@pytest.fixture
+def tiny_run(few_strokes: None, tmp_path: Path) -> Callable[..., Result]:
+    """Trains an LSTM of hidden size 8 for two epochs on a few strokes; other dials and fields as given."""
+
+    def run(**fields: object) -> Result:
+        dials = {"epochs": 2, "batch_size": 32, **fields.pop("dials", {})}
+        settings = {"model": "lstm", "sizes": {"hidden": 8}, "data": "strokes", "out": tmp_path, "threads": 1}
+        return training.train(Request(**{**settings, "dials": dials, **fields}))
+
+    return run

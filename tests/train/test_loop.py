@@ -1,0 +1,99 @@
+"""What the loop measures: logits, scores and the temperature that makes probabilities honest."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from edge_train import loop, models
+from edge_train.loop import Epoch, State
+from edge_train.mnist import Split
+from edge_train.specification import Recurrent
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return models.build(Recurrent("gru", hidden=8))
+
+
+@pytest.fixture(scope="module")
+def noise() -> Split:
+    random = np.random.default_rng(3)
+    return Split("noise-test", random.integers(0, 256, (70, 28, 28), np.uint8), np.arange(70) % 10)
+
+
+def calibrated(count: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
+    """Logits, and labels drawn by exactly their softmax."""
+    random = np.random.default_rng(4)
+    logits = random.normal(0, spread, (count, 10)).astype(np.float32)
+    uniform = random.uniform(size=(count, 1))
+    probabilities = np.exp(logits.astype(np.float64))
+    probabilities /= probabilities.sum(1, keepdims=True)
+    return logits, (probabilities.cumsum(1) < uniform).sum(1).clip(max=9)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0, 3.5])
+def test_a_temperature_is_found_again(temperature):
+    logits, labels = calibrated(20_000, spread=2.0)
+    assert loop.temperature_of(logits * np.float32(temperature), labels) == pytest.approx(temperature, rel=0.05)
+
+
+def test_no_other_temperature_has_a_lower_loss():
+    logits, labels = calibrated(2_000, spread=2.0)
+    logits = logits * np.float32(1.7)
+    scores, targets = torch.from_numpy(logits).double(), torch.from_numpy(labels)
+    best = loop.temperature_of(logits, labels)
+
+    def loss(temperature: float) -> float:
+        return F.cross_entropy(scores / temperature, targets).item()
+
+    assert all(loss(best) <= loss(other) + 1e-7 for other in np.linspace(0.25, 4, 100))
+
+
+def test_a_perfect_model_gets_the_lowest_temperature_and_a_useless_one_the_highest():
+    labels = np.arange(100) % 10
+    perfect = (np.eye(10, dtype=np.float32) * 3)[labels]
+    assert loop.temperature_of(perfect, labels) == pytest.approx(0.25, abs=0.01)
+    wrong = (np.eye(10, dtype=np.float32) * 9)[(labels + 1) % 10]
+    assert loop.temperature_of(wrong, labels) == pytest.approx(4.0, abs=0.01)
+
+
+def test_logits_do_not_depend_on_how_the_pictures_are_batched(network, noise, monkeypatch):
+    whole = loop.logits_of(network, noise.images)
+    monkeypatch.setattr(loop, "EVALUATION_BATCH", 7)
+    np.testing.assert_allclose(loop.logits_of(network, noise.images), whole, atol=1e-5)
+    assert (whole.dtype, whole.shape) == (np.float32, (70, 10))
+
+
+def test_pixels_are_scaled_to_one(network):
+    full = np.full((1, 28, 28), 255, np.uint8)
+    with torch.no_grad():
+        expected = network.eval()(torch.ones(1, 28, 28)).numpy()
+    np.testing.assert_allclose(loop.logits_of(network, full), expected, atol=1e-6)
+
+
+def test_a_score_is_mean_cross_entropy_and_share_of_right_labels(network, noise):
+    loss, accuracy = loop.score(network, noise)
+    logits = loop.logits_of(network, noise.images).astype(np.float64)
+    likelihood = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    assert loss == pytest.approx(-likelihood[np.arange(70), noise.labels].mean(), rel=1e-5)
+    assert accuracy == pytest.approx((logits.argmax(1) == noise.labels).mean(), rel=1e-6)
+
+
+def test_scoring_turns_training_behaviour_off_and_leaves_weights_alone(noise):
+    network = models.build(Recurrent("lstm", hidden=4)).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    loop.score(network, noise)
+    assert not network.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def test_the_best_epoch_has_the_highest_accuracy_then_the_lowest_loss_then_comes_first():
+    def epoch(number: int, loss: float, accuracy: float) -> Epoch:
+        return Epoch(number, 1.0, 0.5, loss, accuracy, 1.0)
+
+    state = State(torch.nn.Linear(1, 1), torch.optim.SGD(torch.nn.Linear(1, 1).parameters()))
+    assert state.best_epoch is None
+    state.epochs = [epoch(1, 0.5, 0.9), epoch(2, 0.4, 0.9), epoch(3, 0.1, 0.8), epoch(4, 0.4, 0.9)]
+    assert state.best_epoch == state.epochs[1]
