@@ -1,10 +1,12 @@
 """Where a difference begins: the layers of PyTorch and the taps of the graph, side by side, in order.
 
 The tolerance on the logits is a budget that the layers share. Error grows on the way, so the k-th of n layers may
-use k/n of it, measured against the size of its own values; inside a recurrent layer, step t of 28 may use its part.
+use k/n of it, measured against the size of its own values; inside a recurrent layer, step t of 28 may use its part,
+unless its weights are rounded (fp16, int8), which is as wrong at the first step as at the last.
 The first layer, and step, that used more than its share is named.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +14,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 from torch import Tensor, nn
 
 from edge_export.draft import INPUT, ROWS, Tap
@@ -24,6 +26,8 @@ Array = NDArray[np.float32]
 # int8 has no limit on the logits' error in the table; this one stands for it when a cause is sought. It is relative
 # to the largest logit: 8 bits give steps of 1/127.
 RELATIVE_BUDGET_INT8 = 0.05
+
+_ROUNDED = (TensorProto.INT8, TensorProto.FLOAT16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +57,14 @@ def first_excess(
         budget: the tolerance on the logits, absolute; `None` takes the relative budget of int8.
     """
     present = {output for node in graph.graph.node for output in node.output}
-    taps = tuple(tap for tap in taps if tap.tensor in present)
+    taps = tuple(_as_computed(tap, present) for tap in taps if tap.tensor in present)
     if not taps:
         return None
     expected = layer_outputs(model, images)
     found = _graph_outputs(graph, taps, images)
     logits = expected[taps[-1].layer]
     relative = RELATIVE_BUDGET_INT8 if budget is None else budget / max(1.0, float(np.abs(logits).max()))
+    rounded = any(weight.data_type in _ROUNDED for weight in graph.graph.initializer)
     for position, tap in enumerate(taps):
         if tap.layer not in expected or expected[tap.layer].size != found[tap.tensor].size:
             continue  # a layer that gives no tensor, or that another way of computing left without an output of its own
@@ -73,10 +78,17 @@ def first_excess(
             continue
         for step in range(ROWS):
             error = float(np.abs(wanted[step] - got[step]).max())
-            share = scale * (position + (step + 1) / ROWS) / len(taps)
+            grown = 1.0 if rounded else (step + 1) / ROWS
+            share = scale * (position + grown) / len(taps)
             if not error <= share:
                 return Excess(tap.layer, step, error, share)
     return None
+
+
+def _as_computed(tap: Tap, present: set[str]) -> Tap:
+    """The tap behind its quantiser, where there is one: a ReLU that ends in int8 is nothing but its lower limit."""
+    quantised = f"{tap.tensor}_DequantizeLinear_Output"
+    return dataclasses.replace(tap, tensor=quantised) if quantised in present else tap
 
 
 def layer_outputs(model: nn.Module, images: NDArray[np.uint8]) -> dict[str, Array]:

@@ -1,6 +1,7 @@
 """Parity: the same pictures through PyTorch and through every later form of the model."""
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -216,14 +217,20 @@ def _failures(tolerance: Tolerance, error: float, flips: int, count: int, drop: 
     if not np.isfinite(error):
         broken.append("a logit is not finite")
     elif tolerance.logit_error is not None and error > tolerance.logit_error:
-        broken.append(
-            f"max |logit error| {error:.2g} exceeds {tolerance.logit_error:.2g}; {error * 1.01:.2g} would pass"
-        )
+        passing = _rounded_up(error, digits=1 - math.floor(math.log10(error)))
+        broken.append(f"max |logit error| {error:.3g} exceeds {tolerance.logit_error:.2g}; {passing:.2g} would pass")
     if flips > tolerance.flip_share * count:
-        share = flips / count
+        share = _rounded_up(flips / count, digits=4)
         broken.append(f"{flips} of {count} labels flip, {tolerance.flip_share:.2%} may; {share:.2%} would pass")
     if drop > tolerance.accuracy_drop + 1e-9:
+        points = _rounded_up(drop, digits=2)
         broken.append(
-            f"accuracy falls by {drop:.2f} points, {tolerance.accuracy_drop:.2f} are allowed; {drop:.2f} would pass"
+            f"accuracy falls by {drop:.3f} points, {tolerance.accuracy_drop:.2f} are allowed; {points:.2f} would pass"
         )
     return tuple(broken)
+
+
+def _rounded_up(value: float, *, digits: int) -> float:
+    """The value with that many decimals, not below it: rounded to the nearest, it would not pass."""
+    noise = 1e-9  # of float64 itself: 0.1 + 0.2 is 0.3
+    return math.ceil(value * 10.0**digits - noise) / 10.0**digits

@@ -15,7 +15,7 @@ from edge.manifest import Manifest, ProviderName
 from edge.session import Provider, Session
 
 if TYPE_CHECKING:
-    from edge.decode import Source
+    from edge.picture import Source
 
 SIDE = 28
 """Rows and columns of an image, in pixels."""
@@ -87,10 +87,11 @@ class Classifier:
         """Reads a picture and says what it shows.
 
         Args:
-            source: a path, the bytes of a picture file, or a binary stream of them.
+            source: a path, the bytes of a picture file, a binary stream, a Pillow image, or an array of pixels.
 
         Raises:
             PictureError: the picture cannot be read.
+            InputError: an array that is no picture.
             ProviderError: onnxruntime failed.
         """
         from edge import picture  # Pillow is not needed by those who bring arrays

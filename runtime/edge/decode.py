@@ -8,7 +8,7 @@ from typing import BinaryIO, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from edge.errors import PictureError, PictureNotFoundError, UnreadablePictureError
 

@@ -1,7 +1,9 @@
 """Small models with random weights in every place, few digits, and ways to run a graph."""
 
+import dataclasses
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -11,10 +13,10 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from edge_export import convert, golden, judging, pipeline, session
+from edge_export import convert, golden, judging, latency, pipeline, session
 from edge_export.draft import Converted
 from edge_export.outcome import Exported
-from edge_train import checkpoint, models, strokes
+from edge_train import checkpoint, loop, models, strokes
 from edge_train.checkpoint import Checkpoint
 from edge_train.mnist import Split
 from edge_train.specification import Convolutional, Recurrent, Specification, name_of
@@ -77,7 +79,9 @@ def drawn(randomised) -> Callable[..., Checkpoint]:
     def draw(specification: Specification, seed: int = 0, *, gains: str = "both signs", **facts: object) -> Checkpoint:
         torch.manual_seed(seed)
         weights = randomised(models.build(specification), seed, gains=gains).state_dict()
-        return Checkpoint(**{"name": name_of(specification), "specification": specification, "weights": weights, **facts})
+        return Checkpoint(
+            **{"name": name_of(specification), "specification": specification, "weights": weights, **facts}
+        )
 
     return draw
 
@@ -131,9 +135,10 @@ def answers() -> Callable[[ModelProto, np.ndarray], np.ndarray]:
 
 @pytest.fixture
 def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exports are judged on 60 strokes, calibrated on 40."""
+    """Exports are judged on 60 strokes, calibrated on 40, and timed only a few times."""
     monkeypatch.setattr(judging, "STROKE_IMAGES", 60)
     monkeypatch.setattr(judging, "CALIBRATION_IMAGES", 40)
+    monkeypatch.setattr(latency, "REPETITIONS", 3)
 
 
 @pytest.fixture(scope="session")
@@ -144,9 +149,32 @@ def decided() -> Callable[[Checkpoint], Checkpoint]:
         weights = {name: tensor.clone() for name, tensor in stored.weights.items()}
         last = [name for name in weights if name.endswith("bias")][-1]
         weights[last][label] += by
-        return Checkpoint(stored.name, stored.specification, weights, temperature=stored.temperature)
+        return dataclasses.replace(stored, weights=weights)
 
     return decide
+
+
+@pytest.fixture(scope="session")
+def undecided(digits: Split) -> Callable[[Checkpoint], Checkpoint]:
+    """The checkpoint with outputs that are equally high in the mean: its labels differ, and change easily."""
+
+    def balance(stored: Checkpoint) -> Checkpoint:
+        mean = loop.logits_of(stored.model(), digits.images).mean(0)
+        weights = {name: tensor.clone() for name, tensor in stored.weights.items()}
+        last = [name for name in weights if name.endswith("bias")][-1]
+        weights[last] -= torch.from_numpy(mean)
+        return dataclasses.replace(stored, weights=weights)
+
+    return balance
+
+
+@pytest.fixture
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder, in which somebody's own modules lie; an export puts it on Python's path, and it goes again."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    while str(tmp_path) in sys.path:
+        sys.path.remove(str(tmp_path))
 
 
 @pytest.fixture

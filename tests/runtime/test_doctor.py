@@ -5,7 +5,7 @@ import json
 import pytest
 
 from edge import doctor
-from edge.errors import RuntimeMissingError
+from edge.errors import ProviderError, RuntimeMissingError
 
 
 def checks() -> dict[str, doctor.Check]:
@@ -26,6 +26,20 @@ def test_two_runtimes_are_broken_even_while_they_answer(healthy, installed):
     assert runtime.state == "broken"
     assert "both installed" in runtime.detail
     assert "pip uninstall -y onnxruntime onnxruntime-gpu" in runtime.repair
+
+
+@pytest.mark.parametrize(("distribution", "state"), [("onnxruntime", "note"), ("onnxruntime_gpu", "broken")])
+def test_failing_cuda_is_broken_only_for_who_installed_the_gpu_build(
+    healthy, installed, monkeypatch, distribution, state
+):
+    def prove(provider):
+        if provider == "cuda":
+            raise ProviderError("this machine has no NVIDIA driver; install the driver")
+
+    installed(**{distribution: "1.31.1"})
+    monkeypatch.setattr("edge.session.prove", prove)
+    check = checks()["provider cuda"]
+    assert (check.state, check.repair) == (state, "install the driver")
 
 
 def test_a_missing_runtime_is_broken_and_the_examination_goes_on(healthy, monkeypatch):

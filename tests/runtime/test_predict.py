@@ -87,6 +87,11 @@ def test_show_draws_what_the_model_sees(edge_command, bundle_path, drawn):
     assert edge_command("predict", drawn / "a.png", "--model", bundle_path, "--show", "--json").code == 2
 
 
+def test_show_draws_in_ascii_where_nothing_else_can_be_encoded(edge_command, bundle_path, drawn, monkeypatch):
+    monkeypatch.setattr("edge.commands.predict._shows_blocks", lambda: False)
+    assert edge_command("predict", drawn / "a.png", "--model", bundle_path, "--show").out.isascii()
+
+
 def test_a_picture_comes_through_the_standard_input(edge_command, bundle_path, drawn, labels):
     ended = edge_command("predict", "-", "--model", bundle_path, stdin=(drawn / "b.png").read_bytes())
     assert ended.code == 0

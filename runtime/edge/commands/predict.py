@@ -65,7 +65,7 @@ def predict(
         answers = "  ".join(f"{label} {probability:.3f}" for label, probability in ranked)
         typer.echo(f"{printable(each.path):<{width}}  {answers}")
         if show:
-            typer.echo(picture.to_terminal(image))
+            typer.echo(picture.to_terminal(image, unicode=_shows_blocks()))
     if failed:
         raise typer.Exit(1)
 
@@ -74,3 +74,12 @@ def _source(each: pictures.Found) -> str | BinaryIO:
     if each.problem is not None:
         raise each.problem
     return sys.stdin.buffer if each.path == pictures.STANDARD_INPUT else each.path
+
+
+def _shows_blocks() -> bool:
+    """Whether the output can encode the half blocks that a picture is drawn with."""
+    try:
+        "\u2580\u2584\u2588".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

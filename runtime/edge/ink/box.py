@@ -26,7 +26,10 @@ def boxed(ink: Mask) -> Bytes:
     tight = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     height, width = tight.shape
     longer = max(height, width)
-    height, width = max(1, (2 * BOX * height + longer) // (2 * longer)), max(1, (2 * BOX * width + longer) // (2 * longer))
+    height, width = (
+        max(1, (2 * BOX * height + longer) // (2 * longer)),
+        max(1, (2 * BOX * width + longer) // (2 * longer)),
+    )
     digit = resized(tight * np.uint8(255), height, width)
     top, left = _start(digit.sum(axis=1, dtype=np.int64)), _start(digit.sum(axis=0, dtype=np.int64))
     image = np.zeros((SIDE, SIDE), np.uint8)

@@ -44,7 +44,12 @@ def close_up(full: Bytes, reading: Reading) -> CloseUp:
     size = max(bottom - top, right - left)
     margin = max(2, round(MARGIN * size))
     rows, columns = reading.grey.shape
-    top, left, bottom, right = max(0, top - margin), max(0, left - margin), min(rows, bottom + margin), min(columns, right + margin)
+    top, left, bottom, right = (
+        max(0, top - margin),
+        max(0, left - margin),
+        min(rows, bottom + margin),
+        min(columns, right + margin),
+    )
     scale = BOX * FINENESS / size
     height, width = max(1, round((bottom - top) * scale)), max(1, round((right - left) * scale))
     down, across = full.shape[0] / rows, full.shape[1] / columns

@@ -11,10 +11,10 @@ from edge.ink.windows import Integers, Mask
 # A printed line is thin, runs from edge to edge and hardly tilts; a stroke of the pen does at most two of these.
 THINNEST_SHARE: Final = 0.05  # of the picture's height: thicker is no line
 STEEPEST: Final = 0.06  # rise over run, 3.4 degrees
-LEAST_COVER: Final = 0.72  # of the columns must hold ink of the line: it may be faint, and the digit may cross it
+LEAST_COVER: Final = 0.72  # of the columns must hold ink, thin or thick: a line may be faint, and a digit may cross it
 LEAST_COVER_AT_ENDS: Final = 0.5  # of the first and of the last twelfth of the columns
 ENDS: Final = 12
-WORTH_A_LOOK: Final = 0.45  # of the columns on one sheared row
+LEAST_THIN_COVER: Final = 0.4  # of the columns must hold thin ink
 WOBBLE: Final = 2  # pixels above or below the straight line: paper bends
 # Where the ink's vertical run is longer than this many line thicknesses (and some pixels), a stroke crosses.
 CROSSING: Final = 1.6
@@ -60,7 +60,7 @@ def _without_level_lines(ink: Mask) -> Mask:
     line = np.zeros_like(ink)
     found: list[_Slanted] = []
     for candidate in _candidates(thin):
-        if all(np.abs(candidate.rows - other.rows).min() > WOBBLE + 1 for other in found) and _covers(thin, candidate):
+        if all(np.abs(candidate.rows - other.rows).min() > WOBBLE + 1 for other in found) and _covers(ink, candidate):
             found.append(candidate)
             line |= _ink_of_line(ink, run, candidate)
     if not found:
@@ -88,21 +88,21 @@ def _candidates(thin: Mask) -> list[_Slanted]:
     candidates = []
     for rise in range(-steepest, steepest + 1, 2 if width > 200 else 1):
         cover = np.bincount(rows + (columns * rise + width // 2) // width + steepest, minlength=height)
-        for row in np.flatnonzero(cover >= WORTH_A_LOOK * width).tolist():
+        for row in np.flatnonzero(cover >= LEAST_THIN_COVER * width).tolist():
             slanted = row - steepest - (every * rise + width // 2) // width
             candidates.append(_Slanted(slanted, int(cover[row])))
     return sorted(candidates, key=lambda candidate: -candidate.cover)
 
 
-def _covers(thin: Mask, line: _Slanted) -> bool:
-    """Whether the line is inked nearly throughout, and at both ends."""
-    height, width = thin.shape
+def _covers(ink: Mask, line: _Slanted) -> bool:
+    """Whether there is ink nearly all along the line, its own or that of a stroke across, and at both ends."""
+    height, width = ink.shape
     columns = np.arange(width)
     inked = np.zeros(width, np.bool_)
     for offset in range(-WOBBLE, WOBBLE + 1):
         row = line.rows + offset
         inside = (row >= 0) & (row < height)
-        inked[inside] |= thin[row[inside], columns[inside]]
+        inked[inside] |= ink[row[inside], columns[inside]]
     inked = inked[(line.rows >= 0) & (line.rows < height)]
     if len(inked) < width // 2:
         return False

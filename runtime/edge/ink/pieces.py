@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from edge.ink.components import Labels, Measures, label, measure
 from edge.ink.levels import histogram
 from edge.ink.paper import strength
-from edge.ink.windows import Bytes, Mask, largest, sums, widened
+from edge.ink.windows import Bytes, Mask, largest, smallest, smoothed, widened
 
 Floats = NDArray[np.float64]
 
@@ -29,8 +29,7 @@ LEAST_THINNESS: Final = 0.1
 UNLIKELY: Final = 0.005
 SHEET_FILL: Final = 0.7  # of its box; and not narrower than SHEET_ASPECT
 SHEET_ASPECT: Final = 0.4
-ALONG_THE_EDGE: Final = 0.35  # of a piece's size lies on the picture's edge: page, finger, desk
-WHOLE_PICTURE: Final = 0.95
+ALONG_THE_EDGE: Final = 0.38  # of a piece's outline: page, finger, desk; a digit in a tight crop has up to 0.3
 FRAME_SIZE: Final = 0.3  # of the picture, for a drawn frame
 FRAME_SIDES: Final = 0.1  # its ink lies within this share of its box's sides
 FRAME_SHARE: Final = 0.93
@@ -41,13 +40,14 @@ FRAME_CONTENT: Final = 0.15  # something of this share of its size must be insid
 # of its stroke width.
 DOT_SIZE: Final = 1.8  # times the stroke width: a speck, unless it nearly touches
 DOT_REACH: Final = 0.6
+DOT_LEAST: Final = 0.03
 CRUMB_SHARE: Final = 0.03  # of the digit's area
-CRUMB_REACH: Final = 0.03
-PART_REACH: Final = 0.10
+CRUMB_REACH: Final = 0.05
+PART_REACH: Final = 0.12
 BAR_SHARE: Final = 0.06  # of the digit's area: the bar of a 5 may float above it
 BAR_REACH: Final = 0.22
+BAR_FLATNESS: Final = 1.5
 LEAST_SUPPORT: Final = 0.4  # of the main piece's
-PART_ON_EDGE: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class Digit:
     mask: Mask  # bool (H, W)
     box: tuple[int, int, int, int]  # top, left, bottom, right; half open
     score: float  # to be compared with other readings of the same picture
+    support: float  # 0 to 1: how much of the ink's depth along its boundary real edges carry
+    thickness: float  # of its main piece, as a share of its size
 
 
 def choose(ink: Mask, grey: Bytes, paper: Bytes) -> Digit | None:
@@ -85,13 +87,8 @@ def choose(ink: Mask, grey: Bytes, paper: Bytes) -> Digit | None:
     main = int(np.argmax(score))
     chosen = _joined(main, labels, measures, (support >= LEAST_SUPPORT * support[main]) & ~framing)
     mask = chosen[labels]
-    box = (
-        int(measures.top[chosen].min()),
-        int(measures.left[chosen].min()),
-        int(measures.bottom[chosen].max()),
-        int(measures.right[chosen].max()),
-    )
-    return Digit(mask, box, float(score[main]))
+    box = _box(chosen, measures)
+    return Digit(mask, box, float(score[main]), float(support[main]), float(measures.thickness[main] / measures.size[main]))
 
 
 def _edges(labels: Labels, count: int, grey: Bytes, paper: Bytes) -> tuple[Floats, Floats]:
@@ -105,15 +102,13 @@ def _edges(labels: Labels, count: int, grey: Bytes, paper: Bytes) -> tuple[Float
     padded = np.pad(ink, 1)
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     boundary = ink & ~inner
-    inside = sums(ink, reach)[boundary]
-    inside_sum = sums(np.where(ink, grey, 0), reach)[boundary]
-    outside = sums(np.ones_like(grey), reach)[boundary] - inside
-    outside_sum = sums(grey, reach)[boundary] - inside_sum
-    rise = outside_sum // np.maximum(outside, 1) - inside_sum // np.maximum(inside, 1)
-    below = np.where(paper > grey, paper - grey, 0).astype(np.uint8)
+    even_grey = smoothed(grey)
+    darkest_inside = smallest(np.where(ink, even_grey, np.uint8(255)), reach)[boundary]
+    lightest_outside = largest(np.where(ink, np.uint8(0), even_grey), reach)[boundary]
+    below = np.where(paper > even_grey, paper - even_grey, 0).astype(np.uint8)
     deepest = largest(below, reach)[boundary]
-    # averages over the window see about half of a sharp edge
-    seen = np.clip(np.where(outside > 0, 2 * rise, 0), 0, deepest).astype(np.uint8)
+    rise = np.where(lightest_outside > darkest_inside, lightest_outside - darkest_inside, 0)
+    seen = np.minimum(rise, deepest).astype(np.uint8)
     light = paper[boundary]
     piece = labels[boundary]
     depth = np.bincount(piece, strength(deepest, light), count + 1)
@@ -138,15 +133,9 @@ def _thinness(measures: Measures) -> Floats:
 
 
 def _framing(labels: Labels, measures: Measures) -> Mask:
-    """Pieces that lie along the picture's edge, fill the picture, or are a box drawn around something."""
+    """Pieces that lie along the picture's edge, or are a box drawn around something."""
     height, width = labels.shape
-    along = measures.on_edge > ALONG_THE_EDGE * measures.size
-    whole = (
-        (measures.height >= WHOLE_PICTURE * height)
-        & (measures.width >= WHOLE_PICTURE * width)
-        & (measures.on_edge > 0)
-    )
-    framing: Mask = along | whole
+    framing: Mask = measures.on_edge > ALONG_THE_EDGE * measures.perimeter
     large = (measures.height > FRAME_SIZE * height) & (measures.width > FRAME_SIZE * width)
     for piece in np.flatnonzero(large).tolist():
         framing[piece] |= _is_drawn_frame(piece, labels, measures)
@@ -180,30 +169,56 @@ def _joined(main: int, labels: Labels, measures: Measures, eligible: Mask) -> Ma
     """Which pieces make up the digit: the main one, and what is near enough for its kind."""
     chosen = np.zeros(len(measures.area), np.bool_)
     chosen[main] = True
-    area = int(measures.area[main])
-    stroke = float(measures.thickness[main])
-    dot = measures.size <= DOT_SIZE * stroke
-    crumb = ~dot & (measures.area < CRUMB_SHARE * area)
-    bar = ~dot & (measures.area >= BAR_SHARE * area)
-    eligible = eligible & (measures.area > 0) & (measures.on_edge < PART_ON_EDGE * measures.size)
-    for _ in range(2):  # pieces of pieces
-        if not (eligible & ~chosen).any():
-            break
-        top, bottom = measures.top[chosen].min(), measures.bottom[chosen].max()
-        left, right = measures.left[chosen].min(), measures.right[chosen].max()
-        size = max(bottom - top, right - left)
-        digit = chosen[labels]
-        common = np.minimum(right, measures.right) - np.maximum(left, measures.left)
-        above_or_below = bar & (2 * common > measures.width)
-        for kind, reach, columns in (
-            (dot, DOT_REACH * stroke, True),
-            (crumb, CRUMB_REACH * size, True),
-            (~dot & ~crumb, PART_REACH * size, True),
-            (above_or_below, BAR_REACH * size, False),
-        ):
-            if not (kind & eligible & ~chosen).any():
-                continue
-            near = labels[widened(digit, max(1, round(reach)), columns=columns)]
-            touched = np.bincount(near, minlength=len(chosen)) > 0
-            chosen |= touched & kind & eligible
+    eligible = eligible & (measures.area > 0)
+    eligible[0] = False
+    joined = True
+    while joined:  # pieces of pieces
+        joined = False
+        box = _box(chosen, measures)
+        for piece in np.flatnonzero(eligible & ~chosen).tolist():
+            reach = _reach(piece, main, box, measures)
+            if _box_gap(piece, box, measures) <= reach and _near(piece, chosen, labels, measures, reach):
+                chosen[piece] = joined = True
+                box = _box(chosen, measures)
     return chosen
+
+
+def _box(chosen: Mask, measures: Measures) -> tuple[int, int, int, int]:
+    return (
+        int(measures.top[chosen].min()),
+        int(measures.left[chosen].min()),
+        int(measures.bottom[chosen].max()),
+        int(measures.right[chosen].max()),
+    )
+
+
+def _reach(piece: int, main: int, box: tuple[int, int, int, int], measures: Measures) -> float:
+    """How far a piece may lie from the digit and still belong to it, by what it is; pixels."""
+    top, left, bottom, right = box
+    height = max(bottom, int(measures.bottom[piece])) - min(top, int(measures.top[piece]))
+    width = max(right, int(measures.right[piece])) - min(left, int(measures.left[piece]))
+    together = max(height, width)
+    stroke, share = float(measures.thickness[main]), measures.area[piece] / measures.area[main]
+    if measures.size[piece] <= DOT_SIZE * stroke:
+        return max(DOT_REACH * stroke, DOT_LEAST * together)
+    if share < CRUMB_SHARE:
+        return CRUMB_REACH * together
+    overlap = min(right, int(measures.right[piece])) > max(left, int(measures.left[piece]))
+    flat = measures.width[piece] > BAR_FLATNESS * measures.height[piece]
+    is_bar = share >= BAR_SHARE and (overlap or (flat and measures.top[piece] < top + PART_REACH * together))
+    return (BAR_REACH if is_bar else PART_REACH) * together
+
+
+def _box_gap(piece: int, box: tuple[int, int, int, int], measures: Measures) -> int:
+    top, left, bottom, right = box
+    down = max(top - int(measures.bottom[piece]), int(measures.top[piece]) - bottom, 0)
+    across = max(left - int(measures.right[piece]), int(measures.left[piece]) - right, 0)
+    return max(down, across)
+
+
+def _near(piece: int, chosen: Mask, labels: Labels, measures: Measures, reach: float) -> bool:
+    """Whether ink of the digit lies within reach of the piece, rows and columns alike."""
+    grow = max(1, round(reach))
+    top, left = max(0, int(measures.top[piece]) - grow), max(0, int(measures.left[piece]) - grow)
+    around = labels[top : int(measures.bottom[piece]) + grow, left : int(measures.right[piece]) + grow]
+    return bool((widened(around == piece, grow) & chosen[around]).any())

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from edge.ink.levels import noise, reduced, spread
 from edge.ink.lines import without_lines
 from edge.ink.paper import Evened, even
@@ -15,14 +13,27 @@ from edge.ink.windows import Bytes, Mask
 
 # The picture is searched at this size: large enough for a thin pen, and quick.
 WORKING_PIXELS: Final = 320 * 320
-# The window that strokes must be narrower than, as a fraction of the shorter side.
-WINDOW: Final = 0.22
-SMALLEST_WINDOW: Final = 5
 # Components below this fraction of the longer side, in pixels, are noise.
 SPECK: Final = 1 / 130
 # Below this lightness either way, both polarities are tried; the less likely must score this much better.
-DOUBT: Final = 0.2
+DOUBT: Final = 0.35
 OVERRULING: Final = 1.3
+SHEET_THICKER: Final = 1.5  # times the writing, both over their size
+WRITING: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How wide dark things may be to count as strokes."""
+
+    share: float  # of the picture's shorter side
+    overhang: bool  # whether darkness along the picture's edge is shadow, too
+
+
+# Narrow enough to leave shadows out, wide enough for a felt pen; and what is tried if edges do not carry the result.
+WINDOWS: Final = (Window(0.22, overhang=False), Window(0.10, overhang=True), Window(0.40, overhang=False))
+ENOUGH_SUPPORT: Final = 0.88
+SMALLEST_WINDOW: Final = 5  # pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +62,46 @@ def find(grey: Bytes) -> tuple[Bytes, Reading]:
     darkest, lightest = int(small.min()), int(small.max())
     full, small = spread(grey, darkest, lightest), spread(small, darkest, lightest)
     likely = lightness(small)
-    reading = read(small, light_ink=likely > 0)
+    reading = _best(small, light_ink=likely > 0)
     if abs(likely) < DOUBT:
-        other = read(small, light_ink=likely <= 0)
-        if _score(other) > OVERRULING * _score(reading):
+        other = _best(small, light_ink=likely <= 0)
+        if _is_written_on(reading, other) or (
+            _score(other) > OVERRULING * _score(reading) and not _is_written_on(other, reading)
+        ):
             reading = other
     return (255 - full if reading.light_ink else full), reading
 
 
-def read(grey: Bytes, *, light_ink: bool) -> Reading:
+def _best(grey: Bytes, *, light_ink: bool) -> Reading:
+    readings = [read(grey, WINDOWS[0], light_ink=light_ink)]
+    if readings[0].digit is None or readings[0].digit.support < ENOUGH_SUPPORT:
+        readings += [read(grey, window, light_ink=light_ink) for window in WINDOWS[1:]]
+    return max(readings, key=_score)
+
+
+def read(grey: Bytes, window: Window, *, light_ink: bool) -> Reading:
     """Reads a picture of working size, taking the ink to be light or dark."""
     if light_ink:
         grey = 255 - grey
-    window = max(SMALLEST_WINDOW, int(min(grey.shape) * WINDOW))
-    evened = even(grey, window, noise(grey), overhang=False)
+    side = max(SMALLEST_WINDOW, int(min(grey.shape) * window.share))
+    evened = even(grey, side, noise(grey), overhang=window.overhang)
     inked = ink(evened, max(2, round(max(grey.shape) * SPECK)))
     unruled = without_lines(inked)
     return Reading(grey, light_ink, evened, inked, unruled, choose(unruled, grey, evened.paper))
+
+
+def _is_written_on(outer: Reading, inner: Reading) -> bool:
+    """Whether what one reading takes for ink is a sheet, and the other finds writing on it.
+
+    The hole of a 0 lies inside the 0 as writing lies inside a sheet, but the hole is not the thinner of the two.
+    """
+    if outer.digit is None or inner.digit is None:
+        return False
+    top, left, bottom, right = outer.digit.box
+    inner_top, inner_left, inner_bottom, inner_right = inner.digit.box
+    inside = top < inner_top and left < inner_left and bottom > inner_bottom and right > inner_right
+    thinner = SHEET_THICKER * inner.digit.thickness < outer.digit.thickness
+    return inside and thinner and inner.digit.score > WRITING * outer.digit.score
 
 
 def _score(reading: Reading) -> float:

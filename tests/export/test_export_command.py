@@ -1,0 +1,153 @@
+"""`edge export` as it is typed: exit codes, what goes to stdout and what to stderr."""
+
+import json
+import sys
+import textwrap
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from edge import bundle
+from edge_export import recurrent
+from edge_train import checkpoint
+from edge_train.specification import Recurrent
+
+NET = """
+    from torch import nn
+
+    def tiny():
+        return nn.Sequential(nn.Flatten(), nn.Linear(784, 3))
+"""
+
+
+@pytest.fixture
+def stored(drawn, decided, tmp_path):
+    """The file of a small LSTM called `lstm-8`."""
+    path = tmp_path / "lstm-8.safetensors"
+    checkpoint.save(path, decided(drawn(Recurrent("lstm", hidden=8), name="lstm-8")))
+    return path
+
+
+@pytest.fixture
+def export(edge_command, few_digits, tmp_path):
+    return lambda *options: edge_command("export", "--data", "strokes", *options, "--out", tmp_path / "out")
+
+
+def test_results_go_to_stdout_and_progress_to_stderr(export, stored, tmp_path):
+    ended = export("--model", "lstm-8", "--checkpoint", stored)
+    path = tmp_path / "out" / "lstm-8.onnx"
+    assert ended.code == 0
+    assert [line.split(":")[0] for line in ended.err.splitlines()] == [
+        "step 1/4 convert",
+        "step 2/4 quantise",
+        "step 3/4 parity",
+        "step 4/4 pack",
+    ]
+    assert "step" not in ended.out
+    lines = ended.out.splitlines()
+    assert f"bundle: {path}, " in ended.out
+    assert lines[-2].strip() == f"next: edge verify {path}"
+    assert lines[-1].strip() == f"edge predict --model {path} PICTURE"
+    assert "accuracy of the bundle on strokes parity: " in ended.out
+
+
+def test_the_table_has_a_row_for_every_comparison(export, stored):
+    rows = [line for line in export("--model", "lstm-8", "--checkpoint", stored).out.splitlines() if "strokes-" in line]
+    assert [row.split("  ")[0].strip() for row in rows] == ["onnx fp32"] * 5 + ["runtime", "PNG file"]
+    assert not any("BROKEN" in row for row in rows)
+
+
+@pytest.mark.parametrize("options", [["--quantize"], ["--precision", "int8"], ["--quantize", "--precision", "int8"]])
+def test_both_ways_of_asking_for_int8_give_int8(export, stored, tmp_path, options):
+    ended = export("--model", "lstm-8", "--checkpoint", stored, *options)
+    assert ended.code == 0, ended.err
+    assert "verdict: dynamic-lstm: int8 weights and int8 products in the LSTM" in ended.out
+    assert "int8 on this machine, 1 thread, medians: batch 1: " in ended.out
+    assert bundle.read(tmp_path / "out" / "lstm-8-int8.onnx").manifest.precision == "int8"
+
+
+def test_fp16_is_another_file_beside_it(export, stored, tmp_path):
+    assert export("--model", "lstm-8", "--checkpoint", stored).code == 0
+    assert export("--model", "lstm-8", "--checkpoint", stored, "--precision", "fp16").code == 0
+    names = {path.name for path in (tmp_path / "out").glob("*.onnx")}
+    assert names == {"lstm-8.onnx", "lstm-8-fp16.onnx"}
+
+
+def test_an_own_module_lies_in_the_current_folder(export, in_folder, tmp_path):
+    (tmp_path / "command_nets.py").write_text(textwrap.dedent(NET))
+    (tmp_path / "labels.txt").write_text("ash\nbirch\ncedar\n")
+    state = {"1.weight": torch.randn(3, 784), "1.bias": torch.tensor([0.0, 900.0, 0.0])}
+    save_file(state, tmp_path / "weights.safetensors")
+    own = ["--model", "command_nets:tiny", "--checkpoint", "weights.safetensors"]
+    assert export(*own).code == 1, "three classes need labels"
+    ended = export(*own, "--labels", "labels.txt")
+    assert ended.code == 0, ended.err
+    assert "accuracy of" not in ended.out
+    assert bundle.read(tmp_path / "out" / "tiny.onnx").manifest.labels == ("ash", "birch", "cedar")
+
+
+def test_the_shipped_lstm_is_exported_when_nothing_is_named(export, tmp_path):
+    ended = export("--quantize")
+    assert ended.code == 0, ended.err
+    report = json.loads((tmp_path / "out" / "lstm-int8.report.json").read_text())
+    assert report["manifest"]["architecture"]["hidden"] == 128
+    assert report["manifest"]["int8_weight_share"] > 0.95
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--precision", "int4"],
+        ["--data", "cifar"],
+        ["--quantise"],
+        ["--checkpoint"],
+        ["stray"],
+    ],
+)
+def test_wrong_usage_exits_with_2(edge_command, options):
+    ended = edge_command("export", *options)
+    assert ended.code == 2
+    assert ended.out == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ["--quantize", "--precision", "fp16"],
+            "--quantize is int8 and contradicts --precision fp16; give one of them",
+        ),
+        (["--quantize", "--precision", "fp32"], "contradicts --precision fp32"),
+        (["--model", "lstn"], "use one of lstm"),
+        (["--checkpoint", "nothing.safetensors"], "check --checkpoint"),
+        (["--labels", "nothing.txt"], "give a text file, one label a line"),
+        (["--model", "nowhere:make"], "--checkpoint"),
+        (["--model", ":make", "--checkpoint", "x.pt"], "names no factory; give --model package.module:factory"),
+    ],
+)
+def test_what_cannot_be_exported_is_told_in_one_line_with_exit_1(export, options, words, in_folder):
+    ended = export(*options)
+    assert ended.code == 1
+    assert ended.out == ""
+    assert ended.err.startswith("edge: ")
+    assert words in ended.err
+    assert ended.err.count("\n") == 1
+    assert not (in_folder / "out").exists()
+
+
+def test_a_contradiction_is_told_before_anything_heavy_is_imported(edge_command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "edge_export.pipeline", None)  # importing it would now fail
+    assert edge_command("export", "--quantize", "--precision", "fp16").code == 1
+
+
+def test_a_broken_tolerance_exits_with_1_and_writes_nothing(export, stored, tmp_path, monkeypatch):
+    monkeypatch.setitem(recurrent._GATE_ORDER, "lstm", (0, 1, 2, 3))
+    ended = export("--model", "lstm-8", "--checkpoint", stored)
+    assert ended.code == 1
+    assert ended.out == ""
+    message = ended.err.splitlines()[-1]
+    assert message.startswith("edge: onnx fp32 differs from PyTorch on strokes-parity at batch 1: ")
+    assert "would pass; first at recurrent layer 0, step 0: error " in message
+    assert message.endswith("nothing was written; report this model")
+    assert not (tmp_path / "out").exists()

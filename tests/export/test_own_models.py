@@ -1,0 +1,229 @@
+"""`edge export --model package.module:factory`: anybody's network becomes a bundle under the same promises."""
+
+import itertools
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from edge import bundle, classifier, verify
+from edge_export import pipeline, quantise, subject
+from edge_export.draft import ConversionError
+from edge_export.outcome import Exported
+from edge_export.parity import ParityError
+from edge_export.tolerances import TOLERANCES, Tolerance
+from edge_train.loop import logits_of
+
+NUMBERS = itertools.count()
+
+# Each with a last bias that decides the label, so that int8 cannot flip one by chance.
+NETWORKS = """
+    import torch
+    from torch import nn
+
+    class ZeroState(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = nn.RNN(28, 12, batch_first=True)
+            self.norm = nn.LayerNorm(12)
+            self.head = nn.Linear(12, 10)
+
+        def forward(self, x):
+            out, _ = self.rnn(x, torch.zeros(1, x.size(0), 12))
+            return self.head(self.norm(out[:, -1]))
+
+    class BiLstm(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = nn.LSTM(28, 9, num_layers=2, batch_first=True, bidirectional=True)
+            self.head = nn.Linear(18, 10)
+
+        def forward(self, x):
+            out, _ = self.rnn(x)
+            return self.head(out[:, -1])
+
+    class Cnn(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features = nn.Sequential(
+                nn.Conv2d(1, 4, 5), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3)
+            )
+            self.head = nn.Linear(600, 10)
+
+        def forward(self, x):
+            x = self.features(x.unsqueeze(1))
+            return self.head(x.view(x.size(0), -1))
+
+    class Mlp(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.ReLU())
+            self.head = nn.Linear(16, 10)
+
+        def forward(self, x):
+            return self.head(self.body(x))
+
+    class Letters(Mlp):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(16, 3)
+
+    class Frozen(Mlp):
+        def forward(self, x):
+            return super().forward(x.reshape(int(x.size(0)), 28, 28))
+
+    class Elementwise(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(10))
+
+        def forward(self, x):
+            return x.mean((1, 2)).unsqueeze(1) * self.weight
+"""
+FACTORIES = ["ZeroState", "BiLstm", "Cnn", "Mlp"]
+
+
+@pytest.fixture(scope="module")
+def nets(tmp_path_factory) -> Callable[[str], object]:
+    """The networks above as a module that can be imported; gives a class by its name."""
+    folder, name = tmp_path_factory.mktemp("own"), f"own_nets_{next(NUMBERS)}"
+    (folder / f"{name}.py").write_text(textwrap.dedent(NETWORKS))
+    sys.path.insert(0, str(folder))
+    yield __import__(name)
+    sys.path.remove(str(folder))
+
+
+@pytest.fixture
+def export_own(nets, few_digits, in_folder, tmp_path) -> Callable[..., tuple[torch.nn.Module, Exported]]:
+    """Draws weights for a network, saves them, exports it; gives the network and what came out."""
+
+    def run(factory: str, *, suffix: str = ".safetensors", decided: bool = True, **fields: object):
+        torch.manual_seed(3)
+        network = getattr(nets, factory)().eval()
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                layer.running_mean.normal_()
+                layer.running_var.uniform_(0.5, 2)
+                layer.weight.data.normal_()
+        if decided:
+            network.head.bias.data[1] += 20
+        path = tmp_path / f"weights{suffix}"
+        (save_file if suffix == ".safetensors" else torch.save)(network.state_dict(), path)
+        settings = {
+            "model": f"{nets.__name__}:{factory}",
+            "checkpoint": path,
+            "data": "strokes",
+            "out": tmp_path / "out",
+        }
+        return network, pipeline.export(pipeline.Request(**{**settings, **fields}), lambda _: None)
+
+    return run
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "fp16"])
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_an_own_network_becomes_a_bundle_that_verifies(factory, precision, export_own):
+    network, done = export_own(factory, precision=precision)
+    assert done.path.name == (factory.lower() if precision == "fp32" else f"{factory.lower()}-{precision}") + ".onnx"
+    assert verify.verify(done.path, provider="cpu").passed
+    facts = done.manifest
+    assert facts.model.endswith(f":{factory}")
+    assert facts.architecture == {"kind": "own", "class": factory}
+    assert facts.parameters == sum(parameter.numel() for parameter in network.parameters())
+    if precision == "int8":
+        assert facts.int8_weight_share > 0.6
+        assert facts.method == {"ZeroState": "weight-only", "BiLstm": "dynamic-lstm"}.get(factory, "static-qdq")
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_the_runtime_says_what_the_network_says(factory, export_own, digits):
+    network, done = export_own(factory, decided=False)
+    loaded = classifier.load(done.path, provider="cpu")
+    np.testing.assert_allclose(loaded.logits(digits.images), logits_of(network, digits.images), atol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_either_format_of_weights_gives_the_same_graph(suffix, export_own):
+    _, done = export_own("Mlp", suffix=suffix)
+    evidence = bundle.read(done.path).evidence
+    _, other = export_own("Mlp", suffix=".pth", out=done.path.parent / "other")
+    np.testing.assert_array_equal(bundle.read(other.path).evidence.logits, evidence.logits)
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_two_exports_give_the_same_bytes(factory, precision, export_own, tmp_path):
+    contents = [export_own(factory, precision=precision, out=tmp_path / out)[1].path.read_bytes() for out in "ab"]
+    assert contents[0] == contents[1]
+
+
+def test_where_it_lies_is_not_in_the_bundle(export_own, nets):
+    _, done = export_own("BiLstm")
+    folder = str(Path(nets.__file__).parent)
+    assert folder.encode() not in done.path.read_bytes()
+
+
+def test_own_labels_are_what_is_predicted(export_own, tmp_path, digits):
+    (tmp_path / "labels.txt").write_text("ash\nbirch\ncedar\n")
+    _, done = export_own("Letters", labels=tmp_path / "labels.txt", precision="int8")
+    assert done.manifest.labels == ("ash", "birch", "cedar")
+    assert done.manifest.accuracy == (), "how well it reads digits means nothing"
+    assert all(row.accuracy is None for row in done.rows)
+    assert "accuracy" not in done.manifest.int8_verdict
+    loaded = classifier.load(done.path, provider="cpu")
+    assert loaded.predict_image(digits.images[0]).label == "birch"
+    assert [output.type.tensor_type.shape.dim[1].dim_value for output in onnx.load(done.path).graph.output] == [3, 3]
+
+
+def test_a_flip_of_own_labels_is_shown(export_own, tmp_path, monkeypatch):
+    (tmp_path / "labels.txt").write_text("ash\nbirch\ncedar\n")
+    monkeypatch.setitem(TOLERANCES, "int8", Tolerance(logit_error=None, flip_share=1.0, accuracy_drop=100.0))
+    real = quantise.quantise
+
+    def shifted(model, calibration):
+        result = real(model, calibration)
+        node = next(node for node in result.model.graph.node if "logits" in node.output)
+        node.output[0] = "before"
+        bias = onnx.numpy_helper.from_array(np.array([0, 0, 50], np.float32), "shift")
+        result.model.graph.initializer.append(bias)
+        result.model.graph.node.append(onnx.helper.make_node("Add", ["before", "shift"], ["logits"]))
+        return result
+
+    monkeypatch.setattr(quantise, "quantise", shifted)
+    _, done = export_own("Letters", labels=tmp_path / "labels.txt", precision="int8")
+    assert done.flip_sheet.is_file()
+
+
+def test_a_frozen_batch_axis_is_refused_and_nothing_written(export_own, tmp_path):
+    with pytest.raises(ConversionError, match="take the batch size from the input"):
+        export_own("Frozen")
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_to_quantise_is_told(export_own, tmp_path):
+    with pytest.raises(quantise.QuantisationError, match="nothing to quantise"):
+        export_own("Elementwise", decided=False, precision="int8")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_difference_is_located_in_the_layer_of_the_network(export_own, monkeypatch, tmp_path):
+    real = subject.Subject.convert
+
+    def wrong(self):
+        converted = real(self)
+        name = next(node.input[1] for node in converted.model.graph.node if node.op_type == "Conv")
+        weight = next(one for one in converted.model.graph.initializer if one.name == name)
+        array = onnx.numpy_helper.to_array(weight) * np.float32(1.1)
+        weight.CopyFrom(onnx.numpy_helper.from_array(array, weight.name))
+        return converted
+
+    monkeypatch.setattr(subject.Subject, "convert", wrong)
+    with pytest.raises(ParityError, match=r"first at features\.2: error"):  # convolution, norm and ReLU are one there
+        export_own("Cnn", decided=False)
+    assert not (tmp_path / "out").exists()
