@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
-import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 from onnx import ModelProto
 
-from edge import bundle, picture
+from edge import bundle, picture, verify
 from edge.evidence import Evidence
 from edge.manifest import Accuracy, Manifest, ProviderName
-from edge_export.parity import Logits, margins
+from edge_export import golden
+from edge_export.parity import exact_logits, margins
 from edge_export.quantise import Quantised, int8_share
 from edge_export.subject import Subject, bundle_name
 from edge_export.tolerances import Precision, evidence_tolerance
@@ -27,19 +26,20 @@ EVERYWHERE: tuple[ProviderName, ...] = ("cpu", "cuda")
 CPU_ONLY: tuple[ProviderName, ...] = ("cpu",)
 
 
-def evidence(
-    images: NDArray[np.uint8], kinds: tuple[str, ...], precision: Precision, *, expected: Logits, found: Logits
-) -> Evidence:
+def evidence(subject: Subject, precision: Precision, run: verify.Run) -> Evidence:
     """The golden images with PyTorch's logits, and what a target may differ by.
 
+    The observed error is taken the way `edge verify` takes it: image by image and as one batch.
+
     Args:
-        images: uint8 (N, 28, 28).
-        kinds: what each of them is.
+        subject: the model.
         precision: of the bundle.
-        expected: float32 (N, classes): PyTorch's logits.
-        found: float32 (N, classes): those of the graph that is packed, on this machine.
+        run: the graph that is packed: uint8 (N, 28, 28) to logits and probabilities, each float32 (N, classes).
     """
-    tolerance = evidence_tolerance(precision, float(np.abs(found - expected).max()))
+    images, kinds = golden.golden()
+    expected = exact_logits(subject.module, images)
+    unlimited = Evidence(images, expected, kinds, max_logit_error=float("inf"), max_flips=len(images))
+    tolerance = evidence_tolerance(precision, verify.replay(run, unlimited, subject.temperature).max_logit_error)
     # Where two logits lie closer than twice the tolerance, they may change places within it: that is no defect.
     undecided = int((margins(expected) <= 2 * tolerance).sum())
     return Evidence(images, expected, kinds, tolerance, undecided)

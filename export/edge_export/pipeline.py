@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from edge.evidence import Evidence
 from edge_export import deployed, golden, half, judging, latency, locate, packing, parity, quantise, session, subject
 from edge_export.draft import Tap
 from edge_export.judging import JudgingData
@@ -84,7 +83,11 @@ def export(request: Request, tell: Tell) -> Exported:
     facts = packing.manifest(
         chosen, model=model, precision=request.precision, quantised=quantised, verdict=verdict, accuracy=accuracy
     )
-    packed = packing.pack(model, facts, _evidence(chosen, request.precision, final))
+    packed = packing.pack(
+        model,
+        facts,
+        packing.evidence(chosen, request.precision, lambda images: session.run(final, images, len(images))),
+    )
     rows += deployed.compare(packed, request.precision, reference)
     return write(
         request.out,
@@ -163,12 +166,6 @@ def _accuracy(chosen: Subject, final: Session, data: JudgingData, bulk: Logits) 
         logits, _ = session.run(final, data.test.images, parity.BULK)
         figures.append(record(data.test, float((logits.argmax(1) == data.test.labels).mean())))
     return figures
-
-
-def _evidence(chosen: Subject, precision: Precision, final: Session) -> Evidence:
-    images, kinds = golden.golden()
-    found, _ = session.run(final, images, 1)
-    return packing.evidence(images, kinds, precision, expected=parity.exact_logits(chosen.module, images), found=found)
 
 
 def _intention(precision: Precision, data: JudgingData) -> str:

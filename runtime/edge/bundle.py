@@ -10,9 +10,7 @@ The digest finds accidents: a flipped bit, a cut or patched file. It is no signa
 
 import hashlib
 import os
-import secrets
 import stat
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from edge import manifest as manifest_format
 from edge.errors import BundleDamagedError, BundleError, BundleNotFoundError, NotABundleError
 from edge.evidence import Evidence
 from edge.external import has_external_data
+from edge.files import write_atomically
 from edge.manifest import PROTOCOL, Manifest
 from edge.wire import BYTES, VARINT, WireError, encode_bytes, encode_metadata, fields, metadata
 
@@ -154,19 +153,10 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
         BundleError: the folder does not exist or is read-only, or the disk is full.
     """
     target = Path(path)
-    # In the same folder, because only a rename within one file system is a single step.
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
+        write_atomically(target, data)
     except OSError as error:
         raise BundleError(f"{target} cannot be written: {error.strerror}; check the folder and its space") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()  # gone already when all went well
 
 
 def _read_file(path: Path) -> bytes:

@@ -4,6 +4,7 @@ import io
 import os
 import threading
 import warnings
+from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
 
 import numpy as np
@@ -91,9 +92,9 @@ def grey_of(image: Image.Image, name: str = "the picture") -> Grey:
 def _decode_file(path: str | os.PathLike[str], enough_pixels: int) -> Grey:
     name = _one_line(os.fspath(path)) or "''"
     try:
-        if os.path.isdir(path):
+        if Path(path).is_dir():
             raise UnreadablePictureError(f"{name} is a directory, not a picture; name the picture files in it")
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             return _decode(_seekable(file), name, enough_pixels)
     except PictureError:
         raise

@@ -1,7 +1,7 @@
 """THE picture pre-processing: any picture -> the 28x28 image that the model sees.
 
-Training data, calibration, parity and prediction go through here. `edge.decode` reads files, `edge.ink` finds and frames
-the digit; this is their public face, with the name of every step.
+Training data, calibration, parity and prediction go through here. `edge.decode` reads files, `edge.ink` finds and
+frames the digit; this is their public face, with the name of every step.
 """
 
 from collections.abc import Iterator

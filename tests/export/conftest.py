@@ -170,7 +170,7 @@ def undecided(digits: Split) -> Callable[[Checkpoint], Checkpoint]:
 
 @pytest.fixture
 def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The current folder, in which somebody's own modules lie; an export puts it on Python's path, and it goes again."""
+    """The current folder, for somebody's own modules; an export puts it on Python's path, and it goes again."""
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     while str(tmp_path) in sys.path:

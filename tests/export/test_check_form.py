@@ -95,7 +95,7 @@ def test_a_second_input_is_refused():
 )
 def test_other_outputs_are_told_beside_the_right_ones(form):
     with pytest.raises(
-        ConversionError, match="the graph gives .*; a bundle gives .*take the batch size from the input"
+        ConversionError, match=r"the graph gives .*; a bundle gives .*take the batch size from the input"
     ):
         check_form(graph(**form), classes=10)
 

@@ -218,7 +218,8 @@ def test_errors_are_those_of_logits_and_probabilities(reference):
 
 
 def test_the_first_digits_alone_are_compared_where_fewer_are_given(reference):
-    row = parity.row("PNG file", "fp32", reference, batch=1, logits=reference.logits[:200], probabilities=reference.probabilities[:200])  # fmt: skip
+    logits, probabilities = reference.logits[:200], reference.probabilities[:200]
+    row = parity.row("PNG file", "fp32", reference, batch=1, logits=logits, probabilities=probabilities)
     assert (row.images, row.passed) == (200, True)
 
 

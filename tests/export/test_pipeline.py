@@ -1,4 +1,4 @@
-"""An export as a whole: the same bytes each time, a bundle that verifies, and nothing written where a promise breaks."""
+"""An export as a whole: the same bytes each time, a bundle that verifies, nothing written where a promise breaks."""
 
 import io
 import itertools
@@ -58,7 +58,7 @@ def stored(drawn, decided):
                 temperature=0.75,
                 accuracy=({"data": "mnist", "split": "test", "images": 10_000, "accuracy": 0.5},),
             )
-        )  # fmt: skip
+        )
         for name, sizes in SIZES.items()
     }
 
@@ -347,7 +347,7 @@ def test_fp16_beyond_its_tolerance_is_refused(stored, export, old_export, monkey
         return copy
 
     monkeypatch.setattr(half, "to_fp16", wrong)
-    with pytest.raises(ParityError, match="onnx fp16 differs .*first at head.*export it in fp32, fp16 is not safe"):
+    with pytest.raises(ParityError, match=r"onnx fp16 differs .*first at head.*export it in fp32, fp16 is not safe"):
         export(stored["lstm"], precision="fp16")
 
 

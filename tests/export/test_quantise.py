@@ -76,8 +76,9 @@ def test_the_interface_and_the_versions_stay(kind, quantised):
 def test_no_weight_matrix_is_left_in_fp32(kind, quantised):
     model = quantised[kind].model
     floats = {name: array for name, array in stored(model).items() if array.dtype == np.float32 and array.ndim > 1}
-    # What is left in fp32: biases of a recurrent layer (one row), scales.
-    assert all(name.endswith((".B", "_scale")) for name in floats), list(floats)
+    # What is left in fp32: biases of a recurrent layer (one row), scales, and a last layer that is small.
+    small = {"mlp": {"chain.3.weight"}}.get(kind, set())
+    assert {name for name in floats if not name.endswith((".B", "_scale"))} == small
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -89,16 +90,16 @@ def test_int8_weights_are_stored_as_int8_and_use_its_range(kind, quantised):
 
 
 @pytest.mark.parametrize(
-    ("kind", "weights", "biases"),
+    ("kind", "weights", "others"),
     [
         ("lstm", 48 * (28 + 12) + 48 * (12 + 12) + 10 * 12, 2 * 96 + 10),  # ONNX has two biases for each gate
         ("gru", 36 * (28 + 12) + 36 * (12 + 12) + 10 * 12, 2 * 72 + 10),
-        ("mlp", 784 * 24 + 24 * 10, 24 + 10),
+        ("mlp", 784 * 24, 24 + 24 * 10 + 10),  # the last layer is small and stays
         ("cnn", 25 * 6 + 6 * 9 * 8 + 8 * 9 * 6 + 6 * 64 * 10, 6 + 8 + 6 + 4 * 6 + 10),  # one BatchNorm stays
     ],
 )
-def test_the_share_of_int8_is_the_share_of_the_bytes(*, kind, weights, biases, quantised):
-    assert quantise.int8_share(quantised[kind].model) == pytest.approx(weights / (weights + 4 * biases))
+def test_the_share_of_int8_is_the_share_of_the_bytes(*, kind, weights, others, quantised):
+    assert quantise.int8_share(quantised[kind].model) == pytest.approx(weights / (weights + 4 * others))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -156,15 +157,13 @@ def test_weight_only_arithmetic_is_not_called_int8():
     assert "fp32 arithmetic" in quantise.ARITHMETIC["weight-only"]
 
 
-@pytest.mark.parametrize(("kind", "products"), [("cnn", 4), ("mlp", 2)])
-def test_every_product_of_a_cnn_has_int8_on_both_sides(kind, products, quantised):
+@pytest.mark.parametrize(("kind", "products"), [("cnn", [True] * 4), ("mlp", [True, False])])
+def test_products_have_int8_on_both_sides_except_in_a_small_last_layer(kind, products, quantised):
     model = quantised[kind].model
-    makers = {output: node for node in model.graph.node for output in node.output}
+    makers = {output: node.op_type for node in model.graph.node for output in node.output}
     found = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
-    assert len(found) == products
-    for node in found:
-        for name in node.input[:2]:
-            assert makers[name].op_type == "DequantizeLinear", f"{name} of {node.op_type} is fp32"
+    sides = [{makers.get(name) for name in node.input[:2]} for node in found]
+    assert [side == {"DequantizeLinear"} for side in sides] == products
     assert quantised[kind].calibrated
 
 
@@ -241,7 +240,7 @@ def test_products_of_activations_alone_are_no_int8_model(digits):
         last=np.array([1], np.int64),
         gains=np.ones(10, np.float32),
     )
-    with pytest.raises(QuantisationError, match="no weight of this model can be stored as int8.*without --quantize"):
+    with pytest.raises(QuantisationError, match=r"no weight of this model can be stored as int8.*without --quantize"):
         quantise.quantise(model, digits.images)
 
 

@@ -167,7 +167,7 @@ def test_a_factory_that_is_not_there_is_told(written, weights, factory):
 
 @pytest.mark.parametrize("model", [":make", "nets:", ":", ".nets:make", "..:x"])
 def test_half_a_name_is_told(in_folder, weights, model):
-    with pytest.raises(SubjectError, match="names no factory; give --model package.module:factory"):
+    with pytest.raises(SubjectError, match=r"names no factory; give --model package\.module:factory"):
         subject.find(model, weights, None)
 
 
@@ -185,13 +185,14 @@ def test_a_factory_that_makes_no_module_is_told(written, weights, made, kind):
 
 def test_weights_of_another_network_are_told(written, tmp_path):
     save_file({"1.weight": torch.zeros(10, 783), "1.bias": torch.zeros(10)}, tmp_path / "w.safetensors")
-    with pytest.raises(CheckpointError, match="do not fit .*size mismatch for 1.weight.*; check both"):
+    with pytest.raises(CheckpointError, match=r"do not fit .*size mismatch for 1\.weight.*; check both"):
         subject.find(f"{written(LINEAR)}:make", tmp_path / "w.safetensors", None)
 
 
 @pytest.mark.parametrize("names", [["1.weight"], ["1.weight", "1.bias", "2.weight"]], ids=["missing", "too many"])
 def test_weights_that_lack_or_add_a_name_are_told(written, tmp_path, names):
-    save_file({name: torch.zeros(10, 784) if "weight" in name else torch.zeros(10) for name in names}, tmp_path / "w.safetensors")  # fmt: skip
+    tensors = {"weight": torch.zeros(10, 784), "bias": torch.zeros(10)}
+    save_file({name: tensors[name[2:]].clone() for name in names}, tmp_path / "w.safetensors")
     with pytest.raises(CheckpointError, match="do not fit"):
         subject.find(f"{written(LINEAR)}:make", tmp_path / "w.safetensors", None)
 
@@ -222,7 +223,8 @@ def test_a_network_of_another_form_is_told(written, tmp_path, forward, complaint
             def forward(self, x):
                 return {forward}
     """)
-    save_file({f"fc.{key}": tensor for key, tensor in nn.Linear(784, 10).state_dict().items()}, tmp_path / "w.safetensors")  # fmt: skip
+    state = {f"fc.{key}": tensor for key, tensor in nn.Linear(784, 10).state_dict().items()}
+    save_file(state, tmp_path / "w.safetensors")
     with pytest.raises(SubjectError, match=complaint):
         subject.find(f"{name}:Net", tmp_path / "w.safetensors", None)
 

@@ -247,7 +247,7 @@ def frozen_by_state(net: nn.Module, images: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("forward", [frozen_by_int, frozen_by_stack, frozen_by_state])
 def test_a_batch_size_that_the_trace_froze_is_refused(forward):
-    with pytest.raises(ConversionError, match="frozen|take the batch size from the input"):
+    with pytest.raises(ConversionError, match=r"frozen|take the batch size from the input"):
         traced.convert(module(forward, head=nn.Linear(784, 10)), classes=10, temperature=1.0)
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from edge_train import checkpoint
 
-TINY = "--model lstm --hidden 8 --data strokes --epochs 2 --batch-size 32 --threads 1".split()
+SIZES = ["--model", "lstm", "--hidden", "8"]
+TINY = [*SIZES, "--data", "strokes", "--epochs", "2", "--batch-size", "32", "--threads", "1"]
 
 
 @pytest.fixture

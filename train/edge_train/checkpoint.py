@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -17,6 +15,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from edge.errors import EdgeError
+from edge.files import write_atomically
 from edge_train import models, specification
 from edge_train.specification import Specification
 
@@ -75,7 +74,7 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Writes the checkpoint, atomically: an interrupted write leaves the old file as it was."""
-    write_atomically(path, to_bytes(checkpoint))
+    write(path, to_bytes(checkpoint))
 
 
 def load(path: Path) -> Checkpoint:
@@ -144,28 +143,17 @@ def read_file(path: Path) -> bytes:
         raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror}; check --checkpoint") from error
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes through a temporary file beside `path`, so that `path` is always whole: the old bytes or the new.
+def write(path: Path, content: bytes) -> None:
+    """Writes a file of a run in one step, and its folder where there is none.
 
     Raises:
         CheckpointError: the folder cannot be made or written, or the disk is full.
     """
-    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        write_atomically(path, content)
     except OSError as error:
         raise CheckpointError(f"cannot write {path}: {error.strerror}; check the folder and its space") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)  # gone already when all went well
 
 
 def versions() -> dict[str, str]:

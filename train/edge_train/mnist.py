@@ -70,7 +70,7 @@ def download(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         MNIST(str(folder), train=True, download=True)
     except (OSError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(':') if str(error).strip() else type(error).__name__
+        reason = str(error).strip().splitlines()[0].rstrip(":") if str(error).strip() else type(error).__name__
         raise DataError(
             f"MNIST is not in {folder} and could not be downloaded ({reason}); put its four .gz files there, "
             "name their folder with --data-dir or $EDGE_DATA, or use --data strokes"

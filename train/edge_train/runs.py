@@ -46,7 +46,7 @@ def save_state(folder: Path, state: State, settings: dict[str, Any]) -> None:
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
         metadata={checkpoint.HEADER: json.dumps(header, sort_keys=True)},
     )
-    checkpoint.write_atomically(folder / STATE_FILE, content)
+    checkpoint.write(folder / STATE_FILE, content)
 
 
 def load_settings(folder: Path) -> dict[str, Any]:

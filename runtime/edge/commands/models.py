@@ -23,12 +23,13 @@ def models(
 ) -> None:
     """List shipped and trainable models.
 
-    With a name: all about that bundle, or the layers of that model and its shipped bundles.
+    With a name: all about that bundle, the layers of that model and its shipped bundles.
     """
-    if name is not None and name in shipped.names():
+    is_bundle = name is not None and name in shipped.names()
+    if name is not None and is_bundle:
         for line in aligned(describe(bundle.read(shipped.locate(name)))):
             typer.echo(line)
-        return
+        typer.echo()
     rows = shipped_rows(name)
     if rows:
         typer.echo("shipped bundles:")
@@ -36,9 +37,9 @@ def models(
             typer.echo(line)
     elif name is None:
         typer.echo("no bundles are shipped with this installation", err=True)
-    if not _trainable(name, known=bool(rows)):
+    if not _trainable(name, known=bool(rows) or is_bundle):
         typer.echo("the trainable models are listed after: pip install 'edge-toolkit[train]'", err=True)
-        if name is not None and not rows:
+        if name is not None and not rows and not is_bundle:
             known = ", ".join(shipped.names()) or "none"
             raise BundleNotFoundError(f"no shipped bundle is a {name!r}; the shipped ones are: {known}")
 

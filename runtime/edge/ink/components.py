@@ -28,10 +28,12 @@ class Measures:
 
     @property
     def height(self) -> Integers:
+        """Rows of the box."""
         return self.bottom - self.top
 
     @property
     def width(self) -> Integers:
+        """Columns of the box."""
         return self.right - self.left
 
     @property
@@ -152,4 +154,5 @@ def _perimeter(labels: Labels, rows: Integers, columns: Integers, number: Labels
                 straight += steps
             else:
                 diagonal += steps
-    return (straight + diagonal * 0.5**0.5) * (np.pi / 8)
+    length: NDArray[np.float64] = (straight + diagonal * 0.5**0.5) * (np.pi / 8)
+    return length

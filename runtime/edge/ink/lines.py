@@ -1,12 +1,12 @@
 """Ruled and grid lines are left out of the ink."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.ink.windows import Integers, Mask
+from edge.ink.windows import Bytes, Integers, Mask
 
 # A printed line is thin, runs from edge to edge and hardly tilts; a stroke of the pen does at most two of these.
 THINNEST_SHARE: Final = 0.05  # of the picture's height: thicker is no line
@@ -19,8 +19,12 @@ WOBBLE: Final = 2  # pixels above or below the straight line: paper bends
 # Where the ink's vertical run is longer than this many line thicknesses (and some pixels), a stroke crosses.
 CROSSING: Final = 1.6
 CROSSING_PIXELS: Final = 2
-# A single line that is nearly all of the ink is the digit 1.
+# What is this much darker than the line usually is belongs to a stroke along it.
+DARKER: Final = 1.4
+# One line (a thick one may be found twice) with little else as dark is the digit 1.
+FEW: Final = 2
 LEAST_REST: Final = 0.1
+DIGIT_DARKNESS: Final = 0.6
 SMALLEST_SIDE: Final = 24  # pixels: below, a stroke and a line cannot be told apart
 
 
@@ -32,42 +36,51 @@ class _Slanted:
     cover: int
 
 
-def without_lines(ink: Mask) -> Mask:
+def without_lines(ink: Mask, strength: Bytes) -> Mask:
     """The ink without lines that run across the whole picture, from left to right or from top to bottom.
 
     Where a stroke crosses a line, the run of ink across the line is longer than the line is thick: there it stays.
 
     Args:
         ink: bool (H, W).
+        strength: uint8 (H, W), of the ink.
 
     Returns:
         bool (H, W); the same mask where there are no lines.
     """
     if min(ink.shape) < SMALLEST_SIDE:
         return ink
-    level = _without_level_lines(ink)
-    return np.ascontiguousarray(_without_level_lines(np.ascontiguousarray(level.T)).T)
+    level = _without_level_lines(ink, strength)
+    upright = _without_level_lines(np.ascontiguousarray(level.T), np.ascontiguousarray(strength.T))
+    return np.ascontiguousarray(upright.T)
 
 
-def _without_level_lines(ink: Mask) -> Mask:
+def _without_level_lines(ink: Mask, strength: Bytes) -> Mask:
     height, width = ink.shape
-    reached = ink.any(axis=0)
+    reached: Mask = np.asarray(ink.any(axis=0))
     end = max(2, width // ENDS)
     if min(reached[:end].mean(), reached[-end:].mean()) < LEAST_COVER_AT_ENDS or reached.mean() < LEAST_COVER:
         return ink
     run = _vertical_run(ink)
     thin = ink & (run <= max(3, int(THINNEST_SHARE * height)))
     line = np.zeros_like(ink)
-    found: list[_Slanted] = []
+    taken = np.zeros_like(ink)
+    columns = np.arange(width)
+    found = 0
     for candidate in _candidates(thin):
-        if all(np.abs(candidate.rows - other.rows).min() > WOBBLE + 1 for other in found) and _covers(ink, candidate):
-            found.append(candidate)
-            line |= _ink_of_line(ink, run, candidate)
+        rows = np.clip(candidate.rows, 0, height - 1)
+        if not taken[rows, columns].any() and _covers(ink, candidate):
+            found += 1
+            for offset in range(-WOBBLE - 1, WOBBLE + 2):
+                taken[np.clip(rows + offset, 0, height - 1), columns] = True
+            line |= _ink_of_line(ink, strength, run, candidate)
     if not found:
         return ink
     rest = ink & ~line
-    alone = len(found) == 1 and np.count_nonzero(rest) < LEAST_REST * np.count_nonzero(ink)
-    return ink if alone else rest
+    as_dark = rest & (strength >= DIGIT_DARKNESS * _median(strength[line]))
+    if found <= FEW and np.count_nonzero(as_dark) < LEAST_REST * np.count_nonzero(line):
+        return ink
+    return rest
 
 
 def _vertical_run(ink: Mask) -> NDArray[np.int32]:
@@ -86,7 +99,7 @@ def _candidates(thin: Mask) -> list[_Slanted]:
     every = np.arange(width)
     steepest = max(1, int(STEEPEST * width))
     candidates = []
-    for rise in range(-steepest, steepest + 1, 2 if width > 200 else 1):
+    for rise in range(-steepest, steepest + 1, max(1, width // 100)):
         cover = np.bincount(rows + (columns * rise + width // 2) // width + steepest, minlength=height)
         for row in np.flatnonzero(cover >= LEAST_THIN_COVER * width).tolist():
             slanted = row - steepest - (every * rise + width // 2) // width
@@ -111,18 +124,25 @@ def _covers(ink: Mask, line: _Slanted) -> bool:
     return bool(inked.mean() >= LEAST_COVER and at_ends >= LEAST_COVER_AT_ENDS)
 
 
-def _ink_of_line(ink: Mask, run: NDArray[np.int32], line: _Slanted) -> Mask:
+def _ink_of_line(ink: Mask, strength: Bytes, run: NDArray[np.int32], line: _Slanted) -> Mask:
     """The pixels of the line, without those where a stroke crosses it."""
     height, width = ink.shape
     columns = np.arange(width)
-    nearby = [run[np.clip(line.rows + offset, 0, height - 1), columns] for offset in (-1, 0, 1)]
-    thickest = np.max(nearby, axis=0)
-    thickness = int(np.sort(thickest[thickest > 0])[np.count_nonzero(thickest) // 2])
+    nearby = [(np.clip(line.rows + offset, 0, height - 1), columns) for offset in (-1, 0, 1)]
+    thickness = _median(np.max([run[at] for at in nearby], axis=0))
+    darkness = _median(np.max([strength[at] for at in nearby], axis=0))
     longest = CROSSING * thickness + CROSSING_PIXELS
+    faint = strength <= DARKER * darkness
     found = np.zeros_like(ink)
     for offset in range(-thickness - WOBBLE, thickness + WOBBLE + 1):
         row = line.rows + offset
         inside = (row >= 0) & (row < height)
         at = row[inside], columns[inside]
-        found[at] |= ink[at] & (run[at] <= longest)
+        found[at] |= ink[at] & (run[at] <= longest) & faint[at]
     return found
+
+
+def _median(values: NDArray[Any]) -> int:
+    """The middle one of the values above zero."""
+    positive = np.sort(values[values > 0])
+    return int(positive[len(positive) // 2])

@@ -47,6 +47,7 @@ PART_REACH: Final = 0.12
 BAR_SHARE: Final = 0.06  # of the digit's area: the bar of a 5 may float above it
 BAR_REACH: Final = 0.22
 BAR_FLATNESS: Final = 1.5
+BAR_THICKNESS: Final = 0.5  # times the digit's stroke width: a line of small writing is no bar
 LEAST_SUPPORT: Final = 0.4  # of the main piece's
 
 
@@ -88,7 +89,8 @@ def choose(ink: Mask, grey: Bytes, paper: Bytes) -> Digit | None:
     chosen = _joined(main, labels, measures, (support >= LEAST_SUPPORT * support[main]) & ~framing)
     mask = chosen[labels]
     box = _box(chosen, measures)
-    return Digit(mask, box, float(score[main]), float(support[main]), float(measures.thickness[main] / measures.size[main]))
+    thinness = float(measures.thickness[main] / measures.size[main])
+    return Digit(mask, box, float(score[main]), float(support[main]), thinness)
 
 
 def _edges(labels: Labels, count: int, grey: Bytes, paper: Bytes) -> tuple[Floats, Floats]:
@@ -111,8 +113,8 @@ def _edges(labels: Labels, count: int, grey: Bytes, paper: Bytes) -> tuple[Float
     seen = np.minimum(rise, deepest).astype(np.uint8)
     light = paper[boundary]
     piece = labels[boundary]
-    depth = np.bincount(piece, strength(deepest, light), count + 1)
-    carried = np.bincount(piece, strength(seen, light), count + 1)
+    depth: Floats = np.bincount(piece, strength(deepest, light), count + 1).astype(np.float64)
+    carried: Floats = np.bincount(piece, strength(seen, light), count + 1).astype(np.float64)
     return depth, carried
 
 
@@ -205,7 +207,8 @@ def _reach(piece: int, main: int, box: tuple[int, int, int, int], measures: Meas
         return CRUMB_REACH * together
     overlap = min(right, int(measures.right[piece])) > max(left, int(measures.left[piece]))
     flat = measures.width[piece] > BAR_FLATNESS * measures.height[piece]
-    is_bar = share >= BAR_SHARE and (overlap or (flat and measures.top[piece] < top + PART_REACH * together))
+    is_stroke = share >= BAR_SHARE and measures.thickness[piece] >= BAR_THICKNESS * stroke
+    is_bar = is_stroke and (overlap or (flat and measures.top[piece] < top + PART_REACH * together))
     return (BAR_REACH if is_bar else PART_REACH) * together
 
 

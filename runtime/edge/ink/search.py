@@ -43,8 +43,8 @@ class Reading:
     grey: Bytes  # uint8 (h, w): the picture at working size, dark ink on light paper
     light_ink: bool  # whether it had to be inverted for that
     evened: Evened
+    without_lines: Mask  # what stands out of the noise, without lines
     ink: Mask
-    without_lines: Mask
     digit: Digit | None
 
 
@@ -85,9 +85,9 @@ def read(grey: Bytes, window: Window, *, light_ink: bool) -> Reading:
         grey = 255 - grey
     side = max(SMALLEST_WINDOW, int(min(grey.shape) * window.share))
     evened = even(grey, side, noise(grey), overhang=window.overhang)
-    inked = ink(evened, max(2, round(max(grey.shape) * SPECK)))
-    unruled = without_lines(inked)
-    return Reading(grey, light_ink, evened, inked, unruled, choose(unruled, grey, evened.paper))
+    unruled = without_lines(evened.certain, evened.strength)
+    inked = ink(evened.strength, unruled, max(2, round(max(grey.shape) * SPECK)))
+    return Reading(grey, light_ink, evened, unruled, inked, choose(inked, grey, evened.paper))
 
 
 def _is_written_on(outer: Reading, inner: Reading) -> bool:

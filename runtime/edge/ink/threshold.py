@@ -6,8 +6,7 @@ import numpy as np
 
 from edge.ink.components import label
 from edge.ink.levels import histogram, split
-from edge.ink.paper import Evened
-from edge.ink.windows import Mask
+from edge.ink.windows import Bytes, Mask
 
 # Relative to the level that best parts what stands out of the noise: ink starts at the first, and goes on down to the
 # second, which is where a pencil skips or a thin line falls between two pixels.
@@ -15,17 +14,17 @@ STRONG: Final = 0.85
 WEAK: Final = 0.5
 
 
-def ink(evened: Evened, speck_pixels: int) -> Mask:
+def ink(strength: Bytes, certain: Mask, speck_pixels: int) -> Mask:
     """Ink is what stands out of the noise and of fainter things, and whatever weaker is attached to it.
 
     Args:
-        evened: the picture under even light.
+        strength: uint8 (H, W), 0 paper to 255 black.
+        certain: bool (H, W), what is no noise and may be ink.
         speck_pixels: smaller components are not looked at.
 
     Returns:
         bool (H, W).
     """
-    strength, certain = evened.strength, evened.certain
     counts = histogram(strength[certain])
     if not counts.any():
         return certain

@@ -93,7 +93,8 @@ def smoothed(image: Bytes) -> Bytes:
     """Weighted 1, 2, 1 in both directions and rounded: three eighths of white noise remain."""
     padded = np.pad(image, 1, mode="edge").astype(np.uint16)
     across = padded[:-2] + 2 * padded[1:-1] + padded[2:]
-    return ((across[:, :-2] + 2 * across[:, 1:-1] + across[:, 2:] + 8) >> 4).astype(np.uint8)
+    result: Bytes = ((across[:, :-2] + 2 * across[:, 1:-1] + across[:, 2:] + 8) >> 4).astype(np.uint8)
+    return result
 
 
 def squared_distance(mask: Mask, reach: int) -> NDArray[np.int32]:
