@@ -4,14 +4,16 @@ import io
 import os
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO, Final, TypeAlias
+from typing import Any, BinaryIO, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge.errors import PictureError, PictureNotFoundError, UnreadablePictureError
+from edge.errors import InputError, PictureError, PictureNotFoundError, UnreadablePictureError
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 Grey: TypeAlias = NDArray[np.uint8]
@@ -38,8 +40,17 @@ PAPER_CONTRAST: Final = 96
 
 _ORIENTATION_TAG: Final = 0x0112
 _ORIENTATION_SOURCES: Final = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
-# Pillow reports doubtful headers as warnings, and the filter list that silences them belongs to the whole process.
-_warnings_lock = threading.Lock()
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_warnings_lock = threading.RLock()
 
 
 def read_grey(source: Source, *, enough_pixels: int = ENOUGH_PIXELS) -> Grey:
@@ -57,12 +68,20 @@ def read_grey(source: Source, *, enough_pixels: int = ENOUGH_PIXELS) -> Grey:
         PictureNotFoundError: no file has that path.
         UnreadablePictureError: a directory, an empty or unreadable file, not a picture of a known format, cut off or
             damaged, or more than 100 megapixels.
+        InputError: neither a path, nor bytes, nor a stream.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return _decode(io.BytesIO(source), "the picture given as bytes", enough_pixels)
     if isinstance(source, str | os.PathLike):
-        return _decode_file(source, enough_pixels)
-    return _decode(_seekable(source), _name_of_stream(source), enough_pixels)
+        return _decode_file(Path(source), enough_pixels)
+    if not hasattr(source, "read"):
+        raise InputError(f"a {type(source).__name__} is no picture; give a path, the bytes of a file, or a stream")
+    name = _name_of_stream(source)
+    try:
+        stream = _seekable(source, name)
+    except (OSError, ValueError) as cause:
+        raise UnreadablePictureError(f"{name} cannot be read ({_one_line(cause)}); open it again") from cause
+    return _decode(stream, name, enough_pixels)
 
 
 def grey_of(image: Image.Image, name: str = "the picture") -> Grey:
@@ -80,7 +99,9 @@ def grey_of(image: Image.Image, name: str = "the picture") -> Grey:
     """
     _refuse_size(image, name)
     try:
-        image.load()
+        # only TIFF reads headers while it decodes: all else may decode in several threads at once
+        with _silently() if image.format == "TIFF" else nullcontext():
+            image.load()
         grey = _upright(_luminance(image), image)
         return np.frombuffer(grey.tobytes(), np.uint8).reshape(grey.height, grey.width)
     except Exception as cause:  # the decoders raise a dozen kinds of exceptions on damaged files
@@ -89,13 +110,13 @@ def grey_of(image: Image.Image, name: str = "the picture") -> Grey:
         ) from cause
 
 
-def _decode_file(path: str | os.PathLike[str], enough_pixels: int) -> Grey:
-    name = _one_line(os.fspath(path)) or "''"
+def _decode_file(path: Path, enough_pixels: int) -> Grey:
+    name = _one_line(path)
     try:
-        if Path(path).is_dir():
+        if path.is_dir():
             raise UnreadablePictureError(f"{name} is a directory, not a picture; name the picture files in it")
-        with Path(path).open("rb") as file:
-            return _decode(_seekable(file), name, enough_pixels)
+        with path.open("rb") as file:
+            return _decode(_seekable(file, name), name, enough_pixels)
     except PictureError:
         raise
     except (FileNotFoundError, NotADirectoryError) as cause:
@@ -107,12 +128,10 @@ def _decode_file(path: str | os.PathLike[str], enough_pixels: int) -> Grey:
 
 
 def _decode(stream: BinaryIO, name: str, enough_pixels: int) -> Grey:
-    with _warnings_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _silently():
         image = _open(stream, name)
-    if image.mode == "RGB":
-        # the luminance of a JPEG is one of its planes: the colours need not be decoded; other formats ignore this
-        image.draft("L", (enough_pixels, enough_pixels))
+    # the luminance of a JPEG is one of its planes: the colours need not be decoded; other formats ignore this
+    image.draft("L", (enough_pixels, enough_pixels))
     return grey_of(image, name)
 
 
@@ -123,15 +142,27 @@ def _open(stream: BinaryIO, name: str) -> Image.Image:
     except Image.DecompressionBombError as cause:
         raise UnreadablePictureError(_too_large(name, "")) from cause
     except Exception as cause:  # see grey_of
-        stream.seek(0)
-        if not stream.read(1):
+        if _is_empty(stream):
             raise UnreadablePictureError(f"{name} is empty, zero bytes; save or download it again") from cause
-        known = ", ".join(FORMATS[:-1])
-        raise UnreadablePictureError(
-            f"{name} is not a picture that can be read; give a {known} or {FORMATS[-1]} file"
-        ) from cause
+        known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        raise UnreadablePictureError(f"{name} is not a picture that can be read; give a {known} file") from cause
     _refuse_size(image, name)
     return image
+
+
+def _is_empty(stream: BinaryIO) -> bool:
+    try:
+        return stream.seek(0, os.SEEK_END) == 0
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def _silently() -> Iterator[None]:
+    """Keeps Pillow's doubts about headers to itself; one thread at a time, for the list of filters is the process's."""
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _refuse_size(image: Image.Image, name: str) -> None:
@@ -145,13 +176,15 @@ def _too_large(name: str, size: str) -> str:
     return f"{name} is too large ({size}more than {MOST_PIXELS // 1_000_000} megapixels); scale it down or crop it"
 
 
-def _seekable(stream: BinaryIO) -> BinaryIO:
+def _seekable(stream: BinaryIO, name: str) -> BinaryIO:
     """The stream itself, or for a pipe its whole content: decoders jump about in a file."""
     if stream.seekable():
         return stream
-    content = stream.read(MOST_STREAM_BYTES + 1)
-    if len(content) > MOST_STREAM_BYTES:
-        raise UnreadablePictureError(_too_large(_name_of_stream(stream), ""))
+    content = bytearray()
+    while part := stream.read(MOST_STREAM_BYTES + 1 - len(content)):  # a pipe may give less than was asked for
+        content += part
+        if len(content) > MOST_STREAM_BYTES:
+            raise UnreadablePictureError(_too_large(name, ""))
     return io.BytesIO(content)
 
 
@@ -169,8 +202,6 @@ def _one_line(text: object) -> str:
 def _luminance(image: Image.Image) -> Image.Image:
     """Mode L, with transparency filled."""
     mode = image.mode
-    if mode == "L" and "transparency" not in image.info:
-        return image
     if mode in ("I", "F") or mode.startswith("I;"):
         return Image.fromarray(_eight_bits(np.asarray(image)))
     if "transparency" in image.info or mode in ("LA", "La", "PA", "RGBA", "RGBa"):
@@ -179,35 +210,37 @@ def _luminance(image: Image.Image) -> Image.Image:
         return image.getchannel(0)
     if mode == "CMYK":
         image = image.convert("RGB")
-    return image.convert("L")
+    return image if image.mode == "L" else image.convert("L")
 
 
-def _eight_bits(levels: NDArray[np.generic]) -> Grey:
+def _eight_bits(levels: NDArray[Any]) -> Grey:
     """Grey levels of 16 or 32 bits or in floating point, scaled to 0 to 255.
 
-    White is the smallest full scale (1.0 for fractions, 255, 4095, 65535) that holds every level; levels beyond
-    65535 or below zero are spread from the darkest to the lightest.
+    White is the smallest full scale (1.0 for fractions, 255, 4095, 65535) that holds every level. Where none does, or
+    levels are negative, they are spread from the darkest to the lightest.
     """
-    exact = np.nan_to_num(levels.astype(np.float64))
-    darkest, lightest = float(exact.min()), float(exact.max())
-    white = float(next((scale for scale in FULL_SCALES if lightest <= scale), 0))
-    if levels.dtype.kind == "f" and lightest <= 1:
-        white = 1.0
-    if darkest < 0 or white == 0:
-        exact, white = exact - darkest, max(lightest - darkest, 1e-300)
-    return np.floor(exact * (255 / white) + 0.5).clip(0, 255).astype(np.uint8)
+    levels = np.nan_to_num(levels, nan=0, posinf=0, neginf=0)
+    darkest, lightest = float(levels.min()), float(levels.max())
+    white = next((scale for scale in FULL_SCALES if darkest >= 0 and lightest <= scale), 0)
+    if white and levels.dtype.kind in "iu":
+        return ((levels.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+    exact = levels.astype(np.float64)
+    if white:
+        share = exact if lightest <= 1 else exact / white
+    else:
+        share = (exact - darkest) / max(lightest - darkest, np.finfo(np.float64).tiny)
+    return np.floor(share * 255 + 0.5).astype(np.uint8)
 
 
 def _filled(image: Image.Image) -> Image.Image:
     """The picture before the ground that its transparent parts stand for."""
-    with _warnings_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _silently():
         if image.mode in ("La", "RGBa"):
             image = image.convert(image.mode[:-1] + "A")
         colours = image.convert("RGBA")
     alpha = colours.getchannel("A")
     grey = colours.convert("L")
-    if alpha.getextrema()[0] == 255:
+    if alpha.getextrema() == (255, 255):
         return grey
     ground = Image.new("L", grey.size, _ground_level(np.asarray(grey), np.asarray(alpha)))
     return Image.composite(grey, ground, alpha)
@@ -225,8 +258,11 @@ def _ground_level(grey: Grey, alpha: Grey) -> int:
     """
     opaque = grey[alpha >= 128]
     if opaque.size == 0:
+        opaque = grey[alpha > 0]
+    if opaque.size == 0:
         return 255
-    darkest, middle, lightest = np.sort(opaque)[[opaque.size // 10, opaque.size // 2, opaque.size * 9 // 10]].tolist()
+    tenth = opaque.size // 10
+    darkest, middle, lightest = np.sort(opaque)[[tenth, opaque.size // 2, opaque.size - 1 - tenth]].tolist()
     is_paper = opaque.size >= PAPER_SHARE * grey.size and lightest - darkest >= PAPER_CONTRAST
     if is_paper:
         return 255 if middle >= 128 else 0
@@ -237,22 +273,10 @@ def _upright(grey: Image.Image, original: Image.Image) -> Image.Image:
     """Turned as the camera was held."""
     if original.format != "TIFF" and not any(key in original.info for key in _ORIENTATION_SOURCES):
         return grey
-    with _warnings_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _silently():
         try:
             orientation = original.getexif().get(_ORIENTATION_TAG, 1)
         except Exception:  # noqa: BLE001 -- a damaged camera note is no reason to refuse the picture
             orientation = 1
     turn = _TURNS.get(orientation)
     return grey if turn is None else grey.transpose(turn)
-
-
-_TURNS: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}

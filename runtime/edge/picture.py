@@ -1,11 +1,11 @@
 """THE picture pre-processing: any picture -> the 28x28 image that the model sees.
 
-Training data, calibration, parity and prediction go through here. `edge.decode` reads files, `edge.ink` finds and
-frames the digit; this is their public face, with the name of every step.
+Training data, calibration, parity and prediction go through here. `edge.decode` reads files, `edge.ink` finds the digit
+and frames it; this is their public face, with the name of every step.
 """
 
-from collections.abc import Iterator
-from typing import Final, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from PIL import Image
 
 from edge import decode
 from edge.errors import InputError
-from edge.ink import box, closeup, search, stroke
+from edge.ink import box, closeup, levels, search, stroke
 
 Bytes: TypeAlias = NDArray[np.uint8]
 Source: TypeAlias = decode.Source | Image.Image | Bytes
@@ -29,17 +29,32 @@ RECIPE: Final[dict[str, str | int]] = {
     "box": box.BOX,
     "side": SIDE,
     "centring": "centre of mass",
-    "resampling": "box",
+    "resampling": levels.REDUCTION,
     "polarity": "automatic, ink 255 on background 0",
     "light": "paper estimated by a closing and divided out",
     "stroke_width": f"{stroke.THINNEST} to {stroke.THICKEST} pixels",
     "untouched": f"28x28 with a border of at most {DARK_BORDER}",
 }
 
-# Levels of a terminal cell without colours, from background to ink.
+# Each step in a sentence, in their order.
+STEPS: Final = {
+    "picture": "Grey levels of the file, upright.",
+    "dark on light": "At working size, inverted if the ink is lighter than its paper.",
+    "even light": "How much darker than the paper each point is, whatever the light and the shadows.",
+    "no lines": "What stands out of the noise, without lines that run across the whole picture.",
+    "ink": "What stands out of fainter things too, and whatever is attached to it.",
+    "digit": "The pieces that look written and belong together; frames, edges and specks are left out.",
+    "close-up": "The digit read again from the full picture, at one size.",
+    "stroke width": "Strokes too thin or too thick for the model are brought into its range.",
+    "28x28": "Scaled into a 20x20 box, its centre of mass in the middle of 28x28.",
+}
+
+# Signs for the ink of a terminal cell, from none to full.
 _ASCII: Final = " .:-=+*#%@"
 _HALF_BLOCKS: Final = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
-_INKED: Final = 96  # grey level from which a half block is drawn
+_INKED: Final = 96  # the grey level from which half a cell is drawn without colours
+_FIRST_GREY, _GREYS = 232, 24  # of the 256 terminal colours
+_RESET: Final = "\x1b[0m"
 
 
 def read(source: Source) -> Bytes:
@@ -56,51 +71,50 @@ def read(source: Source) -> Bytes:
         PictureError: the file is missing, is no picture, is damaged, or is too large.
         InputError: an array of another shape or type.
     """
-    if isinstance(source, np.ndarray):
-        return normalise(_grey_of_array(source))
-    if isinstance(source, Image.Image):
-        return normalise(decode.grey_of(source))
-    return normalise(decode.read_grey(source))
+    return normalise(_grey(source))
 
 
 def normalise(grey: Bytes) -> Bytes:
     """The digit of a grey picture as MNIST's digits are: in a 20x20 box, its centre of mass in the middle.
 
     Args:
-        grey: uint8 (H, W), dark ink on light paper or the reverse.
+        grey: uint8 (H, W), dark ink on light paper or the reverse. An image as MNIST's passes through bit for bit.
 
     Returns:
         uint8 (28, 28), ink 255 on background 0; all zero where no ink was found.
+
+    Raises:
+        InputError: an array of another shape or type.
     """
-    image = np.zeros((SIDE, SIDE), np.uint8)
-    for _, image in _walk(grey):  # noqa: B007 - the last step is the result
-        pass
-    return image
+    return _walk(grey).image
 
 
 def steps(grey: Bytes) -> list[tuple[str, Bytes]]:
-    """What each step made of a picture: its name and the picture after it, uint8, the last one 28x28.
+    """What each step makes of a picture; `STEPS` says in a sentence what it does.
 
     Args:
         grey: uint8 (H, W), dark ink on light paper or the reverse.
+
+    Returns:
+        Name of the step and the picture after it, uint8 (h, w). The last one is what `normalise` returns. Steps that
+        were not taken (nothing found, or an image as MNIST's already) are missing.
+
+    Raises:
+        InputError: an array of another shape or type.
     """
-    return list(_walk(grey))
-
-
-def to_terminal(image: Bytes, *, unicode: bool = True) -> str:
-    """The image as text: 14 lines of half blocks, two rows of pixels in each, or 28 lines of ASCII.
-
-    Args:
-        image: uint8 (28, 28), ink 255 on background 0.
-        unicode: whether the terminal can show half blocks.
-    """
-    if not unicode:
-        levels = image.astype(np.int32) * (len(_ASCII) - 1) // 255
-        return "\n".join("".join(_ASCII[level] for level in row).rstrip() for row in levels)
-    inked = image >= _INKED
-    pairs = zip(inked[::2].tolist(), inked[1::2].tolist(), strict=True)
-    lines = ("".join(_HALF_BLOCKS[cell] for cell in zip(upper, lower, strict=True)) for upper, lower in pairs)
-    return "\n".join(line.rstrip() for line in lines)
+    walk = _walk(grey)
+    shown = {"picture": grey}
+    if walk.reading is not None:
+        shown["dark on light"] = walk.reading.grey
+        shown["even light"] = walk.reading.evened.strength
+        shown["no lines"] = walk.reading.without_lines * np.uint8(255)
+        shown["ink"] = walk.reading.ink * np.uint8(255)
+        if walk.reading.digit is not None:
+            shown["digit"] = walk.reading.digit.mask * np.uint8(255)
+    if walk.near is not None and walk.adjusted is not None:
+        shown["close-up"] = walk.near.strength
+        shown["stroke width"] = walk.adjusted * np.uint8(255)
+    return [*shown.items(), ("28x28", walk.image)]
 
 
 def is_ready(grey: Bytes) -> bool:
@@ -108,35 +122,78 @@ def is_ready(grey: Bytes) -> bool:
     if grey.shape != (SIDE, SIDE):
         return False
     border = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
-    return bool(np.median(border) <= DARK_BORDER)
+    return bool(2 * np.count_nonzero(border <= DARK_BORDER) > len(border))
 
 
-def _walk(grey: Bytes) -> Iterator[tuple[str, Bytes]]:
+def to_terminal(image: Bytes, *, unicode: bool = True, colour: bool = False) -> str:
+    """The image as text, 28 columns by 14 lines: each character stands for two pixels, one above the other.
+
+    Args:
+        image: uint8 (28, 28), ink 255 on background 0.
+        unicode: whether the terminal can show half blocks; signs from `.` to `@` otherwise.
+        colour: whether it knows the 256 colours, so that half blocks can have grey levels.
+    """
+    pairs = list(zip(image[::2].tolist(), image[1::2].tolist(), strict=True))
+    if not unicode:
+        return "\n".join(_ascii_line(upper, lower) for upper, lower in pairs)
+    if colour:
+        return "\n".join(_grey_line(upper, lower) for upper, lower in pairs)
+    return "\n".join(_block_line(upper, lower) for upper, lower in pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """Everything between a grey picture and its image; None where the way was shorter."""
+
+    image: Bytes
+    reading: search.Reading | None = None
+    near: closeup.CloseUp | None = None
+    adjusted: NDArray[np.bool_] | None = None
+
+
+def _walk(grey: Bytes) -> _Walk:
+    if grey.ndim != 2 or grey.dtype != np.uint8 or grey.size == 0:
+        raise InputError(f"an array of {grey.dtype} {grey.shape} is no grey picture; give uint8 (H, W)")
     if is_ready(grey):
-        yield "28x28 already, untouched", grey
-        return
+        return _Walk(grey.copy())
     full, reading = search.find(grey)
-    yield ("inverted: the ink is light" if reading.light_ink else "dark ink on light paper"), reading.grey
-    yield "light evened out", reading.evened.strength
-    yield "ink above the noise", reading.ink * np.uint8(255)
-    yield "ruled lines left out", reading.without_lines * np.uint8(255)
     if reading.digit is None:
-        yield "no digit found", np.zeros((SIDE, SIDE), np.uint8)
-        return
-    yield "the pieces of the digit", reading.digit.mask * np.uint8(255)
+        return _Walk(np.zeros((SIDE, SIDE), np.uint8), reading)
     near = closeup.close_up(full, reading)
-    yield "close-up", near.ink * np.uint8(255)
     adjusted = stroke.adjusted(near.ink)
-    yield "stroke width in range", adjusted * np.uint8(255)
-    yield "20x20 box, centre of mass", box.boxed(adjusted)
+    return _Walk(box.boxed(adjusted), reading, near, adjusted)
 
 
-def _grey_of_array(pixels: NDArray[np.generic]) -> Bytes:
+def _grey(source: Source) -> Bytes:
+    if isinstance(source, Image.Image):
+        return decode.grey_of(source)
+    if not isinstance(source, np.ndarray):
+        return decode.read_grey(source)
+    pixels: NDArray[Any] = source
     shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
-    if pixels.dtype != np.uint8 or not shaped or 0 in pixels.shape:
+    if pixels.dtype != np.uint8 or not shaped or pixels.size == 0:
         raise InputError(
             f"an array of {pixels.dtype} {pixels.shape} is no picture; "
             "give uint8 (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA"
         )
-    array = np.ascontiguousarray(pixels, np.uint8)
-    return array if array.ndim == 2 else decode.grey_of(Image.fromarray(array))
+    return pixels if pixels.ndim == 2 else decode.grey_of(Image.fromarray(np.ascontiguousarray(pixels)))
+
+
+def _block_line(upper: list[int], lower: list[int]) -> str:
+    cells = zip(upper, lower, strict=True)
+    return "".join(_HALF_BLOCKS[above >= _INKED, below >= _INKED] for above, below in cells).rstrip()
+
+
+def _ascii_line(upper: list[int], lower: list[int]) -> str:
+    most = 2 * 255
+    cells = zip(upper, lower, strict=True)
+    return "".join(_ASCII[(above + below) * (len(_ASCII) - 1) // most] for above, below in cells).rstrip()
+
+
+def _grey_line(upper: list[int], lower: list[int]) -> str:
+    greys = zip(map(_terminal_grey, upper), map(_terminal_grey, lower), strict=True)
+    return "".join(f"\x1b[38;5;{above};48;5;{below}m▀" for above, below in greys) + _RESET
+
+
+def _terminal_grey(level: int) -> int:
+    return _FIRST_GREY + level * (_GREYS - 1) // 255

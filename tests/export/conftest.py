@@ -169,6 +169,20 @@ def undecided(digits: Split) -> Callable[[Checkpoint], Checkpoint]:
 
 
 @pytest.fixture
+def stored(drawn, decided) -> dict[str, Checkpoint]:
+    """Small checkpoints for whole exports, one for each method of int8; always sure of the same label."""
+    sizes_of = {
+        "lstm": Recurrent("lstm", hidden=10),
+        "gru": Recurrent("gru", hidden=10, layers=2, bidirectional=True),
+        "cnn": Convolutional("conv5x4 relu bn pool conv3x6 relu flatten linear10"),
+    }
+    figure = {"data": "mnist", "split": "test", "images": 10_000, "accuracy": 0.5}
+    return {
+        name: decided(drawn(sizes, name=name, temperature=0.75, accuracy=(figure,))) for name, sizes in sizes_of.items()
+    }
+
+
+@pytest.fixture
 def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current folder, for somebody's own modules; an export puts it on Python's path, and it goes again."""
     monkeypatch.chdir(tmp_path)

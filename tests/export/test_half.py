@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edge_export import convert, half, session
 from edge_export.parity import softmax
@@ -82,3 +82,36 @@ def test_the_callers_model_stays_and_the_result_is_the_same_each_time(kind, halv
     again = half.to_fp16(model)
     assert model.SerializeToString(deterministic=True) == before
     assert again.SerializeToString(deterministic=True) == halved[kind].SerializeToString(deterministic=True)
+
+
+def test_operators_that_have_no_fp16_are_cast_around_and_the_graph_stays_sorted(images):
+    random = np.random.default_rng(4)
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=1),
+        helper.make_node("Flatten", ["pixels"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "weight"], ["scores"], name="product"),
+        helper.make_node("Max", ["scores", "floor"], ["high"], name="limit"),
+        helper.make_node("Mul", ["high", "scores"], ["logits"], name="square"),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    weights = {"weight": random.normal(size=(784, 10)) / 5000, "floor": np.zeros(10)}
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            "own",
+            [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", 28, 28])],
+            [helper.make_tensor_value_info(name, 1, ["batch", 10]) for name in ("logits", "probabilities")],
+            [numpy_helper.from_array(array.astype(np.float32), name) for name, array in weights.items()],
+        ),
+        opset_imports=[helper.make_opsetid("", 13)],
+        ir_version=7,
+    )
+    halved = half.to_fp16(model)
+    assert sum(node.op_type == "Cast" for node in halved.graph.node) > 2
+    known = {"image", *weights}
+    for node in halved.graph.node:
+        assert known.issuperset(node.input), f"{node.op_type} stands before its inputs"
+        known.update(node.output)
+    expected, _ = session.run(session.open_session(model), images, 17)
+    found, _ = session.run(session.open_session(halved), images, 17)
+    np.testing.assert_allclose(found, expected, atol=0.01)

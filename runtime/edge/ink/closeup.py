@@ -58,7 +58,9 @@ def close_up(full: Bytes, reading: Reading) -> CloseUp:
     paper = resized(reading.evened.paper[part], height, width)
     blank = paper.astype(np.int32) - reading.evened.offset
     ink_strength = strength(np.clip(blank - grey, 0, 255).astype(np.uint8), paper)
-    found = resized(reading.digit.mask[part] * np.uint8(255), height, width) >= 128
+    coverage = resized(reading.digit.mask[part] * np.uint8(255), height, width)
+    # a stroke hundreds of times longer than wide covers no point of the close-up by half, or at all
+    found = coverage >= min(128, int(coverage.max()))
     usual = quantile(histogram(ink_strength[found]), USUAL) if found.any() else 0
     # the stencil is as coarse as a working pixel
     stencil = widened(found, FINENESS // 2)

@@ -1,0 +1,92 @@
+"""What an export is judged on: digits, extremes, golden images, and the time that it takes."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.errors import EdgeError
+from edge_export import convert, golden, judging, latency, session
+from edge_train import mnist
+from edge_train.mnist import DataError
+
+
+def test_strokes_are_judged_on_where_there_is_no_mnist(few_digits, tmp_path):
+    data = judging.find("auto", tmp_path)
+    assert (data.parity.name, data.calibration_name, data.test) == ("strokes-parity", "strokes-calibration", None)
+    assert (len(data.parity), len(data.calibration)) == (60, 40)
+
+
+def test_mnist_is_judged_on_where_it_is_and_its_test_set_decides_nothing(mnist_folder):
+    data = judging.find("auto", mnist_folder)
+    assert (data.parity.name, data.calibration_name, data.test.name) == (
+        "mnist-validation",
+        "mnist-training",
+        "mnist-test",
+    )
+    assert (len(data.parity), len(data.calibration), len(data.test)) == (5000, 1000, 10_000)
+    assert not {image.tobytes() for image in data.parity.images} & {image.tobytes() for image in data.calibration}
+
+
+def test_mnist_that_is_asked_for_must_be_there(tmp_path, monkeypatch):
+    def download(folder: Path) -> Path:
+        raise DataError(f"MNIST is not in {folder} and could not be downloaded")
+
+    monkeypatch.setattr(mnist, "download", download)
+    with pytest.raises(DataError, match="could not be downloaded"):
+        judging.find("mnist", tmp_path)
+
+
+def test_mnist_that_is_damaged_is_told_and_not_replaced_by_strokes(tmp_path):
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (tmp_path / f"{name}-ubyte.gz").write_bytes(b"damaged")
+    with pytest.raises(EdgeError, match="wrong MD5"):
+        judging.find("auto", tmp_path)
+
+
+def test_no_picture_is_both_judged_on_and_calibrated_on():
+    data = judging.find("strokes", None)
+    assert not {image.tobytes() for image in data.parity.images} & {image.tobytes() for image in data.calibration}
+    assert (len(data.parity), len(data.calibration)) == (2000, 1000)
+
+
+def test_golden_images_are_the_same_ones_every_time_and_hold_every_digit_and_the_extremes():
+    images, kinds = golden.golden()
+    again, _ = golden.golden()
+    np.testing.assert_array_equal(images, again)
+    assert (images.dtype, images.shape) == (np.uint8, (25, 28, 28))
+    assert sorted(kinds[:20]) == sorted([f"stroke {digit}" for digit in range(10)] * 2)
+    assert kinds[20:] == ("all-zero", "all-255", "noise", "noise", "noise")
+    assert not images[20].any()
+    assert (images[21] == 255).all()
+    assert len(np.unique(images[22])) > 200
+    assert len({image.tobytes() for image in images}) == 25
+
+
+def test_latencies_are_medians_of_both_in_microseconds_an_image(monkeypatch):
+    clock = [0.0]
+
+    class Timed:
+        def __init__(self, *seconds: float) -> None:
+            self.seconds, self.batches = itertools.cycle(seconds), []
+
+        def run(self, _names, feed):
+            self.batches.append(len(feed["image"]))
+            clock[0] += next(self.seconds)
+
+    monkeypatch.setattr(latency.time, "perf_counter", lambda: clock[0])
+    slow, fast = Timed(0.002), Timed(0.001, 0.001, 5.0)  # every third run meets something else on the machine
+    measured = latency.measure(slow, fast, np.zeros((3, 28, 28), np.uint8))
+    assert [one.batch for one in measured] == [1, 256]
+    assert set(fast.batches) == set(slow.batches) == {1, 256}
+    assert measured[0].baseline_us == pytest.approx(2000)
+    assert measured[1].baseline_us == pytest.approx(2000 / 256)
+    assert [one.ratio for one in measured] == pytest.approx([2.0, 2.0])
+
+
+def test_sessions_run_on_one_thread(lstm):
+    running = session.open_session(convert.convert(lstm).model)
+    options = running.get_session_options()
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
+    assert running.get_providers() == ["CPUExecutionProvider"]

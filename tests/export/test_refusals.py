@@ -1,0 +1,172 @@
+"""Where a promise breaks: what is told, and that nothing is written."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import numpy_helper
+from PIL import Image
+
+from edge import bundle, classifier
+from edge.errors import EdgeError
+from edge_export import deployed, half, latency, outcome, pipeline, quantise, recurrent
+from edge_export.parity import ParityError
+from edge_export.quantise import QuantisationError
+from edge_train.specification import Recurrent
+
+PRECISIONS = ["fp32", "int8", "fp16"]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()} if folder.exists() else {}
+
+
+@pytest.fixture
+def old_export(tmp_path):
+    """A folder in which earlier exports lie, and a check that they lie there untouched, and nothing beside them."""
+    (tmp_path / "out").mkdir()
+    for name, suffix in itertools.product(("lstm", "lstm-int8", "lstm-fp16"), ("onnx", "report.json", "flips.png")):
+        (tmp_path / "out" / f"{name}.{suffix}").write_bytes(f"the old {name}.{suffix}".encode())
+    before = contents(tmp_path / "out")
+    yield
+    assert contents(tmp_path / "out") == before
+
+
+@pytest.fixture
+def swapped_gates(monkeypatch):
+    monkeypatch.setitem(recurrent._GATE_ORDER, "lstm", (0, 1, 2, 3))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_swapped_gates_are_refused_with_the_tolerance_and_the_place(
+    precision, stored, export, old_export, swapped_gates
+):
+    with pytest.raises(ParityError) as refusal:
+        export(stored["lstm"], precision=precision)
+    text = str(refusal.value)
+    assert text.startswith("onnx fp32 differs from PyTorch on strokes-parity at batch 1: max |logit error| ")
+    assert "exceeds 0.0001; " in text
+    assert " would pass" in text
+    assert "first at recurrent layer 0, step 0: error " in text
+    assert "nothing was written" in text
+
+
+def test_a_refused_export_makes_no_folder(stored, export, tmp_path, swapped_gates):
+    with pytest.raises(ParityError):
+        export(stored["lstm"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_int8_beyond_its_budget_is_refused(drawn, undecided, export, old_export, monkeypatch):
+    real = quantise._per_row
+    monkeypatch.setattr(quantise, "_per_row", lambda array: (-real(array)[0], real(array)[1]))
+    with pytest.raises(ParityError, match=r"onnx int8 differs .* of 60 labels flip, 0\.20% may; .* would pass"):
+        export(undecided(drawn(Recurrent("lstm", hidden=10), name="lstm")), precision="int8")
+
+
+def test_int8_that_breaks_is_located(drawn, undecided, export, monkeypatch):
+    real = quantise._per_row
+
+    def broken(array):
+        values, scale = real(array)
+        return values, scale * (5 if array.shape[-1] == 10 and array.ndim == 3 else 1)  # the recurrent products
+
+    monkeypatch.setattr(quantise, "_per_row", broken)
+    with pytest.raises(ParityError, match="first at recurrent layer 0, step 1: error"):
+        export(undecided(drawn(Recurrent("gru", hidden=10), name="gru")), precision="int8")
+
+
+def test_fp16_beyond_its_tolerance_is_refused(stored, export, old_export, monkeypatch):
+    real = half.to_fp16
+
+    def wrong(model):
+        copy = real(model)
+        bias = next(one for one in copy.graph.initializer if one.name == "head.bias")
+        bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float16(1), "head.bias"))
+        return copy
+
+    monkeypatch.setattr(half, "to_fp16", wrong)
+    with pytest.raises(ParityError, match=r"onnx fp16 differs .*first at head.*export it in fp32, fp16 is not safe"):
+        export(stored["lstm"], precision="fp16")
+
+
+def test_a_difference_that_shows_only_in_the_runtime_is_refused(stored, export, old_export, monkeypatch):
+    real = classifier.Classifier.logits
+    monkeypatch.setattr(classifier.Classifier, "logits", lambda self, images: real(self, images) + np.float32(1e-3))
+    with pytest.raises(ParityError, match="runtime differs from PyTorch on strokes-parity at batch 256"):
+        export(stored["lstm"])
+
+
+def test_a_picture_that_does_not_come_back_as_it_was_written_is_refused(stored, export, old_export, monkeypatch):
+    monkeypatch.setattr(deployed.picture, "read", lambda path: 255 - np.asarray(Image.open(path)))
+    with pytest.raises(ParityError, match="a 28x28 PNG does not come back as it was written"):
+        export(stored["lstm"])
+
+
+def test_weights_that_are_not_finite_are_refused(stored, export, old_export):
+    stored["lstm"].weights["head.bias"][0] = float("nan")
+    with pytest.raises(ParityError, match="a logit is not finite"):
+        export(stored["lstm"])
+
+
+def test_int8_that_is_slower_by_far_is_refused(stored, export, old_export, monkeypatch):
+    monkeypatch.setattr(
+        latency, "measure", lambda *_: [latency.Latency(1, 10.0, 51.0), latency.Latency(256, 10.0, 60.0)]
+    )
+    with pytest.raises(
+        ParityError, match=r"batch 1: 5\.1 times slower; batch 256: 6\.0 times slower.*without --quantize"
+    ):
+        export(stored["lstm"], precision="int8")
+
+
+def test_int8_that_pays_at_one_batch_size_is_not_refused(stored, export, monkeypatch):
+    monkeypatch.setattr(
+        latency, "measure", lambda *_: [latency.Latency(1, 10.0, 90.0), latency.Latency(256, 10.0, 9.0)]
+    )
+    assert export(stored["lstm"], precision="int8").path.is_file()
+
+
+def test_fp16_may_be_slow_on_the_cpu_it_is_for_cuda(stored, export, monkeypatch):
+    monkeypatch.setattr(latency, "measure", lambda *_: [latency.Latency(1, 10.0, 900.0)])
+    assert export(stored["lstm"], precision="fp16").path.is_file()
+
+
+def test_nothing_to_quantise_is_refused(stored, export, old_export, monkeypatch):
+    def nothing(*_):
+        raise QuantisationError("nothing to quantise; export it without --quantize")
+
+    monkeypatch.setattr(quantise, "quantise", nothing)
+    with pytest.raises(QuantisationError):
+        export(stored["lstm"], precision="int8")
+
+
+def test_a_folder_that_cannot_be_made_is_told(stored, export, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(EdgeError, match="choose another --out"):
+        export(stored["lstm"], out=tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_a_failed_write_leaves_the_old_bundle(stored, export, monkeypatch, tmp_path):
+    done = export(stored["lstm"])
+    before = contents(tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("edge.bundle.os.fsync", full)
+    request = pipeline.Request("lstm", tmp_path / "lstm.safetensors", data="strokes", out=tmp_path / "out")
+    with pytest.raises(EdgeError):
+        pipeline.export(request, lambda _: None)
+    assert contents(tmp_path) == before
+    assert done.path.is_file()
+
+
+def test_everything_is_written_in_one_step_each(stored, export, monkeypatch):
+    """A reader never sees a part of a file: `edge.bundle.write` replaces, and nothing else writes."""
+    written = []
+    real = bundle.write
+    monkeypatch.setattr(outcome.bundle, "write", lambda path, data: (written.append(Path(path).name), real(path, data)))
+    export(stored["lstm"])
+    assert [name for name in written if name != "packed.onnx"] == ["lstm.onnx", "lstm.report.json"]
