@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 import venv
 from pathlib import Path
 
@@ -96,12 +97,20 @@ def set_up_everything() -> None:
 def set_up_device(folder: Path, wheel: Path, *, lowest: bool) -> None:
     """An environment like a device's: the wheel, ONNX Runtime for CPUs, no torch, no onnx."""
     if make_environment(folder):
-        # Without wheels for this Python the lowest version is no candidate: nothing is compiled here.
-        versions = ["--resolution", "lowest-direct", "--only-binary", ":all:"] if lowest else ["-c", CONSTRAINTS]
-        install(folder, [*versions, f"{wheel}[cpu]"])
+        if lowest:
+            # Without wheels for this Python the lowest version is no candidate: nothing is compiled here.
+            install(folder, ["--resolution", "lowest-direct", "--only-binary", ":all:", *device_requirements()])
+        else:
+            install(folder, ["-c", CONSTRAINTS, f"{wheel}[cpu]"])
         install(folder, ["-c", CONSTRAINTS, "pytest"])
         finish_environment(folder)
     install(folder, ["--no-deps", "--reinstall-package", "edge-toolkit", wheel])
+
+
+def device_requirements() -> list[str]:
+    """What pyproject.toml asks for on a device, as uv takes it for direct requirements."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [*project["dependencies"], *project["optional-dependencies"]["cpu"]]
 
 
 def build_wheel(python: Path) -> Path:

@@ -272,11 +272,12 @@ def test_ruled_and_grid_lines_are_left_out(plain, grid, tone):
     assert same_digit(image_of(drawn(image=sheet, ink=20)), plain)
 
 
-def test_a_one_from_edge_to_edge_is_no_ruled_line():
-    image = image_of(drawn(ONE, size=(300, 400), at=(80, -20), height=440, pen=14))
-    columns = np.flatnonzero(image.any(axis=0))
-    assert image.any()
+@pytest.mark.parametrize("pen", [6, 14])
+def test_a_one_from_edge_to_edge_is_no_ruled_line(pen):
+    image = image_of(drawn(ONE, size=(300, 400), at=(80, -20), height=440, pen=pen))
+    columns, rows = np.flatnonzero(image.any(axis=0)), np.flatnonzero(image.any(axis=1))
     assert columns[-1] - columns[0] < 8
+    assert rows[-1] - rows[0] == 19
 
 
 @pytest.mark.parametrize("kind", ["drawn frame", "dark border", "page edge", "scan strip"])
@@ -305,6 +306,14 @@ def test_specks_are_left_out(plain):
 @pytest.mark.parametrize("level", [0, 90, 255])
 def test_a_blank_sheet_gives_no_ink(level):
     assert not picture.normalise(np.full((300, 200), level, np.uint8)).any()
+
+
+def test_shading_on_a_blank_sheet_is_no_ink():
+    slope = np.linspace(0.4, 1, 300)
+    rows, columns = np.mgrid[:300, :300]
+    vignette = 1 - ((rows - 150) ** 2 + (columns - 150) ** 2) / 90_000
+    for light in (slope[None] * slope[:, None], vignette):
+        assert not picture.normalise((240 * light).astype(np.uint8)).any()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (2, 3), (5, 900), (28, 27)])

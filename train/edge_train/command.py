@@ -8,6 +8,8 @@ import typer
 Data = Literal["mnist", "strokes"]
 Device = Literal["auto", "cpu", "cuda"]
 
+INTERRUPTED = 130  # what a shell gives for Ctrl-C: a script must not take an unfinished run for a finished one
+
 
 def train(
     *,
@@ -61,3 +63,5 @@ def train(
     )
     result = training.train(request)
     typer.echo(training.summary(result))
+    if result.interrupted:
+        raise typer.Exit(INTERRUPTED)

@@ -1,6 +1,6 @@
 """Finds the digit in a grey picture, trying again where a first reading is in doubt."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from edge.ink.levels import noise, reduced, spread
@@ -34,6 +34,10 @@ class Window:
 WINDOWS: Final = (Window(0.22, overhang=False), Window(0.10, overhang=True), Window(0.40, overhang=False))
 ENOUGH_SUPPORT: Final = 0.88
 SMALLEST_WINDOW: Final = 5  # pixels
+# What edges carry by less than this is shading on a blank sheet. On 1800 pictures, real and synthetic, digits had at
+# least 0.52, blurred ones included, and smooth slopes of light at most 0.2.
+LEAST_SUPPORT: Final = 0.35
+SMALLEST_SHADED: Final = 24  # pixels, the shorter side: in smaller pictures every edge is soft
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,9 @@ def find(grey: Bytes) -> tuple[Bytes, Reading]:
             _score(other) > OVERRULING * _score(reading) and not _is_written_on(other, reading)
         ):
             reading = other
+    shaded = reading.digit is not None and reading.digit.support < LEAST_SUPPORT
+    if shaded and min(small.shape) >= SMALLEST_SHADED:
+        reading = replace(reading, digit=None)
     return (255 - full if reading.light_ink else full), reading
 
 
