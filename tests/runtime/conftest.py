@@ -3,8 +3,6 @@
 The model is a linear classifier, `Cast, Flatten, Gemm, Softmax`; numpy computes what PyTorch would.
 """
 
-import io
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -14,7 +12,6 @@ import numpy as np
 import pytest
 
 from edge import bundle, session
-from edge.cli import main
 from edge.evidence import Evidence
 from edge.installation import DISTRIBUTIONS
 from edge.manifest import Accuracy, Manifest, ProviderName
@@ -239,29 +236,3 @@ def healthy(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr("edge.session.prove", prove)
     return shelf
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def edge_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    """Runs the command line in this process."""
-
-    def run(*arguments: str | Path, stdin: bytes = b"") -> Ended:
-        monkeypatch.setattr("sys.argv", ["edge", *map(str, arguments)])
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        monkeypatch.setattr("sys.excepthook", sys.excepthook)  # typer replaces it
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return Ended(int(end.value.code or 0), captured.out, captured.err)
-
-    return run
