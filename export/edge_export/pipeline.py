@@ -79,7 +79,7 @@ def export(request: Request, tell: Tell) -> Exported:
 
     tell("step 4/4 pack: manifest, evidence, digest; then the bundle itself, and PNG files, through the runtime")
     accuracy = _accuracy(chosen, final, data, bulk)
-    verdict = None if quantised is None else _verdict(quantised, rows[-2], reference)
+    verdict = None if quantised is None else _verdict(quantised, rows, reference)
     facts = packing.manifest(
         chosen, model=model, precision=request.precision, quantised=quantised, verdict=verdict, accuracy=accuracy
     )
@@ -148,8 +148,9 @@ def _refuse_slow(chosen: Subject, latencies: Sequence[Latency]) -> None:
         raise ParityError(f"int8 of {chosen.name} does not pay on this machine ({slow}); export without --quantize")
 
 
-def _verdict(quantised: Quantised, bulk: Comparison, reference: Reference) -> str:
+def _verdict(quantised: Quantised, rows: Sequence[Comparison], reference: Reference) -> str:
     """What int8 brings, as far as it is the same on every machine: no timings."""
+    bulk = next(row for row in rows if row.precision == "int8" and row.batch == parity.BULK)
     accuracy = "" if bulk.accuracy is None else f", accuracy {0.0 - bulk.accuracy_drop:+.2f} points"
     return (
         f"{quantised.method}: {quantise.ARITHMETIC[quantised.method]}; {quantise.int8_share(quantised.model):.0%} of "

@@ -1,7 +1,6 @@
 """Small models with random weights in every place, few digits, and ways to run a graph."""
 
 import dataclasses
-import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -28,12 +27,6 @@ BATCHES = (1, 2, 3, 17)
 def one_thread() -> None:
     """Timings and sums as an export takes them."""
     torch.set_num_threads(1)
-
-
-@pytest.fixture(autouse=True)
-def no_data(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A test finds real data only where it asks for it."""
-    monkeypatch.setitem(os.environ, "EDGE_DATA", str(tmp_path_factory.getbasetemp() / "no-data"))
 
 
 @pytest.fixture(scope="session")

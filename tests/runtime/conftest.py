@@ -236,3 +236,13 @@ def healthy(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr("edge.session.prove", prove)
     return shelf
+
+
+@pytest.fixture(scope="session")
+def golden() -> list[tuple[str, np.ndarray]]:
+    """Labels and images, uint8 (28, 28), of all hand-drawn digits in the evidence of a shipped bundle."""
+    from edge import bundle, shipped
+
+    evidence = bundle.read(shipped.locate("lstm-int8")).evidence
+    pairs = zip(evidence.kinds, evidence.images, strict=True)
+    return [(kind.split()[1], image) for kind, image in pairs if kind.startswith("stroke ")]

@@ -2,26 +2,17 @@
 
 import io
 import json
-import re
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 import edge
-from edge import bundle, picture, shipped
+from edge import picture
 
 SIDE = 280  # pixels of a drawn sheet
 DIGIT = 196  # pixels of the 28x28 image on it
 LEAST_RIGHT = 0.9
-
-
-@pytest.fixture(scope="module")
-def golden():
-    """Labels and images, uint8 (28, 28), of all hand-drawn digits in the evidence of a shipped bundle."""
-    evidence = bundle.read(shipped.locate("lstm-int8")).evidence
-    pairs = zip(evidence.kinds, evidence.images, strict=True)
-    return [(kind.split()[1], image) for kind, image in pairs if kind.startswith("stroke ")]
 
 
 @pytest.fixture(scope="module")
@@ -333,35 +324,6 @@ def test_arrays_may_be_views_and_are_left_as_they_were(digits):
     assert np.array_equal(grey, before)
 
 
-@pytest.mark.parametrize(
-    "pixels",
-    [
-        np.zeros((28, 28), np.float32),
-        np.zeros((28, 28), np.int64),
-        np.zeros((28, 28), np.bool_),
-        np.zeros((28, 28), np.uint16),
-        np.array(3, np.uint8),
-        np.zeros(784, np.uint8),
-        np.zeros((28, 28, 1), np.uint8),
-        np.zeros((28, 28, 2), np.uint8),
-        np.zeros((28, 28, 5), np.uint8),
-        np.zeros((1, 28, 28, 3), np.uint8),
-        np.zeros((20, 28, 28), np.uint8),
-        np.zeros((0, 28), np.uint8),
-        np.zeros((28, 0, 3), np.uint8),
-    ],
-    ids=lambda pixels: f"{pixels.dtype}-{'x'.join(map(str, pixels.shape))}",
-)
-def test_arrays_that_are_no_picture_are_refused(pixels):
-    with pytest.raises(edge.InputError) as caught:
-        picture.read(pixels)
-    message = str(caught.value)
-    assert message.isprintable()
-    assert str(pixels.dtype) in message
-    assert str(pixels.shape) in message
-    assert "; give uint8" in message
-
-
 # what is told of the steps
 
 
@@ -422,40 +384,3 @@ def test_only_grey_levels_can_be_normalised(grey):
     for function in (picture.normalise, picture.steps):
         with pytest.raises(edge.InputError, match="; give uint8"):
             function(grey)
-
-
-# in a terminal
-
-
-def test_half_blocks_show_two_rows_in_each_of_14_lines(golden):
-    image = golden[0][1]
-    lines = picture.to_terminal(image).split("\n")
-    assert len(lines) == 14
-    assert max(map(len, lines)) <= 28
-    assert set("".join(lines)) <= set(" ▀▄█")
-    image = np.zeros((28, 28), np.uint8)
-    image[0, 0] = image[1, 1] = image[2:4, 2] = 255
-    assert picture.to_terminal(image).split("\n")[:3] == ["▀▄", "  █", ""]
-
-
-def test_without_unicode_every_sign_is_ascii_and_denser_where_there_is_more_ink(golden):
-    text = picture.to_terminal(golden[0][1], unicode=False)
-    assert text.isascii()
-    assert re.search(r"\S", text)
-    assert len(text.split("\n")) == 14
-    image = np.zeros((28, 28), np.uint8)
-    image[:2, 0] = image[:2, 2] = image[0, 1] = 255
-    first, *others = picture.to_terminal(image, unicode=False).split("\n")
-    assert len(first) == 3
-    assert first[0] == first[2] != first[1] != " "
-    assert not any(others)
-
-
-def test_colours_are_switched_off_again_on_each_line(golden):
-    lines = picture.to_terminal(golden[0][1], colour=True).split("\n")
-    assert len(lines) == 14
-    assert any("\x1b[" in line for line in lines)
-    for line in lines:
-        codes = re.findall(r"\x1b\[[0-9;]*m", line)
-        assert not codes or codes[-1] == "\x1b[0m"
-        assert len(re.sub(r"\x1b\[[0-9;]*m", "", line)) <= 28

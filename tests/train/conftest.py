@@ -1,6 +1,5 @@
 """Small runs on strokes: seconds of training would be minutes of a test suite."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,12 +16,6 @@ TINY_STROKES = {"training": 160, "validation": 80, "test": 40}
 def one_thread() -> None:
     """Sums in another order are other sums: bytes are compared here."""
     torch.set_num_threads(1)
-
-
-@pytest.fixture(autouse=True)
-def no_data(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A test finds real data only where it asks for it."""
-    monkeypatch.setitem(os.environ, "EDGE_DATA", str(tmp_path_factory.getbasetemp() / "no-data"))
 
 
 @pytest.fixture
