@@ -1,52 +1,80 @@
-"""What int8 costs or gains on this machine: two graphs, run in turns, so that noise meets both alike."""
+"""What int8 costs or gains on this machine: graphs run in turns, so that noise meets all of them alike."""
 
 import statistics
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import ModelProto
 
 from edge_export.draft import INPUT
-from edge_export.session import Session
+from edge_export.session import Session, open_session
 
-WARM_UP = 5
-REPETITIONS = 40
-BATCHES = (1, 256)
+WARM_UP = 3
+# Rounds by batch size: a device's daily work, and bulk. Each round runs every graph once.
+REPETITIONS = {1: 200, 256: 15}
+LOADS = 5
+
+# The median absolute deviation of normal noise is this much smaller than its standard deviation.
+_MAD_TO_DEVIATION = 1.4826
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Medians of one batch size on one thread, in microseconds per image."""
+    """Medians of one batch size on one thread, in microseconds per image.
+
+    `ratio`: how many times as fast as the baseline the candidate is, the median over rounds; below 1 it is slower.
+    `noise`: standard error of that ratio, as a share of it.
+    """
 
     batch: int
     baseline_us: float
     candidate_us: float
-
-    @property
-    def ratio(self) -> float:
-        """How many times as fast as the baseline the candidate is; below 1 it is slower."""
-        return self.baseline_us / self.candidate_us
+    ratio: float
+    noise: float
 
 
-def measure(baseline: Session, candidate: Session, images: NDArray[np.uint8]) -> list[Latency]:
-    """Both sessions at every batch size, alternating.
+def measure(
+    baseline: Session, candidates: Mapping[str, Session], images: NDArray[np.uint8]
+) -> dict[str, tuple[Latency, ...]]:
+    """Every candidate against the baseline at every batch size, in turns.
 
     Args:
-        baseline: an onnxruntime session.
-        candidate: another one, of the same inputs.
+        baseline: a session.
+        candidates: others, of the same inputs, by name.
         images: uint8 (N, 28, 28), repeated as often as the largest batch needs.
     """
-    results = []
-    for batch in BATCHES:
+    found: dict[str, list[Latency]] = {name: [] for name in candidates}
+    for batch, repetitions in REPETITIONS.items():
         feed = {INPUT: np.resize(images, (batch, *images.shape[1:]))}
-        times: tuple[list[float], list[float]] = ([], [])
-        for repetition in range(WARM_UP + REPETITIONS):
-            for slot, session in enumerate((baseline, candidate)):
+        times: dict[str, list[float]] = {name: [] for name in ("", *candidates)}
+        for repetition in range(WARM_UP + repetitions):
+            for name, session in (("", baseline), *candidates.items()):
                 started = time.perf_counter()
                 session.run(None, feed)
                 elapsed = time.perf_counter() - started
                 if repetition >= WARM_UP:
-                    times[slot].append(elapsed * 1e6 / batch)
-        results.append(Latency(batch, statistics.median(times[0]), statistics.median(times[1])))
-    return results
+                    times[name].append(elapsed * 1e6 / batch)
+        for name in candidates:
+            found[name].append(_compared(batch, times[""], times[name]))
+    return {name: tuple(latencies) for name, latencies in found.items()}
+
+
+def load_time(model: ModelProto) -> float:
+    """Median time to open a session of the model, in milliseconds."""
+    times = []
+    for _ in range(LOADS):
+        started = time.perf_counter()
+        open_session(model)
+        times.append((time.perf_counter() - started) * 1e3)
+    return statistics.median(times)
+
+
+def _compared(batch: int, baseline: list[float], candidate: list[float]) -> Latency:
+    ratios = np.array(baseline) / np.array(candidate)
+    ratio = float(np.median(ratios))
+    deviation = _MAD_TO_DEVIATION * float(np.median(np.abs(ratios - ratio)))
+    noise = deviation / ratio / len(ratios) ** 0.5
+    return Latency(batch, statistics.median(baseline), statistics.median(candidate), ratio, noise)

@@ -1,6 +1,7 @@
 """From a checked graph to the bytes of a bundle: manifest and evidence."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
@@ -11,8 +12,9 @@ from edge import bundle, picture, verify
 from edge.evidence import Evidence
 from edge.manifest import Accuracy, Manifest, ProviderName
 from edge_export import golden
+from edge_export.int8.rounding import int8_share
+from edge_export.int8.target import Target
 from edge_export.parity import exact_logits, margins
-from edge_export.quantise import Quantised, int8_share
 from edge_export.subject import Subject, bundle_name
 from edge_export.tolerances import Precision, evidence_tolerance
 
@@ -24,6 +26,15 @@ _MAKERS = ("edge-toolkit", "torch", "onnx")
 
 EVERYWHERE: tuple[ProviderName, ...] = ("cpu", "cuda")
 CPU_ONLY: tuple[ProviderName, ...] = ("cpu",)
+
+
+@dataclass(frozen=True, slots=True)
+class Int8:
+    """How int8 came about: the candidate, the processors that it is for, and what it brings, in a sentence."""
+
+    method: str
+    target: Target
+    verdict: str
 
 
 def evidence(subject: Subject, precision: Precision, run: verify.Run) -> Evidence:
@@ -50,8 +61,8 @@ def manifest(
     *,
     model: ModelProto,
     precision: Precision,
-    quantised: Quantised | None,
-    verdict: str | None,
+    quantised: Int8 | None,
+    cpu_only: bool,
     accuracy: Sequence[dict[str, Any]],
 ) -> Manifest:
     """What the bundle says about itself.
@@ -61,7 +72,7 @@ def manifest(
         model: the graph that is packed.
         precision: of the bundle.
         quantised: how int8 came about; `None` for the other precisions.
-        verdict: what int8 brings, in a sentence.
+        cpu_only: whether the graph holds operators that exist for the CPU only.
         accuracy: measured figures of this bundle, as `edge_train.training.record` writes them.
     """
     own = [Accuracy(**figure, of="bundle") for figure in accuracy]
@@ -76,8 +87,9 @@ def manifest(
         precision=precision,
         method="none" if quantised is None else quantised.method,
         int8_weight_share=round(int8_share(model), 4),
-        int8_verdict=verdict,
-        providers=CPU_ONLY if quantised is not None and quantised.cpu_only else EVERYWHERE,
+        int8_verdict=None if quantised is None else quantised.verdict,
+        int8_target=None if quantised is None else quantised.target,
+        providers=CPU_ONLY if cpu_only else EVERYWHERE,
         accuracy=(*own, *before),
         temperature=subject.temperature,
         checkpoint_sha256=subject.checkpoint_sha256,

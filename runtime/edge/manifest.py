@@ -81,6 +81,8 @@ class Manifest:
         method: how it was quantised, "none" otherwise.
         int8_weight_share: share of the bytes of all weights that is really stored as int8, 0 to 1.
         int8_verdict: what int8 brings for this model, in a sentence; None where it was not judged.
+        int8_target: the processors that its integer products are exact on: "any", "vnni" (x86 with VNNI) or "arm64";
+            None where there are none, or where an older edge did not say.
         providers: the providers that can run every node of the graph.
         accuracy: measured figures.
         temperature: divisor of the logits before the softmax of `probabilities`, which is part of the graph.
@@ -111,6 +113,7 @@ class Manifest:
     minimum_onnxruntime: str
     versions: Mapping[str, str]
     input: Input = Input()
+    int8_target: str | None = None
     protocol: int = PROTOCOL
 
     def to_json(self) -> str:
@@ -149,9 +152,6 @@ def from_json(text: str | bytes) -> Manifest:
             f"the bundle speaks the old protocol {protocol}, this edge knows protocol {PROTOCOL}; "
             "re-export it with `edge export`"
         )
-    verdict = record.get("int8_verdict")
-    if verdict is not None and not isinstance(verdict, str):
-        raise _wrong("int8_verdict", "a string or null", verdict)
     manifest = Manifest(
         name=_take(record, "name", str),
         model=_take(record, "model", str),
@@ -162,7 +162,8 @@ def from_json(text: str | bytes) -> Manifest:
         precision=_one_of(record, "precision", PRECISIONS),
         method=_take(record, "method", str),
         int8_weight_share=_number(record, "int8_weight_share"),
-        int8_verdict=verdict,
+        int8_verdict=_optional_string(record, "int8_verdict"),
+        int8_target=_optional_string(record, "int8_target"),
         providers=tuple(_member("providers", name, _PROVIDERS) for name in _strings(record, "providers")),
         accuracy=tuple(_accuracy(item) for item in _take(record, "accuracy", list)),
         temperature=_number(record, "temperature"),
@@ -262,6 +263,13 @@ def _number(record: Mapping[str, Any], key: str) -> float:
     if number is None:
         raise _wrong(key, "a finite number", record[key])
     return number
+
+
+def _optional_string(record: Mapping[str, Any], key: str) -> str | None:
+    value = record.get(key)
+    if value is not None and not isinstance(value, str):
+        raise _wrong(key, "a string or null", value)
+    return value
 
 
 def _strings(record: Mapping[str, Any], key: str) -> tuple[str, ...]:

@@ -1,0 +1,36 @@
+"""The processors that an int8 bundle is for: what they can multiply without an error decides how weights are rounded.
+
+x86 processors without VNNI add pairs of products of a uint8 and an int8 in 16 bits, and saturate (onnxruntime#5849,
+#6004, #14642). Two ways are exact there too: weights of 7 bits, and weights of 8 bits that are handed to the kernel as
+uint8, for which ONNX Runtime has a kernel that widens first. The second is as precise as on other processors and
+somewhat slower on those; the fused LSTM operator loses most of its gain with it, so it gets 7 bits.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from edge_export.int8.rounding import Bits
+
+Target = Literal["any", "vnni", "arm64"]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How weights are rounded for a target.
+
+    Attributes:
+        bits: of weights that meet the kernel as int8.
+        unsigned: whether a product that can take uint8 weights gets those, with 8 bits.
+        promise: where the products are exact, in words.
+    """
+
+    bits: Bits
+    unsigned: bool
+    promise: str
+
+
+PROFILES: dict[Target, Profile] = {
+    "any": Profile(7, unsigned=True, promise="exact on every processor"),
+    "vnni": Profile(8, unsigned=False, promise="exact on x86 with VNNI only; other x86 processors saturate"),
+    "arm64": Profile(8, unsigned=False, promise="exact on arm64; x86 processors without VNNI saturate"),
+}
