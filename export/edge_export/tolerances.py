@@ -26,7 +26,7 @@ TOLERANCES: dict[Precision, Tolerance] = {
     # 11 bits of mantissa: each rounding is 5e-4 of the value, the logits are of the order of 10.
     "fp16": Tolerance(logit_error=0.1, flip_share=0.001, accuracy_drop=0.05),
     # Labels are what counts: a logit may move further where the decision is clear.
-    "int8": Tolerance(logit_error=None, flip_share=0.003, accuracy_drop=0.1),
+    "int8": Tolerance(logit_error=None, flip_share=0.002, accuracy_drop=0.1),
 }
 
 # `edge verify` on the target allows for other instruction sets, which add in another order, and, in int8, round or
@@ -35,7 +35,7 @@ EVIDENCE_HEADROOM = 2.0
 EVIDENCE_FLOOR: dict[Precision, float] = {"fp32": 1e-3, "fp16": 0.1, "int8": 0.05}
 
 # Labels flip both ways: most flips of a narrow decision cost no accuracy.
-FLIPS_PER_LOSS = 3.0
+FLIPS_PER_LOSS = 2.0
 
 
 def with_budget(accuracy_drop: float) -> dict[Precision, Tolerance]:
