@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from edge_train import strokes
 
+STROKE = "stroke"
 STROKE_SEED = 20_28
 STROKES = 20  # two of each digit
 NOISE_SEED = 28
@@ -22,7 +23,7 @@ def golden() -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     digits, labels = strokes.sample(STROKES, seed=STROKE_SEED)
     step = 255 // (LEVELS - 1)
     images, kinds = extremes()
-    return np.concatenate([digits // step * step, images]), (*(f"stroke {label}" for label in labels), *kinds)
+    return np.concatenate([digits // step * step, images]), (*(f"{STROKE} {label}" for label in labels), *kinds)
 
 
 def extremes() -> tuple[NDArray[np.uint8], tuple[str, ...]]:
