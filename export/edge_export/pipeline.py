@@ -12,7 +12,7 @@ from onnx import ModelProto
 
 from edge_export import deployed, golden, half, judging, latency, locate, packing, parity, report, session, subject
 from edge_export.draft import Converted, Tap
-from edge_export.int8 import candidates, selection
+from edge_export.int8 import candidates, selection, target
 from edge_export.int8.rounding import int8_share
 from edge_export.int8.selection import Goal, Measured
 from edge_export.int8.target import PROFILES, Target
@@ -63,6 +63,8 @@ def export(request: Request, tell: Tell) -> Exported:
         NotWorthwhileError: no int8 candidate beats fp32 for the goal.
         EdgeError: the checkpoint, the model or the data cannot be used.
     """
+    if request.precision == "int8":
+        target.check(request.target)
     chosen = subject.find(request.model, request.checkpoint, request.labels)
     data = judging.find(request.data, request.data_dir)
     extremes, _ = golden.extremes()

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import bundle, session
+from edge import bundle, cpu, session
 from edge.bundle import Bundle
 from edge.errors import BundleError, EdgeError, ProviderError, VerificationError
 from edge.evidence import Evidence
@@ -206,6 +206,8 @@ def _evidence_step(source: Bundle, running: Session) -> Step:
         "max_probability_error": result.max_probability_error,
     }
     complaints = _complaints(result, evidence)
+    if complaints and (reason := _saturation(source.manifest.int8_target)):
+        complaints.append(reason)
     found = (
         f"{result.images} images, max |logit error| {largest:.2e} (allowed {allowed:.2e}), "
         f"mean {result.mean_logit_error:.2e}, "
@@ -213,6 +215,14 @@ def _evidence_step(source: Bundle, running: Session) -> Step:
     )
     detail = "; ".join([found, *complaints])
     return Step("evidence", passed=not complaints, detail=detail, figures=figures)
+
+
+def _saturation(target: str | None) -> str:
+    """Why int8 for some processors fails on this one, in words; empty where that is not the cause."""
+    instructions = cpu.instruction_sets()
+    if target in {None, cpu.ANY_TARGET} or instructions is None or instructions & cpu.EXACT_INT8:
+        return ""
+    return f"the bundle is for {target}, and products saturate on this processor: export it with --target any"
 
 
 def _worst(result: Replay, evidence: Evidence) -> int:

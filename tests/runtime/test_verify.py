@@ -93,6 +93,26 @@ def test_an_image_is_held_to_its_own_limit(tmp_path, repack, evidence, linear, m
     assert verify(write(tmp_path / "wider.onnx", repack(model=other, evidence=wider)), "cpu").passed
 
 
+@pytest.mark.parametrize(
+    ("target", "instructions", "told"),
+    [
+        ("vnni", {"avx2"}, True),
+        ("vnni", {"avx2", "avx512_vnni"}, False),
+        ("vnni", None, False),
+        ("any", {"avx2"}, False),
+        (None, {"avx2"}, False),
+    ],
+)
+def test_a_failure_on_a_processor_that_saturates_says_so(
+    *, target, instructions, told, tmp_path, repack, linear, make_model, monkeypatch
+):
+    monkeypatch.setattr("edge.cpu.instruction_sets", lambda: instructions and frozenset(instructions))
+    other = make_model(replace(linear, bias=linear.bias + np.float32(0.01)))
+    outcome = verify(write(tmp_path / "other.onnx", repack(model=other, int8_target=target)), "cpu")
+    assert not outcome.passed
+    assert ("export it with --target any" in outcome.steps[-1].detail) == told
+
+
 def test_flips_fail_even_within_the_logit_tolerance(tmp_path, repack, evidence):
     loose = replace(evidence, logits=-evidence.logits, max_logit_error=1e3)
     outcome = verify(write(tmp_path / "flipped.onnx", repack(evidence=loose)), "cpu")

@@ -9,6 +9,8 @@ somewhat slower on those; the fused LSTM operator loses most of its gain with it
 from dataclasses import dataclass
 from typing import Literal
 
+from edge import cpu
+from edge.errors import EdgeError
 from edge_export.int8.rounding import Bits
 
 Target = Literal["any", "vnni", "arm64"]
@@ -34,3 +36,21 @@ PROFILES: dict[Target, Profile] = {
     "vnni": Profile(8, unsigned=False, promise="exact on x86 with VNNI only; other x86 processors saturate"),
     "arm64": Profile(8, unsigned=False, promise="exact on arm64; x86 processors without VNNI saturate"),
 }
+
+
+class TargetError(EdgeError):
+    """Parity cannot be judged on this machine for that target."""
+
+
+def check(target: Target) -> None:
+    """Refuses a target whose products this processor cannot compute without an error.
+
+    Raises:
+        TargetError: products would saturate here, and what is measured would say nothing about the target.
+    """
+    found = cpu.instruction_sets()  # unknown on some systems: then parity decides
+    if not PROFILES[target].unsigned and found is not None and not found & cpu.EXACT_INT8:
+        raise TargetError(
+            f"int8 for {target} cannot be judged here: this processor has no VNNI, and its products saturate; export "
+            "it on a machine of that kind, or with --target any"
+        )

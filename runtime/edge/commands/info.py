@@ -51,6 +51,7 @@ def describe(found: Bundle) -> list[tuple[str, str]]:
         ("precision", f"{manifest.precision}, {manifest.int8_weight_share:.1%} of the weight bytes are int8"),
         ("method", manifest.method),
         ("int8 verdict", manifest.int8_verdict or "not judged"),
+        ("int8 target", manifest.int8_target or "none"),
         ("providers", " ".join(manifest.providers)),
         ("temperature", f"{manifest.temperature:g}"),
         ("checkpoint", manifest.checkpoint_sha256),
