@@ -63,7 +63,9 @@ def candidate_table(candidates: Sequence[Measured], goal: Goal, chosen: str | No
             f"{one.name:<14} {accuracy:>8} {worst.flips:>5} {one.size_bytes:>8,} {one.load_ms:>4.1f} ms  {times}  "
             f"{one.gain(goal):>4.2f}{remark}"
         )
-    lines.append(f"times: an image, medians of this machine, 1 thread, against fp32; gain for {goal}: {GOALS[goal]}")
+    lines.append(
+        f"times: an image, medians of this machine, 1 thread, against our fp32; gain for {goal}: {GOALS[goal]}"
+    )
     return "\n".join(lines)
 
 
