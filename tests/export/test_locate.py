@@ -120,10 +120,10 @@ def test_int8_as_it_should_be_exceeds_nothing(kind, candidate, converted, quanti
 @pytest.mark.parametrize(
     ("kind", "candidate", "scale", "layer"),
     [
-        ("lstm", "dynamic-lstm", "recurrent.1.scale", "recurrent layer 1"),
-        ("gru", "weight-only", "recurrent.1.scale", "recurrent layer 1"),
+        ("lstm", "dynamic-lstm", "recurrent.1.weights_scale", "recurrent layer 1"),
+        ("gru", "weight-only", "recurrent.1.weights_scale", "recurrent layer 1"),
         ("rnn-relu", "weight-only", "recurrent.1.state_scale", "head"),  # its states are scaled: nothing to compare
-        ("gru", "stepped", "recurrent.1.scale", "head"),  # row by row there is no tensor of all states
+        ("gru", "stepped", "recurrent.1.weights_scale", "head"),  # row by row there is no tensor of all states
         ("gru", "weight-only", "head.weight_scale", "head"),
     ],
 )

@@ -85,7 +85,7 @@ def test_int8_that_breaks_is_located(drawn, undecided, export, monkeypatch):
         return values
 
     monkeypatch.setattr(rounded, "compensated", without_recurrent_products)
-    with pytest.raises(ParityError, match="weight-only differs .*; first at recurrent layer 0, step 1: error"):
+    with pytest.raises(ParityError, match=r"weight-only differs .*; first at recurrent layer 0, step 1: error"):
         export(undecided(drawn(Recurrent("gru", hidden=10), name="gru")), precision="int8", candidate="weight-only")
 
 
