@@ -124,7 +124,7 @@ def store_scales(constants: Draft, one: Rounded) -> tuple[str, str]:
     """Stores the scales of inputs and state, float32 [directions, gates * hidden], once for all forms; their names."""
     name = one.layer.name
     if one.joint:
-        scale = constants.weight(f"{name}.scale", one.input_scale)
+        scale = constants.weight(f"{name}.weights_scale", one.input_scale)
         return scale, scale
     return (
         constants.weight(f"{name}.input_scale", one.input_scale),

@@ -60,7 +60,7 @@ def int8_share(model: ModelProto) -> float:
     int8_bytes = other_bytes = 0
     for weight in model.graph.initializer:
         array = numpy_helper.to_array(weight)
-        if array.size <= 1 or weight.name.endswith(("scale", "_zero_point")) or weight.data_type == TensorProto.INT64:
+        if array.size <= 1 or weight.name.endswith(("_scale", "_zero_point")) or weight.data_type == TensorProto.INT64:
             continue
         if weight.data_type in (TensorProto.INT8, TensorProto.UINT8):
             int8_bytes += array.nbytes

@@ -85,6 +85,7 @@ def equalise_states(stack: Stack, observed: Observed) -> tuple[Stack, Observed, 
                 weights=weights / gates,
                 input_bias=layer.input_bias / unit,
                 state_bias=layer.state_bias / unit,
+                sequence=f"{layer.sequence}.equalised",  # no longer what PyTorch computes there
             )
         )
         sequences.append((sequence / unit[:, None, :]).astype(np.float32))
