@@ -22,6 +22,7 @@ Runner = Callable[[NDArray[np.uint8], int], tuple[Logits, Logits]]
 # 1 is a device's daily work, 2 and 3 find a frozen or broadcast batch axis, 17 fits no block size, 256 is bulk.
 BATCHES = (1, 2, 3, 17, 256)
 BULK = BATCHES[-1]
+EXTREMES = "extremes"  # what the rows of images without a right answer are called
 
 
 class ParityError(EdgeError):
@@ -207,7 +208,7 @@ def _extremes(stage: str, precision: Precision, reference: Reference, runner: Ru
     return Comparison(
         stage=stage,
         precision=precision,
-        data="extremes",
+        data=EXTREMES,
         images=len(logits),
         batch=1,
         logits_max_error=float(error.max()),

@@ -10,7 +10,7 @@ from edge import installation
 from edge.bundle import Bundle
 from edge_export.int8.selection import GOALS, Goal, Measured
 from edge_export.latency import Latency
-from edge_export.parity import Comparison
+from edge_export.parity import EXTREMES, Comparison
 from edge_export.tolerances import Precision, Tolerance
 
 # Below this ratio at every batch size a model is called slower; medians of a quiet machine repeat within 3 %.
@@ -55,7 +55,8 @@ def candidate_table(candidates: Sequence[Measured], goal: Goal, chosen: str | No
         f"{'candidate':<14} {'accuracy':>8} {'flips':>5} {'bytes':>8} {'load':>7}  {'batch 1':^16}  {'bulk':^16}  gain"
     ]
     for one in candidates:
-        worst = max(one.rows, key=lambda row: (row.accuracy_drop, row.flips))
+        digits = [row for row in one.rows if row.data != EXTREMES]
+        worst = max(digits, key=lambda row: (row.accuracy_drop, row.flips))
         accuracy = "" if worst.accuracy is None else f"{worst.accuracy:.2%}"
         times = "  ".join(f"{each.candidate_us:>6.0f} us {f'({each.ratio:.2f}x)':>7}" for each in one.latencies)
         remark = "  <- packed" if one.name == chosen else "" if one.passed else "  loses too much"

@@ -89,6 +89,7 @@ def _rewritten(material: Material, write: Write) -> Quantised | None:
     draft.nodes.extend(stack.rest)
     used = {name for node in stack.rest for name in node.input}
     draft.weights.extend(weight for weight in found.rest.graph.initializer if weight.name in used)
+    _unname_constants(draft)
     own = _microsofts(draft.nodes)
     written = copy_of(found.rest)
     del written.graph.node[:], written.graph.initializer[:]
@@ -97,6 +98,15 @@ def _rewritten(material: Material, write: Write) -> Quantised | None:
     if own:
         written.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
     return Quantised(written, tuple(sorted(own)), calibrated=True)
+
+
+def _unname_constants(draft: Draft) -> None:
+    """Takes the names off nodes that fold away when the session loads: nobody sees them, and each costs bytes."""
+    constant = {weight.name for weight in draft.weights}
+    for node in draft.nodes:
+        if node.input and constant.issuperset(node.input):
+            node.name = ""
+            constant.update(node.output)
 
 
 def _microsofts(nodes: Iterable[NodeProto]) -> set[str]:

@@ -124,7 +124,7 @@ def best_of_losers(candidates: Sequence[Measured], goal: Goal) -> Measured | Non
 
 def closest(candidates: Sequence[Measured]) -> Measured:
     """The candidate that loses the fewest labels, where all lose too many."""
-    return min(candidates, key=lambda one: max((row.accuracy_drop, row.flips) for row in one.rows))
+    return min(candidates, key=lambda one: max((row.accuracy_drop, row.flips) for row in one.rows if row.failures))
 
 
 def not_worthwhile(candidates: Sequence[Measured], goal: Goal) -> NotWorthwhileError:
