@@ -1,0 +1,372 @@
+"""The document `edge.bench/1`: all that was measured, with all that is needed to judge it.
+
+The number in the schema's name changes when a reader of the old one would misread the new one; further keys may come
+without that. Durations carry their unit in their name. A percentile that too few calls stand on is null.
+"""
+
+import statistics
+from array import array
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edge.bench import timing
+from edge.bench.coldstart import ColdStarts
+from edge.bench.machine import Machine
+from edge.bench.plan import Plan, Subject
+from edge.bench.rounds import ROUNDS, SPINNING, Measured, Running, Series
+from edge.manifest import Accuracy
+
+SCHEMA = "edge.bench/1"
+
+# Which accuracy stands for a bundle: of data that decided nothing before of data that did.
+_SPLITS = ("test", "validation")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How it was measured.
+
+    Attributes:
+        seconds: time for each configuration, warm-up included.
+        rounds: turns that this time was split into.
+        warmup_share: share of each turn that was not counted.
+        warmup_calls: calls of each turn that were not counted at the least.
+        most_calls: a configuration ended early after so many.
+        calls_needed: calls that each percentile needs.
+        spinning: whether idle threads waited busily.
+        cold_starts: fresh processes for each bundle and provider.
+        providers: as asked for.
+        threads: thread counts, as asked for.
+        batches: batch sizes, as asked for.
+    """
+
+    seconds: float
+    rounds: int
+    warmup_share: float
+    warmup_calls: int
+    most_calls: int
+    calls_needed: dict[str, int]
+    spinning: bool
+    cold_starts: int
+    providers: tuple[str, ...]
+    threads: tuple[int, ...]
+    batches: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFacts:
+    """A bundle.
+
+    Attributes:
+        name: how the other lists call it.
+        path: the file.
+        size_bytes: of the file.
+        sha256: of the file.
+        model: name of the model specification.
+        precision: "fp32", "fp16" or "int8".
+        method: how it was quantised.
+        checkpoint_sha256: what it was exported from: bundles of one checkpoint are one model.
+        accuracy: of the bundle, on a test split, else on a validation split; None where the manifest has neither.
+    """
+
+    name: str
+    path: str
+    size_bytes: int
+    sha256: str
+    model: str
+    precision: str
+    method: str
+    checkpoint_sha256: str
+    accuracy: Accuracy | None
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStartFacts:
+    """The fresh processes of a bundle on a provider; durations and peaks are medians.
+
+    Attributes:
+        bundle: its name.
+        requested_provider: as asked for.
+        provider: where it ran.
+        processes: how many were timed.
+        wall_ms: from before the interpreter until the process is gone.
+        import_ms: numpy, onnxruntime and edge.
+        load_ms: file, digest, manifest and session.
+        first_run_ms: the first image.
+        peak_bytes: most memory resident, one image; None where the system does not tell.
+        largest_batch: images of the largest batch that was asked for.
+        largest_batch_peak_bytes: most memory resident in one process that also ran this batch.
+        all_wall_ms: of each process, in the order of time.
+    """
+
+    bundle: str
+    requested_provider: str
+    provider: str
+    processes: int
+    wall_ms: float
+    import_ms: float
+    load_ms: float
+    first_run_ms: float
+    peak_bytes: int | None
+    largest_batch: int
+    largest_batch_peak_bytes: int | None
+    all_wall_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFacts:
+    """A session in the measuring process.
+
+    Attributes:
+        bundle: its name.
+        requested_provider: as asked for.
+        provider: where it ran, proved.
+        reason: why there.
+        threads: threads inside one operator.
+        placement: number of nodes by the provider that ran them, from a profile.
+        loads: how many fresh loads were timed.
+        load_ms: their median, from the bytes in memory; None when there were none.
+    """
+
+    bundle: str
+    requested_provider: str
+    provider: str
+    reason: str
+    threads: int
+    placement: dict[str, int]
+    loads: int
+    load_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyFacts:
+    """The calls of one configuration.
+
+    Attributes:
+        bundle: its name.
+        requested_provider: as asked for.
+        provider: where it ran, proved.
+        threads: threads inside one operator.
+        batch: images of a call.
+        calls: how many were timed.
+        warmup_calls: how many were not counted.
+        latency_us: of a call, by the name of the percentile.
+        latency_per_image_us: the same, divided by the batch.
+        fastest_us: the shortest call.
+        slowest_us: the longest call.
+        images_per_second: images of all timed calls by the time that these took.
+        whole_percentiles_us: of a call, the percentiles 1 to 99.
+    """
+
+    bundle: str
+    requested_provider: str
+    provider: str
+    threads: int
+    batch: int
+    calls: int
+    warmup_calls: int
+    latency_us: dict[str, float | None]
+    latency_per_image_us: dict[str, float | None]
+    fastest_us: float
+    slowest_us: float
+    images_per_second: float
+    whole_percentiles_us: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that could not be measured.
+
+    Attributes:
+        bundle: its name.
+        requested_provider: as asked for.
+        threads: threads inside one operator; None in a fresh process, which chose them itself.
+        batch: images of a call; None where not even a session could be made.
+        reason: why not; what to do next.
+    """
+
+    bundle: str
+    requested_provider: str
+    threads: int | None
+    batch: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All of it.
+
+    Attributes:
+        complete: whether it ran to its end.
+        machine: where it was measured.
+        settings: how.
+        bundles: what.
+        cold_starts: fresh processes.
+        sessions: sessions of the measuring process.
+        latencies: their calls.
+        failures: what could not be measured.
+        schema: name and number of this form.
+    """
+
+    complete: bool
+    machine: Machine
+    settings: Settings
+    bundles: tuple[BundleFacts, ...]
+    cold_starts: tuple[ColdStartFacts, ...]
+    sessions: tuple[SessionFacts, ...]
+    latencies: tuple[LatencyFacts, ...]
+    failures: tuple[Failure, ...]
+    schema: str = SCHEMA
+
+    def document(self) -> dict[str, Any]:
+        """The same as plain JSON values, the schema first."""
+        return {"schema": self.schema} | asdict(self)
+
+
+def report(
+    plan: Plan, machine: Machine, cold: Sequence[ColdStarts], measured: Measured, *, complete: bool = True
+) -> Report:
+    """Puts the measurements together; what has none is left out.
+
+    Args:
+        plan: what was to be measured.
+        machine: where.
+        cold: the fresh processes.
+        measured: the sessions and calls.
+        complete: whether it ran to its end.
+    """
+    return Report(
+        complete=complete,
+        machine=machine,
+        settings=_settings(plan),
+        bundles=tuple(bundle_facts(subject) for subject in plan.subjects),
+        cold_starts=tuple(_cold_start(each, max(plan.batches)) for each in cold if each.starts),
+        sessions=tuple(_session(each) for each in measured.running),
+        latencies=tuple(latency_facts(each) for each in measured.series if each.call_ns),
+        failures=_failures(cold, measured),
+    )
+
+
+def bundle_facts(subject: Subject) -> BundleFacts:
+    """What the document says of a bundle."""
+    source, manifest = subject.source, subject.source.manifest
+    return BundleFacts(
+        name=subject.name,
+        path=str(source.path),
+        size_bytes=source.size,
+        sha256=source.sha256,
+        model=manifest.model,
+        precision=manifest.precision,
+        method=manifest.method,
+        checkpoint_sha256=manifest.checkpoint_sha256,
+        accuracy=_best_accuracy(manifest.accuracy),
+    )
+
+
+def latency_facts(one: Series) -> LatencyFacts:
+    """What the document says of a series, which must hold a call."""
+    ordered = sorted(one.call_ns)
+    per_call = {name: timing.percentile(ordered, per_mille) for name, per_mille in timing.PERCENTILES.items()}
+    return LatencyFacts(
+        bundle=one.running.setup.subject.name,
+        requested_provider=one.running.setup.provider,
+        provider=one.running.session.provider,
+        threads=one.running.session.threads,
+        batch=one.batch,
+        calls=len(ordered),
+        warmup_calls=one.warmup_calls,
+        latency_us={name: _us(value) for name, value in per_call.items()},
+        latency_per_image_us={name: _us(value, one.batch) for name, value in per_call.items()},
+        fastest_us=ordered[0] / 1e3,
+        slowest_us=ordered[-1] / 1e3,
+        images_per_second=one.batch * len(ordered) / (sum(ordered) / 1e9),
+        whole_percentiles_us=tuple(_us(value) for value in timing.whole_percentiles(ordered)),
+    )
+
+
+def _settings(plan: Plan) -> Settings:
+    return Settings(
+        seconds=plan.seconds,
+        rounds=ROUNDS,
+        warmup_share=timing.WARMUP_SHARE,
+        warmup_calls=timing.WARMUP_CALLS,
+        most_calls=timing.MOST_SAMPLES,
+        calls_needed={name: timing.samples_needed(per_mille) for name, per_mille in timing.PERCENTILES.items()},
+        spinning=SPINNING,
+        cold_starts=plan.cold_starts,
+        providers=plan.providers,
+        threads=plan.threads,
+        batches=plan.batches,
+    )
+
+
+def _best_accuracy(figures: Sequence[Accuracy]) -> Accuracy | None:
+    own = {each.split: each for each in reversed(figures) if each.of == "bundle"}
+    return next((own[split] for split in _SPLITS if split in own), None)
+
+
+def _cold_start(each: ColdStarts, largest_batch: int) -> ColdStartFacts:
+    starts = each.starts
+    peaks = [start.peak_bytes for start in starts if start.peak_bytes is not None]
+    return ColdStartFacts(
+        bundle=each.subject.name,
+        requested_provider=each.requested,
+        provider=starts[0].provider,
+        processes=len(starts),
+        wall_ms=statistics.median(start.wall_ms for start in starts),
+        import_ms=statistics.median(start.import_ms for start in starts),
+        load_ms=statistics.median(start.load_ms for start in starts),
+        first_run_ms=statistics.median(start.first_run_ms for start in starts),
+        peak_bytes=round(statistics.median(peaks)) if peaks else None,
+        largest_batch=largest_batch,
+        largest_batch_peak_bytes=each.bulk_peak_bytes,
+        all_wall_ms=tuple(start.wall_ms for start in starts),
+    )
+
+
+def _session(each: Running) -> SessionFacts:
+    return SessionFacts(
+        bundle=each.setup.subject.name,
+        requested_provider=each.setup.provider,
+        provider=each.session.provider,
+        reason=each.session.reason,
+        threads=each.session.threads,
+        placement=each.placement,
+        loads=len(each.load_ns),
+        load_ms=_median_ms(each.load_ns),
+    )
+
+
+def _failures(cold: Sequence[ColdStarts], measured: Measured) -> tuple[Failure, ...]:
+    found = [
+        Failure(each.setup.subject.name, each.setup.provider, each.setup.threads, None, each.reason)
+        for each in measured.refused
+    ]
+    refused = {(each.bundle, each.requested_provider) for each in found}
+    # A provider that is refused is refused in a fresh process too: that is told once.
+    found += [
+        Failure(each.subject.name, each.requested, None, None, each.failure)
+        for each in cold
+        if each.failure is not None and (each.subject.name, each.requested) not in refused
+    ]
+    found += [
+        Failure(
+            one.running.setup.subject.name,
+            one.running.setup.provider,
+            one.running.session.threads,
+            one.batch,
+            one.failure,
+        )
+        for one in measured.series
+        if one.failure is not None
+    ]
+    return tuple(found)
+
+
+def _median_ms(durations_ns: "array[int]") -> float | None:
+    return statistics.median(durations_ns) / 1e6 if durations_ns else None
+
+
+def _us(duration_ns: int | None, images: int = 1) -> float | None:
+    return None if duration_ns is None else duration_ns / images / 1e3
