@@ -17,7 +17,9 @@ _MARGIN = 2.0  # kept free around each label
 
 # What a place costs: a point of distance is 1; an overlap, by its area, is to be avoided at any distance.
 _OVERLAP = 10.0
-_ON_A_LINE = 14.0
+_ON_A_LINE = 20.0
+_NEARER_TO_ANOTHER = 60.0  # a label that seems to belong to another point is worse than one far away
+_CLEARLY = 3.0  # so much nearer to its own point it has to be
 _SAMPLES_OF_A_LINE = 40
 
 
@@ -39,6 +41,10 @@ class Box:
     def holds(self, x: float, y: float) -> bool:
         """Whether a point lies inside."""
         return self.left <= x <= self.right and self.top <= y <= self.bottom
+
+    def distance(self, x: float, y: float) -> float:
+        """From a point to the nearest place in it."""
+        return math.hypot(max(self.left - x, 0.0, x - self.right), max(self.top - y, 0.0, y - self.bottom))
 
     def within(self, other: "Box") -> bool:
         """Whether all of it lies inside another."""
@@ -76,7 +82,7 @@ def place(anchors: Sequence[Anchor], frame: Box, lines: Sequence[Line] = ()) -> 
         The rectangle of each label, in the order of the points.
     """
     dots = [Box(a.x - a.radius, a.y - a.radius, a.x + a.radius, a.y + a.radius) for a in anchors]
-    own = [_own_costs(anchor, frame, dots, lines) for anchor in anchors]
+    own = [_own_costs(at, anchors, frame, dots, lines) for at in range(len(anchors))]
     chosen: dict[int, Box] = {}
     crowded_first = sorted(range(len(anchors)), key=lambda at: (-min(cost for _, cost in own[at]), at))
     for _ in range(_PASSES):
@@ -87,14 +93,20 @@ def place(anchors: Sequence[Anchor], frame: Box, lines: Sequence[Line] = ()) -> 
     return [chosen[at] for at in range(len(anchors))]
 
 
-def _own_costs(anchor: Anchor, frame: Box, dots: Sequence[Box], lines: Sequence[Line]) -> list[tuple[Box, float]]:
+def _own_costs(
+    at: int, anchors: Sequence[Anchor], frame: Box, dots: Sequence[Box], lines: Sequence[Line]
+) -> list[tuple[Box, float]]:
     """The places of a label, each with what it costs whatever the other labels do."""
+    anchor = anchors[at]
+    rivals = [other for number, other in enumerate(anchors) if number != at]
     found = []
     for distance in _DISTANCES:
         for direction in range(_DIRECTIONS):
             box = _beside(anchor, distance, 2 * math.pi * direction / _DIRECTIONS)
             cost = distance + _OVERLAP * sum(map(box.overlap, dots))
             cost += _ON_A_LINE * sum(_crosses(line, box) for line in lines)
+            reach = box.distance(anchor.x, anchor.y) + _CLEARLY
+            cost += _NEARER_TO_ANOTHER * sum(box.distance(other.x, other.y) < reach for other in rivals)
             if not box.within(frame):
                 cost += _OVERLAP * anchor.width * anchor.height
             found.append((box, cost))

@@ -29,7 +29,8 @@ def png(canvas: Canvas) -> bytes:
             ends = [(shape.x1 * scale, shape.y1 * scale), (shape.x2 * scale, shape.y2 * scale)]
             draw.line(ends, fill=shape.colour, width=round(shape.width * scale))
         elif isinstance(shape, Dot):
-            draw.circle((shape.x * scale, shape.y * scale), shape.radius * scale, fill=shape.colour)
+            x, y, radius = shape.x * scale, shape.y * scale, shape.radius * scale
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=shape.colour)
     image = image.reduce(_OVERSAMPLING)
     draw = ImageDraw.Draw(image)
     for shape in canvas.shapes:

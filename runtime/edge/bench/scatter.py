@@ -24,9 +24,9 @@ WIDTH, HEIGHT = 900, 560
 _FRAME = Box(left=78, top=96, right=WIDTH - 28, bottom=HEIGHT - 62)
 
 _BACKGROUND, _INK, _GREY, _GRID, _JOIN = "#ffffff", "#1f2933", "#5f6c7b", "#e6e9ee", "#a9b2bd"
-_COLOURS = {"fp32": "#2b6cb0", "fp16": "#2f855a", "int8": "#d9660a"}
+_COLOURS = {"fp32": "#2b6cb0", "fp16": "#2f855a", "int8": "#c4570a"}
 _TITLE, _TEXT, _LABEL = 18.0, 12.5, 12.0
-_RADIUS = 4.5
+_RADIUS, _RING = 4.5, 1.0
 _LEADER_FROM = 14.0  # a label further from its point than this gets a line to it
 
 _ROOM = 1.35  # factor of latency left and right of the outermost points: a label fits
@@ -126,7 +126,7 @@ def draw(report: Report) -> Canvas:
     shapes: list[Line | Dot | Text] = [
         *_heading(report, shown),
         *_latency_axis(ticks.logarithmic(low_us, high_us), x_of),
-        *_accuracy_axis(ticks.linear(low, high), y_of),
+        *_accuracy_axis([value for value in ticks.linear(low, high) if value <= 1], y_of),
         *_marks(shown, x_of, y_of),
     ]
     return Canvas(WIDTH, HEIGHT, _BACKGROUND, tuple(shapes))
@@ -211,17 +211,32 @@ def _marks(
     ]
     places = labels.place(anchors, _FRAME, joins)
     leaders = [line for anchor, place in zip(anchors, places, strict=True) if (line := _leader(anchor, place))]
-    dots = [Dot(*spots[point.bundle.name], _RADIUS, _COLOURS.get(point.bundle.precision, _INK)) for point in shown]
-    names = [
-        Text((place.left + place.right) / 2, (place.top + place.bottom) / 2, point.bundle.name, _LABEL, _INK, "middle")
-        for point, place in zip(shown, places, strict=True)
-    ]
+    dots: list[Line | Dot | Text] = []
+    names: list[Line | Dot | Text] = []
+    for point, anchor, place in zip(shown, anchors, places, strict=True):
+        colour = _COLOURS.get(point.bundle.precision, _INK)
+        # On a ring of the background, because points of one model often touch.
+        dots += [
+            Dot(anchor.x, anchor.y, _RADIUS + _RING, _BACKGROUND),
+            Dot(anchor.x, anchor.y, _RADIUS, colour),
+        ]
+        names.append(_name(point.bundle.name, anchor, place, colour))
     return [*joins, *leaders, *dots, *names]
 
 
+def _name(name: str, anchor: Anchor, place: Box, colour: str) -> Text:
+    """The label, close to its point although its width is a guess."""
+    y = (place.top + place.bottom) / 2
+    if place.left >= anchor.x:
+        return Text(place.left, y, name, _LABEL, colour, "start")
+    if place.right <= anchor.x:
+        return Text(place.right, y, name, _LABEL, colour, "end")
+    return Text((place.left + place.right) / 2, y, name, _LABEL, colour, "middle")
+
+
 def _leader(anchor: Anchor, place: Box) -> Line | None:
+    if place.distance(anchor.x, anchor.y) <= _LEADER_FROM:
+        return None
     x = min(max(anchor.x, place.left), place.right)
     y = min(max(anchor.y, place.top), place.bottom)
-    if math.hypot(x - anchor.x, y - anchor.y) <= _LEADER_FROM:
-        return None
     return Line(anchor.x, anchor.y, x, y, _JOIN, 0.8)

@@ -7,26 +7,24 @@ _MANTISSAS = (
     (1.0,),
     (1.0, 2.0, 5.0),
     (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0),
-    tuple(tenths / 10 for tenths in range(10, 100)),
 )
 _STEPS = (5.0, 2.0, 1.0)
 
 
 def logarithmic(low: float, high: float) -> list[float]:
-    """Round numbers for a logarithmic axis: as few kinds as give three of them.
+    """Round numbers for a logarithmic axis: as few kinds as give three of them, or equal steps on a short axis.
 
     Args:
         low: begin of the axis, above 0.
-        high: its end, at least 1.2 times as large.
+        high: its end, above its begin.
     """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    found: list[float] = []
     for mantissas in _MANTISSAS:
         every = (float(f"{mantissa:g}e{decade}") for decade in decades for mantissa in mantissas)
         found = [value for value in every if low <= value <= high]
         if len(found) >= _ENOUGH:
-            break
-    return found
+            return found
+    return linear(low, high)
 
 
 def linear(low: float, high: float, most: int = 8) -> list[float]:
