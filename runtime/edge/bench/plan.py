@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from edge import bundle, shipped
 from edge.bundle import Bundle
@@ -88,8 +89,10 @@ def subjects(names_or_paths: Sequence[str]) -> tuple[Subject, ...]:
     asked = list(names_or_paths) or shipped.names()
     if not asked:
         raise BundleNotFoundError("no bundles are shipped with this installation; name a bundle")
-    paths = {shipped.locate(each): each for each in reversed(asked)}
-    found = [(each, bundle.read(path)) for path, each in reversed(paths.items())]
+    paths: dict[Path, str] = {}
+    for each in asked:
+        paths.setdefault(shipped.locate(each), each)
+    found = [(each, bundle.read(path)) for path, each in paths.items()]
     shared = Counter(source.manifest.name for _, source in found)
     return tuple(
         Subject(source.manifest.name if shared[source.manifest.name] == 1 else each, source) for each, source in found

@@ -5,6 +5,7 @@ them, so that it shows what a precision gains and costs.
 """
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,6 +18,7 @@ from edge.bench.plan import Plan
 from edge.bench.report import BundleFacts, LatencyFacts, Report, bundle_facts
 from edge.errors import EdgeError, InputError
 from edge.files import write_atomically
+from edge.table import printable
 
 SUFFIXES = (".png", ".svg")
 
@@ -58,12 +60,14 @@ def check(path: Path, plan: Plan) -> None:
 
     Raises:
         InputError: another suffix than `SUFFIXES`.
-        EdgeError: the folder does not exist, the path is a folder, or no bundle knows its accuracy.
+        EdgeError: the folder does not exist or is read-only, the path is a folder, or no bundle knows its accuracy.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"{path} is no {' or '.join(SUFFIXES)} file; give the plot one of these suffixes")
     if not path.parent.is_dir():
         raise EdgeError(f"{path.parent} is no folder; make it, or write the plot elsewhere")
+    if not os.access(path.parent, os.W_OK):
+        raise EdgeError(f"{path.parent} is read-only; write the plot elsewhere")
     if path.is_dir():
         raise EdgeError(f"{path} is a folder; name a file in it")
     if not any(bundle_facts(subject).accuracy for subject in plan.subjects):
@@ -207,7 +211,8 @@ def _marks(
         for one, other in pairwise(family)
     ]
     anchors = [
-        Anchor(*spots[point.bundle.name], _RADIUS, text_width(point.bundle.name, _LABEL), _LABEL) for point in shown
+        Anchor(*spots[point.bundle.name], _RADIUS, text_width(printable(point.bundle.name), _LABEL), _LABEL)
+        for point in shown
     ]
     places = labels.place(anchors, _FRAME, joins)
     leaders = [line for anchor, place in zip(anchors, places, strict=True) if (line := _leader(anchor, place))]
@@ -220,7 +225,7 @@ def _marks(
             Dot(anchor.x, anchor.y, _RADIUS + _RING, _BACKGROUND),
             Dot(anchor.x, anchor.y, _RADIUS, colour),
         ]
-        names.append(_name(point.bundle.name, anchor, place, colour))
+        names.append(_name(printable(point.bundle.name), anchor, place, colour))
     return [*joins, *leaders, *dots, *names]
 
 
