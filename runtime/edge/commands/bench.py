@@ -75,7 +75,10 @@ def _show(report: "Report", *, as_json: bool) -> None:
     for line in tables.failure_lines(report):
         typer.echo(f"edge: {line}", err=True)
     if not report.complete:
-        typer.echo("edge: stopped early; these are the figures so far", err=True)
+        some = report.latencies or report.cold_starts
+        typer.echo(
+            f"edge: stopped early; {'these are the figures so far' if some else 'nothing is measured yet'}", err=True
+        )
 
 
 def _providers(options: list[str]) -> tuple[Provider, ...]:
