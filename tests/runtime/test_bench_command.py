@@ -83,6 +83,15 @@ def test_a_refused_provider_is_told_the_others_are_measured_and_the_exit_code_is
     assert rows(ended.out, "latency of a call")[1].split()[:2] == ["linear-fp32", "cpu"]
 
 
+def test_figures_of_wrong_answers_are_told_as_such(edge_command, shelf, repack):
+    (shelf / "linear-fp32.onnx").write_bytes(repack(temperature=3.0))
+    ended = edge_command("bench", "--batch", "1", *QUICK)
+    assert ended.code == 0
+    warning = ended.err.splitlines()[-1]
+    assert warning.startswith("edge: linear-fp32 on cpu fails `edge verify` at evidence: ")
+    assert warning.endswith("; its figures are those of wrong answers")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -20,7 +20,7 @@ KEYS = {
     "bundles": "name path size_bytes sha256 model precision method checkpoint_sha256 accuracy",
     "cold_starts": "bundle requested_provider provider processes wall_ms import_ms load_ms first_run_ms peak_bytes "
     "largest_batch largest_batch_peak_bytes all_wall_ms",
-    "sessions": "bundle requested_provider provider reason threads placement loads load_ms",
+    "sessions": "bundle requested_provider provider reason threads placement verification_failure loads load_ms",
     "latencies": "bundle requested_provider provider threads batch calls warmup_calls latency_us latency_per_image_us "
     "fastest_us slowest_us images_per_second whole_percentiles_us",
     "failures": "bundle requested_provider threads batch reason",

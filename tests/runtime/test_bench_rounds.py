@@ -1,6 +1,7 @@
 """Configurations take turns, and what cannot run is told and does not stop the others."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -96,6 +97,13 @@ def test_the_provider_and_the_placement_are_the_real_ones(two):
     measured = opened(Plan(two[:1], providers=("cpu",), threads=(1, 2)))
     assert [(each.session.provider, each.session.threads) for each in measured.running] == [("cpu", 1), ("cpu", 2)]
     assert all(list(each.placement) == ["cpu"] and each.placement["cpu"] >= 1 for each in measured.running)
+
+
+def test_a_bundle_that_gives_wrong_answers_here_is_measured_and_says_so(shelf, repack, evidence):
+    off = replace(evidence, logits=evidence.logits + np.float32(1))
+    (shelf / "off.onnx").write_bytes(repack(name="off", evidence=off))
+    measured = opened(Plan(subjects(["off", "linear-fp32"]), providers=("cpu",), threads=(1, 2)))
+    assert [each.wrong and each.wrong.partition(":")[0] for each in measured.running] == ["evidence"] * 2 + [None] * 2
 
 
 def test_a_provider_that_is_refused_leaves_the_others(shelf, repack):

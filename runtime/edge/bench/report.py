@@ -125,6 +125,7 @@ class SessionFacts:
         reason: why there.
         threads: threads inside one operator.
         placement: number of nodes by the provider that ran them, from a profile.
+        verification_failure: the step at which `edge verify` refuses the bundle here, and why; None when it passes.
         loads: how many fresh loads were timed.
         load_ms: their median, from the bytes in memory; None when there were none.
     """
@@ -135,6 +136,7 @@ class SessionFacts:
     reason: str
     threads: int
     placement: dict[str, int]
+    verification_failure: str | None
     loads: int
     load_ms: float | None
 
@@ -333,6 +335,7 @@ def _session(each: Running) -> SessionFacts:
         reason=each.session.reason,
         threads=each.session.threads,
         placement=each.placement,
+        verification_failure=each.wrong,
         loads=len(each.load_ns),
         load_ms=_median_ms(each.load_ns),
     )

@@ -17,6 +17,7 @@ from edge.bench import timing
 from edge.bench.plan import Plan, Setup, Subject
 from edge.errors import BundleError, ProviderError
 from edge.session import Session
+from edge.verify import verify
 
 SPINNING = False
 """Whether idle threads wait busily: as `edge.load` makes its sessions."""
@@ -33,12 +34,14 @@ class Running:
         setup: what was asked for.
         session: what came of it.
         placement: number of nodes by the provider that ran them.
+        wrong: why `edge verify` refuses the bundle on this provider; None when it passes.
         load_ns: durations of fresh loads from the bytes in memory, in nanoseconds.
     """
 
     setup: Setup
     session: Session
     placement: dict[str, int]
+    wrong: str | None
     load_ns: "array[int]" = field(default_factory=timing.series)
 
 
@@ -95,7 +98,7 @@ class Measured:
 
 
 def open_sessions(plan: Plan, into: Measured) -> None:
-    """Makes all sessions, and asks for each where its nodes run.
+    """Makes all sessions, and asks for each where its nodes run and whether its answers are right.
 
     Args:
         plan: what is measured.
@@ -106,18 +109,18 @@ def open_sessions(plan: Plan, into: Measured) -> None:
     """
     session.load_runtime()  # so that no load pays for the import
     pixels = {subject.name: subject.source.evidence.images for subject in plan.subjects}
-    placements: dict[tuple[str, str], dict[str, int]] = {}
+    facts: dict[tuple[str, str], tuple[dict[str, int], str | None]] = {}
     for setup in plan.setups:
         subject = setup.subject
         try:
             running = _open(setup)
             key = subject.name, running.provider
-            if key not in placements:
-                placements[key] = _placement(subject, running)
+            if key not in facts:
+                facts[key] = _placement(subject, running), _refusal(subject, running)
         except (ProviderError, BundleError) as error:
             into.refused.append(Refused(setup, str(error)))
             continue
-        into.running.append(Running(setup, running, placements[key]))
+        into.running.append(Running(setup, running, *facts[key]))
         into.series += [
             Series(into.running[-1], np.resize(pixels[subject.name], (batch, 28, 28))) for batch in plan.batches
         ]
@@ -172,3 +175,10 @@ def _open(setup: Setup) -> Session:
 def _placement(subject: Subject, running: Session) -> dict[str, int]:
     placed = list(session.placement(subject.source.data, running.provider, manifest=subject.source.manifest).values())
     return {provider: placed.count(provider) for provider in dict.fromkeys(placed)}
+
+
+def _refusal(subject: Subject, running: Session) -> str | None:
+    """Why the bundle's answers are wrong here: a figure of speed means nothing then."""
+    assert subject.source.path is not None  # a subject is always read from a file
+    outcome = verify(subject.source.path, running.provider)
+    return None if outcome.passed else f"{outcome.steps[-1].name}: {outcome.steps[-1].detail}"

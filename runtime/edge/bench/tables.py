@@ -74,6 +74,17 @@ def failure_lines(report: Report) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
+def warning_lines(report: Report) -> list[str]:
+    """A line for each bundle whose figures are those of wrong answers."""
+    lines = [
+        f"{printable(each.bundle)} on {each.provider} fails `edge verify` at {printable(each.verification_failure)}; "
+        "its figures are those of wrong answers"
+        for each in report.sessions
+        if each.verification_failure is not None
+    ]
+    return list(dict.fromkeys(lines))
+
+
 def _latency_row(each: LatencyFacts) -> list[str]:
     return [
         printable(each.bundle),

@@ -72,7 +72,7 @@ def _show(report: "Report", *, as_json: bool) -> None:
     else:
         blocks = [[tables.machine_line(report)], tables.latency_lines(report), tables.cost_lines(report)]
         typer.echo("\n\n".join("\n".join(block) for block in blocks if block))
-    for line in tables.failure_lines(report):
+    for line in (*tables.warning_lines(report), *tables.failure_lines(report)):
         typer.echo(f"edge: {line}", err=True)
     if not report.complete:
         some = report.latencies or report.cold_starts
