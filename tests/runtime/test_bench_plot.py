@@ -61,6 +61,25 @@ def test_there_is_one_labelled_point_for_each_bundle_at_the_smallest_batch(found
     assert all(texts.count(name) == 1 for name in BUNDLES)
 
 
+def test_a_bundle_that_gives_wrong_answers_here_is_labelled_so(found):
+    first, *others = found.sessions
+    wrong = replace(found, sessions=(replace(first, verification_failure="evidence: 3 flips"), *others))
+    labels_of = {point.bundle.name: point.label for point in scatter.points(wrong)}
+    assert labels_of == {name: name for name in BUNDLES} | {first.bundle: f"{first.bundle} (fails verify)"}
+
+
+def test_of_points_in_the_same_place_all_are_seen(found):
+    same = tuple(replace(each, latency_us={"p50": 100.0}) for each in found.latencies)
+    bundles = tuple(replace(each, accuracy=replace(each.accuracy, accuracy=0.99)) for each in found.bundles)
+    canvas = scatter.draw(replace(found, latencies=same, bundles=bundles))
+    dots = [shape for shape in canvas.shapes if isinstance(shape, Dot) and shape.x == spot(canvas, "lstm").x]
+    colours = [dot.colour for dot in dots if dot.colour != canvas.background]
+    assert len(set(colours)) == 3
+    radii = [dot.radius for dot in dots if dot.colour != canvas.background]
+    assert radii == sorted(radii, reverse=True)
+    assert len(set(radii)) == 3
+
+
 def test_left_is_faster_and_up_is_more_accurate(found):
     canvas = scatter.draw(found)
     lstm, int8, odd = spot(canvas, "lstm"), spot(canvas, "lstm-int8"), spot(canvas, "<odd & long>")
@@ -180,6 +199,31 @@ def test_a_label_is_nearest_to_its_own_point():
     anchors = [Anchor(200, 150, 4, 60, 12), Anchor(206, 146, 4, 60, 12)]
     for own, box in zip(anchors, labels.place(anchors, FRAME), strict=True):
         assert min(anchors, key=lambda each: box.distance(each.x, each.y)) is own
+
+
+def test_the_way_from_a_label_to_its_point_crosses_no_other_label():
+    anchors = [Anchor(x, 150, 4, 70, 12) for x in (190, 200, 210)]
+    boxes = labels.place(anchors, FRAME)
+    for (anchor, box), (_, other) in itertools.permutations(zip(anchors, boxes, strict=True), 2):
+        assert not labels._crosses(labels._leader(anchor, box), other)
+
+
+@pytest.mark.parametrize(
+    ("line", "crosses"),
+    [
+        ((0, 0, 100, 100), True),
+        ((50, 0, 50, 100), True),
+        ((0, 50, 39, 50), False),
+        ((0, 50, 41, 50), True),
+        ((45, 45, 55, 55), True),
+        ((30, 20, 100, 90), True),
+        ((30, 0, 100, 70), False),
+        ((50, 0, 100, 50), False),
+        ((10, 0, 10, 100), False),
+    ],
+)
+def test_a_line_crosses_a_box_when_any_of_it_lies_inside(line, crosses):
+    assert labels._crosses(Line(*line, "#000000"), Box(40, 40, 60, 60)) is crosses
 
 
 def test_a_label_avoids_a_line_when_there_is_room():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from edge.bench.canvas import Line
 
-_DISTANCES = (9.0, 15.0, 24.0, 36.0, 50.0, 66.0)  # of the label from the centre of its point
+_DISTANCES = (10.0, 15.0, 24.0, 36.0, 50.0, 66.0)  # of the label from the centre of its point
 _DIRECTIONS = 16
 _PASSES = 4
 _MARGIN = 2.0  # kept free around each label
@@ -20,7 +20,6 @@ _OVERLAP = 10.0
 _ON_A_LINE = 20.0
 _NEARER_TO_ANOTHER = 60.0  # a label that seems to belong to another point is worse than one far away
 _CLEARLY = 3.0  # so much nearer to its own point it has to be
-_SAMPLES_OF_A_LINE = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +41,13 @@ class Box:
         """Whether a point lies inside."""
         return self.left <= x <= self.right and self.top <= y <= self.bottom
 
+    def nearest(self, x: float, y: float) -> tuple[float, float]:
+        """The place in it that is nearest to a point."""
+        return min(max(x, self.left), self.right), min(max(y, self.top), self.bottom)
+
     def distance(self, x: float, y: float) -> float:
         """From a point to the nearest place in it."""
-        return math.hypot(max(self.left - x, 0.0, x - self.right), max(self.top - y, 0.0, y - self.bottom))
+        return math.dist((x, y), self.nearest(x, y))
 
     def within(self, other: "Box") -> bool:
         """Whether all of it lies inside another."""
@@ -87,10 +90,19 @@ def place(anchors: Sequence[Anchor], frame: Box, lines: Sequence[Line] = ()) -> 
     crowded_first = sorted(range(len(anchors)), key=lambda at: (-min(cost for _, cost in own[at]), at))
     for _ in range(_PASSES):
         for at in crowded_first:
-            others = [box for other, box in chosen.items() if other != at]
-            costs = [cost + _OVERLAP * sum(map(box.overlap, others)) for box, cost in own[at]]
+            others = [(anchors[other], box) for other, box in chosen.items() if other != at]
+            costs = [cost + _mutual_cost(anchors[at], box, others) for box, cost in own[at]]
             chosen[at] = own[at][costs.index(min(costs))][0]
     return [chosen[at] for at in range(len(anchors))]
+
+
+def _mutual_cost(anchor: Anchor, box: Box, others: Sequence[tuple[Anchor, Box]]) -> float:
+    """What a place costs because of where the other labels are, and the ways from them to their points."""
+    own = _leader(anchor, box)
+    return sum(
+        _OVERLAP * box.overlap(taken) + _ON_A_LINE * (_crosses(own, taken) + _crosses(_leader(other, taken), box))
+        for other, taken in others
+    )
 
 
 def _own_costs(
@@ -129,7 +141,20 @@ def _leaning(component: float) -> float:
 
 
 def _crosses(line: Line, box: Box) -> bool:
-    return any(
-        box.holds(line.x1 + (line.x2 - line.x1) * share, line.y1 + (line.y2 - line.y1) * share)
-        for share in (step / _SAMPLES_OF_A_LINE for step in range(_SAMPLES_OF_A_LINE + 1))
-    )
+    """Whether any of a line lies in a box: the shares of its length that lie in both strips of the box meet."""
+    enter, leave = 0.0, 1.0
+    for begin, step, low, high in (
+        (line.x1, line.x2 - line.x1, box.left, box.right),
+        (line.y1, line.y2 - line.y1, box.top, box.bottom),
+    ):
+        if step == 0:
+            if not low <= begin <= high:
+                return False
+            continue
+        first, second = sorted(((low - begin) / step, (high - begin) / step))
+        enter, leave = max(enter, first), min(leave, second)
+    return enter <= leave
+
+
+def _leader(anchor: Anchor, box: Box) -> Line:
+    return Line(anchor.x, anchor.y, *box.nearest(anchor.x, anchor.y), "")

@@ -22,13 +22,18 @@ from edge.table import printable
 
 SUFFIXES = (".png", ".svg")
 
+WRONG = " (fails verify)"
+"""Behind the name of a bundle whose answers are wrong on this machine."""
+
 WIDTH, HEIGHT = 900, 560
 _FRAME = Box(left=78, top=96, right=WIDTH - 28, bottom=HEIGHT - 62)
 
 _BACKGROUND, _INK, _GREY, _GRID, _JOIN = "#ffffff", "#1f2933", "#5f6c7b", "#e6e9ee", "#a9b2bd"
-_COLOURS = {"fp32": "#2b6cb0", "fp16": "#2f855a", "int8": "#c4570a"}
+_COLOURS: dict[str, str] = {"fp32": "#2b6cb0", "fp16": "#2f855a", "int8": "#c4570a"}
 _TITLE, _TEXT, _LABEL = 18.0, 12.5, 12.0
-_RADIUS, _RING = 4.5, 1.0
+# Smaller with fewer bits, so that of points in the same place all are seen.
+_RADII: dict[str, float] = {"fp32": 5.8, "fp16": 4.9, "int8": 4.0}
+_RING = 0.6
 _LEADER_FROM = 14.0  # a label further from its point than this gets a line to it
 
 _ROOM = 1.35  # factor of latency left and right of the outermost points: a label fits
@@ -42,11 +47,13 @@ class Point:
 
     Attributes:
         bundle: its facts.
+        label: its name; also that it fails `edge verify` here, so that its accuracy is another one.
         accuracy: 0 to 1.
         latency_us: p50 of a call.
     """
 
     bundle: BundleFacts
+    label: str
     accuracy: float
     latency_us: float
 
@@ -98,12 +105,19 @@ def write(report: Report, path: Path) -> None:
 def points(report: Report) -> list[Point]:
     """The bundles with a known accuracy, at the smallest batch, the fewest threads and the first provider."""
     accuracies = {each.name: (each, each.accuracy) for each in report.bundles}
+    provider = report.settings.providers[0]
+    wrong = {
+        each.bundle
+        for each in report.sessions
+        if each.requested_provider == provider and each.verification_failure is not None
+    }
     found: dict[str, Point] = {}
     for each in sorted(report.latencies, key=lambda one: (one.batch, one.threads)):
         facts, accuracy = accuracies[each.bundle]
         latency = each.latency_us["p50"]
         if accuracy is not None and latency is not None and _is_shown(each, report):
-            found.setdefault(each.bundle, Point(facts, accuracy.accuracy, latency))
+            label = printable(each.bundle) + (WRONG if each.bundle in wrong else "")
+            found.setdefault(each.bundle, Point(facts, label, accuracy.accuracy, latency))
     return [found[each.name] for each in report.bundles if each.name in found]
 
 
@@ -172,7 +186,7 @@ def _heading(report: Report, shown: list[Point]) -> list[Line | Dot | Text]:
     for precision in reversed([each for each in _COLOURS if any(p.bundle.precision == each for p in shown)]):
         right -= text_width(precision, _TEXT)
         shapes.append(Text(right, 80, precision, _TEXT, _INK))
-        shapes.append(Dot(right - 10, 80, _RADIUS, _COLOURS[precision]))
+        shapes.append(Dot(right - 11, 80, _RADII[precision], _COLOURS[precision]))
         right -= 32
     return shapes
 
@@ -201,6 +215,7 @@ def _accuracy_axis(values: list[float], y_of: Callable[[float], float]) -> list[
 def _marks(
     shown: list[Point], x_of: Callable[[float], float], y_of: Callable[[float], float]
 ) -> list[Line | Dot | Text]:
+    shown = sorted(shown, key=lambda point: -_RADII[point.bundle.precision])
     spots = {point.bundle.name: (x_of(point.latency_us), y_of(point.accuracy)) for point in shown}
     models: dict[str, list[Point]] = {}
     for point in shown:
@@ -211,7 +226,7 @@ def _marks(
         for one, other in pairwise(family)
     ]
     anchors = [
-        Anchor(*spots[point.bundle.name], _RADIUS, text_width(printable(point.bundle.name), _LABEL), _LABEL)
+        Anchor(*spots[point.bundle.name], _RADII[point.bundle.precision], text_width(point.label, _LABEL), _LABEL)
         for point in shown
     ]
     places = labels.place(anchors, _FRAME, joins)
@@ -219,13 +234,11 @@ def _marks(
     dots: list[Line | Dot | Text] = []
     names: list[Line | Dot | Text] = []
     for point, anchor, place in zip(shown, anchors, places, strict=True):
-        colour = _COLOURS.get(point.bundle.precision, _INK)
+        colour = _COLOURS[point.bundle.precision]
         # On a ring of the background, because points of one model often touch.
-        dots += [
-            Dot(anchor.x, anchor.y, _RADIUS + _RING, _BACKGROUND),
-            Dot(anchor.x, anchor.y, _RADIUS, colour),
-        ]
-        names.append(_name(printable(point.bundle.name), anchor, place, colour))
+        dots += [Dot(anchor.x, anchor.y, anchor.radius + _RING, _BACKGROUND)]
+        dots += [Dot(anchor.x, anchor.y, anchor.radius, colour)]
+        names.append(_name(point.label, anchor, place, colour))
     return [*joins, *leaders, *dots, *names]
 
 
@@ -242,6 +255,4 @@ def _name(name: str, anchor: Anchor, place: Box, colour: str) -> Text:
 def _leader(anchor: Anchor, place: Box) -> Line | None:
     if place.distance(anchor.x, anchor.y) <= _LEADER_FROM:
         return None
-    x = min(max(anchor.x, place.left), place.right)
-    y = min(max(anchor.y, place.top), place.bottom)
-    return Line(anchor.x, anchor.y, x, y, _JOIN, 0.8)
+    return Line(anchor.x, anchor.y, *place.nearest(anchor.x, anchor.y), _JOIN, 0.8)
