@@ -2,9 +2,10 @@
 
 from edge.bench import coldstart, machine, rounds
 from edge.bench.coldstart import ColdStarts
+from edge.bench.document import Report
 from edge.bench.plan import Plan
 from edge.bench.progress import Progress
-from edge.bench.report import Report, report
+from edge.bench.report import report
 from edge.bench.rounds import Measured
 
 

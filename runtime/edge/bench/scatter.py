@@ -13,9 +13,10 @@ from pathlib import Path
 
 from edge.bench import labels, ticks
 from edge.bench.canvas import Canvas, Dot, Line, Text, text_width
+from edge.bench.document import BundleFacts, LatencyFacts, Report
 from edge.bench.labels import Anchor, Box
 from edge.bench.plan import Plan
-from edge.bench.report import BundleFacts, LatencyFacts, Report, bundle_facts
+from edge.bench.report import bundle_facts
 from edge.errors import EdgeError, InputError
 from edge.files import write_atomically
 from edge.table import printable

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from edge.bench.report import ColdStartFacts, LatencyFacts, Report, SessionFacts
+from edge.bench.document import ColdStartFacts, LatencyFacts, Report, SessionFacts
 from edge.bench.timing import PERCENTILES
 from edge.table import aligned, printable, size
 

@@ -11,7 +11,7 @@ from edge.errors import InputError
 from edge.session import PROVIDERS, Provider
 
 if TYPE_CHECKING:
-    from edge.bench.report import Report
+    from edge.bench.document import Report
 
 
 def bench(
