@@ -56,6 +56,11 @@ def test_cold_start_load_and_memory_have_their_own_table(edge_command, shelf, no
     assert "median of 2" in ended.out
 
 
+def test_the_peak_of_a_single_image_is_shown_once(edge_command, shelf, no_processes):
+    ended = edge_command("bench", "--batch", "1", "--seconds", "0.01", "--cold-starts", "2", "--provider", "cpu")
+    assert ended.out.count("peak") == 1
+
+
 def test_the_json_is_one_document_and_the_progress_stays_apart(edge_command, shelf):
     ended = edge_command("bench", "linear-fp32", "--json", "--batch", "2", *QUICK)
     document = json.loads(ended.out)

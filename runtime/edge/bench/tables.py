@@ -46,18 +46,19 @@ def cost_lines(report: Report) -> list[str]:
     loads = max((each.loads for each in report.sessions), default=0)
     title = [f"load of a session in milliseconds, median of {loads}"]
     header = ["bundle", "provider", "nodes", "file", "load"]
+    columns = 6 if max(report.settings.batches) > 1 else 5  # the peak at batch 1 would be there twice
     if starts:
         count = max(each.processes for each in report.cold_starts)
         title.append(
             f"cold start in milliseconds, a fresh process that classifies one image, from before it until it is gone, "
             f"median of {count}"
         )
-        header += ["cold start", "import", "load", "run", "peak", f"peak at {max(report.settings.batches)}"]
+        header += ["cold start", "import", "load", "run", "peak", f"peak at {max(report.settings.batches)}"][:columns]
     rows = [
         [
             printable(key[0]),
             *_session_cells(sessions.get(key), sizes[key[0]]),
-            *(_start_cells(starts.get(key)) if starts else []),
+            *(_start_cells(starts.get(key))[:columns] if starts else []),
         ]
         for key in keys
     ]
