@@ -29,6 +29,7 @@ BUILT_IN = {
     "info": "edge.commands.info",
     "models": "edge.commands.models",
     "doctor": "edge.commands.doctor",
+    "bench": "edge.commands.bench",
 }
 """Module of each command of this package; the function has the command's name."""
 
