@@ -5,15 +5,16 @@ four channels leaves three quarters of a tile unused, and one with one input cha
 bytes at a time. So a block of neighbouring pixels becomes the channels of one: the kernel grows by the block's side, is
 filled up with zeros, and moves by the block. More is multiplied, by zeros, and it takes less time.
 
-    3x3, 128 -> 4                        is  4x4, 128 -> 16 with strides of 2
+    3x3, 128 -> 4                        is  3x6, 128 -> 16 with strides of (1, 4)
     5x5, 1 -> 16, then pooling of 2x2    is  6x8, 1 -> 128 with strides of (2, 4), then the largest of four slices
 
-The picture goes in as it is: a pixel is a byte, channels come last, nothing is converted or transposed.
+The file holds the weights once: they are padded and put side by side by nodes that fold when the session loads. The
+picture goes in as it is: a pixel is a byte, channels come last, nothing is converted or transposed.
 """
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,188 +22,217 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
-from edge_export.draft import INPUT, LOGITS, Draft
-from edge_export.layers import Convolution
+from edge_export.draft import COLUMNS, INPUT, LOGITS, ROWS, Draft
+from edge_export.layers import Unsuitable
 from edge_export.levels import Integers
 
 MICROSOFT = "com.microsoft"
 
 # What a block costs, in nanoseconds, fitted to 40 shapes on an x86 core with AVX2: a product of two bytes, copying a
-# row of a window, rounding an output. Inner sizes are padded to 4 bytes, outputs to 16 columns.
+# row of a window, rounding an output, pooling a window of all its channels. Inner sizes are padded to 4 bytes, outputs
+# to 16 columns.
 PRODUCT_NS = 0.0135
 COPY_NS = 10.0
 ROUND_NS = 0.3
-SIDES = (1, 2, 3, 4, 6, 8)
+POOL_NS = 25.0
+INNER, COLUMN_TILE = 4, 16
+WIDTHS = (1, 2, 3, 4, 6, 8)
 
-BYTES = 255
+Axes = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Pixels of a convolution's output that are computed as channels of one."""
+    """Pixels of a convolution's output that are computed as channels of one: `rows` is 1, or those of a pooling."""
 
     rows: int
     columns: int
+
+    @property
+    def pixels(self) -> int:
+        """How many they are."""
+        return self.rows * self.columns
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor of the graph: its axes as they are, without the batch, and the picture that they mean, channels last."""
+
+    name: str
+    axes: Axes
+    picture: Axes
+
+
+@dataclass(slots=True)
+class _Graph:
+    """The draft, and the weights that several nodes share."""
+
+    draft: Draft = field(default_factory=Draft)
+    shared: dict[str, str] = field(default_factory=dict)
+
+    def constant(self, name: str, array: NDArray[Any]) -> str:
+        if name not in self.shared:
+            self.shared[name] = self.draft.weight(name, array)
+        return name
+
+    def one(self) -> str:
+        return self.constant("one_scale", np.array(1.0, np.float32))
+
+    def zero(self, kind: type[np.int8 | np.uint8]) -> str:
+        return self.constant(f"{kind.__name__}_zero_point", np.array(0, kind))
+
+    def reshaped(self, tensor: Tensor, axes: Axes, name: str) -> str:
+        if tensor.axes == axes:
+            return tensor.name
+        target = self.draft.weight(f"{name}_shape", np.array([-1, *axes], np.int64))
+        return self.draft.node("Reshape", [tensor.name, target], name)
 
 
 def write(stages: list[Integers], model: ModelProto) -> ModelProto:
     """The integer graph, with what follows the logits, and the names and versions, of the fp32 model.
 
     Args:
-        stages: of `edge_export.levels.quantise`.
+        stages: of `edge_export.levels.quantise`; the last one is linear.
         model: the fp32 model that they come from.
+
+    Raises:
+        Unsuitable: the last stage is a convolution.
     """
-    draft = Draft()
-    draft.weight("one_scale", np.array(1.0, np.float32))
-    draft.weight("byte_zero_point", np.array(0, np.uint8))
-    shape: tuple[int, ...] = (28, 28, 1)
-    tensor, written = INPUT, (28, 28)  # what the tensor's axes are at this point, without the batch
+    if stages[-1].weight.ndim != 2:
+        raise Unsuitable("the logits come from a convolution; int8 in blocks needs a linear layer at the end")
+    graph = _Graph()
+    tensor = Tensor(INPUT, (ROWS, COLUMNS), (ROWS, COLUMNS, 1))
     for index, stage in enumerate(stages):
-        name, last = f"stage.{index}", index == len(stages) - 1
-        if isinstance(stage.stage.product, Convolution):
-            tensor = _reshaped(draft, tensor, written, shape, f"{name}.input")
-            tensor, written, shape = _convolution(draft, stage, tensor, shape, name)
+        if stage.weight.ndim == 4:
+            tensor = _convolution(graph, stage, tensor, f"stage.{index}")
         else:
-            features = math.prod(shape)
-            tensor = _reshaped(draft, tensor, written, (features,), f"{name}.input")
-            tensor = _linear(draft, stage, tensor, shape, LOGITS if last else f"{name}.output")
-            written = shape = (len(stage.bias),)
-    if tensor != LOGITS:
-        raise AssertionError("the last stage is linear")  # edge_export.stages sees to it
-    return _finished(draft, model)
+            tensor = _linear(graph, stage, tensor, f"stage.{index}", last=index == len(stages) - 1)
+    return _finished(graph.draft, model)
 
 
-def choose(stage: Convolution, pool: int, height: int, width: int) -> Block:
-    """The block that costs least by the constants above; it divides what is computed, in whole pooling windows."""
-    _, channels, kernel_rows, kernel_columns = stage.weight.shape
+def choose(stage: Integers, picture: Axes) -> Block:
+    """The block that costs least by the constants above, among those that divide what is computed.
+
+    Args:
+        stage: a convolution.
+        picture: rows, columns and channels of what it reads.
+    """
     if stage.strides != (1, 1):
         return Block(1, 1)
-    outputs = len(stage.bias)
-    rows, columns = (
-        (side + before + after - kernel + 1) // pool * pool
-        for side, before, after, kernel in (
-            (height, stage.pads[0], stage.pads[2], kernel_rows),
-            (width, stage.pads[1], stage.pads[3], kernel_columns),
-        )
-    )
+    outputs, channels, kernel_rows, kernel_columns = stage.weight.shape
+    top, left, bottom, right = stage.pads
+    rows = picture[0] + top + bottom - kernel_rows + 1
+    columns = picture[1] + left + right - kernel_columns + 1
     best, cheapest = Block(1, 1), math.inf
-    for high, wide in itertools.product(SIDES, SIDES):
-        # Without pooling, rows of a block would have to be put in order by a transposition.
-        if rows % high or columns % wide or (high != pool if pool == 1 else high != pool or wide % pool):
+    # Blocks of several rows would have to be put in order by a transposition, unless a pooling takes them together.
+    for block in itertools.starmap(Block, itertools.product({1, stage.pool}, WIDTHS)):
+        high, wide = rows, columns
+        if block.rows > 1:  # then what the pooling leaves out at the edges is never computed
+            high, wide = rows // stage.pool * stage.pool, columns // stage.pool * stage.pool
+        if wide % block.columns or block.columns % block.rows:
             continue
-        blocks = (rows // high) * (columns // wide)
-        inner = (kernel_rows + high - 1) * (kernel_columns + wide - 1) * channels
-        padded = blocks * (math.ceil(inner / 4) * 4) * (math.ceil(outputs * high * wide / 16) * 16)
-        cost = padded * PRODUCT_NS + blocks * (kernel_rows + high - 1) * COPY_NS + rows * columns * outputs * ROUND_NS
+        blocks = high // block.rows * (wide // block.columns)
+        inner = (kernel_rows + block.rows - 1) * (kernel_columns + block.columns - 1) * channels
+        tiles = math.ceil(inner / INNER) * INNER * math.ceil(outputs * block.pixels / COLUMN_TILE) * COLUMN_TILE
+        pooled = 0 if stage.pool == 1 else blocks if block.rows > 1 else (rows // stage.pool) * (columns // stage.pool)
+        cost = (
+            blocks * tiles * PRODUCT_NS
+            + blocks * (kernel_rows + block.rows - 1) * COPY_NS
+            + high * wide * outputs * ROUND_NS
+            + pooled * POOL_NS
+        )
         if cost < cheapest:
-            best, cheapest = Block(high, wide), cost
+            best, cheapest = block, cost
     return best
 
 
-def spread(weight: NDArray[Any], block: Block, pool: int) -> NDArray[Any]:
-    """The kernel of a block: (windows' places * pooled pixels * outputs, inputs, rows, columns).
-
-    Output channels are in the order: place within the pooling window, pixel, output. So the windows' places are slices,
-    and pooling is the largest of them.
-    """
-    outputs, inputs, rows, columns = weight.shape
-    kernel = np.zeros(
-        (pool, pool, block.rows // pool, block.columns // pool, outputs, inputs, rows + block.rows - 1, columns + block.columns - 1),
-        weight.dtype,
-    )
-    for row, column in np.ndindex(block.rows, block.columns):
-        place = row % pool, column % pool, row // pool, column // pool
-        kernel[(*place, slice(None), slice(None), slice(row, row + rows), slice(column, column + columns))] = weight
-    return kernel.reshape(-1, *kernel.shape[5:])
-
-
-def _convolution(
-    draft: Draft, stage: Integers, tensor: str, shape: tuple[int, ...], name: str
-) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
-    """Writes convolution and pooling; returns the tensor, its axes as they are, and as the picture that they mean."""
-    product, pool = stage.stage.product, stage.stage.pool
-    assert isinstance(product, Convolution)
-    height, width, _ = shape
-    block = choose(product, pool, height, width)
-    outputs = len(stage.bias)
-    blocked = block != Block(1, 1)
-    weight = spread(stage.weight, block, pool if blocked else 1)
-    copies = block.rows * block.columns
-    strides = (block.rows, block.columns) if blocked else product.strides
-    top, left, bottom, right = product.pads
-    kernel = weight.shape[2:]
-    rows = (height + top + bottom - kernel[0]) // strides[0] + 1
-    columns = (width + left + right - kernel[1]) // strides[1] + 1
-    tensor = draft.node(
+def _convolution(graph: _Graph, stage: Integers, tensor: Tensor, name: str) -> Tensor:
+    """Convolution and pooling."""
+    block, pool, outputs = choose(stage, tensor.picture), stage.pool, len(stage.bias)
+    kernel = stage.weight.shape[2] + block.rows - 1, stage.weight.shape[3] + block.columns - 1
+    strides = stage.strides if block.pixels == 1 else (block.rows, block.columns)
+    top, left, bottom, right = stage.pads
+    rows = (tensor.picture[0] + top + bottom - kernel[0]) // strides[0] + 1
+    columns = (tensor.picture[1] + left + right - kernel[1]) // strides[1] + 1
+    product = graph.draft.node(
         "QLinearConv",
-        _operands(draft, tensor, weight, np.tile(stage.multiplier, copies), np.tile(stage.bias, copies), name),
+        [
+            graph.reshaped(tensor, tensor.picture, f"{name}.input"),
+            *(graph.one(), graph.zero(np.uint8)),
+            _spread(graph, stage, block, name),
+            *(_repeated(graph, stage.multiplier, block, f"{name}.weight_scale"), graph.zero(np.int8)),
+            *(graph.one(), graph.zero(np.uint8)),
+            _repeated(graph, stage.bias, block, f"{name}.bias"),
+        ],
         f"{name}.product",
         domain=MICROSOFT,
         channels_last=1,
         kernel_shape=list(kernel),
         strides=list(strides),
-        pads=list(product.pads),
+        pads=list(stage.pads),
     )
+    computed = Tensor(product, (rows, columns, block.pixels * outputs), (rows, columns * block.columns, outputs))
     if pool == 1:
-        picture = rows * block.rows, columns * block.columns, outputs
-        return tensor, (rows, columns, copies * outputs), picture
-    if not blocked:
-        tensor = _pooled(draft, tensor, [pool, pool], f"{name}.output")
-        picture = rows // pool, columns // pool, outputs
-        return tensor, picture, picture
-    windows, together = rows * columns, copies // pool**2 * outputs
-    slices = _reshaped(draft, tensor, (rows, columns, copies * outputs), (windows * pool**2, 1, together), f"{name}.slices")
-    tensor = _pooled(draft, slices, [pool**2, 1], f"{name}.output")
-    return tensor, (windows, 1, together), (rows * block.rows // pool, columns * block.columns // pool, outputs)
+        return computed
+    if block.rows == 1:
+        pixels = graph.reshaped(computed, computed.picture, f"{name}.pixels")
+        picture = (rows // pool, columns * block.columns // pool, outputs)
+        return Tensor(_pooled(graph, pixels, [pool, pool], f"{name}.output"), picture, picture)
+    places, together = pool * pool, block.columns // pool * outputs
+    slices = graph.reshaped(computed, (rows * columns * places, 1, together), f"{name}.slices")
+    pooled = _pooled(graph, slices, [places, 1], f"{name}.output")
+    return Tensor(pooled, (rows * columns, 1, together), (rows, columns * block.columns // pool, outputs))
 
 
-def _linear(draft: Draft, stage: Integers, tensor: str, shape: tuple[int, ...], output: str) -> str:
-    """A product of rows: features come in the order rows, columns, channels, which PyTorch has channels first."""
-    weight = stage.weight
-    if len(shape) == 3:
-        rows, columns, channels = shape
-        weight = weight.reshape(-1, channels, rows, columns).transpose(0, 2, 3, 1).reshape(len(weight), -1)
-    name = output if output == LOGITS else output.rpartition(".")[0]
+def _linear(graph: _Graph, stage: Integers, tensor: Tensor, name: str, *, last: bool) -> Tensor:
+    """A linear layer; its features come in the order rows, columns, channels, where PyTorch has channels first."""
+    weight, features = stage.weight, stage.weight.shape[1]
+    if len(tensor.picture) == 3:
+        rows, columns, channels = tensor.picture
+        weight = weight.reshape(-1, channels, rows, columns).transpose(0, 2, 3, 1).reshape(-1, features)
     operands = [
-        tensor,
-        "one_scale",
-        "byte_zero_point",
-        draft.weight(f"{name}.weight", np.ascontiguousarray(weight.T)),
-        draft.weight(f"{name}.weight_scale", stage.multiplier),
-        draft.weight(f"{name}.weight_zero_point", np.zeros(len(stage.multiplier), np.int8)),
-        draft.weight(f"{name}.bias", stage.bias),
+        graph.reshaped(tensor, (features,), f"{name}.input"),
+        *(graph.one(), graph.zero(np.uint8)),
+        graph.draft.weight(f"{name}.weight", weight.T),
+        graph.draft.weight(f"{name}.weight_scale", stage.multiplier),
+        graph.draft.weight(f"{name}.weight_zero_point", np.zeros(len(weight), np.int8)),  # QGemm takes no shared one
+        graph.draft.weight(f"{name}.bias", stage.bias),
     ]
-    if output != LOGITS:  # logits stay in floating point
-        operands += ["one_scale", "byte_zero_point"]
-    return draft.node("QGemm", operands, output, domain=MICROSOFT)
+    if not last:  # logits stay in floating point
+        operands += [graph.one(), graph.zero(np.uint8)]
+    output = graph.draft.node("QGemm", operands, LOGITS if last else f"{name}.output", domain=MICROSOFT)
+    return Tensor(output, (len(weight),), (len(weight),))
 
 
-def _operands(
-    draft: Draft, tensor: str, weight: NDArray[Any], multiplier: NDArray[Any], bias: NDArray[Any], name: str
-) -> list[str]:
-    return [
-        tensor,
-        "one_scale",
-        "byte_zero_point",
-        draft.weight(f"{name}.weight", weight),
-        draft.weight(f"{name}.weight_scale", multiplier),
-        draft.weight(f"{name}.weight_zero_point", np.zeros(len(multiplier), np.int8)),
-        "one_scale",
-        "byte_zero_point",
-        draft.weight(f"{name}.bias", bias),
-    ]
+def _spread(graph: _Graph, stage: Integers, block: Block, name: str) -> str:
+    """The kernel of a block, made of the weights by nodes that fold.
+
+    Output channels are in the order: place within the pooling window, pixel, output. So the windows' places are slices,
+    and pooling is the largest of them.
+    """
+    weight = graph.draft.weight(f"{name}.weight", stage.weight)
+    if block.pixels == 1:
+        return weight
+    side = block.rows  # of the windows that a block consists of
+    parts = []
+    for row, column, window in itertools.product(range(side), range(side), range(block.columns // side)):
+        left = window * side + column
+        pads = [0, 0, row, left, 0, 0, block.rows - 1 - row, block.columns - 1 - left]
+        size = graph.constant(f"pads_{'_'.join(map(str, (*pads[2:4], *pads[6:8])))}", np.array(pads, np.int64))
+        zero = graph.zero(np.int8)
+        parts.append(graph.draft.node("Pad", [weight, size, zero], f"{name}.weight_{row}_{left}"))
+    return graph.draft.node("Concat", parts, f"{name}.kernel", axis=0)
 
 
-def _pooled(draft: Draft, tensor: str, kernel: list[int], output: str) -> str:
-    return draft.node("NhwcMaxPool", [tensor], output, domain=MICROSOFT, kernel_shape=kernel, strides=kernel)
+def _repeated(graph: _Graph, array: NDArray[Any], block: Block, name: str) -> str:
+    once = graph.draft.weight(name, array)
+    if block.pixels == 1:
+        return once
+    return graph.draft.node("Concat", [once] * block.pixels, f"{name}s", axis=0)
 
 
-def _reshaped(draft: Draft, tensor: str, axes: tuple[int, ...], wanted: tuple[int, ...], output: str) -> str:
-    """The tensor with other axes behind the batch; itself where they are those already."""
-    if axes == wanted:
-        return tensor
-    target = draft.weight(f"{output}_shape", np.array([-1, *wanted], np.int64))
-    return draft.node("Reshape", [tensor, target], output)
+def _pooled(graph: _Graph, tensor: str, kernel: list[int], output: str) -> str:
+    return graph.draft.node("NhwcMaxPool", [tensor], output, domain=MICROSOFT, kernel_shape=kernel, strides=kernel)
 
 
 def _finished(draft: Draft, model: ModelProto) -> ModelProto:

@@ -8,14 +8,14 @@ The worth of a channel balances the range of its activation against the range of
 `edge_export.equalise` does; an upper limit is given exactly 255 levels, so that the saturation of the byte is the limit.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from edge_export.equalise import DEAD
-from edge_export.layers import Array, Unsuitable
+from edge_export.layers import Array, Convolution, Unsuitable
 from edge_export.stages import Stage, by_channel, zero_based
 
 LEVELS = 255
@@ -24,16 +24,19 @@ BATCH = 250  # images at once while ranges are measured: activations stay in the
 
 @dataclass(frozen=True, slots=True)
 class Integers:
-    """A stage in integers: levels out = clip(round(multiplier * (weight . levels in + bias)), 0, 255).
+    """A stage in integers: levels out = clip(round(multiplier * (weight . levels in + bias)), 0, 255), then pooled.
 
-    `weight`: int8 (outputs, inputs, ...). `bias`: int32 (outputs,). `multiplier`: float32 (outputs,). The last stage
-    gives logits, multiplier * (weight . levels in + bias), in floating point.
+    `weight`: int8, (outputs, inputs, rows, columns) of a convolution with its `strides` and `pads`, or (outputs,
+    features). `bias`: int32 (outputs,). `multiplier`: float32 (outputs,). `pool`: side of the max pooling, 1 is none.
+    The last stage gives logits, multiplier * (weight . levels in + bias), in floating point.
     """
 
-    stage: Stage
     weight: NDArray[np.int8]
     bias: NDArray[np.int32]
     multiplier: NDArray[np.float32]
+    pool: int = 1
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
 def quantise(
@@ -65,7 +68,10 @@ def quantise(
         bias = np.clip(np.rint(stage.product.bias / scale), -limit, limit).astype(np.int32)
         last = index == len(stages) - 1
         worth = np.ones(outputs) if last else _worth(stage, by_channel(stages[index + 1], outputs), highest[index])
-        result.append(Integers(stage, weight, bias, (scale / worth).astype(np.float32)))
+        integers = Integers(weight, bias, (scale / worth).astype(np.float32), stage.pool)
+        if isinstance(stage.product, Convolution):
+            integers = replace(integers, strides=stage.product.strides, pads=stage.product.pads)
+        result.append(integers)
     return result
 
 
