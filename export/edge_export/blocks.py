@@ -22,36 +22,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
+from edge_export.block import Axes, Block, choose, merged
+from edge_export.channels import MULTIPLE
 from edge_export.draft import COLUMNS, INPUT, LOGITS, ROWS, Draft
-from edge_export.layers import Unsuitable
+from edge_export.layers import UnsuitableError
 from edge_export.levels import Integers
 
 MICROSOFT = "com.microsoft"
-
-# What a block costs, in nanoseconds, fitted to 40 shapes on an x86 core with AVX2: a product of two bytes, copying a
-# row of a window, rounding an output, pooling a window of all its channels. Inner sizes are padded to 4 bytes, outputs
-# to 16 columns.
-PRODUCT_NS = 0.0135
-COPY_NS = 10.0
-ROUND_NS = 0.3
-POOL_NS = 25.0
-INNER, COLUMN_TILE = 4, 16
-WIDTHS = (1, 2, 3, 4, 6, 8)
-
-Axes = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Pixels of a convolution's output that are computed as channels of one: `rows` is 1, or those of a pooling."""
-
-    rows: int
-    columns: int
-
-    @property
-    def pixels(self) -> int:
-        """How many they are."""
-        return self.rows * self.columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +73,10 @@ def write(stages: list[Integers], model: ModelProto) -> ModelProto:
         model: the fp32 model that they come from.
 
     Raises:
-        Unsuitable: the last stage is a convolution.
+        UnsuitableError: the last stage is a convolution.
     """
     if stages[-1].weight.ndim != 2:
-        raise Unsuitable("the logits come from a convolution; int8 in blocks needs a linear layer at the end")
+        raise UnsuitableError("the logits come from a convolution; int8 in blocks needs a linear layer at the end")
     graph = _Graph()
     tensor = Tensor(INPUT, (ROWS, COLUMNS), (ROWS, COLUMNS, 1))
     for index, stage in enumerate(stages):
@@ -110,56 +87,25 @@ def write(stages: list[Integers], model: ModelProto) -> ModelProto:
     return _finished(graph.draft, model)
 
 
-def choose(stage: Integers, picture: Axes) -> Block:
-    """The block that costs least by the constants above, among those that divide what is computed.
-
-    Args:
-        stage: a convolution.
-        picture: rows, columns and channels of what it reads.
-    """
-    if stage.strides != (1, 1):
-        return Block(1, 1)
-    outputs, channels, kernel_rows, kernel_columns = stage.weight.shape
-    top, left, bottom, right = stage.pads
-    rows = picture[0] + top + bottom - kernel_rows + 1
-    columns = picture[1] + left + right - kernel_columns + 1
-    best, cheapest = Block(1, 1), math.inf
-    # Blocks of several rows would have to be put in order by a transposition, unless a pooling takes them together.
-    for block in itertools.starmap(Block, itertools.product({1, stage.pool}, WIDTHS)):
-        high, wide = rows, columns
-        if block.rows > 1:  # then what the pooling leaves out at the edges is never computed
-            high, wide = rows // stage.pool * stage.pool, columns // stage.pool * stage.pool
-        if wide % block.columns or block.columns % block.rows:
-            continue
-        blocks = high // block.rows * (wide // block.columns)
-        inner = (kernel_rows + block.rows - 1) * (kernel_columns + block.columns - 1) * channels
-        tiles = math.ceil(inner / INNER) * INNER * math.ceil(outputs * block.pixels / COLUMN_TILE) * COLUMN_TILE
-        pooled = 0 if stage.pool == 1 else blocks if block.rows > 1 else (rows // stage.pool) * (columns // stage.pool)
-        cost = (
-            blocks * tiles * PRODUCT_NS
-            + blocks * (kernel_rows + block.rows - 1) * COPY_NS
-            + high * wide * outputs * ROUND_NS
-            + pooled * POOL_NS
-        )
-        if cost < cheapest:
-            best, cheapest = block, cost
-    return best
-
-
 def _convolution(graph: _Graph, stage: Integers, tensor: Tensor, name: str) -> Tensor:
     """Convolution and pooling."""
     block, pool, outputs = choose(stage, tensor.picture), stage.pool, len(stage.bias)
-    kernel = stage.weight.shape[2] + block.rows - 1, stage.weight.shape[3] + block.columns - 1
-    strides = stage.strides if block.pixels == 1 else (block.rows, block.columns)
+    together = MULTIPLE if merged(stage, tensor.picture, block) else 1  # columns that are read as one
+    height, width, channels = tensor.picture[0], tensor.picture[1] // together, tensor.picture[2] * together
+    kernel = (
+        stage.weight.shape[2] + block.rows - 1,
+        math.ceil((stage.weight.shape[3] + block.columns - 1) / together),
+    )
+    strides = stage.strides if block.pixels == 1 else (block.rows, block.columns // together)
     top, left, bottom, right = stage.pads
-    rows = (tensor.picture[0] + top + bottom - kernel[0]) // strides[0] + 1
-    columns = (tensor.picture[1] + left + right - kernel[1]) // strides[1] + 1
+    rows = (height + top + bottom - kernel[0]) // strides[0] + 1
+    columns = (width + left + right - kernel[1]) // strides[1] + 1
     product = graph.draft.node(
         "QLinearConv",
         [
-            graph.reshaped(tensor, tensor.picture, f"{name}.input"),
+            graph.reshaped(tensor, (height, width, channels), f"{name}.input"),
             *(graph.one(), graph.zero(np.uint8)),
-            _spread(graph, stage, block, name),
+            _spread(graph, stage, block, together, name),
             *(_repeated(graph, stage.multiplier, block, f"{name}.weight_scale"), graph.zero(np.int8)),
             *(graph.one(), graph.zero(np.uint8)),
             _repeated(graph, stage.bias, block, f"{name}.bias"),
@@ -178,10 +124,10 @@ def _convolution(graph: _Graph, stage: Integers, tensor: Tensor, name: str) -> T
         pixels = graph.reshaped(computed, computed.picture, f"{name}.pixels")
         picture = (rows // pool, columns * block.columns // pool, outputs)
         return Tensor(_pooled(graph, pixels, [pool, pool], f"{name}.output"), picture, picture)
-    places, together = pool * pool, block.columns // pool * outputs
-    slices = graph.reshaped(computed, (rows * columns * places, 1, together), f"{name}.slices")
+    places, values = pool * pool, block.columns // pool * outputs
+    slices = graph.reshaped(computed, (rows * columns * places, 1, values), f"{name}.slices")
     pooled = _pooled(graph, slices, [places, 1], f"{name}.output")
-    return Tensor(pooled, (rows * columns, 1, together), (rows, columns * block.columns // pool, outputs))
+    return Tensor(pooled, (rows * columns, 1, values), (rows, columns * block.columns // pool, outputs))
 
 
 def _linear(graph: _Graph, stage: Integers, tensor: Tensor, name: str, *, last: bool) -> Tensor:
@@ -204,7 +150,7 @@ def _linear(graph: _Graph, stage: Integers, tensor: Tensor, name: str, *, last: 
     return Tensor(output, (len(weight),), (len(weight),))
 
 
-def _spread(graph: _Graph, stage: Integers, block: Block, name: str) -> str:
+def _spread(graph: _Graph, stage: Integers, block: Block, together: int, name: str) -> str:
     """The kernel of a block, made of the weights by nodes that fold.
 
     Output channels are in the order: place within the pooling window, pixel, output. So the windows' places are slices,
@@ -214,21 +160,29 @@ def _spread(graph: _Graph, stage: Integers, block: Block, name: str) -> str:
     if block.pixels == 1:
         return weight
     side = block.rows  # of the windows that a block consists of
+    rows = stage.weight.shape[2] + block.rows - 1
+    columns = math.ceil((stage.weight.shape[3] + block.columns - 1) / together) * together
     parts = []
     for row, column, window in itertools.product(range(side), range(side), range(block.columns // side)):
         left = window * side + column
-        pads = [0, 0, row, left, 0, 0, block.rows - 1 - row, block.columns - 1 - left]
+        below, right = rows - stage.weight.shape[2] - row, columns - stage.weight.shape[3] - left
+        pads = [0, 0, row, left, 0, 0, below, right]
         size = graph.constant(f"pads_{'_'.join(map(str, (*pads[2:4], *pads[6:8])))}", np.array(pads, np.int64))
         zero = graph.zero(np.int8)
         parts.append(graph.draft.node("Pad", [weight, size, zero], f"{name}.weight_{row}_{left}"))
-    return graph.draft.node("Concat", parts, f"{name}.kernel", axis=0)
+    kernel = graph.draft.node("Concat", parts, f"{name}.kernel", axis=0)
+    if together == 1:
+        return kernel
+    axes = np.array([-1, rows, columns // together, together], np.int64)
+    split = graph.draft.node("Reshape", [kernel, graph.draft.weight(f"{name}.kernel_axes", axes)], f"{name}.split")
+    return graph.draft.node("Transpose", [split], f"{name}.merged", perm=[0, 3, 1, 2])
 
 
 def _repeated(graph: _Graph, array: NDArray[Any], block: Block, name: str) -> str:
     once = graph.draft.weight(name, array)
     if block.pixels == 1:
         return once
-    return graph.draft.node("Concat", [once] * block.pixels, f"{name}s", axis=0)
+    return graph.draft.node("Concat", [once] * block.pixels, f"{name}_of_block", axis=0)
 
 
 def _pooled(graph: _Graph, tensor: str, kernel: list[int], output: str) -> str:

@@ -6,12 +6,16 @@
    32 of the 128 of `cnn-16k`'s first convolution.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_export.levels import LEVELS, Integers
+
+# ONNX Runtime's convolution without copying needs a multiple of four input channels: 96 take 0.75 of the time of 94.
+MULTIPLE = 4
 
 
 def remove_unused(stages: list[Integers]) -> list[Integers]:
@@ -21,8 +25,10 @@ def remove_unused(stages: list[Integers]) -> list[Integers]:
         stage, reader = result[index], result[index + 1]
         outputs = len(stage.bias)
         read = reader.weight.reshape(len(reader.bias), outputs, -1).any(axis=(0, 2))
-        kept = np.flatnonzero(read & ~always_zero(stage))
-        kept = kept if kept.size else np.array([0])  # an operator needs a channel
+        # Used ones first; some of the others stay where that makes the number one that kernels like.
+        order = np.argsort(~(read & ~always_zero(stage)), kind="stable")
+        used = int((read & ~always_zero(stage)).sum())
+        kept = np.sort(order[: max(1, math.ceil(used / MULTIPLE)) * MULTIPLE])
         result[index] = replace(
             stage, weight=stage.weight[kept], bias=stage.bias[kept], multiplier=stage.multiplier[kept]
         )

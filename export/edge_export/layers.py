@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 Pair = tuple[int, int]
 
 
-class Unsuitable(EdgeError):
+class UnsuitableError(EdgeError):
     """A model has another form than a way to int8 is made for; another way may suit it."""
 
 
@@ -85,7 +85,7 @@ def read(model: ModelProto) -> list[Layer]:
     """The layers from the raw pixels, 0 to 255 with one channel, to the logits, in order.
 
     Raises:
-        Unsuitable: the graph is no such chain; the message names what it has instead.
+        UnsuitableError: the graph is no such chain; the message names what it has instead.
     """
     arrays = {weight.name: numpy_helper.to_array(weight) for weight in model.graph.initializer}
     for node in model.graph.node:
@@ -96,10 +96,12 @@ def read(model: ModelProto) -> list[Layer]:
     while tensor != LOGITS:
         readers = [node for node in model.graph.node if tensor in node.input]
         if len(readers) != 1:
-            raise Unsuitable(f"{tensor} is read by {len(readers)} nodes; int8 in blocks takes a plain chain of layers")
+            raise UnsuitableError(
+                f"{tensor} is read by {len(readers)} nodes; int8 in blocks takes a plain chain of layers"
+            )
         (node,) = readers
         if node.op_type not in _READERS:
-            raise Unsuitable(f"int8 in blocks has no form for {node.op_type} ({node.name or node.output[0]})")
+            raise UnsuitableError(f"int8 in blocks has no form for {node.op_type} ({node.name or node.output[0]})")
         layer = _READERS[node.op_type](node, tensor, arrays)
         layers += [] if layer is None else [layer]
         tensor = node.output[0]
@@ -108,21 +110,25 @@ def read(model: ModelProto) -> list[Layer]:
 
 def apply(layer: Layer, tensor: Tensor) -> Tensor:
     """What the layer makes of a tensor [batch, channels, rows, columns], or [batch, features] once it is flat."""
-    match layer:
-        case Convolution(weight, bias, strides, (top, left, bottom, right)):
-            padded = F.pad(tensor, (left, right, top, bottom))
-            return F.conv2d(padded, _as(weight, tensor), _as(bias, tensor), strides)
-        case Linear(weight, bias):
-            return F.linear(tensor, _as(weight, tensor), _as(bias, tensor))
-        case Affine(gain, shift):
-            axes = (1, -1) + (1,) * (tensor.ndim - 2)
-            return tensor * _as(gain, tensor).reshape(axes) + _as(shift, tensor).reshape(axes)
-        case Relu():
-            return F.relu(tensor)
-        case MaxPool(side):
-            return F.max_pool2d(tensor, side)
-        case AveragePool(side):
-            return F.avg_pool2d(tensor, side or tuple(tensor.shape[2:]))
+    if isinstance(layer, Convolution):
+        top, left, bottom, right = layer.pads
+        padded = F.pad(tensor, (left, right, top, bottom))
+        return F.conv2d(padded, _as(layer.weight, tensor), _as(layer.bias, tensor), layer.strides)
+    if isinstance(layer, Linear):
+        return F.linear(tensor, _as(layer.weight, tensor), _as(layer.bias, tensor))
+    if isinstance(layer, Affine):
+        axes = (1, -1) + (1,) * (tensor.ndim - 2)
+        return tensor * _as(layer.gain, tensor).reshape(axes) + _as(layer.shift, tensor).reshape(axes)
+    return _without_numbers(layer, tensor)
+
+
+def _without_numbers(layer: Relu | MaxPool | AveragePool | Flatten, tensor: Tensor) -> Tensor:
+    if isinstance(layer, Relu):
+        return F.relu(tensor)
+    if isinstance(layer, MaxPool):
+        return F.max_pool2d(tensor, layer.side)
+    if isinstance(layer, AveragePool):
+        return F.avg_pool2d(tensor, layer.side or tuple(tensor.shape[2:]))
     return tensor.flatten(1)
 
 
@@ -142,7 +148,7 @@ def _attribute(node: NodeProto, name: str, default: Any) -> Any:  # noqa: ANN401
 
 def _weight(node: NodeProto, position: int, arrays: Arrays) -> Array:
     if len(node.input) <= position or node.input[position] not in arrays:
-        raise Unsuitable(f"{node.op_type} ({node.name or node.output[0]}) has no constant input {position}")
+        raise UnsuitableError(f"{node.op_type} ({node.name or node.output[0]}) has no constant input {position}")
     return arrays[node.input[position]].astype(np.float64)
 
 
@@ -151,7 +157,9 @@ def _convolution(node: NodeProto, _: str, arrays: Arrays) -> Layer:
     bias = _weight(node, 2, arrays) if len(node.input) == 3 else np.zeros(len(weight))
     plain = _attribute(node, "group", 1) == 1 and set(_attribute(node, "dilations", [1])) == {1}
     if weight.ndim != 4 or not plain or _attribute(node, "auto_pad", b"NOTSET") != b"NOTSET":
-        raise Unsuitable(f"{node.name or node.output[0]} is a grouped, dilated or automatically padded convolution")
+        raise UnsuitableError(
+            f"{node.name or node.output[0]} is a grouped, dilated or automatically padded convolution"
+        )
     top, left, bottom, right = _attribute(node, "pads", [0, 0, 0, 0])
     rows, columns = _attribute(node, "strides", [1, 1])
     return Convolution(weight, bias, (rows, columns), (top, left, bottom, right))
@@ -162,14 +170,14 @@ def _gemm(node: NodeProto, _: str, arrays: Arrays) -> Layer:
     weight = weight if _attribute(node, "transB", 0) else weight.T
     bias = _weight(node, 2, arrays).reshape(-1) if len(node.input) == 3 else np.zeros(1)
     if _attribute(node, "transA", 0) or _attribute(node, "alpha", 1.0) != 1 or _attribute(node, "beta", 1.0) != 1:
-        raise Unsuitable(f"{node.name or node.output[0]} is a product of an unusual form")
+        raise UnsuitableError(f"{node.name or node.output[0]} is a product of an unusual form")
     return Linear(weight, np.broadcast_to(bias, len(weight)).copy())
 
 
 def _matmul(node: NodeProto, _: str, arrays: Arrays) -> Layer:
     weight = _weight(node, 1, arrays)
     if weight.ndim != 2:
-        raise Unsuitable(f"{node.name or node.output[0]} multiplies by {weight.ndim} axes")
+        raise UnsuitableError(f"{node.name or node.output[0]} multiplies by {weight.ndim} axes")
     return Linear(weight.T, np.zeros(weight.shape[1]))
 
 
@@ -183,7 +191,7 @@ def _arithmetic(node: NodeProto, tensor: str, arrays: Arrays) -> Layer:
     first = node.input[0] == tensor
     value = _weight(node, 1 if first else 0, arrays).reshape(-1)
     if value.size != 1 or (not first and node.op_type in ("Div", "Sub")):
-        raise Unsuitable(f"int8 in blocks has no form for this {node.op_type} ({node.name or node.output[0]})")
+        raise UnsuitableError(f"int8 in blocks has no form for this {node.op_type} ({node.name or node.output[0]})")
     one, nothing = np.ones(1), np.zeros(1)
     forms: dict[str, Callable[[], Affine]] = {
         "Mul": lambda: Affine(value, nothing),
@@ -207,7 +215,7 @@ def _window(node: NodeProto) -> int:
     strides = _attribute(node, "strides", [1, 1])
     plain = not any(_attribute(node, "pads", [0])) and set(_attribute(node, "dilations", [1])) == {1}
     if {*kernel, *strides} != {kernel[0]} or not plain or _attribute(node, "ceil_mode", 0):
-        raise Unsuitable(f"{node.name or node.output[0]} pools windows that overlap or are padded")
+        raise UnsuitableError(f"{node.name or node.output[0]} pools windows that overlap or are padded")
     side: int = kernel[0]
     return side
 
@@ -218,12 +226,12 @@ def _reshape(node: NodeProto, _: str, arrays: Arrays) -> Layer | None:
         return Flatten()
     if target[1:] == [1, 28, 28]:
         return None  # the picture gets its channel
-    raise Unsuitable(f"{node.name or node.output[0]} reshapes to {target}")
+    raise UnsuitableError(f"{node.name or node.output[0]} reshapes to {target}")
 
 
 def _flatten(node: NodeProto, _: str, __: Arrays) -> Layer:
     if _attribute(node, "axis", 1) != 1:
-        raise Unsuitable(f"{node.name or node.output[0]} flattens the batch")
+        raise UnsuitableError(f"{node.name or node.output[0]} flattens the batch")
     return Flatten()
 
 

@@ -5,7 +5,7 @@ worth goes into the weights that read it, so no scale of an activation is left i
 each output channel takes a sum of products to levels of the next stage.
 
 The worth of a channel balances the range of its activation against the range of the weights that read it, as
-`edge_export.equalise` does; an upper limit is given exactly 255 levels, so that the saturation of the byte is the limit.
+`edge_export.equalise` does; an upper limit is given exactly 255 levels, so that the byte saturates where it lies.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from edge_export.equalise import DEAD
-from edge_export.layers import Array, Convolution, Unsuitable
+from edge_export.layers import Array, Convolution, UnsuitableError
 from edge_export.stages import Stage, by_channel, zero_based
 
 LEVELS = 255
@@ -39,9 +39,7 @@ class Integers:
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
-def quantise(
-    stages: list[Stage], images: NDArray[np.uint8], weight_bits: int, *, share: float = 1.0
-) -> list[Integers]:
+def quantise(stages: list[Stage], images: NDArray[np.uint8], weight_bits: int, *, share: float = 1.0) -> list[Integers]:
     """The stages in integers.
 
     Args:
@@ -51,7 +49,7 @@ def quantise(
         share: how much of a channel's values its range covers: 1 is up to the largest of all images.
 
     Raises:
-        Unsuitable: a rewriting that is not exact, see `edge_export.stages.zero_based`.
+        UnsuitableError: a rewriting that is not exact, see `edge_export.stages.zero_based`.
     """
     lowest, _ = ranges(stages, images)
     stages = zero_based(stages, lowest)
@@ -75,9 +73,7 @@ def quantise(
     return result
 
 
-def ranges(
-    stages: list[Stage], images: NDArray[np.uint8], *, share: float = 1.0
-) -> tuple[list[Array], list[Array]]:
+def ranges(stages: list[Stage], images: NDArray[np.uint8], *, share: float = 1.0) -> tuple[list[Array], list[Array]]:
     """The smallest and the largest value of each channel of each stage but the last."""
     lows: list[list[Array]] = [[] for _ in stages[:-1]]
     highs: list[list[Array]] = [[] for _ in stages[:-1]]
@@ -111,7 +107,7 @@ def _worth(stage: Stage, reading: Array, highest: Array) -> Array:
     size = np.abs(reading).max(axis=(0, 2))
     size = np.maximum(size, max(DEAD * float(size.max()), np.finfo(float).tiny))
     if not highest.any():
-        raise Unsuitable("a layer gives nothing but zeros for the calibration images")
+        raise UnsuitableError("a layer gives nothing but zeros for the calibration images")
     highest = np.maximum(highest, DEAD * float(highest.max()))
     factor = np.sqrt(highest / size)
     worth = factor * float((highest / factor).max()) / LEVELS

@@ -28,7 +28,7 @@ from edge_export.layers import (
     Linear,
     MaxPool,
     Relu,
-    Unsuitable,
+    UnsuitableError,
     apply,
 )
 
@@ -64,7 +64,7 @@ def form(layers: list[Layer]) -> list[Stage]:
     """The chain as stages; in the last one the limits are infinite, and it gives the logits.
 
     Raises:
-        Unsuitable: a layer stands where it cannot be rewritten exactly.
+        UnsuitableError: a layer stands where it cannot be rewritten exactly.
     """
     layers = _merge_tail(layers)
     stages: list[Stage] = []
@@ -80,12 +80,12 @@ def form(layers: list[Layer]) -> list[Stage]:
             flat = not (stages and isinstance(stages[-1].product, Linear))
         elif not stages:
             if not isinstance(layer, Affine) or layer.gain.size != 1:
-                raise Unsuitable(f"int8 in blocks has no form for {type(layer).__name__} on the raw pixels")
+                raise UnsuitableError(f"int8 in blocks has no form for {type(layer).__name__} on the raw pixels")
             gain, shift = gain * layer.gain, shift * layer.gain + layer.shift
         else:
             stages[-1] = _extended(stages[-1], layer)
     if not stages or flat or np.isfinite(stages[-1].lower).any() or np.isfinite(stages[-1].upper).any():
-        raise Unsuitable("the last layer is not linear; int8 in blocks needs logits from a product")
+        raise UnsuitableError("the last layer is not linear; int8 in blocks needs logits from a product")
     return stages
 
 
@@ -98,9 +98,9 @@ def _extended(stage: Stage, layer: Layer) -> Stage:
     if isinstance(layer, Affine):
         gain, shift = (np.broadcast_to(part, stage.lower.shape) for part in (layer.gain, layer.shift))
         if stage.pool > 1 and (gain < 0).any():
-            raise Unsuitable("a negative scale after a max pooling makes it a min pooling")
+            raise UnsuitableError("a negative scale after a max pooling makes it a min pooling")
         if (gain == 0).any():
-            raise Unsuitable("a channel is scaled by zero")
+            raise UnsuitableError("a channel is scaled by zero")
         ends = stage.lower * gain + shift, stage.upper * gain + shift
         axes = (-1,) + (1,) * (stage.product.weight.ndim - 1)
         product = replace(
@@ -109,13 +109,13 @@ def _extended(stage: Stage, layer: Layer) -> Stage:
             bias=stage.product.bias * gain + shift,
         )
         return replace(stage, product=product, lower=np.minimum(*ends), upper=np.maximum(*ends))
-    raise Unsuitable(f"int8 in blocks has no form for {type(layer).__name__} after a product")
+    raise UnsuitableError(f"int8 in blocks has no form for {type(layer).__name__} after a product")
 
 
 def _after_affine(product: Convolution | Linear, gain: Array, shift: Array) -> Convolution | Linear:
     """The product that takes x where it took gain * x + shift; one gain and one shift for all channels."""
     if isinstance(product, Convolution) and any(product.pads) and shift.any():
-        raise Unsuitable("the pixels are shifted before a padded convolution, whose padding is then no pixel")
+        raise UnsuitableError("the pixels are shifted before a padded convolution, whose padding is then no pixel")
     sums = product.weight.reshape(len(product.bias), -1).sum(1)
     return replace(product, weight=product.weight * gain, bias=product.bias + sums * shift)
 
@@ -128,14 +128,14 @@ def zero_based(stages: list[Stage], lowest: list[Array]) -> list[Stage]:
         lowest: for each stage, what a channel without a lower limit starts at: its smallest value, measured.
 
     Raises:
-        Unsuitable: the reader is padded, and zero would stand for another number there.
+        UnsuitableError: the reader is padded, and zero would stand for another number there.
     """
     result = list(stages)
     for index, stage in enumerate(stages[:-1]):
         lower = np.where(np.isfinite(stage.lower), stage.lower, lowest[index])
         reader = result[index + 1]
         if lower.any() and isinstance(reader.product, Convolution) and any(reader.product.pads):
-            raise Unsuitable("a padded convolution reads a tensor that does not start at zero")
+            raise UnsuitableError("a padded convolution reads a tensor that does not start at zero")
         own = result[index].product
         result[index] = replace(
             stage, product=replace(own, bias=own.bias - lower), lower=np.zeros_like(lower), upper=stage.upper - lower
@@ -151,16 +151,6 @@ def by_channel(stage: Stage, channels: int) -> Array:
     return stage.product.weight.reshape(len(stage.product.bias), channels, -1)
 
 
-def shapes(stages: list[Stage]) -> list[tuple[int, ...]]:
-    """The shape of one picture's input of each stage: (channels, rows, columns) or (features,)."""
-    found: list[tuple[int, ...]] = []
-    tensor = torch.zeros(1, 1, ROWS, COLUMNS)
-    for stage in stages:
-        found.append(tuple(tensor.shape[1:]))
-        tensor = stage(tensor)
-    return found
-
-
 def _merge_tail(layers: list[Layer]) -> list[Layer]:
     """Rule 1: from the first average pooling, and a 1x1 convolution right before it, to the end."""
     start = next((index for index, layer in enumerate(layers) if isinstance(layer, AveragePool)), None)
@@ -171,7 +161,7 @@ def _merge_tail(layers: list[Layer]) -> list[Layer]:
         start -= 1
     tail = layers[start:]
     if not all(isinstance(layer, Convolution | Linear | Affine | AveragePool | Flatten) for layer in tail):
-        raise Unsuitable("int8 in blocks has no form for an average pooling with more than linear layers after it")
+        raise UnsuitableError("int8 in blocks has no form for an average pooling with more than linear layers after it")
     tensor = torch.zeros(1, 1, ROWS, COLUMNS, dtype=torch.float64)
     for layer in layers[:start]:
         tensor = apply(layer, tensor)
@@ -182,5 +172,7 @@ def _merge_tail(layers: list[Layer]) -> list[Layer]:
         responses = apply(layer, responses)
     table = responses.flatten(1).numpy()  # (1 + features, outputs): the constant, then the answer to each feature
     if features * table.shape[1] > LARGEST_TAIL:
-        raise Unsuitable(f"the layers from the average pooling on are {features} x {table.shape[1]} weights as one")
+        raise UnsuitableError(
+            f"the layers from the average pooling on are {features} x {table.shape[1]} weights as one"
+        )
     return [*layers[:start], Flatten(), Linear((table[1:] - table[0]).T.copy(), table[0].copy())]
