@@ -2,17 +2,17 @@
 
 ONNX Runtime multiplies bytes in tiles of sixteen columns, after copying the window of every pixel. A convolution with
 four channels leaves three quarters of a tile unused, and one with one input channel spends its time on copying five
-bytes at a time. So a block of neighbouring pixels becomes the channels of one: the kernel grows by the block's side, is
-filled up with zeros, and moves by the block. More is multiplied, by zeros, and it takes less time.
+bytes at a time. So a few neighbouring pixels of a row become the channels of one: the kernel grows by the width of the
+block, is filled up with zeros, and moves by the block. More is multiplied, by zeros, and it takes less time; in memory
+the result is the same picture.
 
-    3x3, 128 -> 4                        is  3x6, 128 -> 16 with strides of (1, 4)
-    5x5, 1 -> 16, then pooling of 2x2    is  6x8, 1 -> 128 with strides of (2, 4), then the largest of four slices
+    3x3, 128 -> 4    is  3x6, 128 -> 16 with strides of (1, 4)
+    5x5, 1 -> 16     is  5x8, 1 -> 64 with strides of (1, 4)
 
 The file holds the weights once: they are padded and put side by side by nodes that fold when the session loads. The
 picture goes in as it is: a pixel is a byte, channels come last, nothing is converted or transposed.
 """
 
-import itertools
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
-from edge_export.block import Axes, Block, choose, merged
+from edge_export.block import Axes, choose, merged
 from edge_export.channels import MULTIPLE
 from edge_export.draft import COLUMNS, INPUT, LOGITS, ROWS, Draft
 from edge_export.layers import UnsuitableError
@@ -89,26 +89,23 @@ def write(stages: list[Integers], model: ModelProto) -> ModelProto:
 
 def _convolution(graph: _Graph, stage: Integers, tensor: Tensor, name: str) -> Tensor:
     """Convolution and pooling."""
-    block, pool, outputs = choose(stage, tensor.picture), stage.pool, len(stage.bias)
-    together = MULTIPLE if merged(stage, tensor.picture, block) else 1  # columns that are read as one
-    height, width, channels = tensor.picture[0], tensor.picture[1] // together, tensor.picture[2] * together
-    kernel = (
-        stage.weight.shape[2] + block.rows - 1,
-        math.ceil((stage.weight.shape[3] + block.columns - 1) / together),
-    )
-    strides = stage.strides if block.pixels == 1 else (block.rows, block.columns // together)
+    width, pool, outputs = choose(stage, tensor.picture), stage.pool, len(stage.bias)
+    together = MULTIPLE if merged(stage, tensor.picture, width) else 1  # columns that are read as one
+    read = tensor.picture[0], tensor.picture[1] // together, tensor.picture[2] * together
+    kernel = stage.weight.shape[2], math.ceil((stage.weight.shape[3] + width - 1) / together)
+    strides = stage.strides if width == 1 else (1, width // together)
     top, left, bottom, right = stage.pads
-    rows = (height + top + bottom - kernel[0]) // strides[0] + 1
-    columns = (width + left + right - kernel[1]) // strides[1] + 1
+    rows = (read[0] + top + bottom - kernel[0]) // strides[0] + 1
+    columns = (read[1] + left + right - kernel[1]) // strides[1] + 1
     product = graph.draft.node(
         "QLinearConv",
         [
-            graph.reshaped(tensor, (height, width, channels), f"{name}.input"),
+            graph.reshaped(tensor, read, f"{name}.input"),
             *(graph.one(), graph.zero(np.uint8)),
-            _spread(graph, stage, block, together, name),
-            *(_repeated(graph, stage.multiplier, block, f"{name}.weight_scale"), graph.zero(np.int8)),
+            _spread(graph, stage, width, together, name),
+            *(_repeated(graph, stage.multiplier, width, f"{name}.weight_scale"), graph.zero(np.int8)),
             *(graph.one(), graph.zero(np.uint8)),
-            _repeated(graph, stage.bias, block, f"{name}.bias"),
+            _repeated(graph, stage.bias, width, f"{name}.bias"),
         ],
         f"{name}.product",
         domain=MICROSOFT,
@@ -117,17 +114,16 @@ def _convolution(graph: _Graph, stage: Integers, tensor: Tensor, name: str) -> T
         strides=list(strides),
         pads=list(stage.pads),
     )
-    computed = Tensor(product, (rows, columns, block.pixels * outputs), (rows, columns * block.columns, outputs))
+    computed = Tensor(product, (rows, columns, width * outputs), (rows, columns * width, outputs))
     if pool == 1:
         return computed
-    if block.rows == 1:
-        pixels = graph.reshaped(computed, computed.picture, f"{name}.pixels")
-        picture = (rows // pool, columns * block.columns // pool, outputs)
-        return Tensor(_pooled(graph, pixels, [pool, pool], f"{name}.output"), picture, picture)
-    places, values = pool * pool, block.columns // pool * outputs
-    slices = graph.reshaped(computed, (rows * columns * places, 1, values), f"{name}.slices")
-    pooled = _pooled(graph, slices, [places, 1], f"{name}.output")
-    return Tensor(pooled, (rows * columns, 1, values), (rows, columns * block.columns // pool, outputs))
+    pixels = graph.reshaped(computed, computed.picture, f"{name}.pixels")
+    window = [pool, pool]
+    pooled = graph.draft.node(
+        "NhwcMaxPool", [pixels], f"{name}.output", domain=MICROSOFT, kernel_shape=window, strides=window
+    )
+    picture = rows // pool, columns * width // pool, outputs
+    return Tensor(pooled, picture, picture)
 
 
 def _linear(graph: _Graph, stage: Integers, tensor: Tensor, name: str, *, last: bool) -> Tensor:
@@ -150,43 +146,28 @@ def _linear(graph: _Graph, stage: Integers, tensor: Tensor, name: str, *, last: 
     return Tensor(output, (len(weight),), (len(weight),))
 
 
-def _spread(graph: _Graph, stage: Integers, block: Block, together: int, name: str) -> str:
-    """The kernel of a block, made of the weights by nodes that fold.
-
-    Output channels are in the order: place within the pooling window, pixel, output. So the windows' places are slices,
-    and pooling is the largest of them.
-    """
+def _spread(graph: _Graph, stage: Integers, width: int, together: int, name: str) -> str:
+    """The kernel of a block, made of the weights by nodes that fold; its outputs are ordered by pixel, then channel."""
     weight = graph.draft.weight(f"{name}.weight", stage.weight)
-    if block.pixels == 1:
+    if width == 1:
         return weight
-    side = block.rows  # of the windows that a block consists of
-    rows = stage.weight.shape[2] + block.rows - 1
-    columns = math.ceil((stage.weight.shape[3] + block.columns - 1) / together) * together
+    columns = math.ceil((stage.weight.shape[3] + width - 1) / together) * together
     parts = []
-    for row, column, window in itertools.product(range(side), range(side), range(block.columns // side)):
-        left = window * side + column
-        below, right = rows - stage.weight.shape[2] - row, columns - stage.weight.shape[3] - left
-        pads = [0, 0, row, left, 0, 0, below, right]
-        size = graph.constant(f"pads_{'_'.join(map(str, (*pads[2:4], *pads[6:8])))}", np.array(pads, np.int64))
-        zero = graph.zero(np.int8)
-        parts.append(graph.draft.node("Pad", [weight, size, zero], f"{name}.weight_{row}_{left}"))
+    for left in range(width):
+        right = columns - stage.weight.shape[3] - left
+        size = graph.constant(f"pads_{left}_{right}", np.array([0, 0, 0, left, 0, 0, 0, right], np.int64))
+        parts.append(graph.draft.node("Pad", [weight, size, graph.zero(np.int8)], f"{name}.weight_{left}"))
     kernel = graph.draft.node("Concat", parts, f"{name}.kernel", axis=0)
     if together == 1:
         return kernel
-    axes = np.array([-1, rows, columns // together, together], np.int64)
+    axes = np.array([-1, stage.weight.shape[2], columns // together, together], np.int64)
     split = graph.draft.node("Reshape", [kernel, graph.draft.weight(f"{name}.kernel_axes", axes)], f"{name}.split")
     return graph.draft.node("Transpose", [split], f"{name}.merged", perm=[0, 3, 1, 2])
 
 
-def _repeated(graph: _Graph, array: NDArray[Any], block: Block, name: str) -> str:
+def _repeated(graph: _Graph, array: NDArray[Any], width: int, name: str) -> str:
     once = graph.draft.weight(name, array)
-    if block.pixels == 1:
-        return once
-    return graph.draft.node("Concat", [once] * block.pixels, f"{name}_of_block", axis=0)
-
-
-def _pooled(graph: _Graph, tensor: str, kernel: list[int], output: str) -> str:
-    return graph.draft.node("NhwcMaxPool", [tensor], output, domain=MICROSOFT, kernel_shape=kernel, strides=kernel)
+    return once if width == 1 else graph.draft.node("Concat", [once] * width, f"{name}_of_block", axis=0)
 
 
 def _finished(draft: Draft, model: ModelProto) -> ModelProto:

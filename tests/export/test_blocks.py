@@ -23,7 +23,6 @@ from edge_export import (
     stages,
     traced,
 )
-from edge_export.block import Block
 from edge_export.convolutional_int8 import CANDIDATES
 from edge_export.levels import Integers
 from edge_train.specification import Convolutional
@@ -35,7 +34,7 @@ CHAINS = {
     "average pooling": "conv3x16 relu bn conv3x4 conv3x8 relu pool conv1x10 average average average flatten",
     "linear": "flatten linear24 relu linear10",
 }
-BLOCKS = [Block(1, 1), Block(1, 2), Block(1, 4), Block(2, 2), Block(2, 4)]
+WIDTHS = [1, 2, 4, 8]
 
 
 @pytest.fixture(scope="module", params=CHAINS.values(), ids=CHAINS)
@@ -60,10 +59,10 @@ def test_the_graph_computes_the_integers(fp32, digits, images, in_integers, answ
     assert_computes(blocks.write(network, fp32), in_integers(network, images), images, answers)
 
 
-@pytest.mark.parametrize("forced", BLOCKS, ids=str)
+@pytest.mark.parametrize("forced", WIDTHS)
 def test_whatever_the_block_is(*, forced, drawn, digits, images, in_integers, answers, monkeypatch):
     fp32 = convert.convert(drawn(Convolutional(CHAINS["pooled"]))).model
-    monkeypatch.setattr(blocks, "choose", lambda _stage, picture: forced if picture[2] == 1 else Block(1, 1))
+    monkeypatch.setattr(blocks, "choose", lambda _stage, picture: forced if picture[2] == 1 else 1)
     network = integers(fp32, digits.images)
     assert_computes(blocks.write(network, fp32), in_integers(network, images), images, answers)
 
@@ -123,7 +122,7 @@ def test_a_spread_kernel_computes_neighbouring_pixels():
     """By hand: a block of two columns, without pooling, is the kernel and the kernel one column further."""
     graph = blocks._Graph()
     stage = Integers(np.arange(1, 5, dtype=np.int8).reshape(1, 1, 2, 2), np.zeros(1, np.int32), np.ones(1, np.float32))
-    blocks._spread(graph, stage, Block(1, 2), 1, "layer")
+    blocks._spread(graph, stage, 2, 1, "layer")
     pads = [numpy_helper.to_array(entry) for entry in graph.draft.weights if entry.name.startswith("pads")]
     assert [list(entry) for entry in pads] == [[0, 0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 1, 0, 0, 0, 0]]
 
@@ -134,17 +133,16 @@ FULL_TILE = Integers(np.ones((32, 16, 3, 3), np.int8), np.zeros(32, np.int32), n
 
 
 def test_four_channels_fill_a_tile_with_four_columns():
-    assert block.choose(FEW_CHANNELS, (26, 26, 96)) == Block(1, 4)
+    assert block.choose(FEW_CHANNELS, (26, 26, 96)) == 4
 
 
 def test_a_full_tile_needs_no_block():
-    assert block.choose(FULL_TILE, (12, 12, 16)) == Block(1, 1)
+    assert block.choose(FULL_TILE, (12, 12, 16)) == 1
 
 
 def test_a_block_divides_what_is_computed():
     for side in range(8, 30):
-        chosen = block.choose(FEW_CHANNELS, (side, side, 96))
-        assert (side - 2) % chosen.columns == 0
+        assert (side - 2) % block.choose(FEW_CHANNELS, (side, side, 96)) == 0
 
 
 class Padded(nn.Module):
