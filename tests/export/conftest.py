@@ -15,6 +15,7 @@ from torch import nn
 from edge_export import convert, golden, judging, latency, pipeline, session
 from edge_export.draft import Converted
 from edge_export.int8 import candidates
+from edge_export.int8.levels import Integers
 from edge_export.int8.rounding import Quantised
 from edge_export.int8.target import PROFILES
 from edge_export.latency import Latency
@@ -240,5 +241,28 @@ def export(few_digits: None, tmp_path: Path) -> Callable[..., Exported]:
         if fields.get("precision") == "int8":
             settings["candidate"] = CANDIDATE[stored.name]
         return pipeline.export(pipeline.Request(**{**settings, **fields}), lambda _line: None)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def in_integers() -> Callable[[list[Integers], np.ndarray], np.ndarray]:
+    """The logits of an integer network, with every product and sum exact, and no graph."""
+
+    def run(network: list[Integers], images: np.ndarray) -> np.ndarray:
+        tensor = torch.from_numpy(images).double().unsqueeze(1)
+        for index, stage in enumerate(network):
+            weight, bias = torch.from_numpy(stage.weight).double(), torch.from_numpy(stage.bias).double()
+            if weight.ndim == 4:
+                top, left, bottom, right = stage.pads
+                padded = torch.nn.functional.pad(tensor, (left, right, top, bottom))
+                sums = torch.nn.functional.conv2d(padded, weight, bias, stage.strides)
+            else:
+                sums = torch.nn.functional.linear(tensor.flatten(1), weight, bias)
+            tensor = sums * torch.from_numpy(stage.multiplier).double().reshape((-1,) + (1,) * (sums.ndim - 2))
+            if index < len(network) - 1:
+                tensor = tensor.round().clamp(0, 255)
+            tensor = torch.nn.functional.max_pool2d(tensor, stage.pool) if stage.pool > 1 else tensor
+        return tensor.numpy()
 
     return run

@@ -7,6 +7,8 @@
 | `stepped`      | stacks of LSTM, GRU or RNN     | int8, row by row                  | bytes, many pictures        |
 | `branched`     | the same                       | fused for a few, stepped for many | bytes, and both             |
 | `static-qdq`   | convolutions, fully connected  | int8, ranges calibrated           | bytes, larger models' speed |
+| `blocks`       | plain chains of those          | int8 throughout, blocks of pixels | bytes, and speed            |
+| `blocks-percentile` | the same                  | the same, rare values saturated   | the same                    |
 
 ONNX Runtime has no fused int8 kernel for GRU and RNN: where only their weights are int8, the name says so.
 """
@@ -18,11 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from edge_export.int8 import recurrent
+from edge_export.int8 import convolutional, recurrent
 from edge_export.int8.material import Material, gather
-from edge_export.int8.rewrite import PRODUCTS, RECURRENT
 from edge_export.int8.rounding import QuantisationError, Quantised, int8_share
-from edge_export.int8.static import static
 from edge_export.int8.target import Profile
 
 # An int8 model, or `None` where the way to make it does not suit the model.
@@ -42,19 +42,17 @@ class Candidate:
     build: Build
 
 
-def _static_qdq(material: Material) -> Quantised | None:
-    operators = material.operators
-    if "Conv" not in operators and (not operators & PRODUCTS or operators & RECURRENT):
-        return None
-    return Quantised(static(material.model, material.calibration, material.profile.bits), calibrated=True)
-
-
 CANDIDATES: dict[str, Candidate] = {
     "weight-only": Candidate("int8 weights, fp32 arithmetic: smaller, not faster", recurrent.weight_only),
     "dynamic-lstm": Candidate("int8 weights and int8 products in the LSTM", recurrent.dynamic_lstm),
     "stepped": Candidate("int8 weights and int8 products, row by row", recurrent.row_by_row),
     "branched": Candidate("int8 weights; int8 products, row by row, for many pictures at once", recurrent.both),
-    "static-qdq": Candidate("int8 weights and int8 products, a small last layer in fp32", _static_qdq),
+    "static-qdq": Candidate("int8 weights and int8 products, a small last layer in fp32", convolutional.static_qdq),
+    "blocks": Candidate("int8 weights and int8 products throughout, in blocks of pixels", convolutional.in_blocks),
+    "blocks-percentile": Candidate(
+        "int8 weights and int8 products throughout, in blocks of pixels, rare values saturated",
+        convolutional.in_blocks_percentile,
+    ),
 }
 
 

@@ -1,13 +1,13 @@
 """The int8 candidates of recurrent models."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from onnx import NodeProto, helper
+from onnx import helper
 
 from edge_export.draft import Draft
 from edge_export.int8 import branched, fused, rewrite, stepped
 from edge_export.int8.material import Material, Recurrences
-from edge_export.int8.rewrite import DYNAMIC_LSTM_OPERATOR, MICROSOFT, RECURRENT
+from edge_export.int8.rewrite import DYNAMIC_LSTM_OPERATOR, MICROSOFT, RECURRENT, beyond_onnx
 from edge_export.int8.rounded import round_layers
 from edge_export.int8.rounding import Quantised, copy_of
 
@@ -90,7 +90,7 @@ def _rewritten(material: Material, write: Write) -> Quantised | None:
     used = {name for node in stack.rest for name in node.input}
     draft.weights.extend(weight for weight in found.rest.graph.initializer if weight.name in used)
     _unname_constants(draft)
-    own = _microsofts(draft.nodes)
+    own = beyond_onnx(draft.nodes)
     written = copy_of(found.rest)
     del written.graph.node[:], written.graph.initializer[:]
     written.graph.node.extend(draft.nodes)
@@ -107,14 +107,3 @@ def _unname_constants(draft: Draft) -> None:
         if node.input and constant.issuperset(node.input):
             node.name = ""
             constant.update(node.output)
-
-
-def _microsofts(nodes: Iterable[NodeProto]) -> set[str]:
-    """The operators that ONNX Runtime has beyond ONNX, in the nodes and in their branches and bodies."""
-    found: set[str] = set()
-    for node in nodes:
-        if node.domain == MICROSOFT:
-            found.add(node.op_type)
-        for attribute in node.attribute:
-            found |= _microsofts(attribute.g.node)
-    return found

@@ -7,7 +7,7 @@
 | Gemm, MatMul   | as `weight_only`                          | the same                                     |
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -75,6 +75,17 @@ def rewrite(model: ModelProto, rules: dict[str, Rule]) -> ModelProto:
     result.graph.initializer.extend(kept)
     result.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in added.items())
     return result
+
+
+def beyond_onnx(nodes: Iterable[NodeProto]) -> set[str]:
+    """The operators that ONNX Runtime has beyond ONNX, in the nodes and in their branches and bodies."""
+    found: set[str] = set()
+    for node in nodes:
+        if node.domain == MICROSOFT:
+            found.add(node.op_type)
+        for attribute in node.attribute:
+            found |= beyond_onnx(attribute.g.node)
+    return found
 
 
 def _dynamic_lstm(node: NodeProto, arrays: Arrays, *, bits: Bits) -> tuple[list[NodeProto], Arrays, set[str]]:
