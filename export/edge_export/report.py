@@ -51,9 +51,9 @@ def latency_line(latencies: Sequence[Latency], precision: str) -> str:
 
 def candidate_table(candidates: Sequence[Measured], goal: Goal, chosen: str | None) -> str:
     """The int8 candidates as aligned text: accuracy, labels that change, bytes, load, time, gain, and the choice."""
-    lines = [
-        f"{'candidate':<14} {'accuracy':>8} {'flips':>5} {'bytes':>8} {'load':>7}  {'batch 1':^16}  {'bulk':^16}  gain"
-    ]
+    width = max(len("candidate"), *(len(one.name) for one in candidates))
+    head = f"{'accuracy':>8} {'flips':>5} {'bytes':>8} {'load':>7}  {'batch 1':^17}  {'bulk':^17}  gain"
+    lines = [f"{'candidate':<{width}} {head}"]
     for one in candidates:
         digits = [row for row in one.rows if row.data != EXTREMES]
         worst = max(digits, key=lambda row: (row.accuracy_drop, row.flips))
@@ -61,7 +61,7 @@ def candidate_table(candidates: Sequence[Measured], goal: Goal, chosen: str | No
         times = "  ".join(f"{each.candidate_us:>6.0f} us {f'({each.ratio:.2f}x)':>7}" for each in one.latencies)
         remark = "  <- packed" if one.name == chosen else "" if one.passed else "  loses too much"
         lines.append(
-            f"{one.name:<14} {accuracy:>8} {worst.flips:>5} {one.size_bytes:>8,} {one.load_ms:>4.1f} ms  {times}  "
+            f"{one.name:<{width}} {accuracy:>8} {worst.flips:>5} {one.size_bytes:>8,} {one.load_ms:>4.1f} ms  {times}  "
             f"{one.gain(goal):>4.2f}{remark}"
         )
     lines.append(
