@@ -25,8 +25,8 @@ PICTURE = Path("docs") / "pictures" / "seven.jpg"
 STAMP = "edge-setup.txt"
 MINIMUM_PYTHON = (3, 11)
 
-# The int8 candidate of each shipped model: what `--optimize balanced` takes on processors with and without VNNI, but for
-# the LSTMs, where `dynamic-lstm` is as good without, and much slower in bulk with it.
+# The int8 candidate of each shipped model: what `--optimize balanced` takes, except that `dynamic-lstm` is as good for
+# the LSTMs on processors without VNNI, and far behind in bulk on those with it.
 SHIPPED_INT8 = {
     "bilstm": "branched",
     "cnn": "blocks",
