@@ -27,7 +27,7 @@ from edge_train.specification import Convolutional, Recurrent, Specification, na
 BATCHES = (1, 2, 3, 17)
 
 # What an int8 export takes where a test is not about the choice, which timings on a busy machine could change.
-CANDIDATE = {"lstm": "branched", "gru": "stepped", "cnn": "static-qdq"}
+CANDIDATE = {"lstm": "branched", "gru": "stepped", "rnn": "stepped", "cnn": "static-qdq"}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -205,10 +205,11 @@ def undecided(digits: Split) -> Callable[[Checkpoint], Checkpoint]:
 
 @pytest.fixture
 def stored(drawn, decided) -> dict[str, Checkpoint]:
-    """Small checkpoints for whole exports, one for each method of int8; always sure of the same label."""
+    """Small checkpoints for whole exports, one for each form of int8; always sure of the same label."""
     sizes_of = {
         "lstm": Recurrent("lstm", hidden=10),
         "gru": Recurrent("gru", hidden=10, layers=2, bidirectional=True),
+        "rnn": Recurrent("rnn-relu", hidden=10),
         "cnn": Convolutional("conv5x4 relu bn pool conv3x6 relu flatten linear10"),
     }
     figure = {"data": "mnist", "split": "test", "images": 10_000, "accuracy": 0.5}
