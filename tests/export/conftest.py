@@ -12,7 +12,7 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from edge_export import convert, golden, judging, latency, pipeline, session
+from edge_export import convert, deployed, golden, judging, latency, pipeline, session
 from edge_export.draft import Converted
 from edge_export.int8 import candidates
 from edge_export.int8.rounding import Quantised
@@ -149,10 +149,12 @@ def answers() -> Callable[[ModelProto, np.ndarray], np.ndarray]:
 
 @pytest.fixture
 def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exports are judged on 60 strokes, calibrated on 40, and timed only a few times."""
+    """Exports are judged on 60 strokes, 12 of them as files, calibrated on 40, and timed only a few times."""
     monkeypatch.setattr(judging, "STROKE_IMAGES", 60)
     monkeypatch.setattr(judging, "CALIBRATION_IMAGES", 40)
     monkeypatch.setattr(latency, "REPETITIONS", {1: 3, 256: 3})
+    monkeypatch.setattr(latency, "LOADS", 1)
+    monkeypatch.setattr(deployed, "FILES", 12)
 
 
 @pytest.fixture
