@@ -31,10 +31,13 @@ CPU_ONLY: tuple[ProviderName, ...] = ("cpu",)
 
 @dataclass(frozen=True, slots=True)
 class Int8:
-    """How int8 came about: the candidate, the processors that it is for, and what it brings, in a sentence."""
+    """How int8 came about: the candidate, the processors that it is for, and what it brings, in a sentence.
+
+    `target` is `None` where no product is an integer product: fp32 is right on every processor.
+    """
 
     method: str
-    target: Target
+    target: Target | None
     verdict: str
 
 

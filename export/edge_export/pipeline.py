@@ -107,7 +107,7 @@ def export(request: Request, tell: Tell) -> Exported:
         chosen,
         model=model,
         precision=request.precision,
-        quantised=None if taken is None else packing.Int8(taken.name, request.target, _verdict(request, taken, rows)),
+        quantised=None if taken is None else _int8(request, taken, rows),
         cpu_only=taken is not None and bool(taken.quantised.cpu_only),
         accuracy=_accuracy(chosen, final, data, bulk),
     )
@@ -203,7 +203,12 @@ def _worst_images(reference: Reference, running: Session) -> NDArray[np.uint8]:
     return np.asarray(images[np.argsort(-error, kind="stable")[:LOCATE_IMAGES]])
 
 
-def _verdict(request: Request, taken: Measured, rows: Sequence[Comparison]) -> str:
+def _int8(request: Request, taken: Measured, rows: Sequence[Comparison]) -> packing.Int8:
+    target = request.target if candidates.CANDIDATES[taken.name].integer_products else None
+    return packing.Int8(taken.name, target, _verdict(request, taken, rows, PROFILES[target or "any"].promise))
+
+
+def _verdict(request: Request, taken: Measured, rows: Sequence[Comparison], promise: str) -> str:
     """What int8 brings, as far as it is the same on every machine: no timings."""
     bulk = next(row for row in rows if row.precision == "int8" and row.batch == parity.BULK)
     accuracy = "" if bulk.accuracy is None else f", accuracy {0.0 - bulk.accuracy_drop:+.2f} points"
@@ -214,7 +219,7 @@ def _verdict(request: Request, taken: Measured, rows: Sequence[Comparison]) -> s
         f"{taken.name}: {candidates.CANDIDATES[taken.name].arithmetic}; "
         f"{int8_share(taken.quantised.model):.0%} of the weight bytes are int8; "
         f"{bulk.flips} of {bulk.images} {bulk.data} labels change{accuracy}; "
-        f"{PROFILES[request.target].promise}{forced}"
+        f"{promise}{forced}"
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from edge_export import convert, golden, judging, latency, pipeline, session
+from edge_export import convert, deployed, golden, judging, latency, pipeline, session
 from edge_export.draft import Converted
 from edge_export.int8 import candidates
 from edge_export.int8.levels import Integers
@@ -28,7 +28,7 @@ from edge_train.specification import Convolutional, Recurrent, Specification, na
 BATCHES = (1, 2, 3, 17)
 
 # What an int8 export takes where a test is not about the choice, which timings on a busy machine could change.
-CANDIDATE = {"lstm": "branched", "gru": "stepped", "cnn": "static-qdq"}
+CANDIDATE = {"lstm": "branched", "gru": "stepped", "rnn": "stepped", "cnn": "static-qdq"}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -150,10 +150,12 @@ def answers() -> Callable[[ModelProto, np.ndarray], np.ndarray]:
 
 @pytest.fixture
 def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exports are judged on 60 strokes, calibrated on 40, and timed only a few times."""
+    """Exports are judged on 60 strokes, 12 of them as files, calibrated on 40, and timed only a few times."""
     monkeypatch.setattr(judging, "STROKE_IMAGES", 60)
     monkeypatch.setattr(judging, "CALIBRATION_IMAGES", 40)
     monkeypatch.setattr(latency, "REPETITIONS", {1: 3, 256: 3})
+    monkeypatch.setattr(latency, "LOADS", 1)
+    monkeypatch.setattr(deployed, "FILES", 12)
 
 
 @pytest.fixture
@@ -206,10 +208,11 @@ def undecided(digits: Split) -> Callable[[Checkpoint], Checkpoint]:
 
 @pytest.fixture
 def stored(drawn, decided) -> dict[str, Checkpoint]:
-    """Small checkpoints for whole exports, one for each method of int8; always sure of the same label."""
+    """Small checkpoints for whole exports, one for each form of int8; always sure of the same label."""
     sizes_of = {
         "lstm": Recurrent("lstm", hidden=10),
         "gru": Recurrent("gru", hidden=10, layers=2, bidirectional=True),
+        "rnn": Recurrent("rnn-relu", hidden=10),
         "cnn": Convolutional("conv5x4 relu bn pool conv3x6 relu flatten linear10"),
     }
     figure = {"data": "mnist", "split": "test", "images": 10_000, "accuracy": 0.5}

@@ -87,6 +87,13 @@ def test_a_bundle_names_the_providers_that_have_all_its_operators(name, candidat
     assert (facts.method, facts.providers) == (candidate, providers)
 
 
+@pytest.mark.parametrize(("candidate", "target"), [("weight-only", None), ("stepped", "vnni")])
+def test_only_integer_products_are_for_some_processors(candidate, target, stored, export):
+    facts = export(stored["rnn"], precision="int8", candidate=candidate, target="vnni").manifest
+    assert facts.int8_target == target
+    assert ("VNNI" in facts.int8_verdict) == (target is not None)
+
+
 def test_the_winner_for_the_goal_is_packed(stored, export, speeds):
     speeds((1.0, 1.0), dynamic_lstm=(3.0, 1.0), stepped=(0.5, 4.0), branched=(2.9, 3.9))
     packed = {

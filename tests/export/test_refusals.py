@@ -116,6 +116,20 @@ def test_a_picture_that_does_not_come_back_as_it_was_written_is_refused(stored, 
         export(stored["lstm"])
 
 
+def test_a_file_that_changes_an_answer_is_refused_however_little(stored, export, old_export, monkeypatch):
+    """int8 may differ from PyTorch; a picture as a file may not differ from itself as a tensor."""
+    real = classifier.Classifier.logits
+    seen = []
+
+    def drifting(self, images):
+        seen.append(images)
+        return real(self, images) + np.float32(1e-6) * (len(seen) == 1)  # the first file alone
+
+    monkeypatch.setattr(classifier.Classifier, "logits", drifting)
+    with pytest.raises(ParityError, match=r"PNG file differs .*: 1 of 12 pictures give other logits as files"):
+        export(stored["cnn"], precision="int8")
+
+
 def test_weights_that_are_not_finite_are_refused(stored, export, old_export):
     stored["lstm"].weights["head.bias"][0] = float("nan")
     with pytest.raises(ParityError, match="a logit is not finite"):

@@ -36,14 +36,18 @@ class Candidate:
     Attributes:
         arithmetic: what is int8 in it, in words that promise nothing more.
         build: makes it.
+        integer_products: whether products are of integers, which only the processors of a target compute exactly.
     """
 
     arithmetic: str
     build: Build
+    integer_products: bool = True
 
 
 CANDIDATES: dict[str, Candidate] = {
-    "weight-only": Candidate("int8 weights, fp32 arithmetic: smaller, not faster", recurrent.weight_only),
+    "weight-only": Candidate(
+        "int8 weights, fp32 arithmetic: smaller, not faster", recurrent.weight_only, integer_products=False
+    ),
     "dynamic-lstm": Candidate("int8 weights and int8 products in the LSTM", recurrent.dynamic_lstm),
     "stepped": Candidate("int8 weights and int8 products, row by row", recurrent.row_by_row),
     "branched": Candidate("int8 weights; int8 products, row by row, for many pictures at once", recurrent.both),
