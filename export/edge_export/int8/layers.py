@@ -103,6 +103,7 @@ def read(model: ModelProto) -> Stack | None:
     if (
         [node.op_type for node in before] != ["Cast", "Transpose"]
         or before[0].input[0] != INPUT
+        or list(helper.get_node_attr_value(before[1], "perm")) != [1, 0, 2]  # time first, then the batch
         or nodes[first].input[0] != before[1].output[0]
         or any(node.op_type not in _GLUE | GATES.keys() for node in inside)
         or len(nodes[last].output) < 2
@@ -123,6 +124,7 @@ def _layer(node: NodeProto, arrays: dict[str, NDArray[Any]]) -> Layer | None:
         (activations and not (relu and node.op_type == "RNN"))
         or any(not _is_known(name, value) for name, value in attributes.items())
         or (node.op_type == "GRU" and "linear_before_reset" not in attributes)
+        or constants != list(node.input[1:4])  # weights and biases, no initial state, no peepholes
         or len(constants) != 3
         or any(name not in arrays for name in constants)
     ):
