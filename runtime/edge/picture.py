@@ -71,7 +71,34 @@ def read(source: Source) -> Bytes:
         PictureError: the file is missing, is no picture, is damaged, or is too large.
         InputError: an array of another shape or type.
     """
-    return normalise(_grey(source))
+    return normalise(luminance(source))
+
+
+def luminance(source: Source) -> Bytes:
+    """The grey levels of a picture, upright: what `normalise` and `steps` take.
+
+    Args:
+        source: as `read` takes it.
+
+    Returns:
+        uint8 (H, W), 0 black to 255 white.
+
+    Raises:
+        PictureError: the file is missing, is no picture, is damaged, or is too large.
+        InputError: an array of another shape or type.
+    """
+    if isinstance(source, Image.Image):
+        return decode.grey_of(source)
+    if not isinstance(source, np.ndarray):
+        return decode.read_grey(source)
+    pixels: NDArray[Any] = source
+    shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
+    if pixels.dtype != np.uint8 or not shaped or pixels.size == 0:
+        raise InputError(
+            f"an array of {pixels.dtype} {pixels.shape} is no picture; "
+            "give uint8 (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA"
+        )
+    return pixels if pixels.ndim == 2 else decode.grey_of(Image.fromarray(np.ascontiguousarray(pixels)))
 
 
 def normalise(grey: Bytes) -> Bytes:
@@ -162,21 +189,6 @@ def _walk(grey: Bytes) -> _Walk:
     near = closeup.close_up(full, reading)
     adjusted = stroke.adjusted(near.ink)
     return _Walk(box.boxed(adjusted), reading, near, adjusted)
-
-
-def _grey(source: Source) -> Bytes:
-    if isinstance(source, Image.Image):
-        return decode.grey_of(source)
-    if not isinstance(source, np.ndarray):
-        return decode.read_grey(source)
-    pixels: NDArray[Any] = source
-    shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
-    if pixels.dtype != np.uint8 or not shaped or pixels.size == 0:
-        raise InputError(
-            f"an array of {pixels.dtype} {pixels.shape} is no picture; "
-            "give uint8 (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA"
-        )
-    return pixels if pixels.ndim == 2 else decode.grey_of(Image.fromarray(np.ascontiguousarray(pixels)))
 
 
 def _block_line(upper: list[int], lower: list[int]) -> str:

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from typing import Annotated, Any, BinaryIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -10,6 +11,9 @@ from edge import pictures, shipped
 from edge.commands.options import JsonOption, ProviderChoice, ProviderOption
 from edge.errors import PictureError
 from edge.table import printable
+
+if TYPE_CHECKING:
+    from edge.commands.show_steps import Storyboards
 
 MAX_NAME_COLUMNS = 60  # longer paths push their own line only
 
@@ -22,6 +26,10 @@ def predict(
     top: Annotated[int | None, typer.Option(min=1, help="Show the K most probable labels.", metavar="K")] = None,
     as_json: JsonOption = False,
     show: Annotated[bool, typer.Option("--show", help="Draw each picture as the model sees it.")] = False,
+    show_steps: Annotated[
+        Path | None,
+        typer.Option(help="Draw each picture's way to its label: OUT.png, or a folder for a file each.", metavar="OUT"),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads inside one operator.")] = None,
 ) -> None:
     """Say what pictures show, a line each.
@@ -38,10 +46,12 @@ def predict(
         typer.echo(f"{classifier.manifest.name} on {classifier.provider}: {classifier.provider_reason}", err=True)
     found = list(pictures.expand(images))
     width = min(max(len(printable(each.path)) for each in found), MAX_NAME_COLUMNS)
+    boards = _storyboards(show_steps)
     failed = False
     for each in found:
         try:
-            image = picture.read(_source(each))
+            source = _source(each) if boards is None else _lasting(_source(each))
+            image = picture.read(source)
         except PictureError as error:
             failed = True
             if as_json:
@@ -51,6 +61,8 @@ def predict(
             continue
         prediction = classifier.predict_image(image)
         ranked = prediction.top(top or 1)
+        if boards is not None:
+            boards.add(each.path, source, prediction.top(len(prediction.probabilities)))
         if as_json:
             record: dict[str, Any] = {
                 "path": each.path,
@@ -66,6 +78,8 @@ def predict(
         typer.echo(f"{printable(each.path):<{width}}  {answers}")
         if show:
             typer.echo(picture.to_terminal(image, unicode=_shows_blocks()))
+    if boards is not None:
+        boards.finish()
     if failed:
         raise typer.Exit(1)
 
@@ -74,6 +88,19 @@ def _source(each: pictures.Found) -> str | BinaryIO:
     if each.problem is not None:
         raise each.problem
     return sys.stdin.buffer if each.path == pictures.STANDARD_INPUT else each.path
+
+
+def _storyboards(out: Path | None) -> "Storyboards | None":
+    if out is None:
+        return None
+    from edge.commands.show_steps import Storyboards
+
+    return Storyboards(out)
+
+
+def _lasting(source: str | BinaryIO) -> str | bytes:
+    """The source in a form that can be read twice."""
+    return source if isinstance(source, str) else source.read()
 
 
 def _shows_blocks() -> bool:
