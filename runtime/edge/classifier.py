@@ -90,13 +90,13 @@ class Classifier:
             source: a path, the bytes of a picture file, a binary stream, a Pillow image, or an array of pixels.
 
         Raises:
-            PictureError: the picture cannot be read.
+            PictureError: the picture cannot be read, is blank, or shows several digits.
             InputError: an array that is no picture.
             ProviderError: onnxruntime failed.
         """
         from edge import picture  # Pillow is not needed by those who bring arrays
 
-        return self.predict_image(picture.read(source))
+        return self.predict_image(picture.read_digit(source))
 
     def predict_image(self, image: NDArray[np.uint8]) -> Prediction:
         """Says what a prepared image shows.

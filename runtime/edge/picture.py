@@ -4,6 +4,7 @@ Training data, calibration, parity and prediction go through here. `edge.decode`
 and frames it; this is their public face, with the name of every step.
 """
 
+import os
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge import decode
-from edge.errors import InputError
-from edge.ink import box, closeup, levels, search, stroke
+from edge.errors import InputError, NoDigitError, SeveralDigitsError
+from edge.ink import box, closeup, levels, others, search, stroke
 
 Bytes: TypeAlias = NDArray[np.uint8]
 Source: TypeAlias = decode.Source | Image.Image | Bytes
@@ -72,6 +73,31 @@ def read(source: Source) -> Bytes:
         InputError: an array of another shape or type.
     """
     return normalise(luminance(source))
+
+
+def read_digit(source: Source) -> Bytes:
+    """The image that the model sees, of a picture that shows one digit: others are refused.
+
+    Args:
+        source: as `read` takes it.
+
+    Returns:
+        uint8 (28, 28), ink 255 on background 0, not all zero.
+
+    Raises:
+        PictureError: the file is missing, is no picture, is damaged, or is too large.
+        NoDigitError: there is no ink on the page.
+        SeveralDigitsError: there is more than one digit.
+        InputError: an array of another shape or type.
+    """
+    walk = _walk(luminance(source))
+    if not walk.image.any():
+        raise NoDigitError(_name(source))
+    if walk.reading is not None and walk.reading.pieces is not None and walk.reading.digit is not None:
+        count = others.count(walk.reading.pieces, walk.reading.digit, walk.reading.evened.strength)
+        if count > 1:
+            raise SeveralDigitsError(_name(source), count)
+    return walk.image
 
 
 def luminance(source: Source) -> Bytes:
@@ -166,6 +192,10 @@ def to_terminal(image: Bytes, *, unicode: bool = True, colour: bool = False) -> 
     if colour:
         return "\n".join(_grey_line(upper, lower) for upper, lower in pairs)
     return "\n".join(_block_line(upper, lower) for upper, lower in pairs)
+
+
+def _name(source: Source) -> str:
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else "the picture"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import typer
 
 from edge import pictures, shipped
 from edge.commands.options import JsonOption, ProviderChoice, ProviderOption
-from edge.errors import PictureError
+from edge.errors import NoDigitError, PictureError, SeveralDigitsError
 from edge.table import printable
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def predict(
 ) -> None:
     """Say what pictures show, a line each.
 
-    A picture that cannot be read is told, the others are still classified, and the exit code is 1.
+    A picture that cannot be read, is blank or shows several digits is told, the others are still classified, and the
+    exit code is 1.
     """
     if as_json and show:
         raise typer.BadParameter("--show draws for people, --json prints for programs: choose one.")
@@ -51,11 +52,11 @@ def predict(
     for each in found:
         try:
             source = _source(each) if boards is None else _lasting(_source(each))
-            image = picture.read(source)
+            image = picture.read_digit(source)
         except PictureError as error:
             failed = True
             if as_json:
-                typer.echo(json.dumps({"path": each.path, "error": str(error)}))
+                typer.echo(json.dumps({"path": each.path, "error": str(error), **_count(error)}))
             else:
                 typer.echo(f"edge: {printable(str(error))}", err=True)
             continue
@@ -96,6 +97,11 @@ def _storyboards(out: Path | None) -> "Storyboards | None":
     from edge.commands.show_steps import Storyboards
 
     return Storyboards(out)
+
+
+def _count(error: PictureError) -> dict[str, int]:
+    """How many digits there are, where that is the problem."""
+    return {"digits": error.digits} if isinstance(error, NoDigitError | SeveralDigitsError) else {}
 
 
 def _lasting(source: str | BinaryIO) -> str | bytes:

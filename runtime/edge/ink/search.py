@@ -6,7 +6,7 @@ from typing import Final
 from edge.ink.levels import noise, reduced, spread
 from edge.ink.lines import without_lines
 from edge.ink.paper import Evened, even
-from edge.ink.pieces import Digit, choose
+from edge.ink.pieces import Digit, Pieces, choose, survey
 from edge.ink.polarity import lightness
 from edge.ink.threshold import ink
 from edge.ink.windows import Bytes, Mask
@@ -49,6 +49,7 @@ class Reading:
     evened: Evened
     without_lines: Mask  # what stands out of the noise, without lines
     ink: Mask
+    pieces: Pieces | None
     digit: Digit | None
 
 
@@ -94,7 +95,8 @@ def read(grey: Bytes, window: Window, *, light_ink: bool) -> Reading:
     evened = even(grey, side, noise(grey), overhang=window.overhang)
     unruled = without_lines(evened.certain, evened.strength)
     inked = ink(evened.strength, unruled, max(2, round(max(grey.shape) * SPECK)))
-    return Reading(grey, light_ink, evened, unruled, inked, choose(inked, grey, evened.paper))
+    pieces = survey(inked, grey, evened.paper)
+    return Reading(grey, light_ink, evened, unruled, inked, pieces, None if pieces is None else choose(pieces))
 
 
 def _is_written_on(outer: Reading, inner: Reading) -> bool:
