@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import edge
-from edge import reader
+from edge import picture, reader
+from edge.annotation import annotated
 from edge.table import aligned
 from edge_train import mnist, paper, strokes
 
@@ -181,7 +182,7 @@ def judge(classifier: edge.Classifier, pages: Sequence[Page], out: Path | None) 
         wrong += distance("\n".join(texts), "\n".join(page.lines))
         if out is not None and tuple(texts) != page.lines:
             out.mkdir(parents=True, exist_ok=True)
-            reader.annotated(page.pixels, result).save(out / f"{number:03}-{'_'.join(page.lines)}.png")
+            annotated(picture.luminance(page.pixels), result).save(out / f"{number:03}-{'_'.join(page.lines)}.png")
     return Score(strings, right, digits, wrong, (time.perf_counter() - started) * 1000 / len(pages))
 
 

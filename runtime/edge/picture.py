@@ -24,6 +24,8 @@ SIDE: Final = box.SIDE
 # A picture of exactly 28x28 whose border is this dark is an image as MNIST's already: it passes through untouched.
 DARK_BORDER: Final = 16
 
+EVERY_PIXEL: Final = decode.MOST_PIXELS
+
 # What the manifest says of the pre-processing, by name. The version changes when the same file gives another image.
 RECIPE: Final[dict[str, str | int]] = {
     "version": 1,
@@ -100,11 +102,13 @@ def read_digit(source: Source) -> Bytes:
     return walk.image
 
 
-def luminance(source: Source) -> Bytes:
+def luminance(source: Source, *, enough_pixels: int = decode.ENOUGH_PIXELS) -> Bytes:
     """The grey levels of a picture, upright: what `normalise` and `steps` take.
 
     Args:
         source: as `read` takes it.
+        enough_pixels: a JPEG may be decoded at a fraction of its size while its shorter side keeps this many;
+            `EVERY_PIXEL` keeps its size.
 
     Returns:
         uint8 (H, W), 0 black to 255 white.
@@ -116,7 +120,7 @@ def luminance(source: Source) -> Bytes:
     if isinstance(source, Image.Image):
         return decode.grey_of(source)
     if not isinstance(source, np.ndarray):
-        return decode.read_grey(source)
+        return decode.read_grey(source, enough_pixels=enough_pixels)
     pixels: NDArray[Any] = source
     shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
     if pixels.dtype != np.uint8 or not shaped or pixels.size == 0:
@@ -216,7 +220,7 @@ def _walk(grey: Bytes) -> _Walk:
     full, reading = search.find(grey)
     if reading.digit is None:
         return _Walk(np.zeros((SIDE, SIDE), np.uint8), reading)
-    near = closeup.close_up(full, reading)
+    near = closeup.close_up(full, reading, reading.digit.mask, reading.digit.box)
     adjusted = stroke.adjusted(near.ink)
     return _Walk(box.boxed(adjusted), reading, near, adjusted)
 

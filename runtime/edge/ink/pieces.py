@@ -83,19 +83,20 @@ class Digit:
     chosen: Mask  # bool (count + 1,): all its pieces
 
 
-def survey(ink: Mask, grey: Bytes, paper: Bytes) -> Pieces | None:
+def survey(ink: Mask, grey: Bytes, paper: Bytes, link: int | None = None) -> Pieces | None:
     """Cuts the ink into pieces and says of each how much it looks like a written digit.
 
     Args:
         ink: bool (H, W).
         grey: uint8 (H, W), dark ink on lighter paper.
         paper: uint8 (H, W), the paper's light.
+        link: pixels; gaps up to twice as wide are bridged. Without, it goes with the size of the picture.
 
     Returns:
         The pieces, or None if there is no ink.
     """
-    longer = max(ink.shape)
-    linked, count = label(widened(ink, max(1, round(longer * LINK))))
+    reach = max(1, round(max(ink.shape) * LINK)) if link is None else link
+    linked, count = label(widened(ink, reach))
     if count == 0:
         return None
     labels = np.where(ink, linked, 0)

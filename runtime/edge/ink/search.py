@@ -53,17 +53,18 @@ class Reading:
     digit: Digit | None
 
 
-def find(grey: Bytes) -> tuple[Bytes, Reading]:
+def find(grey: Bytes, working_pixels: int = WORKING_PIXELS) -> tuple[Bytes, Reading]:
     """Finds the digit.
 
     Args:
         grey: uint8 (H, W), either polarity.
+        working_pixels: the size, about, at which it is searched.
 
     Returns:
         The full picture with dark ink on light paper, its levels spread, uint8 (H, W); and what was found in it at
         working size.
     """
-    small = reduced(grey, WORKING_PIXELS)
+    small = reduced(grey, working_pixels)
     darkest, lightest = int(small.min()), int(small.max())
     full, small = spread(grey, darkest, lightest), spread(small, darkest, lightest)
     likely = lightness(small)
