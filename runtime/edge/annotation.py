@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from edge.reader import FoundDigit, Reading
 
 SURE, UNSURE = "#1a7f37", "#cf222e"
-DOUBT: Final = 0.9  # below this confidence a box is red
+DOUBT: Final = 0.9  # below this confidence a box is red, as it is where the digit is rejected
 LETTER: Final = 0.5  # height of a label, as a share of the usual height of the digits
 SMALLEST_LETTER: Final = 11  # pixels
 
@@ -45,7 +45,7 @@ def _mark(
     width: int,
 ) -> None:
     left, top, right, bottom = digit.box
-    colour = SURE if digit.confidence >= DOUBT else UNSURE
+    colour = SURE if digit.confidence >= DOUBT and not digit.rejected else UNSURE
     frame = left - width - 1, top + head - width - 1, right + width, bottom + head + width
     pen.rectangle(frame, outline=colour, width=width)
     pen.text(((left + right) / 2, top + head - width - 2), digit.label, fill=colour, font=font, anchor="mb")

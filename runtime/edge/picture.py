@@ -15,6 +15,7 @@ from PIL import Image
 from edge import decode
 from edge.errors import InputError, NoDigitError, SeveralDigitsError
 from edge.ink import box, closeup, levels, others, search, stroke
+from edge.ink.framed import is_framed
 
 Bytes: TypeAlias = NDArray[np.uint8]
 Source: TypeAlias = decode.Source | Image.Image | Bytes
@@ -217,6 +218,8 @@ def _walk(grey: Bytes) -> _Walk:
         raise InputError(f"an array of {grey.dtype} {grey.shape} is no grey picture; give uint8 (H, W)")
     if is_ready(grey):
         return _Walk(grey.copy())
+    if grey.shape == (SIDE, SIDE) and is_framed(inverse := 255 - grey):
+        return _Walk(inverse)  # MNIST's, dark on light
     full, reading = search.find(grey)
     if reading.digit is None:
         return _Walk(np.zeros((SIDE, SIDE), np.uint8), reading)

@@ -5,7 +5,6 @@ fall into pieces, several ways to cut and join are tried: the model says how wel
 through the line wins.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,11 +32,13 @@ class FoundDigit:
         label: the most probable label.
         confidence: its probability, 0 to 1.
         box: left, top, right, bottom; pixels of the picture, half open.
+        rejected: whether it is probably no digit.
     """
 
     label: str
     confidence: float
     box: Bounds
+    rejected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +103,14 @@ def read_grey(grey: Bytes, classifier: Classifier) -> Reading:
     result, first = [], 0
     for line in lines:
         rows = probabilities[first : first + len(line.candidates)]
-        first += len(rows)
+        chosen = line.cheapest(rows)
+        scores = classifier.scores(np.stack([images[first + at] for at in chosen]))
         digits = [
-            _found(rows[at], classifier.labels, _box(line.candidates[at].blot, scale)) for at in line.cheapest(rows)
+            _found(rows[at], classifier, _box(line.candidates[at].blot, scale), score)
+            for at, score in zip(chosen, scores, strict=True)
         ]
         result.append(Line(tuple(digits)))
+        first += len(rows)
     return Reading(tuple(result))
 
 
@@ -116,7 +120,8 @@ def _only_digit(image: Bytes, classifier: Classifier) -> Reading:
     if len(rows) == 0:
         return Reading(())
     bounds = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-    return Reading((Line((_found(classifier.classify(image)[0], classifier.labels, bounds),)),))
+    (score,) = classifier.scores(image)
+    return Reading((Line((_found(classifier.classify(image)[0], classifier, bounds, score),)),))
 
 
 def _image(full: Bytes, page: search.Reading, blot: Blot) -> Bytes:
@@ -135,6 +140,6 @@ def _box(blot: Blot, scale: tuple[float, float]) -> Bounds:
     return int(blot.left * across), int(blot.top * down), round(right), round(bottom)
 
 
-def _found(row: NDArray[np.float32], labels: Sequence[str], bounds: Bounds) -> FoundDigit:
+def _found(row: NDArray[np.float32], classifier: Classifier, bounds: Bounds, score: float | None) -> FoundDigit:
     best = int(row.argmax())
-    return FoundDigit(labels[best], float(row[best]), bounds)
+    return FoundDigit(classifier.labels[best], float(row[best]), bounds, classifier.rejects(score))

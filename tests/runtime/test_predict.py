@@ -48,7 +48,7 @@ def test_json_is_one_object_a_line_exactly_as_documented(edge_command, bundle_pa
     assert ended.code == 1
     assert ended.err == ""
     good, bad = map(json.loads, ended.out.splitlines())
-    assert list(good) == ["path", "label", "confidence", "probabilities", "model", "provider"]
+    assert list(good) == ["path", "label", "confidence", "probabilities", "model", "provider", "rejected", "score"]
     assert good["path"] == str(drawn / "a.png")
     assert good["label"] == labels[0]
     assert good["confidence"] == max(good["probabilities"].values())

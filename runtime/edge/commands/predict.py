@@ -13,8 +13,10 @@ from edge.errors import NoDigitError, PictureError, SeveralDigitsError
 from edge.table import printable
 
 if TYPE_CHECKING:
+    from edge.classifier import Prediction
     from edge.commands.show_steps import Storyboards
 
+REJECTED = "  rejected: it looks like no digit"
 MAX_NAME_COLUMNS = 60  # longer paths push their own line only
 
 
@@ -63,7 +65,7 @@ def predict(
         prediction = classifier.predict_image(image)
         ranked = prediction.top(top or 1)
         if boards is not None:
-            boards.add(each.path, source, prediction.top(len(prediction.probabilities)))
+            boards.add(each.path, source, prediction.top(len(prediction.probabilities)), *_note(prediction))
         if as_json:
             record: dict[str, Any] = {
                 "path": each.path,
@@ -72,11 +74,14 @@ def predict(
                 "probabilities": prediction.probabilities if top is None else dict(ranked),
                 "model": prediction.model,
                 "provider": prediction.provider,
+                "rejected": prediction.rejected,
+                "score": prediction.score,
             }
             typer.echo(json.dumps(record))
             continue
         answers = "  ".join(f"{label} {probability:.3f}" for label, probability in ranked)
-        typer.echo(f"{printable(each.path):<{width}}  {answers}")
+        doubt = REJECTED if prediction.rejected else ""
+        typer.echo(f"{printable(each.path):<{width}}  {answers}{doubt}")
         if show:
             typer.echo(picture.to_terminal(image, unicode=_shows_blocks()))
     if boards is not None:
@@ -97,6 +102,11 @@ def _storyboards(out: Path | None) -> "Storyboards | None":
     from edge.commands.show_steps import Storyboards
 
     return Storyboards(out)
+
+
+def _note(prediction: "Prediction") -> list[str]:
+    """What the strip says instead of its usual sentence."""
+    return ["Rejected: what the model sees looks like no digit."] if prediction.rejected else []
 
 
 def _count(error: PictureError) -> dict[str, int]:
