@@ -96,9 +96,9 @@ def main() -> int:
                 score = judge(classifier, pages, arguments.out and arguments.out / f"{source}-{name}".replace(" ", "-"))
                 records.append({"model": Path(model).stem, "digits from": source, "kind": name, **fields(score)})
                 rows.append((f"{source}, {name}", *columns(score)))
-        print(model)
+        print(model, flush=True)
         for line in aligned(rows):
-            print(f"  {line}")
+            print(f"  {line}", flush=True)
     print(json.dumps({"schema": SCHEMA, "pages": arguments.pages, "results": records}))
     return 0
 

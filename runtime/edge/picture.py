@@ -29,7 +29,7 @@ EVERY_PIXEL: Final = decode.MOST_PIXELS
 
 # What the manifest says of the pre-processing, by name. The version changes when the same file gives another image.
 RECIPE: Final[dict[str, str | int]] = {
-    "version": 1,
+    "version": 2,
     "box": box.BOX,
     "side": SIDE,
     "centring": "centre of mass",
@@ -37,7 +37,7 @@ RECIPE: Final[dict[str, str | int]] = {
     "polarity": "automatic, ink 255 on background 0",
     "light": "paper estimated by a closing and divided out",
     "stroke_width": f"{stroke.THINNEST} to {stroke.THICKEST} pixels",
-    "untouched": f"28x28 with a border of at most {DARK_BORDER}",
+    "untouched": f"28x28 with a border of at most {DARK_BORDER}; inverted, 28x28 dark on light framed the same way",
 }
 
 # Each step in a sentence, in their order.

@@ -6,7 +6,9 @@ import numpy as np
 
 from edge.ink.windows import Bytes
 
-BOX: Final = 20
+# Pixels of the longer side. MNIST's is 20; the soft edges of a pen may end before or beyond.
+SMALLEST: Final = 17
+LARGEST: Final = 22
 PALE: Final = 16  # grey levels: below is no ink; a JPEG leaves some on blank paper
 MIDDLE: Final = 14  # pixel of the centre of mass, rows and columns alike
 # MNIST's centres lie within half a pixel of it; a whole pixel, because a JPEG and another rounding move it a little.
@@ -14,7 +16,7 @@ OFF_MIDDLE: Final = 1
 
 
 def is_framed(image: Bytes) -> bool:
-    """Whether the ink fits the 20x20 box, fills it one way, and has its centre of mass in the middle.
+    """Whether the ink is as large as the 20x20 box, and has its centre of mass in the middle.
 
     Args:
         image: uint8 (28, 28), ink 255 on background 0.
@@ -25,7 +27,7 @@ def is_framed(image: Bytes) -> bool:
     if len(rows) == 0:
         return False
     longer = max(int(rows[-1] - rows[0]), int(columns[-1] - columns[0])) + 1
-    if not BOX - 1 <= longer <= BOX:
+    if not SMALLEST <= longer <= LARGEST:
         return False
     mass = int(down.sum())
     place = np.arange(len(image))
