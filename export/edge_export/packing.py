@@ -11,7 +11,7 @@ from onnx import ModelProto
 
 from edge import bundle, picture, verify
 from edge.evidence import Evidence
-from edge.manifest import Accuracy, Manifest, ProviderName
+from edge.manifest import Accuracy, Manifest, ProviderName, Rejection
 from edge_export import golden
 from edge_export.int8.rounding import int8_share
 from edge_export.int8.target import Target
@@ -73,6 +73,7 @@ def manifest(
     quantised: Int8 | None,
     cpu_only: bool,
     accuracy: Sequence[dict[str, Any]],
+    rejection: Rejection | None = None,
 ) -> Manifest:
     """What the bundle says about itself.
 
@@ -83,6 +84,7 @@ def manifest(
         quantised: how int8 came about; `None` for the other precisions.
         cpu_only: whether the graph holds operators that exist for the CPU only.
         accuracy: measured figures of this bundle, as `edge_train.training.record` writes them.
+        rejection: when an answer is none; `None` for a model that does not read digits.
     """
     own = [Accuracy(**figure, of="bundle") for figure in accuracy]
     before = [Accuracy(**figure, of="checkpoint") for figure in subject.accuracy]
@@ -101,6 +103,7 @@ def manifest(
         providers=CPU_ONLY if cpu_only else EVERYWHERE,
         accuracy=(*own, *before),
         temperature=subject.temperature,
+        rejection=rejection,
         checkpoint_sha256=subject.checkpoint_sha256,
         opset=next(entry.version for entry in model.opset_import if entry.domain == ""),
         ir_version=model.ir_version,

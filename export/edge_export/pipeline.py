@@ -10,7 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from edge_export import deployed, golden, half, judging, latency, locate, packing, parity, report, session, subject
+from edge_export import (
+    deployed,
+    golden,
+    half,
+    judging,
+    latency,
+    locate,
+    packing,
+    parity,
+    rejection,
+    report,
+    session,
+    subject,
+)
 from edge_export.draft import Converted, Tap
 from edge_export.int8 import candidates, selection, target
 from edge_export.int8.rounding import int8_share
@@ -110,6 +123,7 @@ def export(request: Request, tell: Tell) -> Exported:
         quantised=None if taken is None else _int8(request, taken, rows),
         cpu_only=taken is not None and bool(taken.quantised.cpu_only),
         accuracy=_accuracy(chosen, final, data, bulk),
+        rejection=rejection.fit(bulk, data.parity) if chosen.reads_digits else None,
     )
     packed = packing.pack(
         model,

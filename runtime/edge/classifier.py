@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge import bundle, session, shipped
+from edge import bundle, rejection, session, shipped
 from edge.bundle import Bundle
 from edge.errors import InputError
 from edge.manifest import Manifest, ProviderName
@@ -34,6 +34,9 @@ class Prediction:
         probabilities: probability of each label, in the order of the manifest.
         model: name of the bundle.
         provider: where it was computed, "cpu" or "cuda".
+        score: how much the image looks like any label, about 0 for a usual digit and lower for others; None where the
+            bundle cannot say.
+        rejected: whether that is so low that the image is probably none of the labels.
     """
 
     label: str
@@ -41,6 +44,8 @@ class Prediction:
     probabilities: dict[str, float]
     model: str
     provider: ProviderName
+    score: float | None = None
+    rejected: bool = False
 
     def top(self, count: int) -> list[tuple[str, float]]:
         """The most probable labels with their probabilities, best first; equal ones in the manifest's order."""
@@ -90,13 +95,13 @@ class Classifier:
             source: a path, the bytes of a picture file, a binary stream, a Pillow image, or an array of pixels.
 
         Raises:
-            PictureError: the picture cannot be read.
+            PictureError: the picture cannot be read, is blank, or shows several digits.
             InputError: an array that is no picture.
             ProviderError: onnxruntime failed.
         """
         from edge import picture  # Pillow is not needed by those who bring arrays
 
-        return self.predict_image(picture.read(source))
+        return self.predict_image(picture.read_digit(source))
 
     def predict_image(self, image: NDArray[np.uint8]) -> Prediction:
         """Says what a prepared image shows.
@@ -108,15 +113,43 @@ class Classifier:
             InputError: the array has another shape or type.
             ProviderError: onnxruntime failed.
         """
-        row = self.classify(image)[0]
+        logits, probabilities = self._session.run(as_batch(image)[:1])
+        row = probabilities[0]
         best = int(row.argmax())
+        score = self._scores(logits)[0]
         return Prediction(
             label=self.labels[best],
             confidence=float(row[best]),
             probabilities=dict(zip(self.labels, map(float, row), strict=True)),
             model=self.manifest.name,
             provider=self.provider,
+            score=score,
+            rejected=self.rejects(score),
         )
+
+    def scores(self, images: ArrayLike) -> list[float | None]:
+        """How much prepared images look like any label: about 0 for a usual digit, lower for others.
+
+        Args:
+            images: uint8 (N, 28, 28) or (28, 28), ink 255 on background 0; N may be 0.
+
+        Returns:
+            A score for each; None where the bundle cannot say.
+
+        Raises:
+            InputError: the array has another shape or type.
+            ProviderError: onnxruntime failed.
+        """
+        return self._scores(self.logits(images))
+
+    def rejects(self, score: float | None) -> bool:
+        """Whether an image of that score is probably none of the labels."""
+        return score is not None and self.manifest.rejection is not None and score < self.manifest.rejection.threshold
+
+    def _scores(self, logits: NDArray[np.float32]) -> list[float | None]:
+        if self.manifest.rejection is None:
+            return [None] * len(logits)
+        return list(map(float, rejection.scores(logits, self.manifest.rejection)))
 
     def classify(self, images: ArrayLike) -> NDArray[np.float32]:
         """Computes the probabilities of prepared images.

@@ -25,6 +25,7 @@ GROUP = "edge.commands"
 
 BUILT_IN = {
     "predict": "edge.commands.predict",
+    "read": "edge.commands.read",
     "verify": "edge.commands.verify",
     "info": "edge.commands.info",
     "models": "edge.commands.models",

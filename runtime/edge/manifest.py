@@ -66,6 +66,31 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejection:
+    """When an answer is none: what `edge.rejection.scores` computes from the logits lies below the threshold.
+
+    Attributes:
+        threshold: the lowest score of an accepted image.
+        energy: median over the data, and how far the lowest of its digits lie below.
+        distance: the same of the distance to the nearest centre.
+        centres: for each label, the mean logits of its images.
+        precision: inverse of the covariance of the logits about their centres.
+        data: name of the data that all of it was fitted on, such as "mnist-validation".
+        images: how many of them.
+        rejected: share of them below the threshold, 0 to 1.
+    """
+
+    threshold: float
+    energy: tuple[float, float]
+    distance: tuple[float, float]
+    centres: tuple[tuple[float, ...], ...]
+    precision: tuple[tuple[float, ...], ...]
+    data: str
+    images: int
+    rejected: float
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """The facts about a bundle.
 
@@ -91,6 +116,7 @@ class Manifest:
         ir_version: version of the ONNX file format.
         minimum_onnxruntime: oldest ONNX Runtime that the bundle was tested with.
         versions: versions of the packages that made the bundle.
+        rejection: when an answer is none; None where it was not fitted, as in bundles of an older edge.
         protocol: generation of the bundle format.
     """
 
@@ -114,6 +140,7 @@ class Manifest:
     versions: Mapping[str, str]
     input: Input = Input()
     int8_target: str | None = None
+    rejection: Rejection | None = None
     protocol: int = PROTOCOL
 
     def to_json(self) -> str:
@@ -173,6 +200,7 @@ def from_json(text: str | bytes) -> Manifest:
         minimum_onnxruntime=_take(record, "minimum_onnxruntime", str),
         versions=_versions(_take(record, "versions", dict)),
         input=_input(_take(record, "input", dict)),
+        rejection=_rejection(record),
         protocol=protocol,
     )
     _check_ranges(manifest)
@@ -230,6 +258,23 @@ def _input(record: dict[str, Any]) -> Input:
     )
 
 
+def _rejection(record: Mapping[str, Any]) -> Rejection | None:
+    if record.get("rejection") is None:
+        return None
+    facts = _take(record, "rejection", dict)
+    classes = len(_take(record, "labels", list))
+    return Rejection(
+        threshold=_number(facts, "threshold"),
+        energy=_pair(facts, "energy"),
+        distance=_pair(facts, "distance"),
+        centres=_square(facts, "centres", classes),
+        precision=_square(facts, "precision", classes),
+        data=_take(facts, "data", str),
+        images=_take(facts, "images", int),
+        rejected=_number(facts, "rejected"),
+    )
+
+
 def _versions(record: dict[str, Any]) -> dict[str, str]:
     if not all(isinstance(version, str) for version in record.values()):
         raise _wrong("versions", "an object of strings", record)
@@ -270,6 +315,27 @@ def _optional_string(record: Mapping[str, Any], key: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise _wrong(key, "a string or null", value)
     return value
+
+
+def _numbers(key: str, values: object, count: int) -> tuple[float, ...]:
+    numbers = [finite(value) for value in values] if isinstance(values, list) else []
+    if len(numbers) != count or None in numbers:
+        raise _wrong(key, f"{count} finite numbers", values)
+    return tuple(number for number in numbers if number is not None)
+
+
+def _pair(record: Mapping[str, Any], key: str) -> tuple[float, float]:
+    median, spread = _numbers(key, _take(record, key, list), 2)
+    if spread <= 0:
+        raise _wrong(key, "a median and a spread above 0", record[key])
+    return median, spread
+
+
+def _square(record: Mapping[str, Any], key: str, size: int) -> tuple[tuple[float, ...], ...]:
+    rows = _take(record, key, list)
+    if len(rows) != size:
+        raise _wrong(key, f"{size} rows", rows)
+    return tuple(_numbers(key, row, size) for row in rows)
 
 
 def _strings(record: Mapping[str, Any], key: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ Training data, calibration, parity and prediction go through here. `edge.decode`
 and frames it; this is their public face, with the name of every step.
 """
 
+import os
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge import decode
-from edge.errors import InputError
-from edge.ink import box, closeup, levels, search, stroke
+from edge.errors import InputError, NoDigitError, SeveralDigitsError
+from edge.ink import box, closeup, levels, others, search, stroke
+from edge.ink.framed import is_framed
 
 Bytes: TypeAlias = NDArray[np.uint8]
 Source: TypeAlias = decode.Source | Image.Image | Bytes
@@ -23,9 +25,11 @@ SIDE: Final = box.SIDE
 # A picture of exactly 28x28 whose border is this dark is an image as MNIST's already: it passes through untouched.
 DARK_BORDER: Final = 16
 
+EVERY_PIXEL: Final = decode.MOST_PIXELS
+
 # What the manifest says of the pre-processing, by name. The version changes when the same file gives another image.
 RECIPE: Final[dict[str, str | int]] = {
-    "version": 1,
+    "version": 2,
     "box": box.BOX,
     "side": SIDE,
     "centring": "centre of mass",
@@ -33,7 +37,7 @@ RECIPE: Final[dict[str, str | int]] = {
     "polarity": "automatic, ink 255 on background 0",
     "light": "paper estimated by a closing and divided out",
     "stroke_width": f"{stroke.THINNEST} to {stroke.THICKEST} pixels",
-    "untouched": f"28x28 with a border of at most {DARK_BORDER}",
+    "untouched": f"28x28 with a border of at most {DARK_BORDER}; inverted, 28x28 dark on light framed the same way",
 }
 
 # Each step in a sentence, in their order.
@@ -71,7 +75,61 @@ def read(source: Source) -> Bytes:
         PictureError: the file is missing, is no picture, is damaged, or is too large.
         InputError: an array of another shape or type.
     """
-    return normalise(_grey(source))
+    return normalise(luminance(source))
+
+
+def read_digit(source: Source) -> Bytes:
+    """The image that the model sees, of a picture that shows one digit: others are refused.
+
+    Args:
+        source: as `read` takes it.
+
+    Returns:
+        uint8 (28, 28), ink 255 on background 0, not all zero.
+
+    Raises:
+        PictureError: the file is missing, is no picture, is damaged, or is too large.
+        NoDigitError: there is no ink on the page.
+        SeveralDigitsError: there is more than one digit.
+        InputError: an array of another shape or type.
+    """
+    walk = _walk(luminance(source))
+    if not walk.image.any():
+        raise NoDigitError(_name(source))
+    if walk.reading is not None and walk.reading.pieces is not None and walk.reading.digit is not None:
+        count = others.count(walk.reading.pieces, walk.reading.digit, walk.reading.evened.strength)
+        if count > 1:
+            raise SeveralDigitsError(_name(source), count)
+    return walk.image
+
+
+def luminance(source: Source, *, enough_pixels: int = decode.ENOUGH_PIXELS) -> Bytes:
+    """The grey levels of a picture, upright: what `normalise` and `steps` take.
+
+    Args:
+        source: as `read` takes it.
+        enough_pixels: a JPEG may be decoded at a fraction of its size while its shorter side keeps this many;
+            `EVERY_PIXEL` keeps its size.
+
+    Returns:
+        uint8 (H, W), 0 black to 255 white.
+
+    Raises:
+        PictureError: the file is missing, is no picture, is damaged, or is too large.
+        InputError: an array of another shape or type.
+    """
+    if isinstance(source, Image.Image):
+        return decode.grey_of(source)
+    if not isinstance(source, np.ndarray):
+        return decode.read_grey(source, enough_pixels=enough_pixels)
+    pixels: NDArray[Any] = source
+    shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
+    if pixels.dtype != np.uint8 or not shaped or pixels.size == 0:
+        raise InputError(
+            f"an array of {pixels.dtype} {pixels.shape} is no picture; "
+            "give uint8 (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA"
+        )
+    return pixels if pixels.ndim == 2 else decode.grey_of(Image.fromarray(np.ascontiguousarray(pixels)))
 
 
 def normalise(grey: Bytes) -> Bytes:
@@ -141,6 +199,10 @@ def to_terminal(image: Bytes, *, unicode: bool = True, colour: bool = False) -> 
     return "\n".join(_block_line(upper, lower) for upper, lower in pairs)
 
 
+def _name(source: Source) -> str:
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else "the picture"
+
+
 @dataclass(frozen=True, slots=True)
 class _Walk:
     """Everything between a grey picture and its image; None where the way was shorter."""
@@ -156,27 +218,14 @@ def _walk(grey: Bytes) -> _Walk:
         raise InputError(f"an array of {grey.dtype} {grey.shape} is no grey picture; give uint8 (H, W)")
     if is_ready(grey):
         return _Walk(grey.copy())
+    if grey.shape == (SIDE, SIDE) and is_framed(inverse := 255 - grey):
+        return _Walk(inverse)  # MNIST's, dark on light
     full, reading = search.find(grey)
     if reading.digit is None:
         return _Walk(np.zeros((SIDE, SIDE), np.uint8), reading)
-    near = closeup.close_up(full, reading)
+    near = closeup.close_up(full, reading, reading.digit.mask, reading.digit.box)
     adjusted = stroke.adjusted(near.ink)
     return _Walk(box.boxed(adjusted), reading, near, adjusted)
-
-
-def _grey(source: Source) -> Bytes:
-    if isinstance(source, Image.Image):
-        return decode.grey_of(source)
-    if not isinstance(source, np.ndarray):
-        return decode.read_grey(source)
-    pixels: NDArray[Any] = source
-    shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
-    if pixels.dtype != np.uint8 or not shaped or pixels.size == 0:
-        raise InputError(
-            f"an array of {pixels.dtype} {pixels.shape} is no picture; "
-            "give uint8 (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA"
-        )
-    return pixels if pixels.ndim == 2 else decode.grey_of(Image.fromarray(np.ascontiguousarray(pixels)))
 
 
 def _block_line(upper: list[int], lower: list[int]) -> str:

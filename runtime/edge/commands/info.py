@@ -10,6 +10,7 @@ import typer
 from edge import bundle, shipped
 from edge.bundle import Bundle
 from edge.commands.options import JsonOption
+from edge.manifest import Rejection
 from edge.table import aligned, size
 
 
@@ -54,6 +55,7 @@ def describe(found: Bundle) -> list[tuple[str, str]]:
         ("int8 target", manifest.int8_target or "none"),
         ("providers", " ".join(manifest.providers)),
         ("temperature", f"{manifest.temperature:g}"),
+        ("rejection", _rejection(manifest.rejection)),
         ("checkpoint", manifest.checkpoint_sha256),
         (
             "onnx",
@@ -67,6 +69,12 @@ def describe(found: Bundle) -> list[tuple[str, str]]:
         for each in manifest.accuracy
     ]
     return rows
+
+
+def _rejection(facts: Rejection | None) -> str:
+    if facts is None:
+        return "none: every answer is taken"
+    return f"scores below {facts.threshold:g}, {facts.rejected:.2%} of {facts.images} images of {facts.data}"
 
 
 def _pairs(record: Mapping[str, object]) -> str:

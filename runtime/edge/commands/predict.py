@@ -2,15 +2,21 @@
 
 import json
 import sys
-from typing import Annotated, Any, BinaryIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
 from edge import pictures, shipped
 from edge.commands.options import JsonOption, ProviderChoice, ProviderOption
-from edge.errors import PictureError
+from edge.errors import NoDigitError, PictureError, SeveralDigitsError
 from edge.table import printable
 
+if TYPE_CHECKING:
+    from edge.classifier import Prediction
+    from edge.commands.show_steps import Storyboards
+
+REJECTED = "  rejected: it looks like no digit"
 MAX_NAME_COLUMNS = 60  # longer paths push their own line only
 
 
@@ -22,11 +28,16 @@ def predict(
     top: Annotated[int | None, typer.Option(min=1, help="Show the K most probable labels.", metavar="K")] = None,
     as_json: JsonOption = False,
     show: Annotated[bool, typer.Option("--show", help="Draw each picture as the model sees it.")] = False,
+    show_steps: Annotated[
+        Path | None,
+        typer.Option(help="Draw each picture's way to its label: OUT.png, or a folder for a file each.", metavar="OUT"),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads inside one operator.")] = None,
 ) -> None:
     """Say what pictures show, a line each.
 
-    A picture that cannot be read is told, the others are still classified, and the exit code is 1.
+    A picture that cannot be read, is blank or shows several digits is told, the others are still classified, and the
+    exit code is 1.
     """
     if as_json and show:
         raise typer.BadParameter("--show draws for people, --json prints for programs: choose one.")
@@ -38,19 +49,23 @@ def predict(
         typer.echo(f"{classifier.manifest.name} on {classifier.provider}: {classifier.provider_reason}", err=True)
     found = list(pictures.expand(images))
     width = min(max(len(printable(each.path)) for each in found), MAX_NAME_COLUMNS)
+    boards = _storyboards(show_steps)
     failed = False
     for each in found:
         try:
-            image = picture.read(_source(each))
+            source = _source(each) if boards is None else _lasting(_source(each))
+            image = picture.read_digit(source)
         except PictureError as error:
             failed = True
             if as_json:
-                typer.echo(json.dumps({"path": each.path, "error": str(error)}))
+                typer.echo(json.dumps({"path": each.path, "error": str(error), **_count(error)}))
             else:
                 typer.echo(f"edge: {printable(str(error))}", err=True)
             continue
         prediction = classifier.predict_image(image)
         ranked = prediction.top(top or 1)
+        if boards is not None:
+            boards.add(each.path, source, prediction.top(len(prediction.probabilities)), *_note(prediction))
         if as_json:
             record: dict[str, Any] = {
                 "path": each.path,
@@ -59,13 +74,18 @@ def predict(
                 "probabilities": prediction.probabilities if top is None else dict(ranked),
                 "model": prediction.model,
                 "provider": prediction.provider,
+                "rejected": prediction.rejected,
+                "score": prediction.score,
             }
             typer.echo(json.dumps(record))
             continue
         answers = "  ".join(f"{label} {probability:.3f}" for label, probability in ranked)
-        typer.echo(f"{printable(each.path):<{width}}  {answers}")
+        doubt = REJECTED if prediction.rejected else ""
+        typer.echo(f"{printable(each.path):<{width}}  {answers}{doubt}")
         if show:
             typer.echo(picture.to_terminal(image, unicode=_shows_blocks()))
+    if boards is not None:
+        boards.finish()
     if failed:
         raise typer.Exit(1)
 
@@ -74,6 +94,29 @@ def _source(each: pictures.Found) -> str | BinaryIO:
     if each.problem is not None:
         raise each.problem
     return sys.stdin.buffer if each.path == pictures.STANDARD_INPUT else each.path
+
+
+def _storyboards(out: Path | None) -> "Storyboards | None":
+    if out is None:
+        return None
+    from edge.commands.show_steps import Storyboards
+
+    return Storyboards(out)
+
+
+def _note(prediction: "Prediction") -> list[str]:
+    """What the strip says instead of its usual sentence."""
+    return ["Rejected: what the model sees looks like no digit."] if prediction.rejected else []
+
+
+def _count(error: PictureError) -> dict[str, int]:
+    """How many digits there are, where that is the problem."""
+    return {"digits": error.digits} if isinstance(error, NoDigitError | SeveralDigitsError) else {}
+
+
+def _lasting(source: str | BinaryIO) -> str | bytes:
+    """The source in a form that can be read twice."""
+    return source if isinstance(source, str) else source.read()
 
 
 def _shows_blocks() -> bool:
