@@ -37,10 +37,10 @@ from material import Material
 from numpy.typing import NDArray
 
 import edge
+from edge import shipped
 from edge.errors import EdgeError
 from edge.files import write_atomically
 from edge_train import mnist, strokes
-from edge_train.specification import MODELS
 
 SCHEMA = "edge.peers/1"
 SHIPPED = ("lstm", "gru", "rnn", "rnn-relu", "bilstm", "lstm-20", "cnn", "cnn-16k")
@@ -168,12 +168,11 @@ def one_batch(source: Material, batch: int, data: Data, checked: int, rounds: in
 
 def logits_of(contender: Contender, given: NDArray[np.uint8], batch: int) -> NDArray[np.float32]:
     """The logits (N, 10) of every image, in batches of that size; N is a multiple of it."""
-    return np.concatenate(
-        [
-            np.array(contender.run(contender.prepare(given[start : start + batch])), np.float32)
-            for start in range(0, len(given), batch)
-        ]
-    )
+    parts = []
+    for start in range(0, len(given), batch):
+        answer = contender.run(contender.prepare(given[start : start + batch]))
+        parts.append(np.asarray(answer, np.float32).copy())  # some peers write the next answer into the same memory
+    return np.concatenate(parts)
 
 
 def in_bulk(source: Material, data: Data, rounds: int) -> list[dict[str, Any]]:
@@ -185,10 +184,9 @@ def in_bulk(source: Material, data: Data, rounds: int) -> list[dict[str, Any]]:
         starts = range(0, len(values), BULK_BATCH)
         return np.concatenate([session.run(None, {"image": values[at : at + BULK_BATCH]})[0] for at in starts])
 
-    classifiers = {
-        peer: edge.load(f"{source.name}{suffix}", provider="cpu")
-        for peer, suffix in (("edge", ""), ("edge int8", "-int8"))
-    }
+    bundles = {"edge": source.name, "edge int8": f"{source.name}-int8"}
+    shipped_names = shipped.names()
+    classifiers = {peer: edge.load(name, provider="cpu") for peer, name in bundles.items() if name in shipped_names}
     tasks: dict[str, Any] = {BASELINE: default}
     for peer, classifier in classifiers.items():
         tasks[peer] = lambda classify=classifier.classify: classify(data.images)
@@ -225,7 +223,7 @@ def say(line: str) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=SHIPPED, choices=MODELS, metavar="NAME", help="shipped models")
+    parser.add_argument("--models", nargs="+", default=SHIPPED, choices=SHIPPED, metavar="NAME", help="shipped models")
     parser.add_argument("--batch", nargs="+", type=int, default=BATCHES, metavar="N", help="images a call")
     parser.add_argument("--rounds", type=int, help=f"bursts of each peer; otherwise {ROUNDS}, {QUICK_ROUNDS} if quick")
     parser.add_argument("--quick", action="store_true", help="few rounds and images: to see that all works")

@@ -73,7 +73,8 @@ def _panel(panel: Any, document: dict[str, Any], batch: int) -> None:  # noqa: A
     panel.set_yticks(range(len(models)), [model["model"] for model in models], fontsize=11)
     panel.set_ylim(len(models) - 0.5, -0.5)
     panel.set_title("one image at a time" if batch == 1 else f"batches of {batch}", fontsize=11, color=INK)
-    panel.set_xlabel("slower  ←     → faster", fontsize=9, color=INK)
+    below = {"xycoords": ("data", "axes fraction"), "xytext": (0, -30), "textcoords": "offset points"}
+    panel.annotate("slower  ←     →  faster", (1, 0), **below, ha="center", fontsize=9, color=INK)
     panel.grid(axis="x", color="#e3e6ea", linewidth=0.8)
     panel.set_axisbelow(True)
     panel.tick_params(length=0, colors=INK)

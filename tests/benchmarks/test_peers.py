@@ -1,6 +1,7 @@
 """The comparison with other runtimes: the work is counted right, the page says what the document says."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,25 @@ def test_the_bound_is_the_work_divided_by_the_rate():
 
     rates = {"fp32_gflops": 100.0, "int8_gops": 200.0}
     assert limits.bounds_us(1_000_000, rates) == pytest.approx((10.0, 5.0))
+
+
+def test_a_peer_that_is_not_installed_is_a_reason_and_no_crash(monkeypatch):
+    import contenders
+
+    monkeypatch.setitem(sys.modules, "tract", None)
+
+    assert contenders.made("tract", None, 1) == "not installed: tract"
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_the_form_that_ncnn_is_given_computes_the_same_network(bidirectional):
+    import contenders
+
+    network = models.build(Recurrent("gru", hidden=8, bidirectional=bidirectional)).eval()
+    images = torch.rand(3, 28, 28)
+
+    with torch.inference_mode():
+        torch.testing.assert_close(contenders.LastStep(network)(images), network(images))
 
 
 def test_every_task_runs_in_every_round_and_the_baseline_is_as_fast_as_itself(monkeypatch):
