@@ -1,5 +1,6 @@
 """What a figure depends on beside the code: the machine, and the versions of everything that takes part."""
 
+import os
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -11,12 +12,13 @@ PACKAGES = ("edge-toolkit", "torch", "onnx", "openvino", "tract", "ncnn", "pnnx"
 
 
 def machine() -> dict[str, Any]:
-    """What decides the figures of a machine."""
+    """What decides the figures of a machine; call it before the run, for the load that others make."""
     return {
         "processor": processor(),
         "architecture": platform.machine(),
         "system": platform.system(),
         "cpus": cpu.allowed(),
+        "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "int8_instructions": sorted(cpu.instruction_sets() or ()),
     }
 

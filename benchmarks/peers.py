@@ -95,6 +95,7 @@ def measured(options: argparse.Namespace, data: Data) -> dict[str, Any]:
     """The whole run as one document."""
     checked = QUICK_CHECKED_IMAGES if options.quick else CHECKED_IMAGES
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
+    around = host.machine()
     say("limits of this machine")
     machine_limits = limits.measure()
     models = []
@@ -112,7 +113,7 @@ def measured(options: argparse.Namespace, data: Data) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "command": shlex.join(["python", *sys.argv]),
-        "machine": host.machine(),
+        "machine": around,
         "versions": host.versions(),
         "settings": {
             "threads": 1,

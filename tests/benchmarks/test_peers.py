@@ -43,7 +43,13 @@ def document():
     bound = {"flop": 4_475_392, "fp32_us": 44.8, "int8_us": 22.4}
     return {
         "command": "python benchmarks/peers.py",
-        "machine": {"processor": "a processor", "system": "Linux", "cpus": 2, "int8_instructions": ["avx2"]},
+        "machine": {
+            "processor": "a processor",
+            "system": "Linux",
+            "cpus": 2,
+            "load_average": 0.1,
+            "int8_instructions": ["avx2"],
+        },
         "versions": {"torch": "2.15.0", "ncnn": None},
         "settings": {"rounds": 3, "images": "strokes", "bulk_images": 2000, "baseline": "default"},
         "limits": {"fp32_gflops": 100.0, "int8_gops": 200.0, "memory_gb_per_s": 14.0},
