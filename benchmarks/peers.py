@@ -96,9 +96,8 @@ def measured(options: argparse.Namespace, data: Data) -> dict[str, Any]:
     checked = QUICK_CHECKED_IMAGES if options.quick else CHECKED_IMAGES
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     around = host.machine()
-    say("limits of this machine")
     machine_limits = limits.measure()
-    models = []
+    models: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="edge-peers-") as folder:
         for name in options.models:
             say(f"{name}: export, quantise")
@@ -106,10 +105,11 @@ def measured(options: argparse.Namespace, data: Data) -> dict[str, Any]:
             rows = [row for batch in options.batch for row in one_batch(source, batch, data, checked, rounds)]
             say(f"{name}: all threads, {len(data.images)} images")
             bulk = in_bulk(source, data, rounds)
-            operations = limits.flop(source.specification)
-            fp32, int8 = limits.bounds_us(operations, machine_limits)
-            bound = {"flop": operations, "fp32_us": fp32, "int8_us": int8}
-            models.append({"model": name, "peers": rows, "bulk": bulk, "bound": bound})
+            machine_limits = limits.better(limits.measure(), machine_limits)
+            models.append({"model": name, "peers": rows, "bulk": bulk, "flop": limits.flop(source.specification)})
+    for model in models:
+        fp32, int8 = limits.bounds_us(model["flop"], machine_limits)
+        model["bound"] = {"flop": model.pop("flop"), "fp32_us": fp32, "int8_us": int8}
     return {
         "schema": SCHEMA,
         "command": shlex.join(["python", *sys.argv]),

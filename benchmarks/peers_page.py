@@ -70,7 +70,7 @@ def _introduction(document: dict[str, Any]) -> list[str]:
         "Cells: median microseconds per image, and how many times as fast as `default`: `torch.onnx.export` in a",
         f"default ONNX Runtime session. ✗: more than {WRONG_SHARE:.0%} of its labels differ from torch's. –: does not",
         "run, the reason is below. The last column is the least time that the products of one image take at the rates",
-        "of the last row, which products of 1024x1024 matrices and a copy reached in the same run.",
+        "of the last row, which products of 512x512 matrices and a copy reached in the same run.",
     ]
 
 

@@ -96,6 +96,12 @@ def test_the_bound_is_the_work_divided_by_the_rate():
     assert limits.bounds_us(1_000_000, rates) == pytest.approx((10.0, 5.0))
 
 
+def test_of_two_measurements_of_a_limit_the_higher_counts():
+    import limits
+
+    assert limits.better({"a": 1.0, "b": 4.0}, {"a": 2.0, "b": 3.0}) == {"a": 2.0, "b": 4.0}
+
+
 def test_a_peer_that_is_not_installed_is_a_reason_and_no_crash(monkeypatch):
     import contenders
 
