@@ -7,7 +7,7 @@ import pytest
 
 from edge_export.command import Target as Typed
 from edge_export.int8.rounding import LARGEST
-from edge_export.int8.target import PROFILES, Target
+from edge_export.int8.target import PROFILES, Target, TargetError, check
 
 PIXEL = 255  # the largest uint8
 
@@ -64,3 +64,23 @@ def test_no_signed_weight_of_target_any_exceeds_seven_bits(kind, quantised, arra
 def test_other_targets_keep_eight(*, kind, candidate, target, quantised, arrays):
     constants = arrays(quantised(kind, candidate, target).model).values()
     assert max(np.abs(array.astype(int)).max() for array in constants if array.dtype == np.int8) == 127
+
+
+@pytest.mark.parametrize(
+    ("target", "instructions", "judged"),
+    [
+        ("any", {"avx2"}, True),
+        ("vnni", {"avx2"}, False),
+        ("arm64", {"avx2"}, False),
+        ("vnni", {"avx2", "avx512_vnni"}, True),
+        ("arm64", {"asimddp"}, True),
+        ("vnni", None, True),  # where the system does not tell, parity decides
+    ],
+)
+def test_a_target_is_judged_only_where_its_products_are_exact(*, target, instructions, judged, monkeypatch):
+    monkeypatch.setattr("edge.cpu.instruction_sets", lambda: instructions and frozenset(instructions))
+    if judged:
+        check(target)
+    else:
+        with pytest.raises(TargetError, match=rf"int8 for {target} cannot be judged here.*--target any"):
+            check(target)
