@@ -1,17 +1,17 @@
 """The classifier: a checked bundle and one session of it; pictures in, predictions out."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge import bundle, session, shipped
+from edge import bundle, cpu, profile, session, shipped
 from edge.bundle import Bundle
 from edge.errors import InputError
 from edge.manifest import Manifest, ProviderName
+from edge.plan import LEAST_IMAGES_PER_THREAD, Plan, run_in_parts
 from edge.session import Provider, Session
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 SIDE = 28
 """Rows and columns of an image, in pixels."""
-
-# Larger batches are not faster on any model of edge, and need memory for every activation of every image.
-CHUNK_IMAGES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +51,11 @@ class Classifier:
     Make it with `load`.
     """
 
-    def __init__(self, source: Bundle, running: Session) -> None:
+    def __init__(self, source: Bundle, running: Session, *, cores: int = 1) -> None:
         self._bundle = source
         self._session = running
+        self._cores = cores
+        self._plan: Plan | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -80,8 +79,15 @@ class Classifier:
 
     @property
     def threads(self) -> int:
-        """Threads inside one operator."""
+        """Threads inside one operator; how many runs go on at a time is in `plan`."""
         return self._session.threads
+
+    @property
+    def plan(self) -> Plan:
+        """How many images `classify` runs at once, and in how many threads: by this machine's profile, or by rule."""
+        if self._plan is None:  # small batches do without, so that they need not wait for the profile to be read
+            self._plan = profile.plan_for(self._bundle.sha256, self._cores)
+        return self._plan
 
     def predict(self, source: "Source") -> Prediction:
         """Reads a picture and says what it shows.
@@ -108,15 +114,28 @@ class Classifier:
             InputError: the array has another shape or type.
             ProviderError: onnxruntime failed.
         """
-        row = self.classify(image)[0]
-        best = int(row.argmax())
-        return Prediction(
-            label=self.labels[best],
-            confidence=float(row[best]),
-            probabilities=dict(zip(self.labels, map(float, row), strict=True)),
-            model=self.manifest.name,
-            provider=self.provider,
-        )
+        return self.predictions(image)[0]
+
+    def predictions(self, images: ArrayLike) -> list[Prediction]:
+        """Says what prepared images show.
+
+        Args:
+            images: uint8 (N, 28, 28) or (28, 28), ink 255 on background 0; N may be 0.
+
+        Returns:
+            A prediction for each.
+
+        Raises:
+            InputError: the array has another shape or type.
+            ProviderError: onnxruntime failed.
+        """
+        rows = self.classify(images)
+        best = rows.argmax(axis=1).tolist()
+        labels, model, provider = self.labels, self.manifest.name, self.provider
+        return [
+            Prediction(labels[index], row[index], dict(zip(labels, row, strict=True)), model, provider)
+            for index, row in zip(best, rows.tolist(), strict=True)
+        ]
 
     def classify(self, images: ArrayLike) -> NDArray[np.float32]:
         """Computes the probabilities of prepared images.
@@ -150,11 +169,16 @@ class Classifier:
 
     def _run(self, images: ArrayLike, *, output: int) -> NDArray[np.float32]:
         batch = as_batch(images)
-        if 0 < len(batch) <= CHUNK_IMAGES:
+        count = len(batch)
+        if 0 < count < LEAST_IMAGES_PER_THREAD or 0 < count <= self.plan.direct_images:
             return self._session.run(batch)[output]  # without a copy: a single image takes a few dozen microseconds
-        results = np.empty((len(batch), len(self.labels)), np.float32)
-        for part in _chunks(len(batch)):
+        results = np.empty((count, len(self.labels)), np.float32)
+
+        def work(part: slice) -> None:
             results[part] = self._session.run(batch[part])[output]
+
+        if count:
+            run_in_parts(count, self.plan, work)
         return results
 
 
@@ -166,7 +190,8 @@ def load(
     Args:
         name_or_path: a shipped name such as "lstm-int8", or the path of a bundle.
         provider: "cpu", "cuda" (or an error that names what is missing), or "auto": CUDA where it works.
-        threads: threads inside one operator; None takes 1 for small models and all allowed CPUs for others.
+        threads: cores to use at most; None takes all that the process may use. Small models use one for each run, and
+            run large batches in several threads; large models share one run among them. On CUDA it means nothing.
 
     Raises:
         BundleError: not found, damaged, no bundle, or of another generation of edge.
@@ -174,8 +199,12 @@ def load(
         InputError: an unknown provider, or fewer threads than 1.
     """
     source = bundle.read(shipped.locate(name_or_path))
-    running = session.create(source.data, provider=provider, threads=threads, manifest=source.manifest)
-    return Classifier(source, running)
+    if threads is not None and threads < 1:
+        raise InputError(f"{threads} threads cannot run anything; give 1 or more")
+    cores = cpu.allowed() if threads is None else threads
+    inside = min(session.default_threads(source.size), cores)
+    running = session.create(source.data, provider=provider, threads=inside, manifest=source.manifest)
+    return Classifier(source, running, cores=cores if running.provider == "cpu" and inside == 1 else 1)
 
 
 def as_batch(images: ArrayLike) -> NDArray[np.uint8]:
@@ -208,7 +237,3 @@ def _conversion(array: NDArray[np.generic]) -> str:
     if array.dtype == np.bool_:
         return "convert them with: images.astype(numpy.uint8) * 255"
     return "for values in 0..255 cast them: images.astype(numpy.uint8)"
-
-
-def _chunks(count: int) -> Iterator[slice]:
-    return (slice(start, start + CHUNK_IMAGES) for start in range(0, count, CHUNK_IMAGES))
