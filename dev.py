@@ -5,6 +5,7 @@
                             ONNX Runtime that is admitted
     python3 dev.py ship     exports every shipped checkpoint to the shipped bundles: after a training or a change of
                             the export, with MNIST at hand
+    python3 dev.py bench    edge beside its peers on this machine, speed and answers; the results stay in runs/peers
 
 All may be run again at any time: what is installed already is left as it is.
 """
@@ -25,6 +26,19 @@ PICTURE = Path("docs") / "pictures" / "seven.jpg"
 STAMP = "edge-setup.txt"
 MINIMUM_PYTHON = (3, 11)
 
+# The int8 candidate of each shipped model: what `--optimize balanced` takes, except that `dynamic-lstm` is as good for
+# the LSTMs on processors without VNNI, and far behind in bulk on those with it.
+SHIPPED_INT8 = {
+    "bilstm": "branched",
+    "cnn": "blocks",
+    "cnn-16k": "blocks",
+    "gru": "branched",
+    "lstm": "branched",
+    "lstm-20": "weight-only",
+    "rnn": "branched",
+    "rnn-relu": "branched",
+}
+
 EVERYTHING = ROOT / ".venv"  # editable, with the extra `dev`
 THIN = ROOT / ".venv-thin"  # the built wheel with the extra `cpu`: what a device has
 OLDEST = ROOT / ".venv-oldest"  # the same with the lowest versions that pyproject.toml admits
@@ -32,7 +46,7 @@ OLDEST = ROOT / ".venv-oldest"  # the same with the lowest versions that pyproje
 
 def main() -> int:
     """Runs the task that is named on the command line."""
-    tasks = {"demo": demo, "test": test, "ship": ship}
+    tasks = {"demo": demo, "test": test, "ship": ship, "bench": bench}
     if len(sys.argv) != 2 or sys.argv[1] not in tasks:
         print(__doc__)
         return 2
@@ -82,9 +96,17 @@ def ship() -> None:
     edge = program(EVERYTHING, "edge")
     for checkpoint in sorted((ROOT / "train" / "edge_train" / "checkpoints").glob("*.safetensors")):
         model = checkpoint.stem
-        for options, name in (([], model), (["--quantize"], f"{model}-int8")):
+        int8 = ["--quantize", "--candidate", SHIPPED_INT8[model]]
+        for options, name in (([], model), (int8, f"{model}-int8")):
             run([edge, "export", "--model", model, "--data", "mnist", "--out", "bundles", *options])
             shutil.copy(Path("bundles") / f"{name}.onnx", ROOT / "runtime" / "edge" / "models")
+
+
+def bench() -> None:
+    """The shipped models in every runtime that one could take instead, the extra `bench`; some 20 minutes."""
+    set_up_everything()
+    install(EVERYTHING, ["-c", CONSTRAINTS, "-e", ".[bench]"])
+    run([program(EVERYTHING, "python"), "benchmarks/peers.py", "--out", "runs/peers"])
 
 
 def set_up_everything() -> None:

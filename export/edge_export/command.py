@@ -9,6 +9,8 @@ from edge.errors import EdgeError
 
 Data = Literal["auto", "mnist", "strokes"]
 Precision = Literal["fp32", "fp16", "int8"]
+Goal = Literal["latency", "throughput", "size", "balanced"]
+Target = Literal["any", "vnni", "arm64"]
 
 
 class ExportUsageError(EdgeError, ValueError):
@@ -32,6 +34,20 @@ def export(
     data_dir: Annotated[
         Path | None, typer.Option(help="Where MNIST is; otherwise $EDGE_DATA, otherwise a cache.")
     ] = None,
+    optimize: Annotated[
+        Goal, typer.Option(help="What int8 is for: a single picture, pictures in bulk, bytes, or all three.")
+    ] = "balanced",
+    max_drop: Annotated[
+        float, typer.Option(min=0.0, max=100.0, help="Accuracy that int8 may lose, in percentage points.")
+    ] = 0.1,
+    candidate: Annotated[str | None, typer.Option(help="Take this int8 candidate, without a choice.")] = None,
+    target: Annotated[
+        Target,
+        typer.Option(help="Processors that int8 is for: any; vnni and arm64 keep 8 bits, and are exact there only."),
+    ] = "any",
+    force: Annotated[
+        bool, typer.Option("--force", help="Pack int8 that does not beat fp32, with that verdict.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder of the bundle and its report.")] = Path("bundles"),
 ) -> None:
     """Export a trained model as one verified file; anything that does not hold is an error, and nothing is written."""
@@ -40,12 +56,17 @@ def export(
     from edge_export import pipeline, report
 
     chosen: Precision = "int8" if quantize else precision or "fp32"
-    request = pipeline.Request(model, checkpoint, labels, chosen, data, data_dir, out)
+    if chosen != "int8" and (candidate is not None or force):
+        raise ExportUsageError("--candidate and --force choose among int8 candidates; add --quantize")
+    request = pipeline.Request(
+        model, checkpoint, labels, chosen, data, data_dir, out, optimize, max_drop, candidate, target, force
+    )
     done = pipeline.export(request, pipeline.to_stderr)
     lines = ["", report.parity_table(done.rows), ""]
     if done.manifest.int8_verdict is not None:
+        lines += [report.candidate_table(done.candidates, optimize, done.manifest.method), ""]
         lines.append(f"verdict: {done.manifest.int8_verdict}")
-    if chosen != "fp32":
+    if chosen == "fp16":
         lines.append(report.latency_line(done.latencies, chosen))
     lines += [
         f"accuracy of the {one.of} on {one.data} {one.split}: {one.accuracy:.2%}" for one in done.manifest.accuracy

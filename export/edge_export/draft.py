@@ -63,10 +63,18 @@ class Draft:
         self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
         return output
 
+    def split(self, tensor: str, sizes: list[int] | None, outputs: list[str], *, axis: int) -> list[str]:
+        """Adds a node that cuts a tensor along an axis, into parts of those sizes or of one size; their names."""
+        inputs = [tensor] if sizes is None else [tensor, self.weight(f"{outputs[0]}_sizes", np.array(sizes, np.int64))]
+        self.node("Split", inputs, outputs[0], axis=axis)
+        self.nodes[-1].output.extend(outputs[1:])
+        return outputs
+
     def weight(self, name: str, array: NDArray[Any]) -> str:
-        """Adds a constant and returns its name; floating point is stored as float32."""
+        """Adds a constant, once, and returns its name; floating point is stored as float32."""
         stored = array.astype(np.float32) if array.dtype.kind == "f" else array
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(stored), name))
+        if name not in {weight.name for weight in self.weights}:
+            self.weights.append(numpy_helper.from_array(np.asarray(stored, order="C"), name))
         return name
 
     def tap(self, layer: str, tensor: str, *, steps: bool = False) -> None:

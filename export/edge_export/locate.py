@@ -57,6 +57,8 @@ def first_excess(
         budget: the tolerance on the logits, absolute; `None` takes the relative budget of int8.
     """
     present = {output for node in graph.graph.node for output in node.output}
+    if any(tap.steps and tap.tensor not in present for tap in taps):
+        return None  # a recurrent layer inside a branch or a loop: what comes behind it would be blamed for its error
     taps = tuple(_as_computed(tap, present) for tap in taps if tap.tensor in present)
     if not taps:
         return None

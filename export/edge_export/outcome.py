@@ -8,6 +8,7 @@ from edge import bundle
 from edge.errors import EdgeError
 from edge.manifest import Manifest
 from edge_export import flips, parity, report
+from edge_export.int8.selection import Goal, Measured
 from edge_export.latency import Latency
 from edge_export.parity import Comparison, Logits, Reference
 
@@ -16,6 +17,7 @@ from edge_export.parity import Comparison, Logits, Reference
 class Outcome:
     """An export that holds, before it is written.
 
+    `candidates`: the int8 candidates that were measured, empty for other precisions; `goal`: what decided among them.
     `logits`: float32 (N, classes), the bundle's, of the digits of the reference. `calibration`: the data that set the
     ranges of activations; `None` where none were needed. `reported_only`: the data that decided nothing.
     """
@@ -25,6 +27,8 @@ class Outcome:
     labels: tuple[str, ...]
     rows: tuple[Comparison, ...]
     latencies: tuple[Latency, ...]
+    candidates: tuple[Measured, ...]
+    goal: Goal
     reference: Reference
     logits: Logits
     calibration: str | None
@@ -40,6 +44,7 @@ class Exported:
     flip_sheet: Path | None
     rows: tuple[Comparison, ...]
     latencies: tuple[Latency, ...]
+    candidates: tuple[Measured, ...]
     manifest: Manifest
     size_bytes: int
 
@@ -58,6 +63,9 @@ def write(folder: Path, outcome: Outcome) -> Exported:
         packed,
         outcome.rows,
         outcome.latencies,
+        outcome.candidates,
+        tolerances=outcome.reference.tolerances,
+        optimized_for=outcome.goal if outcome.candidates else None,
         calibration=outcome.calibration,
         decided_on=outcome.reference.split.name,
         reported_only=outcome.reported_only,
@@ -81,6 +89,7 @@ def write(folder: Path, outcome: Outcome) -> Exported:
         flip_sheet=sheet_path if len(changed) else None,
         rows=outcome.rows,
         latencies=outcome.latencies,
+        candidates=outcome.candidates,
         manifest=packed.manifest,
         size_bytes=packed.size,
     )

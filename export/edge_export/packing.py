@@ -1,18 +1,21 @@
 """From a checked graph to the bytes of a bundle: manifest and evidence."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+import numpy as np
 import onnxruntime
 from onnx import ModelProto
 
 from edge import bundle, picture, verify
 from edge.evidence import Evidence
-from edge.manifest import Accuracy, Manifest, ProviderName
+from edge.manifest import Accuracy, Manifest, ProviderName, Rejection
 from edge_export import golden
+from edge_export.int8.rounding import int8_share
+from edge_export.int8.target import Target
 from edge_export.parity import exact_logits, margins
-from edge_export.quantise import Quantised, int8_share
 from edge_export.subject import Subject, bundle_name
 from edge_export.tolerances import Precision, evidence_tolerance
 
@@ -24,6 +27,18 @@ _MAKERS = ("edge-toolkit", "torch", "onnx")
 
 EVERYWHERE: tuple[ProviderName, ...] = ("cpu", "cuda")
 CPU_ONLY: tuple[ProviderName, ...] = ("cpu",)
+
+
+@dataclass(frozen=True, slots=True)
+class Int8:
+    """How int8 came about: the candidate, the processors that it is for, and what it brings, in a sentence.
+
+    `target` is `None` where no product is an integer product: fp32 is right on every processor.
+    """
+
+    method: str
+    target: Target | None
+    verdict: str
 
 
 def evidence(subject: Subject, precision: Precision, run: verify.Run) -> Evidence:
@@ -39,10 +54,15 @@ def evidence(subject: Subject, precision: Precision, run: verify.Run) -> Evidenc
     images, kinds = golden.golden()
     expected = exact_logits(subject.module, images)
     unlimited = Evidence(images, expected, kinds, max_logit_error=float("inf"), max_flips=len(images))
-    tolerance = evidence_tolerance(precision, verify.replay(run, unlimited, subject.temperature).max_logit_error)
+    errors = np.array(verify.replay(run, unlimited, subject.temperature).image_errors)
+    # Digits and extremes apart: an unbounded state grows far beyond a digit's on a page that is all ink.
+    digits = np.array([kind.startswith(golden.STROKE) for kind in kinds])
+    limits = np.empty(len(kinds))
+    for group in (digits, ~digits):
+        limits[group] = evidence_tolerance(precision, float(errors[group].max()))
     # Where two logits lie closer than twice the tolerance, they may change places within it: that is no defect.
-    undecided = int((margins(expected) <= 2 * tolerance).sum())
-    return Evidence(images, expected, kinds, tolerance, undecided)
+    undecided = int((margins(expected) <= 2 * limits).sum())
+    return Evidence(images, expected, kinds, float(limits.max()), undecided, tuple(limits.tolist()))
 
 
 def manifest(
@@ -50,9 +70,10 @@ def manifest(
     *,
     model: ModelProto,
     precision: Precision,
-    quantised: Quantised | None,
-    verdict: str | None,
+    quantised: Int8 | None,
+    cpu_only: bool,
     accuracy: Sequence[dict[str, Any]],
+    rejection: Rejection | None = None,
 ) -> Manifest:
     """What the bundle says about itself.
 
@@ -61,8 +82,9 @@ def manifest(
         model: the graph that is packed.
         precision: of the bundle.
         quantised: how int8 came about; `None` for the other precisions.
-        verdict: what int8 brings, in a sentence.
+        cpu_only: whether the graph holds operators that exist for the CPU only.
         accuracy: measured figures of this bundle, as `edge_train.training.record` writes them.
+        rejection: when an answer is none; `None` for a model that does not read digits.
     """
     own = [Accuracy(**figure, of="bundle") for figure in accuracy]
     before = [Accuracy(**figure, of="checkpoint") for figure in subject.accuracy]
@@ -76,10 +98,12 @@ def manifest(
         precision=precision,
         method="none" if quantised is None else quantised.method,
         int8_weight_share=round(int8_share(model), 4),
-        int8_verdict=verdict,
-        providers=CPU_ONLY if quantised is not None and quantised.cpu_only else EVERYWHERE,
+        int8_verdict=None if quantised is None else quantised.verdict,
+        int8_target=None if quantised is None else quantised.target,
+        providers=CPU_ONLY if cpu_only else EVERYWHERE,
         accuracy=(*own, *before),
         temperature=subject.temperature,
+        rejection=rejection,
         checkpoint_sha256=subject.checkpoint_sha256,
         opset=next(entry.version for entry in model.opset_import if entry.domain == ""),
         ir_version=model.ir_version,

@@ -2,8 +2,8 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ Runner = Callable[[NDArray[np.uint8], int], tuple[Logits, Logits]]
 # 1 is a device's daily work, 2 and 3 find a frozen or broadcast batch axis, 17 fits no block size, 256 is bulk.
 BATCHES = (1, 2, 3, 17, 256)
 BULK = BATCHES[-1]
+EXTREMES = "extremes"  # what the rows of images without a right answer are called
 
 
 class ParityError(EdgeError):
@@ -35,6 +36,7 @@ class Reference:
     `split`: the digits. `logits`, `probabilities`: float32 (N, classes), of them. `extremes`: uint8 (M, 28, 28), images
     that are no digits; `extreme_logits`, `extreme_probabilities`: float32 (M, classes), of those. `labelled`: whether
     the labels of the split are what the model is trained to say; somebody's own model may read no digits.
+    `tolerances`: what each precision may differ by.
     """
 
     split: Split
@@ -44,6 +46,7 @@ class Reference:
     extreme_logits: Logits
     extreme_probabilities: Logits
     labelled: bool = True
+    tolerances: Mapping[Precision, Tolerance] = field(default_factory=lambda: TOLERANCES)
 
     @property
     def accuracy(self) -> float | None:
@@ -52,9 +55,15 @@ class Reference:
 
 
 def reference(
-    module: nn.Module, split: Split, extremes: NDArray[np.uint8], *, temperature: float, labelled: bool = True
+    module: nn.Module,
+    split: Split,
+    extremes: NDArray[np.uint8],
+    *,
+    temperature: float,
+    labelled: bool = True,
+    tolerances: Mapping[Precision, Tolerance] = TOLERANCES,
 ) -> Reference:
-    """PyTorch's answers to a split and to the extremes."""
+    """PyTorch's answers to a split and to the extremes, and what may differ from them."""
     logits, extreme_logits = logits_of(module, split.images), logits_of(module, extremes)
     return Reference(
         split,
@@ -64,6 +73,7 @@ def reference(
         extreme_logits,
         softmax(extreme_logits, temperature),
         labelled,
+        tolerances,
     )
 
 
@@ -146,7 +156,7 @@ def row(
         drop = 100 * (float((expected.argmax(1) == labels).mean()) - accuracy)
     error = np.abs(logits - expected)
     probability_error = np.abs(probabilities - reference.probabilities[:count])
-    failures = _failures(TOLERANCES[precision], float(error.max()), flips, count, drop)
+    failures = _failures(reference.tolerances[precision], float(error.max()), flips, count, drop)
     return Comparison(
         stage=stage,
         precision=precision,
@@ -198,7 +208,7 @@ def _extremes(stage: str, precision: Precision, reference: Reference, runner: Ru
     return Comparison(
         stage=stage,
         precision=precision,
-        data="extremes",
+        data=EXTREMES,
         images=len(logits),
         batch=1,
         logits_max_error=float(error.max()),
@@ -208,7 +218,7 @@ def _extremes(stage: str, precision: Precision, reference: Reference, runner: Ru
         flips=int((logits.argmax(1) != reference.extreme_logits.argmax(1)).sum()),
         accuracy=None,
         accuracy_drop=0.0,
-        failures=_failures(TOLERANCES[precision], float(error.max()), 0, len(logits), 0.0),
+        failures=_failures(reference.tolerances[precision], float(error.max()), 0, len(logits), 0.0),
     )
 
 

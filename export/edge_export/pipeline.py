@@ -10,16 +10,31 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from edge_export import deployed, golden, half, judging, latency, locate, packing, parity, quantise, session, subject
-from edge_export.draft import Tap
+from edge_export import (
+    deployed,
+    golden,
+    half,
+    judging,
+    latency,
+    locate,
+    packing,
+    parity,
+    rejection,
+    report,
+    session,
+    subject,
+)
+from edge_export.draft import Converted, Tap
+from edge_export.int8 import candidates, selection, target
+from edge_export.int8.rounding import int8_share
+from edge_export.int8.selection import Goal, Measured
+from edge_export.int8.target import PROFILES, Target
 from edge_export.judging import JudgingData
-from edge_export.latency import Latency
 from edge_export.outcome import Exported, Outcome, write
 from edge_export.parity import Comparison, Logits, ParityError, Reference
-from edge_export.quantise import Quantised
 from edge_export.session import Session
 from edge_export.subject import Subject
-from edge_export.tolerances import SLOWDOWN_LIMIT, TOLERANCES, Precision
+from edge_export.tolerances import Precision, with_budget
 from edge_train.training import record
 
 LOCATE_IMAGES = 64  # enough to show where an error begins, few enough to keep every tensor of them
@@ -29,7 +44,11 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked for on the command line."""
+    """What was asked for on the command line.
+
+    For int8: `goal` decides among the candidates that lose at most `max_drop` percentage points of accuracy, for the
+    processors of `target`; `candidate` takes that one without a choice; `force` packs one that does not beat fp32.
+    """
 
     model: str
     checkpoint: Path | None = None
@@ -38,6 +57,11 @@ class Request:
     data: str = "auto"
     data_dir: Path | None = None
     out: Path = Path("bundles")
+    goal: Goal = "balanced"
+    max_drop: float = 0.1
+    candidate: str | None = None
+    target: Target = "any"
+    force: bool = False
 
 
 def export(request: Request, tell: Tell) -> Exported:
@@ -49,39 +73,57 @@ def export(request: Request, tell: Tell) -> Exported:
 
     Raises:
         ParityError: a tolerance is broken; the message says which, what would have passed, and where it begins.
+        NotWorthwhileError: no int8 candidate beats fp32 for the goal.
         EdgeError: the checkpoint, the model or the data cannot be used.
     """
+    if request.precision == "int8":
+        target.check(request.target)
     chosen = subject.find(request.model, request.checkpoint, request.labels)
     data = judging.find(request.data, request.data_dir)
     extremes, _ = golden.extremes()
     reference = parity.reference(
-        chosen.module, data.parity, extremes, temperature=chosen.temperature, labelled=chosen.reads_digits
+        chosen.module,
+        data.parity,
+        extremes,
+        temperature=chosen.temperature,
+        labelled=chosen.reads_digits,
+        tolerances=with_budget(request.max_drop),
     )
 
     tell("step 1/4 convert: PyTorch to an fp32 graph")
     converted = chosen.convert()
+    fp32 = session.open_session(converted.model)
+    rows = _compared(chosen, converted.taps, converted.model, "fp32", reference)
 
-    tell(f"step 2/4 quantise: {_intention(request.precision, data)}")
-    model, quantised = _in_precision(converted.model, request.precision, data.calibration)
+    tell(f"step 2/4 quantise: {_intention(request, data)}")
+    measured: tuple[Measured, ...] = ()
+    taken: Measured | None = None
+    model = converted.model
+    if request.precision == "int8":
+        measured = _measured(request, converted, data, reference, tell)
+        taken = _best(request, chosen, converted, measured, reference, tell=tell)
+        model = taken.quantised.model
+    elif request.precision == "fp16":
+        model = half.to_fp16(model)
 
     batches = ", ".join(map(str, parity.BATCHES))
     tell(f"step 3/4 parity: {len(data.parity):,} {data.parity.name} images at batches {batches}")
-    fp32 = session.open_session(converted.model)
-    rows = _compared(chosen, converted.taps, converted.model, "fp32", reference)
     final = fp32
     if request.precision != "fp32":
         final = session.open_session(model)
         rows += _compared(chosen, converted.taps, model, request.precision, reference)
     bulk, _ = session.run(final, data.parity.images, parity.BULK)
-    latencies = latency.measure(fp32, final, data.parity.images)
-    if quantised is not None:  # fp16 is for CUDA, and slow on the CPU
-        _refuse_slow(chosen, latencies)
+    latencies = taken.latencies if taken else latency.measure(fp32, {"final": final}, data.parity.images)["final"]
 
     tell("step 4/4 pack: manifest, evidence, digest; then the bundle itself, and PNG files, through the runtime")
-    accuracy = _accuracy(chosen, final, data, bulk)
-    verdict = None if quantised is None else _verdict(quantised, rows, reference)
     facts = packing.manifest(
-        chosen, model=model, precision=request.precision, quantised=quantised, verdict=verdict, accuracy=accuracy
+        chosen,
+        model=model,
+        precision=request.precision,
+        quantised=None if taken is None else _int8(request, taken, rows),
+        cpu_only=taken is not None and bool(taken.quantised.cpu_only),
+        accuracy=_accuracy(chosen, final, data, bulk),
+        rejection=rejection.fit(bulk, data.parity) if chosen.reads_digits else None,
     )
     packed = packing.pack(
         model,
@@ -97,21 +139,47 @@ def export(request: Request, tell: Tell) -> Exported:
             labels=chosen.labels,
             rows=tuple(rows),
             latencies=tuple(latencies),
+            candidates=measured,
+            goal=request.goal,
             reference=reference,
             logits=bulk,
-            calibration=None if quantised is None or not quantised.calibrated else data.calibration_name,
+            calibration=data.calibration_name if taken is not None and taken.quantised.calibrated else None,
             reported_only=None if data.test is None else data.test.name,
         ),
     )
 
 
-def _in_precision(
-    model: ModelProto, precision: Precision, calibration: NDArray[np.uint8]
-) -> tuple[ModelProto, Quantised | None]:
-    if precision == "int8":
-        quantised = quantise.quantise(model, calibration)
-        return quantised.model, quantised
-    return (half.to_fp16(model) if precision == "fp16" else model), None
+def _measured(
+    request: Request, converted: Converted, data: JudgingData, reference: Reference, tell: Tell
+) -> tuple[Measured, ...]:
+    """Every int8 candidate that suits, with its figures."""
+    built = candidates.build(converted.model, data.calibration, PROFILES[request.target], request.candidate)
+    tell(f"  measuring {', '.join(built)} against fp32")
+    return selection.measure(converted.model, built, reference)
+
+
+def _best(
+    request: Request,
+    chosen: Subject,
+    converted: Converted,
+    measured: tuple[Measured, ...],
+    reference: Reference,
+    *,
+    tell: Tell,
+) -> Measured:
+    """The candidate that is packed."""
+    if not any(one.passed for one in measured):
+        closest = selection.closest(measured)
+        where = _where(chosen, converted.taps, closest.quantised.model, "int8", reference)
+        tell(report.candidate_table(measured, request.goal, None))
+        raise ParityError(parity.refusal(closest.rows, where))
+    best = selection.choose(measured, request.goal)
+    if best is None and (request.force or request.candidate is not None):
+        best = selection.best_of_losers(measured, request.goal)
+    if best is None:
+        tell(report.candidate_table(measured, request.goal, None))
+        raise selection.not_worthwhile(measured, request.goal)
+    return best
 
 
 def _compared(
@@ -127,10 +195,17 @@ def _compared(
     )
     if all(row.passed for row in rows):
         return rows
-    worst = _worst_images(reference, running)
-    budget = TOLERANCES[precision].logit_error
+    raise ParityError(parity.refusal(rows, _where(chosen, taps, model, precision, reference)))
+
+
+def _where(
+    chosen: Subject, taps: tuple[Tap, ...], model: ModelProto, precision: Precision, reference: Reference
+) -> str:
+    """Where the difference to PyTorch begins, in words; empty where no layer can be named."""
+    worst = _worst_images(reference, session.open_session(model))
+    budget = reference.tolerances[precision].logit_error
     excess = locate.first_excess(chosen.module, model, taps, worst, budget=budget)
-    raise ParityError(parity.refusal(rows, "" if excess is None else str(excess)))
+    return "" if excess is None else str(excess)
 
 
 def _worst_images(reference: Reference, running: Session) -> NDArray[np.uint8]:
@@ -142,19 +217,23 @@ def _worst_images(reference: Reference, running: Session) -> NDArray[np.uint8]:
     return np.asarray(images[np.argsort(-error, kind="stable")[:LOCATE_IMAGES]])
 
 
-def _refuse_slow(chosen: Subject, latencies: Sequence[Latency]) -> None:
-    if all(one.ratio < 1 / SLOWDOWN_LIMIT for one in latencies):
-        slow = "; ".join(f"batch {one.batch}: {1 / one.ratio:.1f} times slower" for one in latencies)
-        raise ParityError(f"int8 of {chosen.name} does not pay on this machine ({slow}); export without --quantize")
+def _int8(request: Request, taken: Measured, rows: Sequence[Comparison]) -> packing.Int8:
+    target = request.target if candidates.CANDIDATES[taken.name].integer_products else None
+    return packing.Int8(taken.name, target, _verdict(request, taken, rows, PROFILES[target or "any"].promise))
 
 
-def _verdict(quantised: Quantised, rows: Sequence[Comparison], reference: Reference) -> str:
+def _verdict(request: Request, taken: Measured, rows: Sequence[Comparison], promise: str) -> str:
     """What int8 brings, as far as it is the same on every machine: no timings."""
     bulk = next(row for row in rows if row.precision == "int8" and row.batch == parity.BULK)
     accuracy = "" if bulk.accuracy is None else f", accuracy {0.0 - bulk.accuracy_drop:+.2f} points"
+    forced = ""
+    if request.force and not selection.beats(taken, None, request.goal):
+        forced = f"; packed by --force: no gain in {request.goal} over fp32 where it was exported"
     return (
-        f"{quantised.method}: {quantise.ARITHMETIC[quantised.method]}; {quantise.int8_share(quantised.model):.0%} of "
-        f"the weight bytes are int8; {bulk.flips} of {bulk.images} {reference.split.name} labels change{accuracy}"
+        f"{taken.name}: {candidates.CANDIDATES[taken.name].arithmetic}; "
+        f"{int8_share(taken.quantised.model):.0%} of the weight bytes are int8; "
+        f"{bulk.flips} of {bulk.images} {bulk.data} labels change{accuracy}; "
+        f"{promise}{forced}"
     )
 
 
@@ -169,10 +248,11 @@ def _accuracy(chosen: Subject, final: Session, data: JudgingData, bulk: Logits) 
     return figures
 
 
-def _intention(precision: Precision, data: JudgingData) -> str:
-    if precision == "int8":
-        return f"int8, activations calibrated on {len(data.calibration):,} {data.calibration_name} images where needed"
-    return "fp16 weights and arithmetic" if precision == "fp16" else "nothing to do for fp32"
+def _intention(request: Request, data: JudgingData) -> str:
+    if request.precision == "int8":
+        asked = f"the candidate {request.candidate}" if request.candidate else f"the best candidate for {request.goal}"
+        return f"int8, {asked}; calibrated on {len(data.calibration):,} {data.calibration_name} images where needed"
+    return "fp16 weights and arithmetic" if request.precision == "fp16" else "nothing to do for fp32"
 
 
 def to_stderr(line: str) -> None:

@@ -3,14 +3,15 @@
 import dataclasses
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 
 from edge import installation
 from edge.bundle import Bundle
+from edge_export.int8.selection import GOALS, Goal, Measured
 from edge_export.latency import Latency
-from edge_export.parity import Comparison
-from edge_export.tolerances import TOLERANCES
+from edge_export.parity import EXTREMES, Comparison
+from edge_export.tolerances import Precision, Tolerance
 
 # Below this ratio at every batch size a model is called slower; medians of a quiet machine repeat within 3 %.
 SLOWER = 0.95
@@ -48,10 +49,34 @@ def latency_line(latencies: Sequence[Latency], precision: str) -> str:
     return f"{precision} on this machine, 1 thread, medians: " + "; ".join(parts) + warning
 
 
+def candidate_table(candidates: Sequence[Measured], goal: Goal, chosen: str | None) -> str:
+    """The int8 candidates as aligned text: accuracy, labels that change, bytes, load, time, gain, and the choice."""
+    width = max(len("candidate"), *(len(one.name) for one in candidates))
+    head = f"{'accuracy':>8} {'flips':>5} {'bytes':>8} {'load':>7}  {'batch 1':^17}  {'bulk':^17}  gain"
+    lines = [f"{'candidate':<{width}} {head}"]
+    for one in candidates:
+        digits = [row for row in one.rows if row.data != EXTREMES]
+        worst = max(digits, key=lambda row: (row.accuracy_drop, row.flips))
+        accuracy = "" if worst.accuracy is None else f"{worst.accuracy:.2%}"
+        times = "  ".join(f"{each.candidate_us:>6.0f} us {f'({each.ratio:.2f}x)':>7}" for each in one.latencies)
+        remark = "  <- packed" if one.name == chosen else "" if one.passed else "  loses too much"
+        lines.append(
+            f"{one.name:<{width}} {accuracy:>8} {worst.flips:>5} {one.size_bytes:>8,} {one.load_ms:>4.1f} ms  {times}  "
+            f"{one.gain(goal):>4.2f}{remark}"
+        )
+    lines.append(
+        f"times: an image, medians of this machine, 1 thread, against our fp32; gain for {goal}: {GOALS[goal]}"
+    )
+    return "\n".join(lines)
+
+
 def document(
     packed: Bundle,
     rows: Sequence[Comparison],
     latencies: Sequence[Latency],
+    candidates: Sequence[Measured],
+    *,
+    tolerances: Mapping[Precision, Tolerance],
     **facts: str | float | None,
 ) -> bytes:
     """The report as JSON. It holds what the bundle must not: timings and the environment.
@@ -60,6 +85,8 @@ def document(
         packed: the bundle.
         rows: the parity comparisons.
         latencies: medians of this machine.
+        candidates: the int8 candidates that were measured.
+        tolerances: what decided.
         facts: more entries, as plain values.
     """
     report = {
@@ -69,9 +96,10 @@ def document(
         "size_bytes": packed.size,
         "manifest": json.loads(packed.manifest.to_json()),
         **facts,
-        "tolerances": {precision: dataclasses.asdict(limits) for precision, limits in TOLERANCES.items()},
+        "tolerances": {precision: dataclasses.asdict(limits) for precision, limits in tolerances.items()},
         "parity": [{**dataclasses.asdict(row), "passed": row.passed} for row in rows],
-        "latency_us_per_image": [{**dataclasses.asdict(one), "ratio": one.ratio} for one in latencies],
+        "latency_us_per_image": [dataclasses.asdict(one) for one in latencies],
+        "candidates": [_candidate(one) for one in candidates],
         "environment": {
             "machine": platform.machine(),
             "system": platform.system(),
@@ -80,3 +108,16 @@ def document(
         },
     }
     return (json.dumps(report, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _candidate(one: Measured) -> dict[str, object]:
+    return {
+        "name": one.name,
+        "size_bytes": one.size_bytes,
+        "fp32_size_bytes": one.fp32_bytes,
+        "load_ms": one.load_ms,
+        "latency_us_per_image": [dataclasses.asdict(each) for each in one.latencies],
+        "parity": [{**dataclasses.asdict(row), "passed": row.passed} for row in one.rows],
+        "passed": one.passed,
+        "gain": {goal: one.gain(goal) for goal in GOALS},
+    }

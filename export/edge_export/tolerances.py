@@ -34,8 +34,15 @@ TOLERANCES: dict[Precision, Tolerance] = {
 EVIDENCE_HEADROOM = 2.0
 EVIDENCE_FLOOR: dict[Precision, float] = {"fp32": 1e-3, "fp16": 0.1, "int8": 0.05}
 
-# int8 that is slower than fp32 by this factor is a defect, not a trade: such an export is refused.
-SLOWDOWN_LIMIT = 5.0
+# Labels flip both ways: most flips of a narrow decision cost no accuracy.
+FLIPS_PER_LOSS = 2.0
+
+
+def with_budget(accuracy_drop: float) -> dict[Precision, Tolerance]:
+    """The table with another limit on what int8 may lose, in percentage points; its flips grow with it."""
+    usual = TOLERANCES["int8"]
+    flip_share = max(usual.flip_share, FLIPS_PER_LOSS * accuracy_drop / 100)
+    return {**TOLERANCES, "int8": Tolerance(usual.logit_error, flip_share, accuracy_drop)}
 
 
 def evidence_tolerance(precision: Precision, observed_error: float) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge import bundle, cpu, profile, session, shipped
+from edge import bundle, cpu, profile, rejection, session, shipped
 from edge.bundle import Bundle
 from edge.errors import InputError
 from edge.manifest import Manifest, ProviderName
@@ -31,6 +31,9 @@ class Prediction:
         probabilities: probability of each label, in the order of the manifest.
         model: name of the bundle.
         provider: where it was computed, "cpu" or "cuda".
+        score: how much the image looks like any label, about 0 for a usual digit and lower for others; None where the
+            bundle cannot say.
+        rejected: whether that is so low that the image is probably none of the labels.
     """
 
     label: str
@@ -38,6 +41,8 @@ class Prediction:
     probabilities: dict[str, float]
     model: str
     provider: ProviderName
+    score: float | None = None
+    rejected: bool = False
 
     def top(self, count: int) -> list[tuple[str, float]]:
         """The most probable labels with their probabilities, best first; equal ones in the manifest's order."""
@@ -96,13 +101,13 @@ class Classifier:
             source: a path, the bytes of a picture file, a binary stream, a Pillow image, or an array of pixels.
 
         Raises:
-            PictureError: the picture cannot be read.
+            PictureError: the picture cannot be read, is blank, or shows several digits.
             InputError: an array that is no picture.
             ProviderError: onnxruntime failed.
         """
         from edge import picture  # Pillow is not needed by those who bring arrays
 
-        return self.predict_image(picture.read(source))
+        return self.predict_image(picture.read_digit(source))
 
     def predict_image(self, image: NDArray[np.uint8]) -> Prediction:
         """Says what a prepared image shows.
@@ -114,7 +119,7 @@ class Classifier:
             InputError: the array has another shape or type.
             ProviderError: onnxruntime failed.
         """
-        return self.predictions(image)[0]
+        return self.predictions(as_batch(image)[:1])[0]
 
     def predictions(self, images: ArrayLike) -> list[Prediction]:
         """Says what prepared images show.
@@ -129,13 +134,45 @@ class Classifier:
             InputError: the array has another shape or type.
             ProviderError: onnxruntime failed.
         """
-        rows = self.classify(images)
+        logits, rows = self._run(images)
         best = rows.argmax(axis=1).tolist()
         labels, model, provider = self.labels, self.manifest.name, self.provider
         return [
-            Prediction(labels[index], row[index], dict(zip(labels, row, strict=True)), model, provider)
-            for index, row in zip(best, rows.tolist(), strict=True)
+            Prediction(
+                labels[index],
+                row[index],
+                dict(zip(labels, row, strict=True)),
+                model,
+                provider,
+                score,
+                self.rejects(score),
+            )
+            for index, row, score in zip(best, rows.tolist(), self._scores(logits), strict=True)
         ]
+
+    def scores(self, images: ArrayLike) -> list[float | None]:
+        """How much prepared images look like any label: about 0 for a usual digit, lower for others.
+
+        Args:
+            images: uint8 (N, 28, 28) or (28, 28), ink 255 on background 0; N may be 0.
+
+        Returns:
+            A score for each; None where the bundle cannot say.
+
+        Raises:
+            InputError: the array has another shape or type.
+            ProviderError: onnxruntime failed.
+        """
+        return self._scores(self.logits(images))
+
+    def rejects(self, score: float | None) -> bool:
+        """Whether an image of that score is probably none of the labels."""
+        return score is not None and self.manifest.rejection is not None and score < self.manifest.rejection.threshold
+
+    def _scores(self, logits: NDArray[np.float32]) -> list[float | None]:
+        if self.manifest.rejection is None:
+            return [None] * len(logits)
+        return list(map(float, rejection.scores(logits, self.manifest.rejection)))
 
     def classify(self, images: ArrayLike) -> NDArray[np.float32]:
         """Computes the probabilities of prepared images.
@@ -150,7 +187,7 @@ class Classifier:
             InputError: the array has another shape or type.
             ProviderError: onnxruntime failed.
         """
-        return self._run(images, output=1)
+        return self._run(images)[1]
 
     def logits(self, images: ArrayLike) -> NDArray[np.float32]:
         """Computes the logits of prepared images: what the model says before the softmax and its temperature.
@@ -165,21 +202,22 @@ class Classifier:
             InputError: the array has another shape or type.
             ProviderError: onnxruntime failed.
         """
-        return self._run(images, output=0)
+        return self._run(images)[0]
 
-    def _run(self, images: ArrayLike, *, output: int) -> NDArray[np.float32]:
+    def _run(self, images: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Logits and probabilities, each float32 (N, classes)."""
         batch = as_batch(images)
         count = len(batch)
         if 0 < count < LEAST_IMAGES_PER_THREAD or 0 < count <= self.plan.direct_images:
-            return self._session.run(batch)[output]  # without a copy: a single image takes a few dozen microseconds
-        results = np.empty((count, len(self.labels)), np.float32)
+            return self._session.run(batch)  # without a copy: a single image takes a few dozen microseconds
+        logits, probabilities = np.empty((2, count, len(self.labels)), np.float32)
 
         def work(part: slice) -> None:
-            results[part] = self._session.run(batch[part])[output]
+            logits[part], probabilities[part] = self._session.run(batch[part])
 
         if count:
             run_in_parts(count, self.plan, work)
-        return results
+        return logits, probabilities
 
 
 def load(

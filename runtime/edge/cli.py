@@ -29,10 +29,12 @@ GROUP = "edge.commands"
 
 BUILT_IN = {
     "predict": "edge.commands.predict",
+    "read": "edge.commands.read",
     "verify": "edge.commands.verify",
     "info": "edge.commands.info",
     "models": "edge.commands.models",
     "doctor": "edge.commands.doctor",
+    "bench": "edge.commands.bench",
 }
 """Module of each command of this package; the function has the command's name."""
 

@@ -13,6 +13,9 @@ INT8_INSTRUCTIONS = ("avx2", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "
 EXACT_INT8 = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})
 """With any of these, products of uint8 and int8 are summed in 32 bits; AVX2 alone saturates at 16 bits."""
 
+ANY_TARGET = "any"
+"""What the manifest calls int8 that needs none of them to be exact."""
+
 _SYSCTL_NAMES = {  # macOS: what `sysctl hw.optional` calls them
     "hw.optional.avx2_0": "avx2",
     "hw.optional.avx512vnni": "avx512_vnni",

@@ -115,7 +115,7 @@ def _instructions() -> Check:
     return Check(
         "int8 instructions",
         "note",
-        f"{listed}: int8 products of two signs may saturate, and int8 gains less speed",
+        f"{listed}: bundles for any target are exact; those for vnni or arm64 saturate, and int8 gains less speed",
         "edge verify the int8 bundle that you use",
     )
 

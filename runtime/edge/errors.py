@@ -8,7 +8,9 @@
     │   └── ProtocolError            packed by another generation of edge
     ├── PictureError (ValueError)
     │   ├── PictureNotFoundError (FileNotFoundError)
-    │   └── UnreadablePictureError   not a picture, cut off, too large
+    │   ├── UnreadablePictureError   not a picture, cut off, too large
+    │   ├── NoDigitError             a blank page
+    │   └── SeveralDigitsError       one digit was expected
     ├── InputError (ValueError)      an array of the wrong shape or type
     ├── ProviderError (RuntimeError)
     │   └── RuntimeMissingError (ImportError)
@@ -54,6 +56,29 @@ class PictureNotFoundError(PictureError, FileNotFoundError):
 
 class UnreadablePictureError(PictureError):
     """The file is not a picture, is cut off, or is too large to be decoded safely."""
+
+
+class NoDigitError(PictureError):
+    """There is no ink on the page."""
+
+    digits = 0
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} shows no digit, the page is blank or its ink too faint; write darker or come closer")
+
+
+class SeveralDigitsError(PictureError):
+    """There is more than one digit on the page, and one was expected.
+
+    Attributes:
+        digits: how many were found; about right where digits touch.
+    """
+
+    def __init__(self, name: str, digits: int) -> None:
+        super().__init__(
+            f"{name} shows {digits} digits, and one was expected; crop it to one, or read them all with `edge read`"
+        )
+        self.digits = digits
 
 
 class InputError(EdgeError, ValueError):

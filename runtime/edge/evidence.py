@@ -38,6 +38,8 @@ class Evidence:
         kinds: what each image is, such as "stroke 7", "all-zero" or "noise".
         max_logit_error: largest absolute difference of a logit that still passes.
         max_flips: how many images may get another label than PyTorch gave.
+        limits: the same for each image, at most `max_logit_error`; None takes `max_logit_error` for all. An image that
+            drives the arithmetic to its ends may be far off where a digit may not.
     """
 
     images: NDArray[np.uint8]
@@ -45,6 +47,11 @@ class Evidence:
     kinds: tuple[str, ...]
     max_logit_error: float
     max_flips: int
+    limits: tuple[float, ...] | None = None
+
+    def limit(self, index: int) -> float:
+        """The largest difference of a logit that still passes for one image."""
+        return self.max_logit_error if self.limits is None else self.limits[index]
 
     def to_json(self) -> str:
         """Writes the evidence as deterministic JSON: sorted keys, no spaces, ASCII.
@@ -63,7 +70,7 @@ class Evidence:
             raise BundleError(
                 f"evidence logits are {self.logits.dtype} {self.logits.shape}; give float32 {(count, classes)}"
             )
-        record = {
+        record: dict[str, Any] = {
             "classes": classes,
             "images": base64.b64encode(zlib.compress(self.images.tobytes(), level=9)).decode(),
             "kinds": list(self.kinds),
@@ -71,6 +78,8 @@ class Evidence:
             "max_flips": self.max_flips,
             "max_logit_error": self.max_logit_error,
         }
+        if self.limits is not None:
+            record["limits"] = list(self.limits)
         text = json.dumps(record, sort_keys=True, separators=(",", ":"))
         from_json(text)
         return text
@@ -112,7 +121,19 @@ def from_json(text: str | bytes) -> Evidence:
         kinds=tuple(kinds),
         max_logit_error=tolerance,
         max_flips=_count(record, "max_flips"),
+        limits=_limits(record, len(kinds), tolerance),
     )
+
+
+def _limits(record: dict[str, Any], count: int, largest: float) -> tuple[float, ...] | None:
+    values = record.get("limits")
+    if values is None:
+        return None
+    numbers = [finite(value) for value in values] if isinstance(values, list) else []
+    limits = tuple(number for number in numbers if number is not None and 0 < number <= largest)
+    if len(limits) != count:
+        raise _wrong(f"`limits` is no list of {count} numbers above 0 and up to `max_logit_error`")
+    return limits
 
 
 def _count(record: dict[str, Any], key: str) -> int:

@@ -66,6 +66,31 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejection:
+    """When an answer is none: what `edge.rejection.scores` computes from the logits lies below the threshold.
+
+    Attributes:
+        threshold: the lowest score of an accepted image.
+        energy: median over the data, and how far the lowest of its digits lie below.
+        distance: the same of the distance to the nearest centre.
+        centres: for each label, the mean logits of its images.
+        precision: inverse of the covariance of the logits about their centres.
+        data: name of the data that all of it was fitted on, such as "mnist-validation".
+        images: how many of them.
+        rejected: share of them below the threshold, 0 to 1.
+    """
+
+    threshold: float
+    energy: tuple[float, float]
+    distance: tuple[float, float]
+    centres: tuple[tuple[float, ...], ...]
+    precision: tuple[tuple[float, ...], ...]
+    data: str
+    images: int
+    rejected: float
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """The facts about a bundle.
 
@@ -81,6 +106,8 @@ class Manifest:
         method: how it was quantised, "none" otherwise.
         int8_weight_share: share of the bytes of all weights that is really stored as int8, 0 to 1.
         int8_verdict: what int8 brings for this model, in a sentence; None where it was not judged.
+        int8_target: the processors that its integer products are exact on: "any", "vnni" (x86 with VNNI) or "arm64";
+            None where there are none, or where an older edge did not say.
         providers: the providers that can run every node of the graph.
         accuracy: measured figures.
         temperature: divisor of the logits before the softmax of `probabilities`, which is part of the graph.
@@ -89,6 +116,7 @@ class Manifest:
         ir_version: version of the ONNX file format.
         minimum_onnxruntime: oldest ONNX Runtime that the bundle was tested with.
         versions: versions of the packages that made the bundle.
+        rejection: when an answer is none; None where it was not fitted, as in bundles of an older edge.
         protocol: generation of the bundle format.
     """
 
@@ -111,6 +139,8 @@ class Manifest:
     minimum_onnxruntime: str
     versions: Mapping[str, str]
     input: Input = Input()
+    int8_target: str | None = None
+    rejection: Rejection | None = None
     protocol: int = PROTOCOL
 
     def to_json(self) -> str:
@@ -149,9 +179,6 @@ def from_json(text: str | bytes) -> Manifest:
             f"the bundle speaks the old protocol {protocol}, this edge knows protocol {PROTOCOL}; "
             "re-export it with `edge export`"
         )
-    verdict = record.get("int8_verdict")
-    if verdict is not None and not isinstance(verdict, str):
-        raise _wrong("int8_verdict", "a string or null", verdict)
     manifest = Manifest(
         name=_take(record, "name", str),
         model=_take(record, "model", str),
@@ -162,7 +189,8 @@ def from_json(text: str | bytes) -> Manifest:
         precision=_one_of(record, "precision", PRECISIONS),
         method=_take(record, "method", str),
         int8_weight_share=_number(record, "int8_weight_share"),
-        int8_verdict=verdict,
+        int8_verdict=_optional_string(record, "int8_verdict"),
+        int8_target=_optional_string(record, "int8_target"),
         providers=tuple(_member("providers", name, _PROVIDERS) for name in _strings(record, "providers")),
         accuracy=tuple(_accuracy(item) for item in _take(record, "accuracy", list)),
         temperature=_number(record, "temperature"),
@@ -172,6 +200,7 @@ def from_json(text: str | bytes) -> Manifest:
         minimum_onnxruntime=_take(record, "minimum_onnxruntime", str),
         versions=_versions(_take(record, "versions", dict)),
         input=_input(_take(record, "input", dict)),
+        rejection=_rejection(record),
         protocol=protocol,
     )
     _check_ranges(manifest)
@@ -229,6 +258,23 @@ def _input(record: dict[str, Any]) -> Input:
     )
 
 
+def _rejection(record: Mapping[str, Any]) -> Rejection | None:
+    if record.get("rejection") is None:
+        return None
+    facts = _take(record, "rejection", dict)
+    classes = len(_take(record, "labels", list))
+    return Rejection(
+        threshold=_number(facts, "threshold"),
+        energy=_pair(facts, "energy"),
+        distance=_pair(facts, "distance"),
+        centres=_square(facts, "centres", classes),
+        precision=_square(facts, "precision", classes),
+        data=_take(facts, "data", str),
+        images=_take(facts, "images", int),
+        rejected=_number(facts, "rejected"),
+    )
+
+
 def _versions(record: dict[str, Any]) -> dict[str, str]:
     if not all(isinstance(version, str) for version in record.values()):
         raise _wrong("versions", "an object of strings", record)
@@ -262,6 +308,34 @@ def _number(record: Mapping[str, Any], key: str) -> float:
     if number is None:
         raise _wrong(key, "a finite number", record[key])
     return number
+
+
+def _optional_string(record: Mapping[str, Any], key: str) -> str | None:
+    value = record.get(key)
+    if value is not None and not isinstance(value, str):
+        raise _wrong(key, "a string or null", value)
+    return value
+
+
+def _numbers(key: str, values: object, count: int) -> tuple[float, ...]:
+    numbers = [finite(value) for value in values] if isinstance(values, list) else []
+    if len(numbers) != count or None in numbers:
+        raise _wrong(key, f"{count} finite numbers", values)
+    return tuple(number for number in numbers if number is not None)
+
+
+def _pair(record: Mapping[str, Any], key: str) -> tuple[float, float]:
+    median, spread = _numbers(key, _take(record, key, list), 2)
+    if spread <= 0:
+        raise _wrong(key, "a median and a spread above 0", record[key])
+    return median, spread
+
+
+def _square(record: Mapping[str, Any], key: str, size: int) -> tuple[tuple[float, ...], ...]:
+    rows = _take(record, key, list)
+    if len(rows) != size:
+        raise _wrong(key, f"{size} rows", rows)
+    return tuple(_numbers(key, row, size) for row in rows)
 
 
 def _strings(record: Mapping[str, Any], key: str) -> tuple[str, ...]:

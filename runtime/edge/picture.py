@@ -4,6 +4,7 @@ Training data, calibration, parity and prediction go through here. `edge.decode`
 and frames it; this is their public face, with the name of every step.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge import decode
-from edge.errors import InputError, PictureError
+from edge.errors import InputError, NoDigitError, PictureError, SeveralDigitsError
 from edge.ink import box, levels, stroke
 
 if TYPE_CHECKING:
@@ -30,9 +31,11 @@ DARK_BORDER: Final = 16
 # Positions of its 108 pixels.
 _BORDER: Final = np.flatnonzero(np.pad(np.zeros((SIDE - 2, SIDE - 2), np.bool_), 1, constant_values=True))
 
+EVERY_PIXEL: Final = decode.MOST_PIXELS
+
 # What the manifest says of the pre-processing, by name. The version changes when the same file gives another image.
 RECIPE: Final[dict[str, str | int]] = {
-    "version": 1,
+    "version": 2,
     "box": box.BOX,
     "side": SIDE,
     "centring": "centre of mass",
@@ -40,7 +43,7 @@ RECIPE: Final[dict[str, str | int]] = {
     "polarity": "automatic, ink 255 on background 0",
     "light": "paper estimated by a closing and divided out",
     "stroke_width": f"{stroke.THINNEST} to {stroke.THICKEST} pixels",
-    "untouched": f"28x28 with a border of at most {DARK_BORDER}",
+    "untouched": f"28x28 with a border of at most {DARK_BORDER}; inverted, 28x28 dark on light framed the same way",
 }
 
 # Each step in a sentence, in their order.
@@ -78,26 +81,82 @@ def read(source: Source) -> Bytes:
         PictureError: the file is missing, is no picture, is damaged, or is too large.
         InputError: an array of another shape or type.
     """
-    return normalise(_grey(source))
+    return normalise(luminance(source))
 
 
-def read_many(sources: Sequence[Source]) -> list[Bytes | PictureError]:
-    """The images of several pictures: the same as `read` gives, sooner where many are small plain files.
+def read_digit(source: Source) -> Bytes:
+    """The image that the model sees, of a picture that shows one digit: others are refused.
 
     Args:
-        sources: as for `read`.
+        source: as `read` takes it.
 
     Returns:
-        For each picture uint8 (28, 28), or the error that `read` raises for it.
+        uint8 (28, 28), ink 255 on background 0, not all zero.
+
+    Raises:
+        PictureError: the file is missing, is no picture, is damaged, or is too large.
+        NoDigitError: there is no ink on the page.
+        SeveralDigitsError: there is more than one digit.
+        InputError: an array of another shape or type.
+    """
+    walk = _walk(luminance(source))
+    if not walk.image.any():
+        raise NoDigitError(_name(source))
+    if walk.reading is not None and walk.reading.pieces is not None and walk.reading.digit is not None:
+        from edge.ink import others  # as in `_walk`
+
+        count = others.count(walk.reading.pieces, walk.reading.digit, walk.reading.evened.strength)
+        if count > 1:
+            raise SeveralDigitsError(_name(source), count)
+    return walk.image
+
+
+def read_digits(sources: Sequence[Source]) -> list[Bytes | PictureError]:
+    """The images of several pictures: the same as `read_digit` gives, sooner where many are small plain files.
+
+    Args:
+        sources: as `read` takes them.
+
+    Returns:
+        For each picture uint8 (28, 28), or the error that `read_digit` raises for it.
 
     Raises:
         InputError: an array of another shape or type.
     """
     positions, greys = decode.plain_greys(sources, (SIDE, SIDE))
-    ready = dict(zip(positions, zip(_are_ready(greys).tolist(), greys.copy(), strict=True), strict=True))
-    return [
-        ready[at][1] if at in ready and ready[at][0] else _read_or_error(source) for at, source in enumerate(sources)
-    ]
+    usual = _are_ready(greys) & greys.any(axis=(1, 2))
+    images = dict(zip(positions, greys.copy(), strict=True))
+    ready = {position for position, good in zip(positions, usual.tolist(), strict=True) if good}
+    return [images[at] if at in ready else _digit_or_error(source) for at, source in enumerate(sources)]
+
+
+def luminance(source: Source, *, enough_pixels: int = decode.ENOUGH_PIXELS) -> Bytes:
+    """The grey levels of a picture, upright: what `normalise` and `steps` take.
+
+    Args:
+        source: as `read` takes it.
+        enough_pixels: a JPEG may be decoded at a fraction of its size while its shorter side keeps this many;
+            `EVERY_PIXEL` keeps its size.
+
+    Returns:
+        uint8 (H, W), 0 black to 255 white.
+
+    Raises:
+        PictureError: the file is missing, is no picture, is damaged, or is too large.
+        InputError: an array of another shape or type.
+    """
+    if isinstance(source, Image.Image):
+        return decode.grey_of(source)
+    if not isinstance(source, np.ndarray):
+        return decode.read_grey(source, enough_pixels=enough_pixels)
+    pixels: NDArray[Any] = source
+    shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
+    if pixels.dtype != np.uint8 or not shaped or pixels.size == 0:
+        raise InputError(
+            f"an array of {pixels.dtype} {pixels.shape} is no picture; "
+            "give uint8 (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA"
+        )
+    return pixels if pixels.ndim == 2 else decode.grey_of(Image.fromarray(np.ascontiguousarray(pixels)))
 
 
 def normalise(grey: Bytes) -> Bytes:
@@ -170,11 +229,15 @@ def _are_ready(greys: Bytes) -> NDArray[np.bool_]:
     return 2 * dark > _BORDER.size
 
 
-def _read_or_error(source: Source) -> Bytes | PictureError:
+def _digit_or_error(source: Source) -> Bytes | PictureError:
     try:
-        return read(source)
+        return read_digit(source)
     except PictureError as error:
         return error
+
+
+def _name(source: Source) -> str:
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else "the picture"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,28 +256,16 @@ def _walk(grey: Bytes) -> _Walk:
     if is_ready(grey):
         return _Walk(grey.copy())
     from edge.ink import closeup, search  # an image as MNIST's starts without them
+    from edge.ink.framed import is_framed
 
+    if grey.shape == (SIDE, SIDE) and is_framed(inverse := 255 - grey):
+        return _Walk(inverse)  # MNIST's, dark on light
     full, reading = search.find(grey)
     if reading.digit is None:
         return _Walk(np.zeros((SIDE, SIDE), np.uint8), reading)
-    near = closeup.close_up(full, reading)
+    near = closeup.close_up(full, reading, reading.digit.mask, reading.digit.box)
     adjusted = stroke.adjusted(near.ink)
     return _Walk(box.boxed(adjusted), reading, near, adjusted)
-
-
-def _grey(source: Source) -> Bytes:
-    if isinstance(source, Image.Image):
-        return decode.grey_of(source)
-    if not isinstance(source, np.ndarray):
-        return decode.read_grey(source)
-    pixels: NDArray[Any] = source
-    shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
-    if pixels.dtype != np.uint8 or not shaped or pixels.size == 0:
-        raise InputError(
-            f"an array of {pixels.dtype} {pixels.shape} is no picture; "
-            "give uint8 (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA"
-        )
-    return pixels if pixels.ndim == 2 else decode.grey_of(Image.fromarray(np.ascontiguousarray(pixels)))
 
 
 def _block_line(upper: list[int], lower: list[int]) -> str:

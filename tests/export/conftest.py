@@ -12,8 +12,13 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from edge_export import convert, golden, judging, latency, pipeline, session
+from edge_export import convert, deployed, golden, judging, latency, pipeline, session
 from edge_export.draft import Converted
+from edge_export.int8 import candidates
+from edge_export.int8.levels import Integers
+from edge_export.int8.rounding import Quantised
+from edge_export.int8.target import PROFILES
+from edge_export.latency import Latency
 from edge_export.outcome import Exported
 from edge_train import checkpoint, loop, models, strokes
 from edge_train.checkpoint import Checkpoint
@@ -21,6 +26,9 @@ from edge_train.mnist import Split
 from edge_train.specification import Convolutional, Recurrent, Specification, name_of
 
 BATCHES = (1, 2, 3, 17)
+
+# What an int8 export takes where a test is not about the choice, which timings on a busy machine could change.
+CANDIDATE = {"lstm": "branched", "gru": "stepped", "rnn": "stepped", "cnn": "static-qdq"}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -97,9 +105,12 @@ def converted(lstm, cnn, drawn) -> Callable[[str], tuple[Checkpoint, Converted]]
     sizes = {
         "lstm": lambda: lstm,
         "bilstm": lambda: drawn(Recurrent("lstm", hidden=10, bidirectional=True)),
+        "bilstm-2": lambda: drawn(Recurrent("lstm", hidden=9, layers=2, bidirectional=True)),
         "gru": lambda: drawn(Recurrent("gru", hidden=12, layers=2)),
+        "bigru-2": lambda: drawn(Recurrent("gru", hidden=9, layers=2, bidirectional=True)),
         "rnn": lambda: drawn(Recurrent("rnn-tanh", hidden=12)),
-        "rnn-relu": lambda: drawn(Recurrent("rnn-relu", hidden=12)),
+        "rnn-relu": lambda: drawn(Recurrent("rnn-relu", hidden=12, layers=2)),
+        "birnn-relu-2": lambda: drawn(Recurrent("rnn-relu", hidden=9, layers=2, bidirectional=True)),
         "cnn": lambda: cnn,
         "mlp": lambda: drawn(Convolutional("flatten linear24 relu linear10")),
     }
@@ -108,6 +119,17 @@ def converted(lstm, cnn, drawn) -> Callable[[str], tuple[Checkpoint, Converted]]
     def make(kind: str) -> tuple[Checkpoint, Converted]:
         stored = sizes[kind]()
         return stored, convert.convert(stored)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def quantised(converted, digits) -> Callable[..., Quantised]:
+    """An int8 candidate of a small checkpoint of that kind, calibrated on the digits."""
+
+    @cache
+    def make(kind: str, candidate: str, target: str = "any") -> Quantised:
+        return candidates.build(converted(kind)[1].model, digits.images, PROFILES[target], candidate)[candidate]
 
     return make
 
@@ -128,10 +150,33 @@ def answers() -> Callable[[ModelProto, np.ndarray], np.ndarray]:
 
 @pytest.fixture
 def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exports are judged on 60 strokes, calibrated on 40, and timed only a few times."""
+    """Exports are judged on 60 strokes, 12 of them as files, calibrated on 40, and timed only a few times."""
     monkeypatch.setattr(judging, "STROKE_IMAGES", 60)
     monkeypatch.setattr(judging, "CALIBRATION_IMAGES", 40)
-    monkeypatch.setattr(latency, "REPETITIONS", 3)
+    monkeypatch.setattr(latency, "REPETITIONS", {1: 3, 256: 3})
+    monkeypatch.setattr(latency, "LOADS", 1)
+    monkeypatch.setattr(deployed, "FILES", 12)
+
+
+@pytest.fixture
+def speeds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Pretends how many times as fast as fp32 each candidate is, for a single picture and in bulk, without noise."""
+
+    def pretend(default: tuple[float, float] = (1.0, 1.0), **ratios: tuple[float, float]) -> None:
+        by_name = {name.replace("_", "-"): pair for name, pair in ratios.items()}
+
+        def measure(_baseline: object, sessions: dict[str, object], _images: object) -> dict[str, tuple[Latency, ...]]:
+            return {
+                name: tuple(
+                    Latency(batch, 100.0, 100.0 / ratio, ratio, 0.0)
+                    for batch, ratio in zip((1, 256), by_name.get(name, default), strict=True)
+                )
+                for name in sessions
+            }
+
+        monkeypatch.setattr(latency, "measure", measure)
+
+    return pretend
 
 
 @pytest.fixture(scope="session")
@@ -163,10 +208,11 @@ def undecided(digits: Split) -> Callable[[Checkpoint], Checkpoint]:
 
 @pytest.fixture
 def stored(drawn, decided) -> dict[str, Checkpoint]:
-    """Small checkpoints for whole exports, one for each method of int8; always sure of the same label."""
+    """Small checkpoints for whole exports, one for each form of int8; always sure of the same label."""
     sizes_of = {
         "lstm": Recurrent("lstm", hidden=10),
         "gru": Recurrent("gru", hidden=10, layers=2, bidirectional=True),
+        "rnn": Recurrent("rnn-relu", hidden=10),
         "cnn": Convolutional("conv5x4 relu bn pool conv3x6 relu flatten linear10"),
     }
     figure = {"data": "mnist", "split": "test", "images": 10_000, "accuracy": 0.5}
@@ -186,12 +232,40 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 @pytest.fixture
 def export(few_digits: None, tmp_path: Path) -> Callable[..., Exported]:
-    """Exports a checkpoint on few digits; the bundle goes to `tmp_path / "out"`."""
+    """Exports a checkpoint on few digits; the bundle goes to `tmp_path / "out"`.
+
+    int8 takes the candidate of `CANDIDATE`, unless `candidate=None` asks for a choice.
+    """
 
     def run(stored: Checkpoint, **fields: object) -> Exported:
         path = tmp_path / f"{stored.name}.safetensors"
         checkpoint.save(path, stored)
         settings = {"model": stored.name, "checkpoint": path, "data": "strokes", "out": tmp_path / "out"}
+        if fields.get("precision") == "int8":
+            settings["candidate"] = CANDIDATE[stored.name]
         return pipeline.export(pipeline.Request(**{**settings, **fields}), lambda _line: None)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def in_integers() -> Callable[[list[Integers], np.ndarray], np.ndarray]:
+    """The logits of an integer network, with every product and sum exact, and no graph."""
+
+    def run(network: list[Integers], images: np.ndarray) -> np.ndarray:
+        tensor = torch.from_numpy(images).double().unsqueeze(1)
+        for index, stage in enumerate(network):
+            weight, bias = torch.from_numpy(stage.weight).double(), torch.from_numpy(stage.bias).double()
+            if weight.ndim == 4:
+                top, left, bottom, right = stage.pads
+                padded = torch.nn.functional.pad(tensor, (left, right, top, bottom))
+                sums = torch.nn.functional.conv2d(padded, weight, bias, stage.strides)
+            else:
+                sums = torch.nn.functional.linear(tensor.flatten(1), weight, bias)
+            tensor = sums * torch.from_numpy(stage.multiplier).double().reshape((-1,) + (1,) * (sums.ndim - 2))
+            if index < len(network) - 1:
+                tensor = tensor.round().clamp(0, 255)
+            tensor = torch.nn.functional.max_pool2d(tensor, stage.pool) if stage.pool > 1 else tensor
+        return tensor.numpy()
 
     return run

@@ -12,10 +12,13 @@ import pytest
 from PIL import Image
 
 from edge import classifier, picture
-from edge_export import convert, half, judging, latency, pipeline, quantise, session, subject
+from edge_export import convert, half, judging, latency, pipeline, session, subject
+from edge_export.int8 import candidates
+from edge_export.int8.target import PROFILES
 from edge_train import checkpoint, mnist, strokes
 from edge_train.loop import logits_of
 
+CANDIDATE = "branched"  # two ways to compute in one graph
 SHIPPED = sorted(path.stem for path in (Path(checkpoint.__file__).parent / "checkpoints").glob("*.safetensors"))
 
 
@@ -58,12 +61,13 @@ def exported(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("bundles")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(judging, "STROKE_IMAGES", 100)
-        patch.setattr(latency, "REPETITIONS", 3)
+        patch.setattr(latency, "REPETITIONS", {1: 3, 256: 3})
         return {
             precision: pipeline.export(
-                pipeline.Request("lstm", precision=precision, data="strokes", out=folder), lambda _: None
+                pipeline.Request("lstm", precision=precision, data="strokes", out=folder, candidate=candidate),
+                lambda _: None,
             ).path
-            for precision in ("fp32", "int8")
+            for precision, candidate in (("fp32", None), ("int8", CANDIDATE))
         }
 
 
@@ -80,7 +84,9 @@ def files(pictures, tmp_path_factory) -> list[Path]:
 def answers(pictures, exported, files) -> dict[str, np.ndarray]:
     """Logits of the same pictures by form."""
     fp32 = subject.find("lstm", None, None).convert().model
-    int8 = quantise.quantise(fp32, pictures).model
+    int8 = candidates.build(fp32, judging.find("strokes", None).calibration, PROFILES["any"], CANDIDATE)[
+        CANDIDATE
+    ].model
     graphs = {"fp32": fp32, "int8": int8, "fp16": half.to_fp16(fp32)}
     found = {}
     for precision, model in graphs.items():

@@ -59,12 +59,78 @@ def test_the_table_has_a_row_for_every_comparison(export, stored):
 
 
 @pytest.mark.parametrize("options", [["--quantize"], ["--precision", "int8"], ["--quantize", "--precision", "int8"]])
-def test_both_ways_of_asking_for_int8_give_int8(export, stored, tmp_path, options):
+def test_both_ways_of_asking_for_int8_give_int8(export, stored, tmp_path, speeds, options):
+    speeds((1.5, 1.5))
     ended = export("--model", "lstm-8", "--checkpoint", stored, *options)
     assert ended.code == 0, ended.err
-    assert "verdict: dynamic-lstm: int8 weights and int8 products in the LSTM" in ended.out
-    assert "int8 on this machine, 1 thread, medians: batch 1: " in ended.out
+    assert "verdict: weight-only: int8 weights, fp32 arithmetic: smaller, not faster; " in ended.out
+    assert "; exact on every processor\n" in ended.out
     assert bundle.read(tmp_path / "out" / "lstm-8-int8.onnx").manifest.precision == "int8"
+
+
+def test_int8_shows_every_candidate_and_which_is_packed(export, stored, speeds):
+    speeds((1.0, 1.0), stepped=(1.25, 4.0))
+    lines = export(
+        "--model", "lstm-8", "--checkpoint", stored, "--quantize", "--optimize", "throughput"
+    ).out.splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith("candidate "))
+    rows = lines[start + 1 : start + 5]
+    assert [row.split()[0] for row in rows] == ["weight-only", "dynamic-lstm", "stepped", "branched"]
+    assert [row.endswith("<- packed") for row in rows] == [False, False, True, False]
+    assert "80 us (1.25x)" in rows[2]
+    assert "25 us (4.00x)" in rows[2]
+    assert rows[2].split()[-3] == "4.00"
+    assert lines[start + 5].endswith("against fp32; gain for throughput: time for pictures in bulk")
+
+
+def test_int8_that_does_not_pay_exits_with_1_shows_why_and_writes_nothing(export, stored, speeds, tmp_path):
+    speeds((0.5, 0.5))
+    ended = export("--model", "lstm-8", "--checkpoint", stored, "--quantize", "--optimize", "latency")
+    assert ended.code == 1
+    assert ended.out == ""
+    assert "weight-only " in ended.err
+    assert "(0.50x)" in ended.err
+    message = ended.err.splitlines()[-1]
+    assert message.startswith("edge: int8 does not pay here for latency (time for a single picture): ")
+    assert message.endswith("or take it with --force")
+    assert not (tmp_path / "out").exists()
+
+
+def test_force_packs_what_does_not_pay_and_says_so(export, stored, speeds, tmp_path):
+    speeds((0.5, 0.5), branched=(0.6, 0.5))
+    ended = export("--model", "lstm-8", "--checkpoint", stored, "--quantize", "--optimize", "latency", "--force")
+    assert ended.code == 0, ended.err
+    verdict = "packed by --force: no gain in latency over fp32 where it was exported"
+    assert verdict in ended.out
+    facts = bundle.read(tmp_path / "out" / "lstm-8-int8.onnx").manifest
+    assert facts.method == "branched", "the best of those that lose"
+    assert facts.int8_verdict.endswith(verdict)
+
+
+@pytest.mark.parametrize("candidate", ["weight-only", "dynamic-lstm", "stepped", "branched"])
+def test_a_candidate_that_is_named_is_packed_without_a_choice(export, stored, speeds, tmp_path, candidate):
+    speeds((0.5, 0.5))
+    ended = export("--model", "lstm-8", "--checkpoint", stored, "--quantize", "--candidate", candidate)
+    assert ended.code == 0, ended.err
+    assert bundle.read(tmp_path / "out" / "lstm-8-int8.onnx").manifest.method == candidate
+    assert ended.out.count("<- packed") == 1
+    assert f"int8, the candidate {candidate}" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("target", "promise"),
+    [
+        ("any", "exact on every processor"),
+        ("vnni", "exact on x86 with VNNI only; other x86 processors saturate"),
+        ("arm64", "exact on arm64; x86 processors without VNNI saturate"),
+    ],
+)
+def test_the_verdict_names_the_processors_that_int8_is_for(export, stored, tmp_path, target, promise):
+    options = ["--quantize", "--candidate", "stepped", "--target", target, "--max-drop", "100"]
+    ended = export("--model", "lstm-8", "--checkpoint", stored, *options)
+    assert ended.code == 0, ended.err
+    assert promise in ended.out
+    assert bundle.read(tmp_path / "out" / "lstm-8-int8.onnx").manifest.int8_target == target
 
 
 def test_fp16_is_another_file_beside_it(export, stored, tmp_path):
@@ -88,7 +154,7 @@ def test_an_own_module_lies_in_the_current_folder(export, in_folder, tmp_path):
 
 
 def test_the_shipped_lstm_is_exported_when_nothing_is_named(export, tmp_path):
-    ended = export("--quantize")
+    ended = export("--quantize", "--candidate", "dynamic-lstm")
     assert ended.code == 0, ended.err
     report = json.loads((tmp_path / "out" / "lstm-int8.report.json").read_text())
     assert report["manifest"]["architecture"]["hidden"] == 128
@@ -101,6 +167,9 @@ def test_the_shipped_lstm_is_exported_when_nothing_is_named(export, tmp_path):
         ["--precision", "int4"],
         ["--data", "cifar"],
         ["--quantise"],
+        ["--quantize", "--optimize", "speed"],
+        ["--quantize", "--target", "avx2"],
+        ["--quantize", "--max-drop", "-1"],
         ["--checkpoint"],
         ["stray"],
     ],
@@ -119,6 +188,8 @@ def test_wrong_usage_exits_with_2(edge_command, options):
             "--quantize is int8 and contradicts --precision fp16; give one of them",
         ),
         (["--quantize", "--precision", "fp32"], "contradicts --precision fp32"),
+        (["--candidate", "stepped"], "--candidate and --force choose among int8 candidates; add --quantize"),
+        (["--precision", "fp16", "--force"], "add --quantize"),
         (["--model", "lstn"], "use one of lstm"),
         (["--checkpoint", "nothing.safetensors"], "check --checkpoint"),
         (["--labels", "nothing.txt"], "give a text file, one label a line"),

@@ -7,25 +7,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_export import flips, parity, quantise
-from edge_export.tolerances import TOLERANCES, Tolerance
+from edge_export import flips, parity
+from edge_export.int8.rounding import LARGEST
 from edge_train.specification import Recurrent
 
 
 @pytest.fixture
 def coarse(monkeypatch):
-    """int8 that uses only seven of its steps, and a budget that lets that pass."""
-    real = quantise._per_row
-
-    def rounded(array):
-        largest = np.abs(array).max(axis=-1, keepdims=True)
-        scale = (np.where(largest > 0, largest, 1) / 2).astype(np.float32)
-        return np.rint(array / scale).astype(np.int8), scale
+    """int8 that uses only three of its levels, where that is asked for."""
+    usual = LARGEST[8]
 
     def use(*, coarsely: bool) -> None:
-        monkeypatch.setattr(quantise, "_per_row", rounded if coarsely else real)
+        monkeypatch.setitem(LARGEST, 8, 1 if coarsely else usual)
 
-    monkeypatch.setitem(TOLERANCES, "int8", Tolerance(logit_error=None, flip_share=1.0, accuracy_drop=100.0))
     return use
 
 
@@ -34,7 +28,7 @@ def test_pictures_whose_label_changed_are_shown_and_an_old_sheet_does_not_stay(
 ):
     close = undecided(drawn(Recurrent("gru", hidden=10), name="gru"))
     coarse(coarsely=True)
-    done = export(close, precision="int8")
+    done = export(close, precision="int8", max_drop=100.0)
     flips = done.rows[-2].flips
     assert done.rows[-2].stage == "runtime"
     assert flips > 0

@@ -7,7 +7,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from edge_export import convert, half, locate, quantise, recurrent, traced
+from edge_export import convert, half, locate, recurrent, traced
 from edge_export.tolerances import TOLERANCES
 from edge_train.specification import Convolutional, Recurrent
 
@@ -99,25 +99,51 @@ def test_a_damaged_weight_is_found_without_folding_too(cnn, images):
     assert first(cnn, damaged(one.model, "chain.6.shift"), images, taps=one.taps).layer == "chain.6"
 
 
-@pytest.mark.parametrize("kind", ["lstm", "gru", "cnn", "mlp"])
-def test_int8_as_it_should_be_exceeds_nothing(kind, converted, digits):
+@pytest.mark.parametrize(
+    ("kind", "candidate"),
+    [
+        ("lstm", "dynamic-lstm"),
+        ("lstm", "branched"),
+        ("gru", "weight-only"),
+        ("gru", "stepped"),
+        ("rnn-relu", "weight-only"),
+        ("cnn", "static-qdq"),
+        ("mlp", "static-qdq"),
+    ],
+)
+def test_int8_as_it_should_be_exceeds_nothing(kind, candidate, converted, quantised, digits):
     stored, one = converted(kind)
-    model = quantise.quantise(one.model, digits.images).model
-    assert first(stored, model, digits.images, budget=None) is None
+    model = quantised(kind, candidate).model
+    assert first(stored, model, digits.images, budget=None, taps=one.taps) is None
 
 
 @pytest.mark.parametrize(
-    ("kind", "scale", "layer"),
+    ("kind", "candidate", "scale", "layer"),
     [
-        ("lstm", "recurrent.1.W_scale", "recurrent layer 1"),
-        ("gru", "recurrent.1.W_scale", "recurrent layer 1"),
-        ("gru", "head.weight_scale", "head"),
+        ("lstm", "dynamic-lstm", "recurrent.1.weights_scale", "recurrent layer 1"),
+        ("gru", "weight-only", "recurrent.1.weights_scale", "recurrent layer 1"),
+        ("gru", "weight-only", "head.weight_scale", "head"),
     ],
 )
-def test_a_wrong_scale_of_int8_is_found(*, kind, scale, layer, converted, digits):
-    stored, one = converted(kind)
-    model = damaged(quantise.quantise(one.model, digits.images).model, scale, by=3.0)
+def test_a_wrong_scale_of_int8_is_found(*, kind, candidate, scale, layer, converted, quantised, digits):
+    stored, _ = converted(kind)
+    model = damaged(quantised(kind, candidate).model, scale, by=3.0)
     assert first(stored, model, digits.images, budget=None).layer == layer
+
+
+@pytest.mark.parametrize(
+    ("kind", "candidate", "scale"),
+    [
+        ("rnn-relu", "weight-only", "recurrent.1.state_scale"),  # its states are scaled: nothing to compare
+        ("gru", "stepped", "recurrent.1.weights_scale"),  # row by row there is no tensor of all states
+    ],
+)
+def test_a_layer_that_cannot_be_seen_is_not_blamed_on_the_next_one(
+    *, kind, candidate, scale, converted, quantised, digits
+):
+    stored, _ = converted(kind)
+    model = damaged(quantised(kind, candidate).model, scale, by=3.0)
+    assert first(stored, model, digits.images, budget=None) is None
 
 
 @pytest.mark.parametrize("kind", ["lstm", "cnn"])

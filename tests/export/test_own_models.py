@@ -13,11 +13,12 @@ import torch
 from safetensors.torch import save_file
 
 from edge import bundle, classifier, verify
-from edge_export import pipeline, quantise, subject
+from edge_export import pipeline, subject
 from edge_export.draft import ConversionError
+from edge_export.int8 import candidates
+from edge_export.int8.rounding import QuantisationError
 from edge_export.outcome import Exported
 from edge_export.parity import ParityError
-from edge_export.tolerances import TOLERANCES, Tolerance
 from edge_train.loop import logits_of
 
 NUMBERS = itertools.count()
@@ -87,6 +88,7 @@ NETWORKS = """
             return x.mean((1, 2)).unsqueeze(1) * self.weight
 """
 FACTORIES = ["ZeroState", "BiLstm", "Cnn", "Mlp"]
+CANDIDATE = {"ZeroState": "weight-only", "BiLstm": "dynamic-lstm"}
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +123,8 @@ def export_own(nets, few_digits, in_folder, tmp_path) -> Callable[..., tuple[tor
             "data": "strokes",
             "out": tmp_path / "out",
         }
+        if fields.get("precision") == "int8":
+            settings["candidate"] = CANDIDATE.get(factory, "static-qdq")
         return network, pipeline.export(pipeline.Request(**{**settings, **fields}), lambda _: None)
 
     return run
@@ -138,7 +142,7 @@ def test_an_own_network_becomes_a_bundle_that_verifies(factory, precision, expor
     assert facts.parameters == sum(parameter.numel() for parameter in network.parameters())
     if precision == "int8":
         assert facts.int8_weight_share > 0.6
-        assert facts.method == {"ZeroState": "weight-only", "BiLstm": "dynamic-lstm"}.get(factory, "static-qdq")
+        assert facts.method == CANDIDATE.get(factory, "static-qdq")
 
 
 @pytest.mark.parametrize("factory", FACTORIES)
@@ -183,20 +187,20 @@ def test_own_labels_are_what_is_predicted(export_own, tmp_path, digits):
 
 def test_a_flip_of_own_labels_is_shown(export_own, tmp_path, monkeypatch):
     (tmp_path / "labels.txt").write_text("ash\nbirch\ncedar\n")
-    monkeypatch.setitem(TOLERANCES, "int8", Tolerance(logit_error=None, flip_share=1.0, accuracy_drop=100.0))
-    real = quantise.quantise
+    real = candidates.build
 
-    def shifted(model, calibration):
-        result = real(model, calibration)
-        node = next(node for node in result.model.graph.node if "logits" in node.output)
-        node.output[0] = "before"
-        bias = onnx.numpy_helper.from_array(np.array([0, 0, 50], np.float32), "shift")
-        result.model.graph.initializer.append(bias)
-        result.model.graph.node.append(onnx.helper.make_node("Add", ["before", "shift"], ["logits"]))
-        return result
+    def shifted(*arguments):
+        built = real(*arguments)
+        for result in built.values():
+            node = next(node for node in result.model.graph.node if "logits" in node.output)
+            node.output[0] = "before"
+            bias = onnx.numpy_helper.from_array(np.array([0, 0, 50], np.float32), "shift")
+            result.model.graph.initializer.append(bias)
+            result.model.graph.node.append(onnx.helper.make_node("Add", ["before", "shift"], ["logits"]))
+        return built
 
-    monkeypatch.setattr(quantise, "quantise", shifted)
-    _, done = export_own("Letters", labels=tmp_path / "labels.txt", precision="int8")
+    monkeypatch.setattr(candidates, "build", shifted)
+    _, done = export_own("Letters", labels=tmp_path / "labels.txt", precision="int8", max_drop=100.0)
     assert done.flip_sheet.is_file()
 
 
@@ -207,8 +211,8 @@ def test_a_frozen_batch_axis_is_refused_and_nothing_written(export_own, tmp_path
 
 
 def test_nothing_to_quantise_is_told(export_own, tmp_path):
-    with pytest.raises(quantise.QuantisationError, match="nothing to quantise"):
-        export_own("Elementwise", decided=False, precision="int8")
+    with pytest.raises(QuantisationError, match=r"no weight of this model \(.*\) can be int8; export it without"):
+        export_own("Elementwise", decided=False, precision="int8", candidate=None)
     assert not (tmp_path / "out").exists()
 
 

@@ -140,6 +140,31 @@ def test_int8_may_lose_a_tenth_of_a_point_of_accuracy(lost, refused, reference):
         assert broken(rows)[0] == "accuracy falls by 0.200 points, 0.10 are allowed; 0.20 would pass"
 
 
+@pytest.mark.parametrize(("lost", "refused"), [(5, False), (6, True)])
+def test_a_larger_budget_lets_int8_lose_more_and_flip_twice_as_much(lost, refused, reference):
+    wider = replace(reference, tolerances=tolerances.with_budget(0.5))
+    rows = parity.compare("onnx", "int8", wider, answering(wider, digits=flipping(wider, lost)))
+    assert bool(broken(rows)) == refused
+    assert tolerances.with_budget(0.5)["int8"].flip_share == pytest.approx(0.01)
+
+
+def test_a_budget_is_for_int8_alone_and_the_usual_one_changes_nothing():
+    assert tolerances.with_budget(0.1) == TOLERANCES
+    assert tolerances.with_budget(0.0)["int8"] == tolerances.Tolerance(None, 0.002, 0.0)
+    wide = tolerances.with_budget(5.0)
+    assert {name: wide[name] for name in ("fp32", "fp16")} == {name: TOLERANCES[name] for name in ("fp32", "fp16")}
+
+
+def test_no_accuracy_at_all_may_be_lost_where_the_budget_is_nothing(reference):
+    strict = replace(reference, tolerances=tolerances.with_budget(0.0))
+    assert broken(parity.compare("onnx", "int8", strict, answering(strict, digits=flipping(strict, 1))))
+
+
+def test_only_the_batch_sizes_that_are_asked_for_are_run(reference):
+    rows = parity.compare("onnx", "int8", reference, answering(reference), batches=(1, 256))
+    assert [(row.data, row.batch) for row in rows] == [("made-parity", 1), ("made-parity", 256), ("extremes", 1)]
+
+
 def test_what_int8_wins_is_no_failure(reference):
     labels = reference.split.labels.copy()
     labels[:2] = (labels[:2] + 1) % 10

@@ -9,9 +9,12 @@ from onnx import numpy_helper
 
 from edge import bundle, verify
 from edge_export import convert, golden, judging, pipeline
+from edge_export.int8.rounding import LARGEST
+from edge_export.int8.selection import NotWorthwhileError
+from edge_export.parity import ParityError
 from edge_train import checkpoint, strokes
 from edge_train.loop import logits_of
-from edge_train.specification import to_json
+from edge_train.specification import Recurrent, to_json
 
 PRECISIONS = ["fp32", "int8", "fp16"]
 NAMES = ["lstm", "gru", "cnn"]
@@ -35,7 +38,7 @@ def test_a_bundle_reads_back_and_verifies(name, precision, stored, export):
     assert checked.passed, checked.steps[-1].detail
     model = onnx.load(done.path)
     onnx.checker.check_model(model, full_check=precision != "int8")
-    convert.check_form(model, classes=10)
+    convert.check_form(model, classes=10, lean=precision != "int8")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -47,8 +50,9 @@ def test_the_manifest_says_what_the_bundle_is(name, stored, export, tmp_path):
     assert facts.temperature == 0.75
     assert facts.checkpoint_sha256 == checkpoint.load(tmp_path / f"{name}.safetensors").sha256
     assert (facts.opset, facts.ir_version, facts.minimum_onnxruntime) == (13, 7, "1.19")
-    assert facts.method == {"lstm": "dynamic-lstm", "gru": "weight-only", "cnn": "static-qdq"}[name]
-    assert facts.providers == (("cpu",) if name == "lstm" else ("cpu", "cuda"))
+    assert facts.method == {"lstm": "branched", "gru": "stepped", "cnn": "static-qdq"}[name]
+    assert facts.int8_target == "any"
+    assert facts.providers == (("cpu", "cuda") if name == "cnn" else ("cpu",))
     assert set(facts.versions) == {"edge-toolkit", "torch", "onnx", "onnxruntime"}
     assert (facts.input.shape, facts.input.dtype) == (("batch", 28, 28), "uint8")
     assert (facts.input.ink, facts.input.background) == (255, 0)
@@ -68,10 +72,88 @@ def test_the_share_of_int8_in_the_manifest_is_that_of_the_graph(name, stored, ex
     assert "0 of 60 strokes-parity labels change, accuracy +0.00 points" in done.manifest.int8_verdict
 
 
+@pytest.mark.parametrize(
+    ("name", "candidate", "providers"),
+    [
+        ("lstm", "weight-only", ("cpu", "cuda")),
+        ("lstm", "dynamic-lstm", ("cpu",)),
+        ("lstm", "stepped", ("cpu",)),
+        ("gru", "weight-only", ("cpu", "cuda")),
+        ("gru", "branched", ("cpu",)),
+    ],
+)
+def test_a_bundle_names_the_providers_that_have_all_its_operators(name, candidate, providers, stored, export):
+    facts = export(stored[name], precision="int8", candidate=candidate).manifest
+    assert (facts.method, facts.providers) == (candidate, providers)
+
+
+@pytest.mark.parametrize(("candidate", "target"), [("weight-only", None), ("stepped", "vnni")])
+def test_only_integer_products_are_for_some_processors(candidate, target, stored, export):
+    facts = export(stored["rnn"], precision="int8", candidate=candidate, target="vnni").manifest
+    assert facts.int8_target == target
+    assert ("VNNI" in facts.int8_verdict) == (target is not None)
+
+
+def test_the_winner_for_the_goal_is_packed(stored, export, speeds):
+    speeds((1.0, 1.0), dynamic_lstm=(3.0, 1.0), stepped=(0.5, 4.0), branched=(2.9, 3.9))
+    packed = {
+        goal: export(stored["lstm"], precision="int8", candidate=None, goal=goal).manifest.method
+        for goal in ("latency", "throughput", "balanced")
+    }
+    assert packed == {"latency": "dynamic-lstm", "throughput": "stepped", "balanced": "branched"}
+
+
+def test_the_same_speeds_give_the_same_choice_and_bytes(stored, export, speeds, tmp_path):
+    speeds((1.2, 1.5), stepped=(1.21, 1.52))
+    done = [
+        export(stored["lstm"], precision="int8", candidate=None, goal="latency", out=tmp_path / out) for out in "ab"
+    ]
+    assert [one.manifest.method for one in done] == ["weight-only"] * 2, "the simplest of those that are alike"
+    assert done[0].path.read_bytes() == done[1].path.read_bytes()
+
+
+def test_a_candidate_that_is_named_gives_the_bytes_that_the_choice_gave(stored, export, speeds, tmp_path):
+    speeds((1.0, 1.0), stepped=(3.0, 3.0))
+    chosen = export(stored["lstm"], precision="int8", candidate=None, goal="latency")
+    speeds((1.0, 1.0))
+    named = export(stored["lstm"], precision="int8", candidate="stepped", out=tmp_path / "named")
+    assert chosen.path.read_bytes() == named.path.read_bytes()
+
+
+def test_force_changes_nothing_where_int8_pays(stored, export, speeds):
+    speeds((2.0, 2.0))
+    done = export(stored["lstm"], precision="int8", candidate=None, goal="latency", force=True)
+    assert "--force" not in done.manifest.int8_verdict
+
+
+def test_force_packs_what_does_not_pay_and_the_bundle_says_so(stored, export, speeds):
+    speeds((0.9, 0.9))
+    with pytest.raises(NotWorthwhileError):
+        export(stored["gru"], precision="int8", candidate=None, goal="throughput")
+    done = export(stored["gru"], precision="int8", candidate=None, goal="throughput", force=True)
+    assert done.manifest.int8_verdict.endswith(
+        "packed by --force: no gain in throughput over fp32 where it was exported"
+    )
+    assert verify.verify(done.path, provider="cpu").passed
+
+
+def test_a_larger_budget_of_accuracy_takes_what_the_usual_one_refuses(drawn, undecided, export, monkeypatch):
+    close = undecided(drawn(Recurrent("gru", hidden=10), name="gru"))
+    monkeypatch.setitem(LARGEST, 8, 1)  # three levels: so coarse that labels change
+    with pytest.raises(ParityError, match=r"labels flip, 0\.20% may"):
+        export(close, precision="int8", max_drop=0.1)
+    done = export(close, precision="int8", max_drop=60.0)
+    report = json.loads(done.report.read_text())
+    assert report["tolerances"]["int8"] == {"logit_error": None, "flip_share": 1.2, "accuracy_drop": 60.0}
+    assert report["tolerances"]["fp32"]["accuracy_drop"] == 0
+    assert done.rows[-2].flips > 0
+
+
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_other_precisions_claim_no_int8(precision, stored, export):
     facts = export(stored["lstm"], precision=precision).manifest
     assert (facts.method, facts.int8_weight_share, facts.int8_verdict) == ("none", 0.0, None)
+    assert facts.int8_target is None
     assert facts.providers == ("cpu", "cuda")
 
 
@@ -122,9 +204,32 @@ def test_the_report_is_json_with_every_comparison(precision, stored, export):
     numbers = {"logits_max_error", "logits_mean_error", "probabilities_max_error", "probabilities_mean_error", "flips"}
     assert all(isinstance(row[number], int | float) for row in report["parity"] for number in numbers)
     assert {one["batch"] for one in report["latency_us_per_image"]} == {1, 256}
-    assert all(one["ratio"] == one["baseline_us"] / one["candidate_us"] for one in report["latency_us_per_image"])
+    assert all(one["ratio"] > 0 and one["noise"] >= 0 for one in report["latency_us_per_image"])
+    assert report["optimized_for"] == ("balanced" if precision == "int8" else None)
+    assert [one["name"] for one in report["candidates"]] == ["static-qdq"] * (precision == "int8")
     assert "onnxruntime" in " ".join(report["environment"]["packages"])
     assert report["torch_accuracy"] == report["parity"][0]["accuracy"]
+
+
+def test_the_report_holds_every_candidate_with_its_figures(stored, export, speeds):
+    speeds((1.5, 2.0), dynamic_lstm=(4.0, 0.5))
+    done = export(stored["lstm"], precision="int8", candidate=None, goal="latency", max_drop=0.5)
+    report = json.loads(done.report.read_text())
+    assert [one["name"] for one in report["candidates"]] == ["weight-only", "dynamic-lstm", "stepped", "branched"]
+    for one in report["candidates"]:
+        assert one["passed"] is True
+        assert [row["batch"] for row in one["parity"]] == [1, 256, 1]
+        assert {row["stage"] for row in one["parity"]} == {one["name"]}
+        single, bulk = (4.0, 0.5) if one["name"] == "dynamic-lstm" else (1.5, 2.0)
+        assert [each["ratio"] for each in one["latency_us_per_image"]] == [single, bulk]
+        size = one["fp32_size_bytes"] / one["size_bytes"]
+        assert one["gain"] == pytest.approx(
+            {"latency": single, "throughput": bulk, "size": size, "balanced": (single * bulk * size) ** (1 / 3)}
+        )
+        assert one["load_ms"] > 0
+    packed = next(one for one in report["candidates"] if one["name"] == done.manifest.method == "dynamic-lstm")
+    assert report["latency_us_per_image"] == packed["latency_us_per_image"]
+    assert report["optimized_for"] == "latency"
 
 
 def test_the_report_names_the_distribution_that_is_installed(stored, export, monkeypatch):
@@ -150,13 +255,20 @@ def test_steps_are_named_while_they_run(stored, few_digits, tmp_path):
     lines = []
     checkpoint.save(tmp_path / "gru.safetensors", stored["gru"])
     request = pipeline.Request(
-        "gru", tmp_path / "gru.safetensors", precision="int8", data="strokes", out=tmp_path / "out"
+        "gru",
+        tmp_path / "gru.safetensors",
+        precision="int8",
+        data="strokes",
+        out=tmp_path / "out",
+        goal="size",
     )
     pipeline.export(request, lines.append)
     assert [line.split(":")[0] for line in lines] == [
         "step 1/4 convert",
         "step 2/4 quantise",
+        "  measuring weight-only, stepped, branched against fp32",
         "step 3/4 parity",
         "step 4/4 pack",
     ]
-    assert "batches 1, 2, 3, 17, 256" in lines[2]
+    assert "the best candidate for size" in lines[1]
+    assert "batches 1, 2, 3, 17, 256" in lines[3]

@@ -10,9 +10,12 @@ from PIL import Image
 
 from edge import bundle, classifier
 from edge.errors import EdgeError
-from edge_export import deployed, half, latency, outcome, pipeline, quantise, recurrent
+from edge_export import deployed, half, outcome, pipeline, recurrent
+from edge_export.int8 import candidates, rounded
+from edge_export.int8.rounding import QuantisationError
+from edge_export.int8.selection import NotWorthwhileError
 from edge_export.parity import ParityError
-from edge_export.quantise import QuantisationError
+from edge_train import checkpoint
 from edge_train.specification import Recurrent
 
 PRECISIONS = ["fp32", "int8", "fp16"]
@@ -59,22 +62,31 @@ def test_a_refused_export_makes_no_folder(stored, export, tmp_path, swapped_gate
 
 
 def test_int8_beyond_its_budget_is_refused(drawn, undecided, export, old_export, monkeypatch):
-    real = quantise._per_row
-    monkeypatch.setattr(quantise, "_per_row", lambda array: (-real(array)[0], real(array)[1]))
-    with pytest.raises(ParityError, match=r"onnx int8 differs .* of 60 labels flip, 0\.20% may; .* would pass"):
-        export(undecided(drawn(Recurrent("lstm", hidden=10), name="lstm")), precision="int8")
+    real = rounded.compensated
+    monkeypatch.setattr(rounded, "compensated", lambda *arguments: -real(*arguments))
+    close = undecided(drawn(Recurrent("lstm", hidden=10), name="lstm"))
+    with pytest.raises(ParityError, match=r"differs .* of 60 labels flip, 0\.20% may; .* would pass.*int8 is not safe"):
+        export(close, precision="int8", candidate=None)
+
+
+def test_force_does_not_buy_accuracy(drawn, undecided, export, old_export, monkeypatch):
+    real = rounded.compensated
+    monkeypatch.setattr(rounded, "compensated", lambda *arguments: -real(*arguments))
+    with pytest.raises(ParityError, match="branched differs"):
+        export(undecided(drawn(Recurrent("lstm", hidden=10), name="lstm")), precision="int8", force=True)
 
 
 def test_int8_that_breaks_is_located(drawn, undecided, export, monkeypatch):
-    real = quantise._per_row
+    real = rounded.compensated
 
-    def broken(array):
-        values, scale = real(array)
-        return values, scale * (5 if array.shape[-1] == 10 and array.ndim == 3 else 1)  # the recurrent products
+    def without_recurrent_products(*arguments):
+        values = real(*arguments)
+        values[:, 28:] = 0
+        return values
 
-    monkeypatch.setattr(quantise, "_per_row", broken)
-    with pytest.raises(ParityError, match="first at recurrent layer 0, step 1: error"):
-        export(undecided(drawn(Recurrent("gru", hidden=10), name="gru")), precision="int8")
+    monkeypatch.setattr(rounded, "compensated", without_recurrent_products)
+    with pytest.raises(ParityError, match=r"weight-only differs .*; first at recurrent layer 0, step 1: error"):
+        export(undecided(drawn(Recurrent("gru", hidden=10), name="gru")), precision="int8", candidate="weight-only")
 
 
 def test_fp16_beyond_its_tolerance_is_refused(stored, export, old_export, monkeypatch):
@@ -104,31 +116,53 @@ def test_a_picture_that_does_not_come_back_as_it_was_written_is_refused(stored, 
         export(stored["lstm"])
 
 
+def test_a_file_that_changes_an_answer_is_refused_however_little(stored, export, old_export, monkeypatch):
+    """int8 may differ from PyTorch; a picture as a file may not differ from itself as a tensor."""
+    real = classifier.Classifier.logits
+    seen = []
+
+    def drifting(self, images):
+        seen.append(images)
+        return real(self, images) + np.float32(1e-6) * (len(seen) == 1)  # the first file alone
+
+    monkeypatch.setattr(classifier.Classifier, "logits", drifting)
+    with pytest.raises(ParityError, match=r"PNG file differs .*: 1 of 12 pictures give other logits as files"):
+        export(stored["cnn"], precision="int8")
+
+
 def test_weights_that_are_not_finite_are_refused(stored, export, old_export):
     stored["lstm"].weights["head.bias"][0] = float("nan")
     with pytest.raises(ParityError, match="a logit is not finite"):
         export(stored["lstm"])
 
 
-def test_int8_that_is_slower_by_far_is_refused(stored, export, old_export, monkeypatch):
-    monkeypatch.setattr(
-        latency, "measure", lambda *_: [latency.Latency(1, 10.0, 51.0), latency.Latency(256, 10.0, 60.0)]
-    )
+def test_int8_that_does_not_pay_is_refused(stored, export, old_export, speeds):
+    speeds((0.9, 0.8))
     with pytest.raises(
-        ParityError, match=r"batch 1: 5\.1 times slower; batch 256: 6\.0 times slower.*without --quantize"
+        NotWorthwhileError,
+        match=r"int8 does not pay here for throughput \(time for pictures in bulk\): the best candidate, \S+, is 0\.80 "
+        r"times as good as fp32.*nothing was written; export it in fp32, choose another --optimize, or .* --force",
     ):
-        export(stored["lstm"], precision="int8")
+        export(stored["lstm"], precision="int8", candidate=None, goal="throughput")
 
 
-def test_int8_that_pays_at_one_batch_size_is_not_refused(stored, export, monkeypatch):
-    monkeypatch.setattr(
-        latency, "measure", lambda *_: [latency.Latency(1, 10.0, 90.0), latency.Latency(256, 10.0, 9.0)]
+def test_a_refusal_shows_what_was_measured(stored, few_digits, speeds, tmp_path):
+    speeds((0.9, 0.8))
+    checkpoint.save(tmp_path / "gru.safetensors", stored["gru"])
+    request = pipeline.Request(
+        "gru", tmp_path / "gru.safetensors", precision="int8", goal="latency", data="strokes", out=tmp_path / "out"
     )
-    assert export(stored["lstm"], precision="int8").path.is_file()
+    lines = []
+    with pytest.raises(NotWorthwhileError):
+        pipeline.export(request, lines.append)
+    assert [line.split()[0] for line in lines[-1].splitlines()[1:-1]] == ["weight-only", "stepped", "branched"]
+    assert "(0.90x)" in lines[-1]
+    assert "packed" not in lines[-1]
+    assert not (tmp_path / "out").exists()
 
 
-def test_fp16_may_be_slow_on_the_cpu_it_is_for_cuda(stored, export, monkeypatch):
-    monkeypatch.setattr(latency, "measure", lambda *_: [latency.Latency(1, 10.0, 900.0)])
+def test_fp16_may_be_slow_on_the_cpu_it_is_for_cuda(stored, export, speeds):
+    speeds((0.01, 0.01))
     assert export(stored["lstm"], precision="fp16").path.is_file()
 
 
@@ -136,9 +170,18 @@ def test_nothing_to_quantise_is_refused(stored, export, old_export, monkeypatch)
     def nothing(*_):
         raise QuantisationError("nothing to quantise; export it without --quantize")
 
-    monkeypatch.setattr(quantise, "quantise", nothing)
+    monkeypatch.setattr(candidates, "build", nothing)
     with pytest.raises(QuantisationError):
         export(stored["lstm"], precision="int8")
+
+
+@pytest.mark.parametrize(
+    ("candidate", "words"),
+    [("static-qdq", "the candidate static-qdq does not suit this model"), ("int4", "there is no candidate 'int4'")],
+)
+def test_a_candidate_that_does_not_exist_or_suit_is_refused(candidate, words, stored, export, old_export):
+    with pytest.raises(QuantisationError, match=words):
+        export(stored["gru"], precision="int8", candidate=candidate)
 
 
 def test_a_folder_that_cannot_be_made_is_told(stored, export, tmp_path):

@@ -9,8 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edge_export import quantise, session, traced
+from edge_export import session, traced
 from edge_export.draft import ConversionError
+from edge_export.int8 import candidates
+from edge_export.int8.rounding import int8_share
+from edge_export.int8.target import PROFILES
 from edge_train.loop import logits_of
 
 
@@ -269,16 +272,31 @@ def test_the_layers_of_a_sequential_are_tapped_by_their_paths(graphs):
 @pytest.mark.parametrize("name", [name for name in NETWORKS if "columns" not in name])
 def test_int8_of_an_own_network_is_mostly_int8_and_nearly_right(name, graphs, digits):
     net, converted = graphs[name]
-    result = quantise.quantise(converted.model, digits.images)
-    assert quantise.int8_share(result.model) > 0.7
     expected = logits_of(net, digits.images)
-    found, _ = session.run(session.open_session(result.model), digits.images, 1)
-    assert np.abs(found - expected).max() < 0.08 * np.abs(expected).max()
+    for quantised in candidates.build(converted.model, digits.images, PROFILES["any"]).values():
+        assert int8_share(quantised.model) > 0.7
+        found, _ = session.run(session.open_session(quantised.model), digits.images, 1)
+        assert np.abs(found - expected).max() < 0.08 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("name", "suitable"),
+    [
+        ("an RNN with its own zero state and a LayerNorm", ["weight-only"]),
+        ("an LSTM read from both directions", ["weight-only", "dynamic-lstm"]),
+        ("an LSTM with a learned first state", ["weight-only", "dynamic-lstm"]),
+        ("a GRU over the columns of a convolution", ["static-qdq"]),
+        ("an MLP", ["static-qdq"]),
+    ],
+)
+def test_own_layers_are_not_rewritten_row_by_row(name, suitable, graphs, digits):
+    """Their pixels are divided in the graph, their states may be anything: only node by node is it safe."""
+    assert list(candidates.build(graphs[name][1].model, digits.images, PROFILES["any"])) == suitable
 
 
 def test_int8_keeps_the_opset_that_the_network_needs(graphs, digits):
-    result = quantise.quantise(graphs["a transformer"][1].model, digits.images).model
-    assert {entry.domain: entry.version for entry in result.opset_import}[""] == 17
+    (result,) = candidates.build(graphs["a transformer"][1].model, digits.images, PROFILES["any"]).values()
+    assert {entry.domain: entry.version for entry in result.model.opset_import}[""] == 17
 
 
 def test_constant_targets_are_left_alone(graphs):

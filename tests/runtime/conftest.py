@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edge import bundle, session
+from edge.bench.machine import Machine
 from edge.evidence import Evidence
 from edge.installation import DISTRIBUTIONS
 from edge.manifest import Accuracy, Manifest, ProviderName
@@ -246,3 +247,20 @@ def golden() -> list[tuple[str, np.ndarray]]:
     evidence = bundle.read(shipped.locate("lstm-int8")).evidence
     pairs = zip(evidence.kinds, evidence.images, strict=True)
     return [(kind.split()[1], image) for kind, image in pairs if kind.startswith("stroke ")]
+
+
+@pytest.fixture(scope="session")
+def some_machine() -> Machine:
+    """The facts of a machine that is none of ours."""
+    return Machine(
+        cpu="Some CPU",
+        architecture="x86_64",
+        int8_instructions=("avx2",),
+        allowed_cpus=2,
+        system="Some OS",
+        python="3.11.9",
+        numpy="1.26.4",
+        onnxruntime="1.19.2",
+        distributions={"onnxruntime": "1.19.2"},
+        edge="0.1.0",
+    )

@@ -204,7 +204,7 @@ def test_every_error_of_edge_has_the_one_root():
     import edge
 
     errors = [getattr(edge, name) for name in edge.__all__ if name.endswith("Error")]
-    assert len(errors) == 14
+    assert len(errors) == 16
     assert all(issubclass(error, EdgeError) for error in errors)
 
 

@@ -30,6 +30,14 @@ def test_evidence_comes_back_exactly(evidence):
     assert (again.kinds, again.max_logit_error, again.max_flips) == (evidence.kinds, 1e-4, 0)
 
 
+def test_limits_for_each_image_come_back(evidence):
+    limits = (1e-4, 1e-5, 1e-5, 1e-5, 1e-4)
+    again = evidence_format.from_json(replace(evidence, limits=limits).to_json())
+    assert again.limits == limits
+    assert [again.limit(index) for index in range(5)] == list(limits)
+    assert evidence.limit(3) == evidence.max_logit_error, "without limits of their own, all have the same"
+
+
 def test_the_text_is_deterministic(evidence):
     assert evidence.to_json() == evidence_format.from_json(evidence.to_json()).to_json()
 
@@ -56,6 +64,10 @@ def test_the_text_is_deterministic(evidence):
         ("max_logit_error", 0),
         ("max_logit_error", True),
         ("max_logit_error", "small"),
+        ("limits", [1e-5] * 4),
+        ("limits", [1e-5] * 4 + [0]),
+        ("limits", [1e-5] * 4 + [1.0]),
+        ("limits", "small"),
         ("max_flips", -1),
         ("max_flips", 0.5),
     ],

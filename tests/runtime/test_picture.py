@@ -126,6 +126,14 @@ def test_a_blank_or_full_image_of_that_size_does_no_harm():
     assert not picture.normalise(np.full((28, 28), 255, np.uint8)).any()
 
 
+def test_an_image_as_mnists_passes_dark_on_light_too(golden):
+    for _, image in golden:
+        np.testing.assert_array_equal(picture.normalise(255 - image), image)
+    off = np.roll(255 - golden[0][1], 4, axis=1)
+    assert not np.array_equal(picture.normalise(off), 255 - off)
+    assert picture.normalise(np.full((28, 28), 250, np.uint8)).max() == 0
+
+
 def test_small_pictures_of_dark_ink_are_turned_and_framed(plain):
     small = drawn(size=(28, 28), at=(6, 3), height=22, pen=2.5)
     assert not picture.is_ready(np.asarray(small))

@@ -19,7 +19,7 @@ def drawn(tmp_path, images):
     folder = tmp_path / "drawn"
     folder.mkdir()
     for name, image in zip(("a.png", "b.png", "c.png"), images[2:5], strict=True):
-        Image.fromarray(image).save(folder / name)
+        Image.fromarray(np.pad(image[1:-1, 1:-1], 1)).save(folder / name)
     return folder
 
 
@@ -48,7 +48,7 @@ def test_json_is_one_object_a_line_exactly_as_documented(edge_command, bundle_pa
     assert ended.code == 1
     assert ended.err == ""
     good, bad = map(json.loads, ended.out.splitlines())
-    assert list(good) == ["path", "label", "confidence", "probabilities", "model", "provider"]
+    assert list(good) == ["path", "label", "confidence", "probabilities", "model", "provider", "rejected", "score"]
     assert good["path"] == str(drawn / "a.png")
     assert good["label"] == labels[0]
     assert good["confidence"] == max(good["probabilities"].values())

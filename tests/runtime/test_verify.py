@@ -82,6 +82,37 @@ def test_another_model_than_the_evidence_was_made_of_fails_with_the_tolerance_th
     assert verify(write(tmp_path / "wider.onnx", repack(model=make_model(other), evidence=wider)), "cpu").passed
 
 
+def test_an_image_is_held_to_its_own_limit(tmp_path, repack, evidence, linear, make_model):
+    other = make_model(replace(linear, bias=linear.bias + np.float32(0.01)))
+    own = replace(evidence, max_logit_error=1.0, limits=(1.0, 1.0, 1.0, 0.5e-2, 1.0))
+    outcome = verify(write(tmp_path / "strict.onnx", repack(model=other, evidence=own)), "cpu")
+    assert not outcome.passed
+    assert outcome.steps[-1].figures["max_logit_error_image"] == evidence.kinds[3]
+    assert f"{evidence.kinds[3]}: a tolerance of 1.1e-02 would have passed" in outcome.steps[-1].detail
+    wider = replace(own, limits=(1.0, 1.0, 1.0, 1.1e-2, 1.0))
+    assert verify(write(tmp_path / "wider.onnx", repack(model=other, evidence=wider)), "cpu").passed
+
+
+@pytest.mark.parametrize(
+    ("target", "instructions", "told"),
+    [
+        ("vnni", {"avx2"}, True),
+        ("vnni", {"avx2", "avx512_vnni"}, False),
+        ("vnni", None, False),
+        ("any", {"avx2"}, False),
+        (None, {"avx2"}, False),
+    ],
+)
+def test_a_failure_on_a_processor_that_saturates_says_so(
+    *, target, instructions, told, tmp_path, repack, linear, make_model, monkeypatch
+):
+    monkeypatch.setattr("edge.cpu.instruction_sets", lambda: instructions and frozenset(instructions))
+    other = make_model(replace(linear, bias=linear.bias + np.float32(0.01)))
+    outcome = verify(write(tmp_path / "other.onnx", repack(model=other, int8_target=target)), "cpu")
+    assert not outcome.passed
+    assert ("export it with --target any" in outcome.steps[-1].detail) == told
+
+
 def test_flips_fail_even_within_the_logit_tolerance(tmp_path, repack, evidence):
     loose = replace(evidence, logits=-evidence.logits, max_logit_error=1e3)
     outcome = verify(write(tmp_path / "flipped.onnx", repack(evidence=loose)), "cpu")

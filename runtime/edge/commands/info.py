@@ -10,6 +10,7 @@ import typer
 from edge import bundle, shipped
 from edge.bundle import Bundle
 from edge.commands.options import JsonOption
+from edge.manifest import Rejection
 from edge.table import aligned, size
 
 
@@ -51,8 +52,10 @@ def describe(found: Bundle) -> list[tuple[str, str]]:
         ("precision", f"{manifest.precision}, {manifest.int8_weight_share:.1%} of the weight bytes are int8"),
         ("method", manifest.method),
         ("int8 verdict", manifest.int8_verdict or "not judged"),
+        ("int8 target", manifest.int8_target or "none"),
         ("providers", " ".join(manifest.providers)),
         ("temperature", f"{manifest.temperature:g}"),
+        ("rejection", _rejection(manifest.rejection)),
         ("checkpoint", manifest.checkpoint_sha256),
         (
             "onnx",
@@ -66,6 +69,12 @@ def describe(found: Bundle) -> list[tuple[str, str]]:
         for each in manifest.accuracy
     ]
     return rows
+
+
+def _rejection(facts: Rejection | None) -> str:
+    if facts is None:
+        return "none: every answer is taken"
+    return f"scores below {facts.threshold:g}, {facts.rejected:.2%} of {facts.images} images of {facts.data}"
 
 
 def _pairs(record: Mapping[str, object]) -> str:

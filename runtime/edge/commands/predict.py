@@ -3,21 +3,24 @@
 import json
 import sys
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 from edge import pictures, shipped
 from edge.commands.options import JsonOption, ProviderChoice, ProviderOption
+from edge.errors import NoDigitError, PictureError, SeveralDigitsError
 from edge.table import printable
 
 if TYPE_CHECKING:
     from edge import picture
     from edge.answers import Answer
     from edge.classifier import Prediction
-    from edge.errors import PictureError
+    from edge.commands.show_steps import Storyboards
 
+REJECTED = "  rejected: it looks like no digit"
 MAX_NAME_COLUMNS = 60  # longer paths push their own line only
 
 _FLOAT32 = ".9g"  # nine digits tell any two float32 values apart
@@ -32,11 +35,16 @@ def predict(
     top: Annotated[int | None, typer.Option(min=1, help="Show the K most probable labels.", metavar="K")] = None,
     as_json: JsonOption = False,
     show: Annotated[bool, typer.Option("--show", help="Draw each picture as the model sees it.")] = False,
+    show_steps: Annotated[
+        Path | None,
+        typer.Option(help="Draw each picture's way to its label: OUT.png, or a folder for a file each.", metavar="OUT"),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Cores to use at most; all without.")] = None,
 ) -> None:
     """Say what pictures show, a line each.
 
-    A picture that cannot be read is told, the others are still classified, and the exit code is 1.
+    A picture that cannot be read, is blank or shows several digits is told, the others are still classified, and the
+    exit code is 1.
     """
     if as_json and show:
         raise typer.BadParameter("--show draws for people, --json prints for programs: choose one.")
@@ -50,9 +58,11 @@ def predict(
         typer.echo(f"{classifier.manifest.name} on {classifier.provider}: {classifier.provider_reason}", err=True)
     found = list(pictures.expand(images))
     width = 0 if as_json else min(max(len(printable(each.path)) for each in found), MAX_NAME_COLUMNS)
+    boards = _storyboards(show_steps)
+    typed: list[bytes] | None = None if boards is None else []  # strips read a picture again
     bar = Bar(len(found))
     done, failed = 0, False
-    for block in answers(classifier, found, _read, workers=threads or cpu.allowed()):
+    for block in answers(classifier, found, partial(_read, typed), workers=threads or cpu.allowed()):
         broken = any(each.error is not None for each in block)
         if sys.stdout.isatty() or (broken and not as_json):  # lines are about to be printed where the bar is
             bar.clear()
@@ -60,10 +70,14 @@ def predict(
             typer.echo("\n".join(_record(each, top) for each in block))
         else:
             _tell(block, top or 1, width, show=show)
+        if boards is not None:
+            _draw(boards, block, typed or [])
         done += len(block)
         failed = failed or broken
         bar.show(done)
     bar.clear()
+    if boards is not None:
+        boards.finish()
     if failed:
         raise typer.Exit(1)
 
@@ -72,13 +86,14 @@ def _record(answer: "Answer", top: int | None) -> str:
     """One line of JSON; json.dumps takes four times as long, for digits that a float32 does not have."""
     prediction = answer.prediction
     if prediction is None:
-        return json.dumps({"path": answer.path, "error": str(answer.error)})
+        return json.dumps({"path": answer.path, "error": str(answer.error), **_count(answer.error)})
     shares = prediction.probabilities.items() if top is None else prediction.top(top)
     probabilities = ", ".join([f"{_quoted(label)}: {share:{_FLOAT32}}" for label, share in shares])
     return (
         f'{{"path": {json.dumps(answer.path)}, "label": {_quoted(prediction.label)}, '
         f'"confidence": {prediction.confidence:{_FLOAT32}}, "probabilities": {{{probabilities}}}, '
-        f'"model": {_quoted(prediction.model)}, "provider": {_quoted(prediction.provider)}}}'
+        f'"model": {_quoted(prediction.model)}, "provider": {_quoted(prediction.provider)}, '
+        f'"rejected": {_quoted(prediction.rejected)}, "score": {json.dumps(prediction.score)}}}'
     )
 
 
@@ -96,19 +111,49 @@ def _tell(block: Sequence["Answer"], top: int, width: int, *, show: bool) -> Non
 
 
 def _shares(prediction: "Prediction", top: int) -> str:
-    return "  ".join(f"{label} {probability:.3f}" for label, probability in prediction.top(top))
+    shares = "  ".join(f"{label} {probability:.3f}" for label, probability in prediction.top(top))
+    return shares + (REJECTED if prediction.rejected else "")
 
 
-def _read(block: Sequence[pictures.Found]) -> "list[picture.Bytes | PictureError]":
-    """The images of a block of pictures, or what is wrong with them."""
+def _read(typed: list[bytes] | None, block: Sequence[pictures.Found]) -> "list[picture.Bytes | PictureError]":
+    """The images of a block of pictures, or what is wrong with them; keeps what is typed, if it is given a place."""
     from edge import picture
 
-    images = iter(picture.read_many([_source(each) for each in block if each.problem is None]))
+    sources: list[str | bytes | BinaryIO] = []
+    for each in block:
+        if each.path == pictures.STANDARD_INPUT and typed is not None:
+            typed.append(sys.stdin.buffer.read())
+            sources.append(typed[-1])
+        elif each.problem is None:
+            sources.append(sys.stdin.buffer if each.path == pictures.STANDARD_INPUT else each.path)
+    images = iter(picture.read_digits(sources))
     return [next(images) if each.problem is None else each.problem for each in block]
 
 
-def _source(each: pictures.Found) -> str | BinaryIO:
-    return sys.stdin.buffer if each.path == pictures.STANDARD_INPUT else each.path
+def _draw(boards: "Storyboards", block: Sequence["Answer"], typed: Sequence[bytes]) -> None:
+    """A strip for each picture that has an answer."""
+    for answer in block:
+        if (prediction := answer.prediction) is not None:
+            source = typed[0] if answer.path == pictures.STANDARD_INPUT else answer.path
+            boards.add(answer.path, source, prediction.top(len(prediction.probabilities)), *_note(prediction))
+
+
+def _storyboards(out: Path | None) -> "Storyboards | None":
+    if out is None:
+        return None
+    from edge.commands.show_steps import Storyboards
+
+    return Storyboards(out)
+
+
+def _note(prediction: "Prediction") -> list[str]:
+    """What the strip says instead of its usual sentence."""
+    return ["Rejected: what the model sees looks like no digit."] if prediction.rejected else []
+
+
+def _count(error: PictureError | None) -> dict[str, int]:
+    """How many digits there are, where that is the problem."""
+    return {"digits": error.digits} if isinstance(error, NoDigitError | SeveralDigitsError) else {}
 
 
 def _shows_blocks() -> bool:

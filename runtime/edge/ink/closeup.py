@@ -25,20 +25,21 @@ class CloseUp:
     ink: Mask  # bool (h, w)
 
 
-def close_up(full: Bytes, reading: Reading) -> CloseUp:
+def close_up(full: Bytes, reading: Reading, mask: Mask, bounds: tuple[int, int, int, int]) -> CloseUp:
     """Reads the digit again from the full picture, at the size at which it fills 160 pixels.
 
     What was left out at working size (lines, frames, specks) stays out: the ink found there is the stencil.
 
     Args:
         full: uint8 (H, W), dark ink on light paper.
-        reading: of the same picture at working size; its digit is not None.
+        reading: of the same picture at working size.
+        mask: bool (h, w), the digit's ink at working size.
+        bounds: of the mask: top, left, bottom, right; half open.
 
     Returns:
         The strength and the mask of the digit's ink.
     """
-    assert reading.digit is not None
-    top, left, bottom, right = reading.digit.box
+    top, left, bottom, right = bounds
     size = max(bottom - top, right - left)
     margin = max(2, round(MARGIN * size))
     rows, columns = reading.grey.shape
@@ -56,7 +57,7 @@ def close_up(full: Bytes, reading: Reading) -> CloseUp:
     paper = resized(reading.evened.paper[part], height, width)
     blank = paper.astype(np.int32) - reading.evened.offset
     ink_strength = strength(np.clip(blank - grey, 0, 255).astype(np.uint8), paper)
-    coverage = resized(reading.digit.mask[part] * np.uint8(255), height, width)
+    coverage = resized(mask[part] * np.uint8(255), height, width)
     # a stroke hundreds of times longer than wide covers no point of the close-up by half, or at all
     found = coverage >= min(128, int(coverage.max()))
     usual = quantile(histogram(ink_strength[found]), USUAL) if found.any() else 0

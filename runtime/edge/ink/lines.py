@@ -71,9 +71,8 @@ def _without_level_lines(ink: Mask, strength: Bytes) -> Mask:
         rows = np.clip(candidate.rows, 0, height - 1)
         if not taken[rows, columns].any() and _covers(ink, candidate):
             found += 1
-            for offset in range(-WOBBLE - 1, WOBBLE + 2):
-                taken[np.clip(rows + offset, 0, height - 1), columns] = True
-            line |= _ink_of_line(ink, strength, run, candidate)
+            taken[np.clip(rows + np.arange(-WOBBLE - 1, WOBBLE + 2)[:, None], 0, height - 1), columns] = True
+            line[_ink_of_line(ink, strength, run, candidate)] = True
     if not found:
         return ink
     rest = ink & ~line
@@ -124,22 +123,20 @@ def _covers(ink: Mask, line: _Slanted) -> bool:
     return bool(inked.mean() >= LEAST_COVER and at_ends >= LEAST_COVER_AT_ENDS)
 
 
-def _ink_of_line(ink: Mask, strength: Bytes, run: NDArray[np.int32], line: _Slanted) -> Mask:
-    """The pixels of the line, without those where a stroke crosses it."""
+def _ink_of_line(
+    ink: Mask, strength: Bytes, run: NDArray[np.int32], line: _Slanted
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the pixels of the line, without those where a stroke crosses it."""
     height, width = ink.shape
     columns = np.arange(width)
-    nearby = [(np.clip(line.rows + offset, 0, height - 1), columns) for offset in (-1, 0, 1)]
-    thickness = _median(np.max([run[at] for at in nearby], axis=0))
-    darkness = _median(np.max([strength[at] for at in nearby], axis=0))
-    longest = CROSSING * thickness + CROSSING_PIXELS
-    faint = strength <= DARKER * darkness
-    found = np.zeros_like(ink)
-    for offset in range(-thickness - WOBBLE, thickness + WOBBLE + 1):
-        row = line.rows + offset
-        inside = (row >= 0) & (row < height)
-        at = row[inside], columns[inside]
-        found[at] |= ink[at] & (run[at] <= longest) & faint[at]
-    return found
+    nearby = np.clip(line.rows + np.array([-1, 0, 1])[:, None], 0, height - 1), columns
+    thickness = _median(run[nearby].max(axis=0))
+    darkness = _median(strength[nearby].max(axis=0))
+    rows = line.rows + np.arange(-thickness - WOBBLE, thickness + WOBBLE + 1)[:, None]
+    across, along = np.nonzero((rows >= 0) & (rows < height))
+    at = rows[across, along], along
+    own = ink[at] & (run[at] <= CROSSING * thickness + CROSSING_PIXELS) & (strength[at] <= DARKER * darkness)
+    return at[0][own], at[1][own]
 
 
 def _median(values: NDArray[Any]) -> int:

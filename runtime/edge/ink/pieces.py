@@ -25,8 +25,9 @@ CENTRE_WEIGHT: Final = 0.7
 THIN: Final = 0.28
 CHUNKY: Final = 0.40
 LEAST_THINNESS: Final = 0.1
-# Frames, page edges and sheets of paper are taken only if there is nothing else.
+# Frames, page edges, sheets of paper and flat lines are taken only if there is nothing else.
 UNLIKELY: Final = 0.005
+FLAT: Final = 0.15  # height over width: an underline or a dash, no digit
 SHEET_FILL: Final = 0.7  # of its box; and not narrower than SHEET_ASPECT
 SHEET_ASPECT: Final = 0.4
 ALONG_THE_EDGE: Final = 0.38  # of a piece's outline: page, finger, desk; a digit in a tight crop has up to 0.3
@@ -43,12 +44,30 @@ DOT_REACH: Final = 0.6
 DOT_LEAST: Final = 0.03
 CRUMB_SHARE: Final = 0.03  # of the digit's area
 CRUMB_REACH: Final = 0.05
+UNDERLINE_REACH: Final = 0.05  # of a flat line below all the rest: the foot of a 1 or a 2, if it nearly touches
 PART_REACH: Final = 0.12
 BAR_SHARE: Final = 0.06  # of the digit's area: the bar of a 5 may float above it
 BAR_REACH: Final = 0.22
 BAR_FLATNESS: Final = 1.5
 BAR_THICKNESS: Final = 0.5  # times the digit's stroke width: a line of small writing is no bar
 LEAST_SUPPORT: Final = 0.4  # of the main piece's
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The ink of a picture, cut into pieces; arrays of length count + 1, entry 0 is the background."""
+
+    labels: Labels  # int32 (H, W)
+    measures: Measures
+    score: Floats  # how much each looks like a written digit
+    support: Floats  # 0 to 1: how much of the ink's depth along its boundary real edges carry
+    framing: Mask  # frames and page edges
+
+    def written(self, main: int) -> Mask:
+        """Which pieces may be writing, if the main one is: edges carry them, and they are no frames."""
+        written: Mask = (self.support >= LEAST_SUPPORT * self.support[main]) & ~self.framing & (self.measures.area > 0)
+        written[0] = False
+        return written
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +79,24 @@ class Digit:
     score: float  # to be compared with other readings of the same picture
     support: float  # 0 to 1: how much of the ink's depth along its boundary real edges carry
     thickness: float  # of its main piece, as a share of its size
+    main: int  # the piece that looks most like a digit
+    chosen: Mask  # bool (count + 1,): all its pieces
 
 
-def choose(ink: Mask, grey: Bytes, paper: Bytes) -> Digit | None:
-    """Chooses the piece that looks most like a written digit, and joins the pieces that belong to it.
+def survey(ink: Mask, grey: Bytes, paper: Bytes, link: int | None = None) -> Pieces | None:
+    """Cuts the ink into pieces and says of each how much it looks like a written digit.
 
     Args:
         ink: bool (H, W).
         grey: uint8 (H, W), dark ink on lighter paper.
         paper: uint8 (H, W), the paper's light.
+        link: pixels; gaps up to twice as wide are bridged. Without, it goes with the size of the picture.
 
     Returns:
-        The digit, or None if there is no ink.
+        The pieces, or None if there is no ink.
     """
-    longer = max(ink.shape)
-    linked, count = label(widened(ink, max(1, round(longer * LINK))))
+    reach = max(1, round(max(ink.shape) * LINK)) if link is None else link
+    linked, count = label(widened(ink, reach))
     if count == 0:
         return None
     labels = np.where(ink, linked, 0)
@@ -83,14 +105,26 @@ def choose(ink: Mask, grey: Bytes, paper: Bytes) -> Digit | None:
     support = carried / np.maximum(depth, 1)
     framing = _framing(labels, measures)
     score = carried**SIZE_POWER * support**SUPPORT_POWER * _centrality(measures, ink.shape) * _thinness(measures)
-    score[framing] *= UNLIKELY
+    score[framing | _flat(measures)] *= UNLIKELY
     score[0] = -1
-    main = int(np.argmax(score))
-    chosen = _joined(main, labels, measures, (support >= LEAST_SUPPORT * support[main]) & ~framing)
-    mask = chosen[labels]
-    box = _box(chosen, measures)
+    return Pieces(labels, measures, score, support, framing)
+
+
+def choose(pieces: Pieces) -> Digit:
+    """Chooses the piece that looks most like a written digit, and joins the pieces that belong to it."""
+    measures = pieces.measures
+    main = int(np.argmax(pieces.score))
+    chosen = _joined(main, pieces.labels, measures, pieces.written(main))
     thinness = float(measures.thickness[main] / measures.size[main])
-    return Digit(mask, box, float(score[main]), float(support[main]), thinness)
+    return Digit(
+        mask=chosen[pieces.labels],
+        box=_box(chosen, measures),
+        score=float(pieces.score[main]),
+        support=float(pieces.support[main]),
+        thickness=thinness,
+        main=main,
+        chosen=chosen,
+    )
 
 
 def _edges(labels: Labels, count: int, grey: Bytes, paper: Bytes) -> tuple[Floats, Floats]:
@@ -134,6 +168,11 @@ def _thinness(measures: Measures) -> Floats:
     return np.where(sheet, LEAST_THINNESS, thinness)
 
 
+def _flat(measures: Measures) -> Mask:
+    """Pieces that are much wider than high."""
+    return measures.height < FLAT * measures.width
+
+
 def _framing(labels: Labels, measures: Measures) -> Mask:
     """Pieces that lie along the picture's edge, or are a box drawn around something."""
     height, width = labels.shape
@@ -171,8 +210,6 @@ def _joined(main: int, labels: Labels, measures: Measures, eligible: Mask) -> Ma
     """Which pieces make up the digit: the main one, and what is near enough for its kind."""
     chosen = np.zeros(len(measures.area), np.bool_)
     chosen[main] = True
-    eligible = eligible & (measures.area > 0)
-    eligible[0] = False
     joined = True
     while joined:  # pieces of pieces
         joined = False
@@ -205,6 +242,8 @@ def _reach(piece: int, main: int, box: tuple[int, int, int, int], measures: Meas
         return max(DOT_REACH * stroke, DOT_LEAST * together)
     if share < CRUMB_SHARE:
         return CRUMB_REACH * together
+    if measures.top[piece] >= bottom and measures.height[piece] < FLAT * measures.width[piece]:
+        return UNDERLINE_REACH * together
     overlap = min(right, int(measures.right[piece])) > max(left, int(measures.left[piece]))
     flat = measures.width[piece] > BAR_FLATNESS * measures.height[piece]
     is_stroke = share >= BAR_SHARE and measures.thickness[piece] >= BAR_THICKNESS * stroke

@@ -6,7 +6,7 @@ from typing import Final
 from edge.ink.levels import noise, reduced, spread
 from edge.ink.lines import without_lines
 from edge.ink.paper import Evened, even
-from edge.ink.pieces import Digit, choose
+from edge.ink.pieces import Digit, Pieces, choose, survey
 from edge.ink.polarity import lightness
 from edge.ink.threshold import ink
 from edge.ink.windows import Bytes, Mask
@@ -49,20 +49,22 @@ class Reading:
     evened: Evened
     without_lines: Mask  # what stands out of the noise, without lines
     ink: Mask
+    pieces: Pieces | None
     digit: Digit | None
 
 
-def find(grey: Bytes) -> tuple[Bytes, Reading]:
+def find(grey: Bytes, working_pixels: int = WORKING_PIXELS) -> tuple[Bytes, Reading]:
     """Finds the digit.
 
     Args:
         grey: uint8 (H, W), either polarity.
+        working_pixels: the size, about, at which it is searched.
 
     Returns:
         The full picture with dark ink on light paper, its levels spread, uint8 (H, W); and what was found in it at
         working size.
     """
-    small = reduced(grey, WORKING_PIXELS)
+    small = reduced(grey, working_pixels)
     darkest, lightest = int(small.min()), int(small.max())
     full, small = spread(grey, darkest, lightest), spread(small, darkest, lightest)
     likely = lightness(small)
@@ -94,7 +96,8 @@ def read(grey: Bytes, window: Window, *, light_ink: bool) -> Reading:
     evened = even(grey, side, noise(grey), overhang=window.overhang)
     unruled = without_lines(evened.certain, evened.strength)
     inked = ink(evened.strength, unruled, max(2, round(max(grey.shape) * SPECK)))
-    return Reading(grey, light_ink, evened, unruled, inked, choose(inked, grey, evened.paper))
+    pieces = survey(inked, grey, evened.paper)
+    return Reading(grey, light_ink, evened, unruled, inked, pieces, None if pieces is None else choose(pieces))
 
 
 def _is_written_on(outer: Reading, inner: Reading) -> bool:

@@ -7,7 +7,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_export import convert, session
-from edge_export.equalise import equalise
+from edge_export.int8.equalise import equalise
 from edge_train.specification import Convolutional, Recurrent
 
 CHAINS = [

@@ -1,0 +1,216 @@
+"""The document `edge.bench/1`: all that was measured, with all that is needed to judge it.
+
+The number in the schema's name changes when a reader of the old one would misread the new one; further keys may come
+without that. Durations carry their unit in their name. A percentile that too few calls stand on is null.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edge.bench.machine import Machine
+from edge.manifest import Accuracy
+
+SCHEMA = "edge.bench/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How it was measured.
+
+    Attributes:
+        seconds: time for each configuration, warm-up included.
+        rounds: turns that this time was split into.
+        warmup_share: share of each turn that was not counted.
+        warmup_calls: calls of each turn that were not counted at the least.
+        most_calls: a configuration ended early after so many.
+        calls_needed: calls that each percentile needs.
+        spinning: whether idle threads waited busily.
+        cold_starts: fresh processes for each bundle and provider.
+        providers: as asked for.
+        threads: thread counts, as asked for.
+        batches: batch sizes, as asked for.
+    """
+
+    seconds: float
+    rounds: int
+    warmup_share: float
+    warmup_calls: int
+    most_calls: int
+    calls_needed: dict[str, int]
+    spinning: bool
+    cold_starts: int
+    providers: tuple[str, ...]
+    threads: tuple[int, ...]
+    batches: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFacts:
+    """A bundle.
+
+    Attributes:
+        name: how the other lists call it.
+        path: the file.
+        size_bytes: of the file.
+        sha256: of the file.
+        model: name of the model specification.
+        precision: "fp32", "fp16" or "int8".
+        method: how it was quantised.
+        checkpoint_sha256: what it was exported from: bundles of one checkpoint are one model.
+        accuracy: of the bundle, on a test split, else on a validation split; None where the manifest has neither.
+    """
+
+    name: str
+    path: str
+    size_bytes: int
+    sha256: str
+    model: str
+    precision: str
+    method: str
+    checkpoint_sha256: str
+    accuracy: Accuracy | None
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStartFacts:
+    """The fresh processes of a bundle on a provider; durations and peaks are medians.
+
+    Attributes:
+        bundle: its name.
+        requested_provider: as asked for.
+        provider: where it ran.
+        processes: how many were timed.
+        wall_ms: from before the interpreter until the process is gone.
+        import_ms: numpy, onnxruntime and edge.
+        load_ms: file, digest, manifest and session.
+        first_run_ms: the first image.
+        peak_bytes: most memory resident, one image; None where the system does not tell.
+        largest_batch: images of the largest batch that was asked for.
+        largest_batch_peak_bytes: most memory resident in one process that also ran this batch.
+        all_wall_ms: of each process, in the order of time.
+    """
+
+    bundle: str
+    requested_provider: str
+    provider: str
+    processes: int
+    wall_ms: float
+    import_ms: float
+    load_ms: float
+    first_run_ms: float
+    peak_bytes: int | None
+    largest_batch: int
+    largest_batch_peak_bytes: int | None
+    all_wall_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFacts:
+    """A session in the measuring process.
+
+    Attributes:
+        bundle: its name.
+        requested_provider: as asked for.
+        provider: where it ran, proved.
+        reason: why there.
+        threads: threads inside one operator.
+        placement: number of nodes by the provider that ran them, from a profile.
+        verification_failure: the step at which `edge verify` refuses the bundle here, and why; None when it passes.
+        loads: how many fresh loads were timed.
+        load_ms: their median, from the bytes in memory; None when there were none.
+    """
+
+    bundle: str
+    requested_provider: str
+    provider: str
+    reason: str
+    threads: int
+    placement: dict[str, int]
+    verification_failure: str | None
+    loads: int
+    load_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyFacts:
+    """The calls of one configuration.
+
+    Attributes:
+        bundle: its name.
+        requested_provider: as asked for.
+        provider: where it ran, proved.
+        threads: threads inside one operator.
+        batch: images of a call.
+        calls: how many were timed.
+        warmup_calls: how many were not counted.
+        latency_us: of a call, by the name of the percentile.
+        latency_per_image_us: the same, divided by the batch.
+        fastest_us: the shortest call.
+        slowest_us: the longest call.
+        images_per_second: images of all timed calls by the time that these took.
+        whole_percentiles_us: of a call, the percentiles 1 to 99.
+    """
+
+    bundle: str
+    requested_provider: str
+    provider: str
+    threads: int
+    batch: int
+    calls: int
+    warmup_calls: int
+    latency_us: dict[str, float | None]
+    latency_per_image_us: dict[str, float | None]
+    fastest_us: float
+    slowest_us: float
+    images_per_second: float
+    whole_percentiles_us: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that could not be measured.
+
+    Attributes:
+        bundle: its name.
+        requested_provider: as asked for.
+        threads: threads inside one operator; None in a fresh process, which chose them itself.
+        batch: images of a call; None where not even a session could be made.
+        reason: why not; what to do next.
+    """
+
+    bundle: str
+    requested_provider: str
+    threads: int | None
+    batch: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All of it.
+
+    Attributes:
+        complete: whether it ran to its end.
+        machine: where it was measured.
+        settings: how.
+        bundles: what.
+        cold_starts: fresh processes.
+        sessions: sessions of the measuring process.
+        latencies: their calls.
+        failures: what could not be measured.
+        schema: name and number of this form.
+    """
+
+    complete: bool
+    machine: Machine
+    settings: Settings
+    bundles: tuple[BundleFacts, ...]
+    cold_starts: tuple[ColdStartFacts, ...]
+    sessions: tuple[SessionFacts, ...]
+    latencies: tuple[LatencyFacts, ...]
+    failures: tuple[Failure, ...]
+    schema: str = SCHEMA
+
+    def document(self) -> dict[str, Any]:
+        """The same as plain JSON values, the schema first."""
+        return {"schema": self.schema} | asdict(self)

@@ -1,0 +1,55 @@
+"""A fresh process that loads a bundle and classifies one image.
+
+    python -m edge.bench.first_image BUNDLE PROVIDER BATCH
+
+It prints one JSON object: milliseconds of the imports, of the load (file, digest, session) and of the first run; then,
+where BATCH is above 1, one more run of that many images; the peak memory of all that; and where it ran.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import cast
+
+from edge.session import Provider
+
+
+def first_image(path: Path, provider: Provider, batch: int) -> dict[str, float | int | str | None]:
+    """Does what `edge.load` and a first `classify` do, and times the steps.
+
+    Args:
+        path: the bundle.
+        provider: "auto", "cpu" or "cuda".
+        batch: images of a second, untimed run; 1 for none.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+        ProviderError: the provider cannot run it here.
+    """
+    begun = time.perf_counter()
+    import numpy as np
+
+    from edge import bundle, session
+    from edge.bench.memory import peak_bytes
+
+    session.load_runtime()
+    imported = time.perf_counter()
+    source = bundle.read(path)
+    running = session.create(source.data, provider=provider, manifest=source.manifest)
+    loaded = time.perf_counter()
+    running.run(np.zeros((1, 28, 28), np.uint8))
+    ran = time.perf_counter()
+    if batch > 1:
+        running.run(np.zeros((batch, 28, 28), np.uint8))
+    return {
+        "provider": running.provider,
+        "import_ms": (imported - begun) * 1e3,
+        "load_ms": (loaded - imported) * 1e3,
+        "first_run_ms": (ran - loaded) * 1e3,
+        "peak_bytes": peak_bytes(),
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(first_image(Path(sys.argv[1]), cast(Provider, sys.argv[2]), int(sys.argv[3]))))

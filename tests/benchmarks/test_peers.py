@@ -1,0 +1,194 @@
+"""The comparison with other runtimes: the work is counted right, the page says what the document says."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from edge_train import models
+from edge_train.specification import MODELS, Recurrent
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def _benchmarks_are_modules(monkeypatch):
+    """As when one of them is run as a script."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def peer(name, batch, **changes):
+    figures = {"p50_us": 100.0, "p90_us": 120.0, "ratio": 1.0, "calls": 9, "logits_max_error": 1e-6, "flips": 0}
+    return {"peer": name, "batch": batch, **figures, "images": 256, "accuracy": 0.99, "size_bytes": 331_000} | changes
+
+
+@pytest.fixture
+def document():
+    rows = [
+        peer(name, batch, **changes)
+        for batch in (1, 256)
+        for name, changes in {
+            "torch": {"p50_us": 400.0, "ratio": 0.25},
+            "default": {},
+            "tract": {"flips": 200, "accuracy": 0.12},
+            "edge int8": {"p50_us": 41.0, "ratio": 2.44},
+        }.items()
+    ]
+    rows += [{"peer": "ncnn", "batch": batch, "failure": "not installed: ncnn"} for batch in (1, 256)]
+    bulk = [{"peer": "edge", "images_per_s": 64000.0, "ratio": 2.5, "flips": 1, "accuracy": 0.99}]
+    bound = {"flop": 4_475_392, "fp32_us": 44.8, "int8_us": 22.4}
+    return {
+        "command": "python benchmarks/peers.py",
+        "machine": {
+            "processor": "a processor",
+            "system": "Linux",
+            "cpus": 2,
+            "load_average": 0.1,
+            "int8_instructions": ["avx2"],
+        },
+        "versions": {"torch": "2.15.0", "ncnn": None},
+        "settings": {"rounds": 3, "images": "strokes", "bulk_images": 2000, "baseline": "default"},
+        "limits": {"fp32_gflops": 100.0, "int8_gops": 200.0, "memory_gb_per_s": 14.0},
+        "models": [{"model": "lstm", "peers": rows, "bulk": bulk, "bound": bound}],
+        "seconds": 60,
+    }
+
+
+def test_the_work_of_an_lstm_is_four_gates_over_28_rows_and_the_head():
+    import limits
+
+    assert limits.flop(Recurrent("lstm")) == 2 * 28 * 4 * 128 * (28 + 128) + 2 * 128 * 10
+
+
+@pytest.mark.parametrize("name", ["gru", "bilstm", "rnn-256x2", "cnn", "cnn-16k"])
+def test_the_counted_work_is_what_torch_multiplies(name):
+    import limits
+
+    specification = MODELS[name].specification
+    counted = 0
+
+    def count(layer, inputs, output):
+        nonlocal counted
+        if isinstance(layer, nn.Conv2d):
+            counted += 2 * output[0].numel() * layer.weight[0].numel()
+        elif isinstance(layer, nn.Linear):
+            counted += 2 * layer.weight.numel()
+        elif isinstance(layer, nn.RNNBase):
+            weights = [weight for key, weight in layer.named_parameters() if key.startswith("weight")]
+            counted += 2 * inputs[0].shape[1] * sum(weight.numel() for weight in weights)
+
+    network = models.build(specification).eval()
+    for layer in network.modules():
+        layer.register_forward_hook(count)
+    with torch.inference_mode():
+        network(torch.zeros(1, 28, 28))
+    assert limits.flop(specification) == counted
+
+
+def test_the_bound_is_the_work_divided_by_the_rate():
+    import limits
+
+    rates = {"fp32_gflops": 100.0, "int8_gops": 200.0}
+    assert limits.bounds_us(1_000_000, rates) == pytest.approx((10.0, 5.0))
+
+
+def test_of_two_measurements_of_a_limit_the_higher_counts():
+    import limits
+
+    assert limits.better({"a": 1.0, "b": 4.0}, {"a": 2.0, "b": 3.0}) == {"a": 2.0, "b": 4.0}
+
+
+def test_a_peer_that_is_not_installed_is_a_reason_and_no_crash(monkeypatch):
+    import contenders
+
+    monkeypatch.setitem(sys.modules, "tract", None)
+
+    assert contenders.made("tract", None, 1) == "not installed: tract"
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_the_form_that_ncnn_is_given_computes_the_same_network(bidirectional):
+    import contenders
+
+    network = models.build(Recurrent("gru", hidden=8, bidirectional=bidirectional)).eval()
+    images = torch.rand(3, 28, 28)
+
+    with torch.inference_mode():
+        torch.testing.assert_close(contenders.LastStep(network)(images), network(images))
+
+
+def test_every_task_runs_in_every_round_and_the_baseline_is_as_fast_as_itself(monkeypatch):
+    import turns
+
+    monkeypatch.setattr(turns, "BURST_SECONDS", 0.0)  # one timed call a burst
+    calls = {"slow": 0, "fast": 0}
+
+    def task(name, size):
+        values = np.zeros(size)
+
+        def run():
+            calls[name] += 1
+            values.sum()
+
+        return run
+
+    timings = turns.in_turns({"slow": task("slow", 9), "fast": task("fast", 1)}, baseline="slow", rounds=4)
+
+    assert timings["slow"].ratio == 1
+    assert timings["fast"].calls == 4
+    assert calls == {"slow": 2 * (4 + turns.WARM_UP_ROUNDS), "fast": 2 * (4 + turns.WARM_UP_ROUNDS)}
+
+
+def test_a_ratio_is_formed_within_its_round_so_that_a_slow_minute_leaves_it_alone(monkeypatch):
+    import turns
+
+    bursts = iter([[1.0], [0.5], [0.5], [1.0], [10.0], [5.0], [5.0], [10.0], [2.0], [1.0], [1.0], [2.0]])
+    monkeypatch.setattr(turns, "_burst", lambda _task: next(bursts))
+
+    timings = turns.in_turns({"base": print, "peer": print}, baseline="base", rounds=4)
+
+    assert timings["peer"].ratio == 2
+    assert timings["peer"].p50_us == pytest.approx(3.0e6)
+
+
+def test_the_page_has_a_row_for_each_model_and_the_limits_last(document):
+    import peers_page
+
+    page = peers_page.markdown(document)
+    rows = [line for line in page.splitlines() if line.startswith("| lstm")]
+
+    assert rows[0] == (
+        "| lstm | 400 (0.25x) | 100 (1.00x) | 100 (1.00x) ✗ | 41 (2.44x) | – | 45 / 22 |"
+    )  # torch, default, tract with wrong labels, edge int8, ncnn missing, the bound
+    limits_row = page.splitlines()[page.splitlines().index(rows[0]) + 1]
+    assert limits_row.startswith("| this machine |")
+    assert limits_row.count("|") == rows[0].count("|")
+    assert "100 GFLOP/s in fp32, 200 GOP/s in int8, 14 GB/s" in limits_row
+    assert "- lstm, batch 1, ncnn: not installed: ncnn" in page
+    assert "    python benchmarks/peers.py" in page
+
+
+def test_the_terminal_names_wrong_labels_and_missing_peers(document):
+    import peers_page
+
+    lines = peers_page.terminal(document).splitlines()
+
+    assert any("tract" in line and line.endswith("WRONG LABELS") for line in lines)
+    assert any("ncnn" in line and line.endswith("not installed: ncnn") for line in lines)
+    assert any(line.split() == ["lstm", "4.48", "44.8", "22.4"] for line in lines)
+
+
+def test_the_picture_is_drawn_from_the_document_alone(document, tmp_path):
+    pytest.importorskip("matplotlib")
+    import peers_chart
+
+    for row in [row for model in document["models"] for row in model["peers"]][:1]:
+        row["failure"] = "did not load"
+    peers_chart.draw(json.loads(json.dumps(document)), tmp_path)
+
+    assert (tmp_path / "peers.png").read_bytes().startswith(b"\x89PNG")
+    assert "edge int8" in (tmp_path / "peers.svg").read_text(encoding="utf-8")

@@ -1,0 +1,60 @@
+"""The threshold is fitted on validation digits, rejects next to none of them, and what is no digit more often."""
+
+import numpy as np
+import pytest
+
+import edge
+from edge import rejection as scoring
+from edge_export import rejection
+from edge_train import strokes
+from edge_train.mnist import Split
+
+MODELS = ("lstm", "cnn")
+
+
+@pytest.fixture(scope="module")
+def split():
+    images, labels = strokes.sample(1000, seed=31)
+    return Split("strokes-parity", images, labels)
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def fitted(request, split):
+    classifier = edge.load(request.param, provider="cpu", threads=1)
+    return classifier, rejection.fit(classifier.logits(split.images), split)
+
+
+def share(classifier, facts, images):
+    return float((scoring.scores(classifier.logits(images), facts) < facts.threshold).mean())
+
+
+def test_at_most_a_hundredth_of_the_validation_digits_is_rejected(fitted, split):
+    classifier, facts = fitted
+    assert 0.005 <= share(classifier, facts, split.images) <= rejection.MOST_REJECTED
+    assert facts.rejected == share(classifier, facts, split.images)
+    assert (facts.data, facts.images) == ("strokes-parity", 1000)
+
+
+def test_digits_that_it_has_not_seen_are_rejected_about_as_rarely(fitted):
+    classifier, facts = fitted
+    images, _ = strokes.sample(1000, seed=32)
+    assert share(classifier, facts, images) <= 0.03
+
+
+def test_smooth_noise_is_rejected(fitted):
+    classifier, facts = fitted
+    coarse = np.random.default_rng(1).random((300, 7, 7)) < 0.5
+    blots = (coarse.repeat(4, axis=1).repeat(4, axis=2) * 255).astype(np.uint8)
+    assert share(classifier, facts, blots) > 0.8
+
+
+def test_the_same_logits_give_the_same_numbers_and_few_digits(fitted, split):
+    classifier, facts = fitted
+    assert rejection.fit(classifier.logits(split.images), split) == facts
+    assert all(len(f"{abs(value):.4e}") <= 10 and float(f"{value:.4e}") == value for value in facts.centres[0])
+
+
+def test_a_model_that_says_the_same_of_everything_can_be_fitted(split):
+    facts = rejection.fit(np.zeros((len(split), 10), np.float32), split)
+    assert facts.rejected == 0
+    assert np.isfinite(scoring.scores(np.ones((3, 10), np.float32), facts)).all()
