@@ -75,10 +75,10 @@ def model(root: Path = Path("/")) -> str:
         root: where `proc` is found; only tests give another.
     """
     if platform.system() == "Darwin":
-        name = _sysctl("machdep.cpu.brand_string") or ""
+        name = (_sysctl("machdep.cpu.brand_string") or "").partition(":")[2]
     else:
         name = parse_model(_text(root / "proc/cpuinfo") or "") or platform.processor()
-    return " ".join(name.partition(":")[2].split() or name.split()) or platform.machine() or "unknown processor"
+    return " ".join(name.split()) or platform.machine() or "unknown processor"
 
 
 def parse_model(text: str) -> str | None:
