@@ -40,6 +40,13 @@ def no_data(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
     monkeypatch.setitem(os.environ, "EDGE_DATA", str(tmp_path_factory.getbasetemp() / "no-data"))
 
 
+@pytest.fixture(autouse=True)
+def no_profile(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What was measured on the machine of the tests changes none of them."""
+    folder = tmp_path_factory.getbasetemp() / "no-profile"
+    monkeypatch.setattr("edge.profile.path", lambda: folder / "profile.json")
+
+
 @pytest.fixture(scope="session")
 def edge_data() -> Path:
     """The folder of the real data: `$EDGE_DATA`."""

@@ -1,17 +1,17 @@
 """The classifier: a checked bundle and one session of it; pictures in, predictions out."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge import bundle, rejection, session, shipped
+from edge import bundle, cpu, profile, rejection, session, shipped
 from edge.bundle import Bundle
 from edge.errors import InputError
 from edge.manifest import Manifest, ProviderName
+from edge.plan import LEAST_IMAGES_PER_THREAD, Plan, run_in_parts
 from edge.session import Provider, Session
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 SIDE = 28
 """Rows and columns of an image, in pixels."""
-
-# Larger batches are not faster on any model of edge, and need memory for every activation of every image.
-CHUNK_IMAGES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +56,11 @@ class Classifier:
     Make it with `load`.
     """
 
-    def __init__(self, source: Bundle, running: Session) -> None:
+    def __init__(self, source: Bundle, running: Session, *, cores: int = 1) -> None:
         self._bundle = source
         self._session = running
+        self._cores = cores
+        self._plan: Plan | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -85,8 +84,15 @@ class Classifier:
 
     @property
     def threads(self) -> int:
-        """Threads inside one operator."""
+        """Threads inside one operator; how many runs go on at a time is in `plan`."""
         return self._session.threads
+
+    @property
+    def plan(self) -> Plan:
+        """How many images `classify` runs at once, and in how many threads: by this machine's profile, or by rule."""
+        if self._plan is None:  # small batches do without, so that they need not wait for the profile to be read
+            self._plan = profile.plan_for(self._bundle.sha256, self._cores)
+        return self._plan
 
     def predict(self, source: "Source") -> Prediction:
         """Reads a picture and says what it shows.
@@ -113,19 +119,36 @@ class Classifier:
             InputError: the array has another shape or type.
             ProviderError: onnxruntime failed.
         """
-        logits, probabilities = self._session.run(as_batch(image)[:1])
-        row = probabilities[0]
-        best = int(row.argmax())
-        score = self._scores(logits)[0]
-        return Prediction(
-            label=self.labels[best],
-            confidence=float(row[best]),
-            probabilities=dict(zip(self.labels, map(float, row), strict=True)),
-            model=self.manifest.name,
-            provider=self.provider,
-            score=score,
-            rejected=self.rejects(score),
-        )
+        return self.predictions(as_batch(image)[:1])[0]
+
+    def predictions(self, images: ArrayLike) -> list[Prediction]:
+        """Says what prepared images show.
+
+        Args:
+            images: uint8 (N, 28, 28) or (28, 28), ink 255 on background 0; N may be 0.
+
+        Returns:
+            A prediction for each.
+
+        Raises:
+            InputError: the array has another shape or type.
+            ProviderError: onnxruntime failed.
+        """
+        logits, rows = self._run(images)
+        best = rows.argmax(axis=1).tolist()
+        labels, model, provider = self.labels, self.manifest.name, self.provider
+        return [
+            Prediction(
+                labels[index],
+                row[index],
+                dict(zip(labels, row, strict=True)),
+                model,
+                provider,
+                score,
+                self.rejects(score),
+            )
+            for index, row, score in zip(best, rows.tolist(), self._scores(logits), strict=True)
+        ]
 
     def scores(self, images: ArrayLike) -> list[float | None]:
         """How much prepared images look like any label: about 0 for a usual digit, lower for others.
@@ -164,7 +187,7 @@ class Classifier:
             InputError: the array has another shape or type.
             ProviderError: onnxruntime failed.
         """
-        return self._run(images, output=1)
+        return self._run(images)[1]
 
     def logits(self, images: ArrayLike) -> NDArray[np.float32]:
         """Computes the logits of prepared images: what the model says before the softmax and its temperature.
@@ -179,16 +202,22 @@ class Classifier:
             InputError: the array has another shape or type.
             ProviderError: onnxruntime failed.
         """
-        return self._run(images, output=0)
+        return self._run(images)[0]
 
-    def _run(self, images: ArrayLike, *, output: int) -> NDArray[np.float32]:
+    def _run(self, images: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Logits and probabilities, each float32 (N, classes)."""
         batch = as_batch(images)
-        if 0 < len(batch) <= CHUNK_IMAGES:
-            return self._session.run(batch)[output]  # without a copy: a single image takes a few dozen microseconds
-        results = np.empty((len(batch), len(self.labels)), np.float32)
-        for part in _chunks(len(batch)):
-            results[part] = self._session.run(batch[part])[output]
-        return results
+        count = len(batch)
+        if 0 < count < LEAST_IMAGES_PER_THREAD or 0 < count <= self.plan.direct_images:
+            return self._session.run(batch)  # without a copy: a single image takes a few dozen microseconds
+        logits, probabilities = np.empty((2, count, len(self.labels)), np.float32)
+
+        def work(part: slice) -> None:
+            logits[part], probabilities[part] = self._session.run(batch[part])
+
+        if count:
+            run_in_parts(count, self.plan, work)
+        return logits, probabilities
 
 
 def load(
@@ -199,7 +228,8 @@ def load(
     Args:
         name_or_path: a shipped name such as "lstm-int8", or the path of a bundle.
         provider: "cpu", "cuda" (or an error that names what is missing), or "auto": CUDA where it works.
-        threads: threads inside one operator; None takes 1 for small models and all allowed CPUs for others.
+        threads: cores to use at most; None takes all that the process may use. Small models use one for each run, and
+            run large batches in several threads; large models share one run among them. On CUDA it means nothing.
 
     Raises:
         BundleError: not found, damaged, no bundle, or of another generation of edge.
@@ -207,8 +237,12 @@ def load(
         InputError: an unknown provider, or fewer threads than 1.
     """
     source = bundle.read(shipped.locate(name_or_path))
-    running = session.create(source.data, provider=provider, threads=threads, manifest=source.manifest)
-    return Classifier(source, running)
+    if threads is not None and threads < 1:
+        raise InputError(f"{threads} threads cannot run anything; give 1 or more")
+    cores = cpu.allowed() if threads is None else threads
+    inside = min(session.default_threads(source.size), cores)
+    running = session.create(source.data, provider=provider, threads=inside, manifest=source.manifest)
+    return Classifier(source, running, cores=cores if running.provider == "cpu" and inside == 1 else 1)
 
 
 def as_batch(images: ArrayLike) -> NDArray[np.uint8]:
@@ -241,7 +275,3 @@ def _conversion(array: NDArray[np.generic]) -> str:
     if array.dtype == np.bool_:
         return "convert them with: images.astype(numpy.uint8) * 255"
     return "for values in 0..255 cast them: images.astype(numpy.uint8)"
-
-
-def _chunks(count: int) -> Iterator[slice]:
-    return (slice(start, start + CHUNK_IMAGES) for start in range(0, count, CHUNK_IMAGES))

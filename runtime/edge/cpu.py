@@ -68,6 +68,28 @@ def instruction_sets(root: Path = Path("/")) -> frozenset[str] | None:
     return None if text is None else parse_cpuinfo(text)
 
 
+def model(root: Path = Path("/")) -> str:
+    """Names the processor as its maker does; where the system does not tell, by its architecture.
+
+    Args:
+        root: where `proc` is found; only tests give another.
+    """
+    if platform.system() == "Darwin":
+        name = (_sysctl("machdep.cpu.brand_string") or "").partition(":")[2]
+    else:
+        name = parse_model(_text(root / "proc/cpuinfo") or "") or platform.processor()
+    return " ".join(name.split()) or platform.machine() or "unknown processor"
+
+
+def parse_model(text: str) -> str | None:
+    """The name of the first processor in a Linux `/proc/cpuinfo`, or the numbers by which arm64 names its cores."""
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
+    if name := facts.get("model name") or facts.get("Model"):
+        return name
+    numbers = [facts[key] for key in ("CPU implementer", "CPU part", "CPU variant") if key in facts]
+    return f"arm64 core {' '.join(numbers)}" if numbers else None
+
+
 def parse_cpuinfo(text: str) -> frozenset[str] | None:
     """Names the int8 instructions in a Linux `/proc/cpuinfo`; None when it lists no features at all.
 
@@ -116,10 +138,10 @@ def _quota(folder: Path) -> float | None:
     return None
 
 
-def _sysctl() -> str | None:
+def _sysctl(name: str = "hw.optional") -> str | None:
     try:
-        return subprocess.run(
-            ["/usr/sbin/sysctl", "hw.optional"], capture_output=True, text=True, timeout=_SYSCTL_SECONDS, check=False
+        return subprocess.run(  # noqa: S603 - the names are our own
+            ["/usr/sbin/sysctl", name], capture_output=True, text=True, timeout=_SYSCTL_SECONDS, check=False
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return None

@@ -2,9 +2,10 @@
 
 import io
 import os
+import stat
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edge import plain_png
 from edge.errors import InputError, PictureError, PictureNotFoundError, UnreadablePictureError
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
@@ -71,8 +73,12 @@ def read_grey(source: Source, *, enough_pixels: int = ENOUGH_PIXELS) -> Grey:
         InputError: neither a path, nor bytes, nor a stream.
     """
     if isinstance(source, bytes | bytearray | memoryview):
+        if (plain := plain_png.rows(bytes(source))) is not None:
+            return next(iter(plain_png.decode(plain[0], [plain[1]])))
         return _decode(io.BytesIO(source), "the picture given as bytes", enough_pixels)
     if isinstance(source, str | os.PathLike):
+        if (plain := _plain_file(source)) is not None:
+            return next(iter(plain_png.decode(plain[0], [plain[1]])))
         return _decode_file(Path(source), enough_pixels)
     if not hasattr(source, "read"):
         raise InputError(f"a {type(source).__name__} is no picture; give a path, the bytes of a file, or a stream")
@@ -108,6 +114,41 @@ def grey_of(image: Image.Image, name: str = "the picture") -> Grey:
         raise UnreadablePictureError(
             f"{name} is cut off or damaged ({_one_line(cause)}); save or download it again"
         ) from cause
+
+
+def plain_greys(sources: Sequence[object], size: plain_png.Size) -> tuple[list[int], Grey]:
+    """The luminance of those pictures that are plain PNG files of one size: several times quicker than one by one.
+
+    Args:
+        sources: anything; only paths are looked at.
+        size: height and width, in pixels.
+
+    Returns:
+        Positions in `sources`, and for each uint8 (height, width), read-only, as `read_grey` gives it: together uint8
+        (N, height, width). All other pictures are missing.
+    """
+    found = {
+        position: plain[1]
+        for position, source in enumerate(sources)
+        if isinstance(source, str | os.PathLike) and (plain := _plain_file(source)) is not None and plain[0] == size
+    }
+    return list(found), plain_png.decode(size, list(found.values())) if found else np.zeros((0, *size), np.uint8)
+
+
+def _plain_file(path: str | os.PathLike[str]) -> tuple[plain_png.Size, bytes] | None:
+    """The rows of a plain file; None for all else, from missing files to pipes, which can be read only once."""
+    try:
+        facts = os.stat(path)  # noqa: PTH116 - making a Path takes longer than asking
+        if facts.st_size > plain_png.MOST_BYTES or not stat.S_ISREG(facts.st_mode):
+            return None
+        # a file object takes as long as decoding the picture
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            return plain_png.rows(os.read(descriptor, facts.st_size))
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError):
+        return None
 
 
 def _decode_file(path: Path, enough_pixels: int) -> Grey:

@@ -1,7 +1,6 @@
 """Writing a file in one step."""
 
 import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +15,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: the folder does not exist or is read-only, or the disk is full.
     """
+    import secrets  # slow to import, and most commands write no file
+
     # In the same folder, because only a rename within one file system is a single step.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:

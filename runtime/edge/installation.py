@@ -4,8 +4,6 @@
 other's files, and removing one deletes files of the other. So exactly one may be there.
 """
 
-from importlib import metadata
-
 DISTRIBUTIONS = (
     "onnxruntime",
     "onnxruntime-gpu",
@@ -27,6 +25,8 @@ def runtimes() -> dict[str, str]:
 
 def version(distribution: str) -> str | None:
     """The version of an installed distribution; None when it is not installed or its record is broken."""
+    from importlib import metadata  # slow to import, and most commands ask for no version
+
     try:
         # A half-removed distribution has a record without a version, whatever the type says.
         return metadata.version(distribution) or None

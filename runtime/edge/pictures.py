@@ -50,19 +50,22 @@ def expand(arguments: Iterable[str]) -> Iterator[Found]:
 
 def _in_folder(folder: str) -> Iterator[Found]:
     try:
-        names = sorted(
-            entry.name
-            for entry in os.scandir(folder)
-            if entry.is_file() and Path(entry.name).suffix.lower() in SUFFIXES and not entry.name.startswith(".")
-        )
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if _is_picture(entry))
     except OSError as error:
         yield Found(folder, PictureError(f"{folder} cannot be listed: {error.strerror}; check its permissions"))
         return
     if not names:
         kinds = ", ".join(sorted(SUFFIXES))
         yield Found(folder, PictureNotFoundError(f"the folder {folder} holds no pictures ({kinds}); name another"))
+    start = str(Path(folder) / "-")[:-1]  # with a separator, and without a leading "./"
     for name in names:
-        yield Found(str(Path(folder) / name))
+        yield Found(start + name)
+
+
+def _is_picture(entry: "os.DirEntry[str]") -> bool:
+    name = entry.name
+    return os.path.splitext(name)[1].lower() in SUFFIXES and name[0] != "." and entry.is_file()  # noqa: PTH122 - quick
 
 
 def _matching(pattern: str) -> Iterator[Found]:

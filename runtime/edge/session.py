@@ -7,7 +7,6 @@ that the commands that need none start quickly.
 """
 
 import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -149,6 +148,8 @@ def placement(data: bytes, provider: ProviderName, *, manifest: Manifest | None 
     Raises:
         ProviderError: as `create`.
     """
+    import tempfile
+
     import numpy as np
 
     with tempfile.TemporaryDirectory(prefix="edge-profile-") as folder:

@@ -211,7 +211,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 raise metadata.PackageNotFoundError(name)
             return number
 
-        monkeypatch.setattr("edge.installation.metadata.version", version)
+        monkeypatch.setattr("importlib.metadata.version", version)
 
     return pretend
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import edge
-from edge import classifier
+from edge import classifier, plan
 from edge.errors import BundleNotFoundError, InputError
 
 
@@ -37,7 +37,7 @@ def test_no_images_give_no_rows(loaded):
     assert loaded.logits(np.zeros((0, 28, 28), np.uint8)).shape == (0, 10)
 
 
-@pytest.mark.parametrize("count", [1, classifier.CHUNK_IMAGES, classifier.CHUNK_IMAGES + 1, 1000])
+@pytest.mark.parametrize("count", [1, plan.CHUNK_IMAGES, plan.CHUNK_IMAGES + 1, 1000])
 def test_any_number_of_images_is_run_in_bounded_chunks(loaded, linear, count, monkeypatch):
     sizes = []
     run = loaded._session.run
@@ -51,7 +51,7 @@ def test_any_number_of_images_is_run_in_bounded_chunks(loaded, linear, count, mo
     many = np.random.default_rng(0).integers(0, 256, (count, 28, 28), dtype=np.uint8)
     np.testing.assert_allclose(loaded.logits(many), linear.logits(many), atol=1e-4)
     assert sum(sizes) == count
-    assert max(sizes) <= classifier.CHUNK_IMAGES
+    assert max(sizes) <= plan.CHUNK_IMAGES
 
 
 def test_images_may_lie_in_memory_in_any_way(loaded, images):

@@ -146,6 +146,32 @@ def test_only_the_module_of_the_command_is_imported():
     assert done.stdout.splitlines()[-1] == "['edge.commands.options', 'edge.commands.predict']"
 
 
+def test_the_process_ends_without_a_last_search_for_garbage():
+    code = (
+        "import atexit, gc, sys\nfrom edge.cli import main\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 0, flush=True))\n"  # runs after what main registers
+        "sys.argv[1:] = ['--version']\nmain()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "True"
+
+
+def test_predict_starts_without_what_it_does_not_need(bundle_path, images, tmp_path):
+    from PIL import Image
+
+    Image.fromarray(images[2]).save(tmp_path / "digit.png")
+    code = (
+        f"import sys\nsys.argv[1:] = ['predict', {str(tmp_path / 'digit.png')!r}, '--model', {str(bundle_path)!r}, "
+        "'--provider', 'cpu']\nfrom edge.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\nprint(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "onnxruntime" in loaded
+    unneeded = {"importlib.metadata", "email", "rich", "concurrent.futures.thread", "PIL.PngImagePlugin"}
+    assert loaded.isdisjoint(unneeded | {"edge.ink.search", "edge.tuning", "edge.verify"})
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes break differently there")
 def test_a_reader_that_has_left_ends_the_command_quietly(bundle_path):
     read_end, write_end = os.pipe()

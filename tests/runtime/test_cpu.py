@@ -85,3 +85,23 @@ def test_macos_tells_through_sysctl(monkeypatch):
     assert cpu.instruction_sets() == {"asimddp"}
     monkeypatch.setattr(cpu, "_sysctl", lambda: None)
     assert cpu.instruction_sets() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("processor : 0\nmodel name\t: AMD  EPYC 7\n\nprocessor : 1\nmodel name\t: AMD  EPYC 7\n", "AMD  EPYC 7"),
+        ("processor : 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd0b\n", "arm64 core 0x41 0xd0b"),
+        ("processor : 0\nCPU part\t: 0xd08\nModel\t\t: Raspberry Pi 4\n", "Raspberry Pi 4"),
+        ("", None),
+    ],
+)
+def test_the_processor_is_named_as_linux_names_it(text, name):
+    assert cpu.parse_model(text) == name
+
+
+def test_a_processor_without_a_name_is_named_by_its_architecture(tmp_path, monkeypatch):
+    monkeypatch.setattr("edge.cpu.platform.system", lambda: "Linux")
+    monkeypatch.setattr("edge.cpu.platform.processor", lambda: "")
+    monkeypatch.setattr("edge.cpu.platform.machine", lambda: "riscv64")
+    assert cpu.model(tmp_path) == "riscv64"

@@ -24,5 +24,5 @@ def test_two_runtimes_clash_and_the_repair_removes_both_and_installs_one(install
 
 
 def test_a_broken_record_counts_as_not_installed(monkeypatch):
-    monkeypatch.setattr("edge.installation.metadata.version", lambda _name: None)
+    monkeypatch.setattr("importlib.metadata.version", lambda _name: None)
     assert installation.version("onnxruntime") is None

@@ -9,6 +9,8 @@ from edge.ink.windows import Bytes, Mask
 
 SIDE: Final = 28
 BOX: Final = 20
+# Pixels of the close-up for each pixel of the box: fine enough to change stroke widths smoothly.
+FINENESS: Final = 8
 
 
 def boxed(ink: Mask) -> Bytes:

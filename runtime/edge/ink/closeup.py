@@ -5,14 +5,12 @@ from typing import Final
 
 import numpy as np
 
+from edge.ink.box import BOX, FINENESS
 from edge.ink.levels import histogram, quantile, resized
 from edge.ink.paper import strength
 from edge.ink.search import Reading
 from edge.ink.windows import Bytes, Mask, widened
 
-# Pixels of the close-up for each pixel of the 20x20 box: fine enough to change stroke widths smoothly.
-FINENESS: Final = 8
-BOX: Final = 20
 MARGIN: Final = 0.12  # of the digit's size, around it
 # A point is ink from this share of the digit's usual strength on: halfway up a blurred edge.
 USUAL: Final = 0.7  # quantile of the strength within the digit

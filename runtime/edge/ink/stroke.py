@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from edge.ink.closeup import FINENESS
+from edge.ink.box import FINENESS
 from edge.ink.components import measure
 from edge.ink.windows import Mask, squared_distance
 

@@ -1,0 +1,169 @@
+"""Cold start: one picture to one label in a fresh process, the way a script on a device runs.
+
+Why: on a device a model is often started for a single picture, and then almost all of the time is spent on importing.
+`edge predict` checks every byte of its bundle, reads any picture and words its errors; this says what that costs beside
+the shortest script that uses ONNX Runtime, and beside the same in PyTorch. The last table says where the time goes.
+
+    python benchmarks/cold_start.py [--model lstm-int8] [--rounds 15]
+
+The programs take turns, forwards and backwards. A first run of each warms up: it fills the file cache and writes the
+bytecode, which is left to Python even where the environment says otherwise. Peak memory is the largest resident set
+that the system reports; this process imports nothing large, because a child starts with its parent's.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CHECKPOINT = ROOT / "train" / "edge_train" / "checkpoints" / "lstm.safetensors"
+
+EDGE = "from edge.cli import main; main()"
+BARE = """
+import sys
+import numpy as np
+import onnxruntime
+from PIL import Image
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+image = np.asarray(Image.open(sys.argv[2]).convert("L"))[None]
+print(session.run(["probabilities"], {"image": image})[0][0].argmax())
+"""
+TORCH = """
+import sys
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+weights = load_file(sys.argv[1])
+lstm, head = torch.nn.LSTM(28, 128, batch_first=True), torch.nn.Linear(128, 10)
+for module, prefix in ((lstm, "recurrent."), (head, "head.")):
+    own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+    module.load_state_dict(own)
+image = torch.from_numpy(np.array(Image.open(sys.argv[2]).convert("L"))).float().div(255)[None]
+with torch.inference_mode():
+    print(int(head(lstm(image)[0][:, -1]).argmax()))
+"""
+FACTS = """
+import json, sys
+import onnxruntime, PIL
+from PIL import Image
+from edge import bundle, profile, shipped
+source = bundle.read(shipped.locate(sys.argv[1]))
+drawn = [kind.startswith("stroke ") for kind in source.evidence.kinds].index(True)
+Image.fromarray(source.evidence.images[drawn]).save(sys.argv[2])
+print(json.dumps({"machine": profile.machine(), "pillow": PIL.__version__, "path": str(source.path),
+                  "python": sys.version.split()[0]}))
+"""
+GROUPS = ("numpy", "PIL", "onnxruntime", "typer", "edge")
+
+
+def main() -> None:
+    """Measures, prints a table, and ends with one JSON document."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="lstm-int8", help="a shipped bundle")
+    parser.add_argument("--rounds", type=int, default=15)
+    arguments = parser.parse_args()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    with tempfile.TemporaryDirectory() as folder:
+        picture = str(Path(folder) / "digit.png")
+        facts = json.loads(output([sys.executable, "-c", FACTS, arguments.model, picture], environment))
+        programs = {
+            "bare script": [sys.executable, "-c", BARE, facts["path"], picture],
+            "edge predict": [sys.executable, "-c", EDGE, "predict", picture, "--model", arguments.model],
+            "torch script": [sys.executable, "-c", TORCH, str(CHECKPOINT), picture],
+        }
+        programs = {name: program for name, program in programs.items() if runs(name, program, environment)}
+        runs_of: dict[str, list[dict[str, float]]] = {name: [] for name in programs}
+        for turn in range(arguments.rounds):
+            for name in list(programs) if turn % 2 else reversed(programs):
+                runs_of[name].append(measure(programs[name], environment))
+        imports = {name: imported(programs[name], environment) for name in ("bare script", "edge predict")}
+    results = {name: summary(runs, runs_of["bare script"]) for name, runs in runs_of.items()}
+    print(
+        f"{arguments.model}, {arguments.rounds} rounds after 1 to warm up, {facts['machine']}, Python {facts['python']}"
+    )
+    print(f"{'':14}{'wall ms':>9}{'p10':>7}{'p90':>7}{'times':>7}{'CPU ms':>9}{'times':>7}{'MB':>8}{'times':>7}")
+    for name, row in results.items():
+        wall = f"{row['wall_ms']:9.0f}{row['wall_ms_p10']:7.0f}{row['wall_ms_p90']:7.0f}{row['wall_ratio']:7.2f}"
+        memory = f"{row['peak_mb']:8.1f}{row['peak_ratio']:7.2f}"
+        print(f"{name:14}{wall}{row['cpu_ms']:9.0f}{row['cpu_ratio']:7.2f}{memory}")
+    print("\nimports, ms (least of the runs)" + "".join(f"{group:>13}" for group in (*GROUPS, "others")))
+    for name, groups in imports.items():
+        print(f"{name:31}" + "".join(f"{groups[group]:13.1f}" for group in (*GROUPS, "others")))
+    document = {"benchmark": "cold_start", "version": 1, "model": arguments.model, "rounds": arguments.rounds}
+    del facts["path"]
+    print(json.dumps({**document, **facts, "results": results, "imports_ms": imports}))
+
+
+def output(program: list[str], environment: dict[str, str]) -> str:
+    """What a program prints; its failure ends the benchmark."""
+    return subprocess.run(program, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def runs(name: str, program: list[str], environment: dict[str, str]) -> bool:
+    """Warms up; false for a torch script on a machine without torch."""
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode and name != "torch script":
+        raise SystemExit(f"{name} failed: {done.stderr}")
+    if done.returncode:
+        print(f"left out: {name} ({done.stderr.strip().splitlines()[-1]})", file=sys.stderr)
+    return done.returncode == 0
+
+
+def measure(program: list[str], environment: dict[str, str]) -> dict[str, float]:
+    """One run: wall time, processor time, and peak memory where the system tells it."""
+    started = time.perf_counter()
+    process = subprocess.Popen(program, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if not hasattr(os, "wait4"):  # Windows
+        process.wait()
+        return {"wall": time.perf_counter() - started, "cpu": float("nan"), "peak": float("nan")}
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "peak": usage.ru_maxrss * unit}
+
+
+def summary(runs: list[dict[str, float]], bases: list[dict[str, float]]) -> dict[str, float]:
+    """Medians, percentiles, and the medians of the ratios to the bare script, round by round."""
+    wall = sorted(run["wall"] * 1e3 for run in runs)
+    ratios = {
+        key: statistics.median(run[key] / base[key] for run, base in zip(runs, bases, strict=True)) for key in bases[0]
+    }
+    return {
+        "wall_ms": statistics.median(wall),
+        "wall_ms_p10": wall[len(wall) // 10],
+        "wall_ms_p90": wall[len(wall) * 9 // 10],
+        "wall_ratio": ratios["wall"],
+        "cpu_ms": statistics.median(run["cpu"] * 1e3 for run in runs),
+        "cpu_ratio": ratios["cpu"],
+        "peak_mb": statistics.median(run["peak"] / 1e6 for run in runs),
+        "peak_ratio": ratios["peak"],
+    }
+
+
+def imported(program: list[str], environment: dict[str, str], times: int = 5) -> dict[str, float]:
+    """Milliseconds that the modules of each package take to import, without those that they import themselves."""
+    least: dict[str, float] = {}
+    for _ in range(times):
+        done = subprocess.run(
+            [program[0], "-X", "importtime", *program[1:]], env=environment, capture_output=True, text=True, check=True
+        )
+        for own, module in re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s*(\S+)$", done.stderr, re.MULTILINE):
+            least[module] = min(least.get(module, float("inf")), int(own) / 1e3)
+    groups = dict.fromkeys((*GROUPS, "others"), 0.0)
+    for module, own_ms in least.items():
+        top = module.partition(".")[0]
+        groups[top if top in GROUPS else "others"] += own_ms
+    return groups
+
+
+if __name__ == "__main__":
+    main()
