@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
-from edge.ink.levels import noise, reduced, spread
+import numpy as np
+
+from edge.ink.levels import histogram, noise, reduced, split, spread
 from edge.ink.lines import without_lines
 from edge.ink.paper import Evened, even
 from edge.ink.pieces import Digit, Pieces, choose, survey
@@ -25,6 +27,11 @@ SHEET_THICKER: Final = 1.5  # times the writing, both over their size
 WRITING: Final = 0.3  # of the sheet's score, the least of what is written on it
 SHARPER: Final = 0.05
 SHARP_WRITING: Final = 0.7
+
+
+LEAST_BORDER: Final = 0.15  # of the picture's border, ink and paper each, where a picture is cut to its digit
+FILLING: Final = 0.95  # of the picture's height and width
+FILLING_SUPPORT: Final = 0.6  # no edge carries the ink that the picture's edge cuts off
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +88,14 @@ def find(grey: Bytes, working_pixels: int = WORKING_PIXELS) -> tuple[Bytes, Read
     full, small = spread(grey, darkest, lightest), spread(small, darkest, lightest)
     likely = lightness(small)
     reading = _best(small, light_ink=likely > 0)
-    if abs(likely) < SLIGHT_DOUBT:
+    if abs(likely) < SLIGHT_DOUBT or _has_mixed_border(small):
         overruling = OVERRULING if abs(likely) < DOUBT else CLEARLY_OVERRULING
         other = _best(small, light_ink=likely <= 0)
-        if _is_written_on(reading, other) or (
-            _score(other) > overruling * _score(reading) and not _is_written_on(other, reading)
+        better = abs(likely) < SLIGHT_DOUBT and _score(other) > overruling * _score(reading)
+        if (
+            _is_written_on(reading, other)
+            or _fills_the_picture(other, reading)
+            or (better and not _is_written_on(other, reading))
         ):
             reading = other
     shaded = reading.digit is not None and reading.digit.support < LEAST_SUPPORT
@@ -128,6 +138,25 @@ def _is_written_on(outer: Reading, inner: Reading) -> bool:
     sharper = inner.digit.support > outer.digit.support + SHARPER
     share = inner.digit.score / max(outer.digit.score, 1e-9)
     return inside and ((thinner and share > WRITING) or (sharper and share > SHARP_WRITING))
+
+
+def _has_mixed_border(grey: Bytes) -> bool:
+    """Whether ink and paper both reach the edge of the picture, as where it is cut to its digit."""
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    light = np.mean(border > split(histogram(grey)))
+    return bool(LEAST_BORDER < light < 1 - LEAST_BORDER)
+
+
+def _fills_the_picture(outer: Reading, inner: Reading) -> bool:
+    """Whether one reading finds a digit as large as the picture, and the other what lies between its strokes."""
+    if outer.digit is None or inner.digit is None or outer.pieces is None or outer.pieces.framing[outer.digit.main]:
+        return False
+    top, left, bottom, right = outer.digit.box
+    high, wide = outer.grey.shape
+    inner_top, inner_left, inner_bottom, inner_right = inner.digit.box
+    filling = bottom - top >= FILLING * high and right - left >= FILLING * wide
+    smaller = inner_bottom - inner_top < FILLING * high and inner_right - inner_left < FILLING * wide
+    return filling and smaller and outer.digit.support > FILLING_SUPPORT
 
 
 def _score(reading: Reading) -> float:
