@@ -1,7 +1,8 @@
 """Makes the pictures of the README: `.venv/bin/python docs/pictures.py`, from the root of the repository.
 
 `strokes.png` is a sheet of the stroke generator, `seven.jpg` a drawn photograph of one of its digits, and `path.png`
-that photograph on its way to a label: as it is, as the model sees it, and what the model says.
+that photograph on its way to a label: as it is, as the model sees it, and what the model says. `steps.png` shows every
+step of that way, and `read.png` a page of digits as `edge read` marks it.
 """
 
 from pathlib import Path
@@ -10,12 +11,15 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import edge
-from edge import picture
-from edge_train import sheet, strokes
+from edge import picture, reader, storyboard
+from edge.annotation import annotated
+from edge_train import paper, sheet, strokes
 
 FOLDER = Path(__file__).parent / "pictures"
 MODEL = "lstm-int8"
 PAGE_SEED = 7  # ruled paper, and a shadow that crosses the digit
+NUMBERS = ("0412 95", "7306 81")
+NUMBERS_SEED = 11
 HEIGHT = 360
 GAP = 28
 INK, BAR = "#202020", "#2b6cb0"
@@ -29,6 +33,8 @@ def main() -> None:
     page = FOLDER / "seven.jpg"
     Image.fromarray(strokes.draw_page(7, seed=PAGE_SEED)).save(page, quality=88)
     path_of(page).save(FOLDER / "path.png", optimize=True)
+    steps_of(page).save(FOLDER / "steps.png", optimize=True)
+    read_page().save(FOLDER / "read.png", optimize=True)
 
 
 def path_of(page: Path) -> Image.Image:
@@ -45,6 +51,32 @@ def path_of(page: Path) -> Image.Image:
         canvas.paste(part, (left, 0))
         left += part.width + GAP
     return canvas
+
+
+def steps_of(page: Path) -> Image.Image:
+    """Every step of the photograph, as `edge predict --show-steps` draws it."""
+    prediction = edge.load(MODEL, provider="cpu").predict(page)
+    steps = picture.steps(picture.luminance(page))
+    return Image.fromarray(storyboard.draw(page.name, steps, prediction.top(3)))
+
+
+def read_page() -> Image.Image:
+    """Two lines of digits on ruled paper, and what was read."""
+    side, step = 84, 66
+    cover = np.zeros((2 * side + 90, max(map(len, NUMBERS)) * step + 100))
+    for row, text in enumerate(NUMBERS):
+        signs = [sign for sign in text if sign != " "]
+        images, _ = strokes.sample(len(signs), seed=NUMBERS_SEED + row, labels=np.array(signs, np.int64))
+        places = [place for place, sign in enumerate(text) if sign != " "]
+        for place, image in zip(places, images, strict=True):
+            large = Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)
+            top, left = 30 + row * (side + 20), 40 + place * step
+            part = cover[top : top + side, left : left + side]
+            np.maximum(part, np.asarray(large) / 255, out=part)
+    wishes = paper.Wishes(ruled=True, grid=False, shadow=True)
+    pixels = paper.photograph(cover, np.random.default_rng(NUMBERS_SEED), wishes)
+    grey = picture.luminance(pixels)
+    return annotated(grey, reader.read_grey(grey, edge.load(MODEL, provider="cpu")))
 
 
 def bars_of(probabilities: dict[str, float], best: str) -> Image.Image:

@@ -139,6 +139,24 @@ def on_a_sheet_with_rounded_transparent_corners(digit):
     return image
 
 
+def on_a_sheet_on_a_dark_desk(digit):
+    desk = Image.new("L", (SIDE + 80, SIDE + 100), 45)
+    desk.paste(lit(plain(digit), np.linspace(0.75, 1, SIDE)[None]), (50, 40))
+    return desk.rotate(4, Image.Resampling.BICUBIC, fillcolor=50)
+
+
+def thick_and_cut_to_its_ink(digit):
+    bold = with_a_thick_pen(digit)
+    rows, columns = np.nonzero(np.asarray(bold) < 128)
+    return bold.crop((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
+
+
+def underlined(digit):
+    image = plain(digit)
+    ImageDraw.Draw(image).line((50, SIDE - 14, SIDE - 50, SIDE - 18), fill=30, width=4)
+    return image
+
+
 def bare_dark_ink(digit):
     mask = enlarged(digit)
     image = Image.new("RGBA", mask.size, (20, 20, 60, 255))
@@ -192,6 +210,9 @@ def middle_line(ink):
         among_specks,
         noisy,
         on_a_sheet_with_rounded_transparent_corners,
+        on_a_sheet_on_a_dark_desk,
+        thick_and_cut_to_its_ink,
+        underlined,
         bare_dark_ink,
         bare_light_ink,
     ],

@@ -1,5 +1,7 @@
 """`edge predict --show-steps`: a strip for each picture, every step with its name and its sentence."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -82,6 +84,12 @@ def test_every_step_of_the_strip_is_the_picture_of_that_step(golden):
     left = storyboard.GAP + (storyboard.TILE + storyboard.GAP)  # the second tile, 28x28 enlarged
     tile = strip[storyboard.HEADER :, left:][: storyboard.TILE, : storyboard.TILE, 0]
     np.testing.assert_array_equal(tile, image.repeat(7, axis=0).repeat(7, axis=1))
+
+
+def test_the_documentation_has_the_same_steps():
+    page = (Path(__file__).parents[2] / "docs" / "reading.md").read_text(encoding="utf-8")
+    rows = [f"| {name} | {sentence} |" for name, sentence in picture.STEPS.items()]
+    assert "\n".join(rows) in page
 
 
 def test_sentences_are_broken_where_the_tile_ends():

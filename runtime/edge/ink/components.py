@@ -23,7 +23,7 @@ class Measures:
     left: Integers
     bottom: Integers
     right: Integers
-    on_edge: Integers  # pixels along the picture's edge; a corner counts twice
+    on_edge: Integers  # pixels along the picture's edge, or one pixel beside it; a corner counts twice
     perimeter: NDArray[np.float64]  # pixels
 
     @property
@@ -125,7 +125,10 @@ def measure(labels: Labels, count: int) -> Measures:
     np.maximum.at(bottom, number, rows + 1)
     np.maximum.at(right, number, columns + 1)
     on_edge = sum(
-        (np.bincount(side, minlength=count + 1) for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1])),
+        (
+            np.bincount(_outermost(side), minlength=count + 1)
+            for side in (labels, labels[::-1], labels.T, labels.T[::-1])
+        ),
         np.zeros(count + 1, np.int64),
     )
     return Measures(
@@ -137,6 +140,12 @@ def measure(labels: Labels, count: int) -> Measures:
         on_edge=on_edge,
         perimeter=_perimeter(labels, rows, columns, number, count),
     )
+
+
+def _outermost(labels: Labels) -> Labels:
+    """The first row, and where it is empty the second: scaling leaves a pale line along the edge of many pictures."""
+    first: Labels = labels[0]
+    return first if len(labels) == 1 else np.asarray(np.where(first > 0, first, labels[1]), np.int32)
 
 
 def _perimeter(labels: Labels, rows: Integers, columns: Integers, number: Labels, count: int) -> NDArray[np.float64]:

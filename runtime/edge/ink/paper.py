@@ -30,7 +30,7 @@ class Evened:
     certain: Mask  # bool (H, W): deeper than noise
 
 
-def even(grey: Bytes, window: int, noise: float, *, overhang: bool) -> Evened:
+def even(grey: Bytes, window: int, noise: float, *, overhang: bool, paper_share: float = 0.5) -> Evened:
     """Removes uneven light and shadows from a picture of dark ink.
 
     Args:
@@ -38,6 +38,7 @@ def even(grey: Bytes, window: int, noise: float, *, overhang: bool) -> Evened:
         window: pixels; strokes narrower than this are ink, wider dark areas are shadow.
         noise: standard deviation, grey levels.
         overhang: whether darkness along the picture's edge is taken as shadow, too.
+        paper_share: of the picture that is blank paper, at least.
 
     Returns:
         The paper's light and the ink's strength.
@@ -45,9 +46,9 @@ def even(grey: Bytes, window: int, noise: float, *, overhang: bool) -> Evened:
     paper = closed(smoothed(grey), window, overhang=overhang)
     depth = np.where(paper > grey, paper - grey, 0).astype(np.uint8)
     counts = histogram(depth)
-    offset = quantile(counts, 0.5)
+    offset = quantile(counts, paper_share)
     # the spread of blank paper towards the light: grain counts as noise
-    grain = (offset - quantile(counts, 0.1)) / 1.2816
+    grain = (offset - quantile(counts, paper_share / 5)) / 1.2816
     clear = smoothed(np.where(depth > offset, depth - offset, 0).astype(np.uint8))
     least = max(LEAST_DEPTH, CERTAIN * NOISE_LEFT * max(noise, grain))
     return Evened(paper, offset, strength(clear, paper), clear >= least)

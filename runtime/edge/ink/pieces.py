@@ -51,6 +51,7 @@ BAR_REACH: Final = 0.22
 BAR_FLATNESS: Final = 1.5
 BAR_THICKNESS: Final = 0.5  # times the digit's stroke width: a line of small writing is no bar
 LEAST_SUPPORT: Final = 0.4  # of the main piece's
+BESIDE_THE_SHEET: Final = 0.15  # of a piece's outline along the picture's edge: desk, finger, a page's shadow
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,8 @@ def choose(pieces: Pieces) -> Digit:
     """Chooses the piece that looks most like a written digit, and joins the pieces that belong to it."""
     measures = pieces.measures
     main = int(np.argmax(pieces.score))
-    chosen = _joined(main, pieces.labels, measures, pieces.written(main))
+    beside = (measures.on_edge > BESIDE_THE_SHEET * measures.perimeter) & (measures.on_edge[main] == 0)
+    chosen = _joined(main, pieces.labels, measures, pieces.written(main) & ~beside)
     thinness = float(measures.thickness[main] / measures.size[main])
     return Digit(
         mask=chosen[pieces.labels],

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
-from edge.ink.levels import noise, reduced, spread
+import numpy as np
+
+from edge.ink.levels import histogram, noise, reduced, split, spread
 from edge.ink.lines import without_lines
 from edge.ink.paper import Evened, even
 from edge.ink.pieces import Digit, Pieces, choose, survey
@@ -15,11 +17,21 @@ from edge.ink.windows import Bytes, Mask
 WORKING_PIXELS: Final = 320 * 320
 # Components below this fraction of the longer side, in pixels, are noise.
 SPECK: Final = 1 / 130
-# Below this lightness either way, both polarities are tried; the less likely must score this much better.
+# Below this lightness either way, both polarities are tried; the less likely must score this much better. A digit that
+# fills its picture is not rare there, and looks like paper: hence the wide range.
 DOUBT: Final = 0.35
 OVERRULING: Final = 1.3
+SLIGHT_DOUBT: Final = 0.65
+CLEARLY_OVERRULING: Final = 1.8
 SHEET_THICKER: Final = 1.5  # times the writing, both over their size
-WRITING: Final = 0.3
+WRITING: Final = 0.3  # of the sheet's score, the least of what is written on it
+SHARPER: Final = 0.05
+SHARP_WRITING: Final = 0.7
+
+
+LEAST_BORDER: Final = 0.15  # of the picture's border, ink and paper each, where a picture is cut to its digit
+FILLING: Final = 0.95  # of the picture's height and width
+FILLING_SUPPORT: Final = 0.6  # no edge carries the ink that the picture's edge cuts off
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +40,17 @@ class Window:
 
     share: float  # of the picture's shorter side
     overhang: bool  # whether darkness along the picture's edge is shadow, too
+    paper_share: float = 0.5  # of the picture is blank paper, at least
 
 
-# Narrow enough to leave shadows out, wide enough for a felt pen; and what is tried if edges do not carry the result.
-WINDOWS: Final = (Window(0.22, overhang=False), Window(0.10, overhang=True), Window(0.40, overhang=False))
+# Narrow enough to leave shadows out, wide enough for a felt pen; and what is tried if edges do not carry the result: at
+# last for a picture that its ink fills to the edges, which has no room for shadows.
+WINDOWS: Final = (
+    Window(0.22, overhang=False),
+    Window(0.10, overhang=True),
+    Window(0.40, overhang=False),
+    Window(2.0, overhang=False, paper_share=0.2),
+)
 ENOUGH_SUPPORT: Final = 0.88
 SMALLEST_WINDOW: Final = 5  # pixels
 # What edges carry by less than this is shading on a blank sheet. On 1800 pictures, real and synthetic, digits had at
@@ -69,10 +88,14 @@ def find(grey: Bytes, working_pixels: int = WORKING_PIXELS) -> tuple[Bytes, Read
     full, small = spread(grey, darkest, lightest), spread(small, darkest, lightest)
     likely = lightness(small)
     reading = _best(small, light_ink=likely > 0)
-    if abs(likely) < DOUBT:
+    if abs(likely) < SLIGHT_DOUBT or _has_mixed_border(small):
+        overruling = OVERRULING if abs(likely) < DOUBT else CLEARLY_OVERRULING
         other = _best(small, light_ink=likely <= 0)
-        if _is_written_on(reading, other) or (
-            _score(other) > OVERRULING * _score(reading) and not _is_written_on(other, reading)
+        better = abs(likely) < SLIGHT_DOUBT and _score(other) > overruling * _score(reading)
+        if (
+            _is_written_on(reading, other)
+            or _fills_the_picture(other, reading)
+            or (better and not _is_written_on(other, reading))
         ):
             reading = other
     shaded = reading.digit is not None and reading.digit.support < LEAST_SUPPORT
@@ -93,7 +116,7 @@ def read(grey: Bytes, window: Window, *, light_ink: bool) -> Reading:
     if light_ink:
         grey = 255 - grey
     side = max(SMALLEST_WINDOW, int(min(grey.shape) * window.share))
-    evened = even(grey, side, noise(grey), overhang=window.overhang)
+    evened = even(grey, side, noise(grey), overhang=window.overhang, paper_share=window.paper_share)
     unruled = without_lines(evened.certain, evened.strength)
     inked = ink(evened.strength, unruled, max(2, round(max(grey.shape) * SPECK)))
     pieces = survey(inked, grey, evened.paper)
@@ -111,7 +134,29 @@ def _is_written_on(outer: Reading, inner: Reading) -> bool:
     inner_top, inner_left, inner_bottom, inner_right = inner.digit.box
     inside = top < inner_top and left < inner_left and bottom > inner_bottom and right > inner_right
     thinner = SHEET_THICKER * inner.digit.thickness < outer.digit.thickness
-    return inside and thinner and inner.digit.score > WRITING * outer.digit.score
+    # what light and shadow leave of a sheet can be as thin as writing, but ends where no edge is
+    sharper = inner.digit.support > outer.digit.support + SHARPER
+    share = inner.digit.score / max(outer.digit.score, 1e-9)
+    return inside and ((thinner and share > WRITING) or (sharper and share > SHARP_WRITING))
+
+
+def _has_mixed_border(grey: Bytes) -> bool:
+    """Whether ink and paper both reach the edge of the picture, as where it is cut to its digit."""
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    light = np.mean(border > split(histogram(grey)))
+    return bool(LEAST_BORDER < light < 1 - LEAST_BORDER)
+
+
+def _fills_the_picture(outer: Reading, inner: Reading) -> bool:
+    """Whether one reading finds a digit as large as the picture, and the other what lies between its strokes."""
+    if outer.digit is None or inner.digit is None or outer.pieces is None or outer.pieces.framing[outer.digit.main]:
+        return False
+    top, left, bottom, right = outer.digit.box
+    high, wide = outer.grey.shape
+    inner_top, inner_left, inner_bottom, inner_right = inner.digit.box
+    filling = bottom - top >= FILLING * high and right - left >= FILLING * wide
+    smaller = inner_bottom - inner_top < FILLING * high and inner_right - inner_left < FILLING * wide
+    return filling and smaller and outer.digit.support > FILLING_SUPPORT
 
 
 def _score(reading: Reading) -> float:
