@@ -202,3 +202,20 @@ def test_progress_says_little_when_little_time_passes(monkeypatch):
     for _ in range(1000):
         progress.step()
     assert stream.getvalue() == "work\n"
+
+
+def test_tune_measures_and_keeps_how_a_bundle_runs_fastest(edge_command, shelf, bundle_path, tmp_path, monkeypatch):
+    monkeypatch.setattr("edge.profile.path", lambda: tmp_path / "profile.json")
+    monkeypatch.setattr("edge.tuning.CHUNKS", (2, 4))
+    monkeypatch.setattr("edge.tuning.IMAGES_PER_THREAD", 8)
+    ended = edge_command("bench", str(bundle_path), "--tune")
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    assert lines[0].startswith("linear-fp32 on ")
+    assert sum(line.endswith("chosen") for line in lines) == 1
+    assert lines[-1] == f"kept in {tmp_path / 'profile.json'}"
+
+
+@pytest.mark.parametrize("other", [("--json",), ("--plot", "plot.png")])
+def test_tune_has_a_table_of_its_own(other, edge_command, shelf):
+    assert edge_command("bench", "--tune", *other).code == 2

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge import shipped
 from edge.commands.options import JsonOption
 from edge.errors import InputError
 from edge.session import PROVIDERS, Provider
@@ -30,11 +31,19 @@ def bench(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw latency against accuracy, as .png or .svg.")
     ] = None,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Measure instead how each bundle runs many images fastest, and keep that.")
+    ] = False,
 ) -> None:
     """Measure bundles on this machine.
 
     Latency, throughput, load, cold start and memory, all bundles in turns. Ctrl-C shows what there is so far.
     """
+    if tune:
+        if as_json or plot is not None:
+            raise typer.BadParameter("--tune prints its own table; leave --json and --plot out.")
+        _tune(bundles or [shipped.DEFAULT])
+        return
     from edge.bench import plan as planning
     from edge.bench import scatter
     from edge.bench.progress import Progress
@@ -62,6 +71,25 @@ def bench(
         typer.echo(f"wrote {plot}", err=True)
     if report.failures:
         raise typer.Exit(1)
+
+
+def _tune(names: list[str]) -> None:
+    """Chunk size and threads for each bundle, measured and kept for `edge.load` and `edge predict`."""
+    from edge import bundle, tuning
+    from edge.progress import Bar
+
+    for found in [bundle.read(shipped.locate(name)) for name in names]:
+        bar: Bar | None = None
+
+        def show(done: int, total: int) -> None:
+            nonlocal bar
+            bar = bar or Bar(total)
+            bar.show(done)
+
+        measured = tuning.tune(found, progress=show)
+        if bar is not None:
+            bar.clear()
+        typer.echo("\n".join(measured.lines()))
 
 
 def _show(report: "Report", *, as_json: bool) -> None:
