@@ -1,14 +1,10 @@
 """Where it was measured: the facts without which a duration says nothing."""
 
 import platform
-import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
 import edge
 from edge import cpu, installation
-
-_SYSCTL_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,7 @@ def describe() -> Machine:
 
     found = cpu.instruction_sets()
     return Machine(
-        cpu=cpu_name(),
+        cpu=cpu.model(),
         architecture=platform.machine(),
         int8_instructions=None if found is None else tuple(name for name in cpu.INT8_INSTRUCTIONS if name in found),
         allowed_cpus=cpu.allowed(),
@@ -63,38 +59,3 @@ def describe() -> Machine:
         distributions=installation.runtimes(),
         edge=edge.__version__,
     )
-
-
-def cpu_name(root: Path = Path("/")) -> str:
-    """What the processor calls itself, such as "AMD EPYC 7763 64-Core Processor".
-
-    Args:
-        root: where `proc` is found; only tests give another.
-    """
-    if platform.system() == "Darwin":
-        name = _sysctl("machdep.cpu.brand_string")
-    elif platform.system() == "Linux":
-        name = _from_proc(root / "proc/cpuinfo")
-    else:
-        name = platform.processor()
-    return name or platform.machine() or "unknown"
-
-
-def _from_proc(path: Path) -> str:
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except OSError:
-        return ""
-    facts = {key.strip(): value.strip() for key, colon, value in (line.partition(":") for line in lines) if colon}
-    # x86 has "model name"; boards with an arm64 processor tell at most the board, as "Model".
-    return facts.get("model name") or facts.get("Model") or ""
-
-
-def _sysctl(key: str) -> str:
-    try:
-        ended = subprocess.run(  # noqa: S603 - a fixed program, and keys from this file
-            ["/usr/sbin/sysctl", "-n", key], capture_output=True, text=True, timeout=_SYSCTL_SECONDS, check=False
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return ended.stdout.strip()
