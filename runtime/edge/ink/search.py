@@ -88,15 +88,19 @@ def find(grey: Bytes, working_pixels: int = WORKING_PIXELS) -> tuple[Bytes, Read
     full, small = spread(grey, darkest, lightest), spread(small, darkest, lightest)
     likely = lightness(small)
     reading = _best(small, light_ink=likely > 0)
-    if abs(likely) < SLIGHT_DOUBT or _has_mixed_border(small):
+    if abs(likely) < SLIGHT_DOUBT:
         overruling = OVERRULING if abs(likely) < DOUBT else CLEARLY_OVERRULING
         other = _best(small, light_ink=likely <= 0)
-        better = abs(likely) < SLIGHT_DOUBT and _score(other) > overruling * _score(reading)
+        better = _score(other) > overruling * _score(reading)
         if (
             _is_written_on(reading, other)
-            or _fills_the_picture(other, reading)
             or (better and not _is_written_on(other, reading))
+            or (_has_mixed_border(small) and _fills_the_picture(other, reading))
         ):
+            reading = other
+    elif _has_mixed_border(small):
+        other = read(small, WINDOWS[-1], light_ink=likely <= 0)
+        if _fills_the_picture(other, reading):
             reading = other
     shaded = reading.digit is not None and reading.digit.support < LEAST_SUPPORT
     if shaded and min(small.shape) >= SMALLEST_SHADED:
