@@ -10,8 +10,8 @@ STROKE_SEED = 20_28
 STROKES = 20  # two of each digit
 NOISE_SEED = 28
 NOISE = 3
-# Grey levels of the golden images: as telling as 256, and less than half the bytes in every bundle.
-STROKE_LEVELS = 8
+# Grey levels of the golden images: as telling as 256, and a third of the bytes in every bundle.
+STROKE_LEVELS = 4
 NOISE_LEVELS = 16
 
 

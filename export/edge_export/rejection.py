@@ -12,7 +12,7 @@ from edge_train.mnist import Split
 MOST_REJECTED = 0.01  # of the validation digits
 TAIL = 0.0075  # the lowest digits, by which energy and distance are brought to one scale
 LEAST_SPREAD = 1e-6  # of a model that says the same of every digit
-DIGITS = 5  # significant, of every number in the manifest
+DIGITS = 4  # significant, of every number in the manifest
 RIDGE = 1e-3  # of the mean variance: the logits of a class may lie in a plane
 
 
@@ -27,14 +27,18 @@ def fit(logits: NDArray[np.float32], split: Split) -> Rejection:
     centres = np.stack([logits[split.labels == label].mean(axis=0, dtype=np.float64) for label in range(classes)])
     covariance = np.cov((logits - centres[split.labels]).T)
     covariance += max(RIDGE * np.trace(covariance) / classes, LEAST_SPREAD) * np.eye(classes)
-    centres, precision = _rounded(centres), _rounded(np.linalg.inv(covariance))
-    energy, distance = energies(logits), distances(logits, centres, precision)
+    # The factor bears rounding better than the inverse itself, whose large entries nearly cancel.
+    centres, whitening = (
+        _rounded(centres),
+        _rounded(np.asarray(np.linalg.cholesky(np.linalg.inv(covariance)), np.float64)),
+    )
+    energy, distance = energies(logits), distances(logits, centres, whitening)
     open_to_all = Rejection(
         threshold=-np.inf,
         energy=_middle_and_spread(energy),
         distance=_middle_and_spread(distance, upper=True),
         centres=_rows(centres),
-        precision=_rows(precision),
+        whitening=tuple(row[: position + 1] for position, row in enumerate(_rows(whitening))),
         data=split.name,
         images=len(split),
         rejected=0.0,

@@ -74,7 +74,8 @@ class Rejection:
         energy: median over the data, and how far the lowest of its digits lie below.
         distance: the same of the distance to the nearest centre.
         centres: for each label, the mean logits of its images.
-        precision: inverse of the covariance of the logits about their centres.
+        whitening: lower triangle L, row by row, of which L L^T is the inverse covariance of the logits about their
+            centres.
         data: name of the data that all of it was fitted on, such as "mnist-validation".
         images: how many of them.
         rejected: share of them below the threshold, 0 to 1.
@@ -84,7 +85,7 @@ class Rejection:
     energy: tuple[float, float]
     distance: tuple[float, float]
     centres: tuple[tuple[float, ...], ...]
-    precision: tuple[tuple[float, ...], ...]
+    whitening: tuple[tuple[float, ...], ...]
     data: str
     images: int
     rejected: float
@@ -267,8 +268,8 @@ def _rejection(record: Mapping[str, Any]) -> Rejection | None:
         threshold=_number(facts, "threshold"),
         energy=_pair(facts, "energy"),
         distance=_pair(facts, "distance"),
-        centres=_square(facts, "centres", classes),
-        precision=_square(facts, "precision", classes),
+        centres=_rows(facts, "centres", [classes] * classes),
+        whitening=_rows(facts, "whitening", range(1, classes + 1)),
         data=_take(facts, "data", str),
         images=_take(facts, "images", int),
         rejected=_number(facts, "rejected"),
@@ -331,11 +332,11 @@ def _pair(record: Mapping[str, Any], key: str) -> tuple[float, float]:
     return median, spread
 
 
-def _square(record: Mapping[str, Any], key: str, size: int) -> tuple[tuple[float, ...], ...]:
+def _rows(record: Mapping[str, Any], key: str, sizes: Sequence[int]) -> tuple[tuple[float, ...], ...]:
     rows = _take(record, key, list)
-    if len(rows) != size:
-        raise _wrong(key, f"{size} rows", rows)
-    return tuple(_numbers(key, row, size) for row in rows)
+    if len(rows) != len(sizes):
+        raise _wrong(key, f"{len(sizes)} rows", rows)
+    return tuple(_numbers(key, row, size) for row, size in zip(rows, sizes, strict=True))
 
 
 def _strings(record: Mapping[str, Any], key: str) -> tuple[str, ...]:

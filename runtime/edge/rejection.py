@@ -31,7 +31,9 @@ def scores(logits: NDArray[np.float32], rejection: Rejection) -> Floats:
     middle, spread = rejection.energy
     lower = np.minimum((energies(logits) - middle) / spread, 0)
     middle, spread = rejection.distance
-    nearer = (middle - distances(logits, np.array(rejection.centres), np.array(rejection.precision))) / spread
+    whitening = np.zeros((len(rejection.whitening),) * 2)
+    whitening[np.tril_indices(len(whitening))] = np.concatenate(rejection.whitening)
+    nearer = (middle - distances(logits, np.array(rejection.centres), whitening)) / spread
     return np.asarray(lower + nearer)
 
 
@@ -42,17 +44,16 @@ def energies(logits: NDArray[np.float32]) -> Floats:
     return np.asarray(highest[:, 0] + np.log(np.exp(exact - highest).sum(axis=1)))
 
 
-def distances(logits: NDArray[np.float32], centres: Floats, precision: Floats) -> Floats:
+def distances(logits: NDArray[np.float32], centres: Floats, whitening: Floats) -> Floats:
     """The Mahalanobis distance of each row to the nearest centre.
 
     Args:
         logits: float32 (N, classes).
         centres: float64 (classes, classes), a row each.
-        precision: float64 (classes, classes), inverse covariance about the centres.
+        whitening: float64 (classes, classes), lower triangle L; L L^T is the inverse covariance about the centres.
 
     Returns:
         float64 (N,), 0 or more.
     """
-    apart = logits.astype(np.float64)[:, None] - centres
-    squares = np.einsum("nki,ij,nkj->nk", apart, precision, apart).min(axis=1)
-    return np.asarray(np.sqrt(np.maximum(squares, 0)))
+    apart = (logits.astype(np.float64)[:, None] - centres) @ whitening  # (N, classes, classes)
+    return np.asarray(np.sqrt(np.square(apart).sum(axis=2).min(axis=1)))

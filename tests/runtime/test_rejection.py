@@ -13,7 +13,7 @@ from edge.manifest import Rejection
 from edge.rejection import scores
 
 CLASSES = 10
-UNIT = tuple(tuple(map(float, row)) for row in np.eye(CLASSES))
+UNIT = tuple(tuple(map(float, row[: place + 1])) for place, row in enumerate(np.eye(CLASSES)))
 CENTRES = tuple(tuple(map(float, row)) for row in 12 * np.eye(CLASSES))
 
 
@@ -23,7 +23,7 @@ def rejection(**changes):
         "energy": (12.0, 4.0),
         "distance": (3.0, 2.0),
         "centres": CENTRES,
-        "precision": UNIT,
+        "whitening": UNIT,
         "data": "mnist-validation",
         "images": 5000,
         "rejected": 0.0098,
@@ -126,7 +126,7 @@ def test_a_manifest_of_an_older_edge_has_none(manifest):
         ("energy", [1.0]),
         ("distance", [1.0, 0.0]),
         ("centres", [[1.0] * CLASSES]),
-        ("precision", [[1.0] * 3] * CLASSES),
+        ("whitening", [[1.0] * CLASSES] * CLASSES),
         ("images", 1.5),
     ],
 )

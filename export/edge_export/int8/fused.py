@@ -84,12 +84,23 @@ def _parts(constants: Draft, one: Rounded) -> list[str]:
 
 
 def _biases(constants: Draft, one: Rounded) -> str:
-    """ONNX's two biases for each gate; where they are only ever added, their sum, padded with zeros at session load."""
+    """ONNX's two biases for each gate; where they are only ever added, their sum, and zeros made at session load."""
     name, layer = one.layer.name, one.layer
+    gates = layer.input_bias.shape[1]
     if layer.cell == "GRU":
-        return constants.weight(f"{name}.B", np.concatenate([layer.input_bias, layer.state_bias], axis=1))
+        # The new state's recurrent product meets the reset gate before the sum, so that it keeps a bias of its own.
+        added = 2 * layer.hidden
+        first = layer.input_bias.copy()
+        first[:, :added] += layer.state_bias[:, :added]
+        shape = constants.weight(f"{name}.zeros_shape", np.array([layer.directions, added], np.int64))
+        parts = [
+            constants.weight(f"{name}.bias", first),
+            constants.node("ConstantOfShape", [shape], f"{name}.zeros"),
+            constants.weight(f"{name}.n_bias", layer.state_bias[:, added:]),
+        ]
+        return constants.node("Concat", parts, f"{name}.B", axis=1)
     total = constants.weight(f"{name}.bias", layer.input_bias + layer.state_bias)
-    pads = constants.weight(f"{name}.pads", np.array([0, 0, 0, layer.input_bias.shape[1]], np.int64))
+    pads = constants.weight(f"{name}.pads", np.array([0, 0, 0, gates], np.int64))
     return constants.node("Pad", [total, pads], f"{name}.B")
 
 
