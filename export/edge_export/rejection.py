@@ -12,7 +12,7 @@ from edge_train.mnist import Split
 MOST_REJECTED = 0.01  # of the validation digits
 TAIL = 0.0075  # the lowest digits, by which energy and distance are brought to one scale
 LEAST_SPREAD = 1e-6  # of a model that says the same of every digit
-DIGITS = 4  # significant, of every number in the manifest
+DIGITS = 3  # significant, of every number in the manifest
 RIDGE = 1e-3  # of the mean variance: the logits of a class may lie in a plane
 
 
