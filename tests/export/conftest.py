@@ -154,6 +154,7 @@ def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judging, "STROKE_IMAGES", 60)
     monkeypatch.setattr(judging, "CALIBRATION_IMAGES", 40)
     monkeypatch.setattr(latency, "REPETITIONS", {1: 3, 256: 3})
+    monkeypatch.setattr(latency, "SECONDS", 0)
     monkeypatch.setattr(latency, "LOADS", 1)
     monkeypatch.setattr(deployed, "FILES", 12)
 

@@ -62,6 +62,7 @@ def exported(tmp_path_factory) -> dict[str, Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(judging, "STROKE_IMAGES", 100)
         patch.setattr(latency, "REPETITIONS", {1: 3, 256: 3})
+        patch.setattr(latency, "SECONDS", 0)
         return {
             precision: pipeline.export(
                 pipeline.Request("lstm", precision=precision, data="strokes", out=folder, candidate=candidate),

@@ -80,7 +80,7 @@ def test_int8_shows_every_candidate_and_which_is_packed(export, stored, speeds):
     assert "80 us (1.25x)" in rows[2]
     assert "25 us (4.00x)" in rows[2]
     assert rows[2].split()[-3] == "4.00"
-    assert lines[start + 5].endswith("against fp32; gain for throughput: time for pictures in bulk")
+    assert lines[start + 5].endswith("against our fp32; gain for throughput: time for pictures in bulk")
 
 
 def test_int8_that_does_not_pay_exits_with_1_shows_why_and_writes_nothing(export, stored, speeds, tmp_path):
@@ -125,7 +125,8 @@ def test_a_candidate_that_is_named_is_packed_without_a_choice(export, stored, sp
         ("arm64", "exact on arm64; x86 processors without VNNI saturate"),
     ],
 )
-def test_the_verdict_names_the_processors_that_int8_is_for(export, stored, tmp_path, target, promise):
+def test_the_verdict_names_the_processors_that_int8_is_for(*, export, stored, tmp_path, monkeypatch, target, promise):
+    monkeypatch.setattr("edge.cpu.instruction_sets", lambda: frozenset({"avx512_vnni"}))
     options = ["--quantize", "--candidate", "stepped", "--target", target, "--max-drop", "100"]
     ended = export("--model", "lstm-8", "--checkpoint", stored, *options)
     assert ended.code == 0, ended.err

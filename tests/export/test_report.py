@@ -47,7 +47,7 @@ def test_a_candidate_is_a_row_of_its_figures(candidates):
     assert slower == "stepped 97.00% 0 12,345 1.2 ms 125 us (0.80x) 25 us (2.00x) 2.00 <- packed"
     wrong = " ".join(second.split())
     assert wrong == "branched 95.00% 2 20,000 31.0 ms 50 us (2.00x) 5 us (10.00x) 10.00 loses too much"
-    assert legend.endswith("against fp32; gain for throughput: time for pictures in bulk")
+    assert legend.endswith("against our fp32; gain for throughput: time for pictures in bulk")
 
 
 def test_the_columns_stand_below_each_other(candidates):

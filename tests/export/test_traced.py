@@ -286,7 +286,7 @@ def test_int8_of_an_own_network_is_mostly_int8_and_nearly_right(name, graphs, di
         ("an LSTM read from both directions", ["weight-only", "dynamic-lstm"]),
         ("an LSTM with a learned first state", ["weight-only", "dynamic-lstm"]),
         ("a GRU over the columns of a convolution", ["static-qdq"]),
-        ("an MLP", ["static-qdq"]),
+        ("an MLP", ["static-qdq", "blocks", "blocks-percentile"]),
     ],
 )
 def test_own_layers_are_not_rewritten_row_by_row(name, suitable, graphs, digits):

@@ -72,7 +72,7 @@ def test_ruled_paper_and_a_shadow_are_read_over(digits, classifier):
 
 
 def test_digits_that_touch_are_cut_apart(digits, classifier):
-    close = page(digits, ["8326"], step=44)
+    close = page(digits, ["8326"], step=46)
     assert label(np.asarray(close) < 128)[1] < 4
     assert texts(close, classifier) == ["8326"]
 

@@ -21,8 +21,8 @@ SUITABLE = {
     "bigru-2": ["weight-only", "stepped", "branched"],
     "rnn": ["weight-only", "stepped", "branched"],
     "rnn-relu": ["weight-only", "stepped", "branched"],
-    "cnn": ["static-qdq"],
-    "mlp": ["static-qdq"],
+    "cnn": ["static-qdq", "blocks", "blocks-percentile"],
+    "mlp": ["static-qdq", "blocks", "blocks-percentile"],
 }
 EVERY = [(kind, name) for kind, names in SUITABLE.items() for name in names]
 
@@ -79,7 +79,8 @@ def test_a_name_that_there_is_none_of_is_told_with_those_that_there_are(converte
     with pytest.raises(QuantisationError) as refusal:
         candidates.build(converted("rnn")[1].model, digits.images, PROFILES["any"], "int4")
     assert str(refusal.value) == (
-        "there is no candidate 'int4'; use one of weight-only, dynamic-lstm, stepped, branched, static-qdq"
+        "there is no candidate 'int4'; use one of weight-only, dynamic-lstm, stepped, branched, static-qdq, "
+        "blocks, blocks-percentile"
     )
 
 
@@ -165,4 +166,5 @@ def test_the_shipped_lstm_keeps_nearly_all_its_weights_in_int8(name, images):
 
 def test_a_folded_chain_can_be_quantised(drawn, digits):
     one = drawn(Convolutional("conv5x4 relu bn pool conv3x4 relu flatten linear10"), gains="positive")
-    assert list(candidates.build(convert.convert(one).model, digits.images, PROFILES["any"])) == ["static-qdq"]
+    built = candidates.build(convert.convert(one).model, digits.images, PROFILES["any"])
+    assert list(built) == SUITABLE["cnn"]

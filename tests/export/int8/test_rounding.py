@@ -37,7 +37,7 @@ def test_a_row_of_zeros_has_a_scale_above_zero():
     [
         # Two layers share no weights; row by row and fused, the biases that are only ever added are one.
         ("lstm", "dynamic-lstm", 48 * (28 + 12) + 48 * (12 + 12) + 10 * 12, 2 * 48 + 10),
-        ("gru", "weight-only", 36 * (28 + 12) + 36 * (12 + 12) + 10 * 12, 2 * 72 + 10),
+        ("gru", "weight-only", 36 * (28 + 12) + 36 * (12 + 12) + 10 * 12, 2 * (36 + 12) + 10),
         ("rnn", "weight-only", 12 * (28 + 12) + 10 * 12, 12 + 10),
         ("mlp", "static-qdq", 784 * 24, 24 + 24 * 10 + 10),  # the last layer is small and stays
         ("cnn", "static-qdq", 25 * 6 + 6 * 9 * 8 + 8 * 9 * 6 + 6 * 64 * 10, 6 + 8 + 6 + 4 * 6 + 10),  # a norm stays
