@@ -5,6 +5,7 @@ worker reads meanwhile. A window of blocks is on its way at any time: pictures w
 first answers come while the last pictures are still on the disk.
 """
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,13 +18,18 @@ from numpy.typing import NDArray
 from edge.classifier import Classifier, Prediction
 from edge.errors import PictureError
 from edge.pictures import Found
+from edge.plan import LEAST_IMAGES_PER_THREAD
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-# Blocks grow: the first answers come soon, and later ones are worth a batch.
+# Blocks grow: the first answers come soon, and later ones are worth a batch, the largest that one thread runs alone.
 FIRST_BLOCK = 4
-LARGEST_BLOCK = 64
+LARGEST_BLOCK = 2 * LEAST_IMAGES_PER_THREAD - 1
+
+# How long a thread may keep Python's lock while another waits for it, seconds. Reading takes it for some ten
+# microseconds at a time, and whoever comes back from the model would wait for the usual 5 ms: as long as a block takes.
+SWITCH_SECONDS = 2e-4
 
 # Below this, starting threads takes longer than the pictures.
 FEWEST_FOR_THREADS = 16
@@ -74,6 +80,8 @@ def answers(classifier: Classifier, found: Sequence[Found], read: Read, *, worke
     from concurrent.futures import ThreadPoolExecutor  # not for a single picture
 
     waiting = blocks(found)
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="edge-read")
     try:
         window: deque[Future[list[Answer]]] = deque(
@@ -85,6 +93,7 @@ def answers(classifier: Classifier, found: Sequence[Found], read: Read, *, worke
             yield done
     finally:
         pool.shutdown(cancel_futures=True)
+        sys.setswitchinterval(usual)
 
 
 def blocks(found: Sequence[Found]) -> Iterator[Sequence[Found]]:
