@@ -1,7 +1,6 @@
 """The 28x28 image: the digit is found on whatever it was written on, and framed as the model expects it."""
 
 import io
-import json
 
 import numpy as np
 import pytest
@@ -346,23 +345,6 @@ def test_arrays_may_be_views_and_are_left_as_they_were(digits):
 
 
 # what is told of the steps
-
-
-def test_the_recipe_is_json_and_names_what_was_decided():
-    assert json.loads(json.dumps(picture.RECIPE)) == picture.RECIPE
-    assert {"version", "box", "side", "centring", "resampling", "polarity"} <= picture.RECIPE.keys()
-    assert (picture.RECIPE["box"], picture.RECIPE["side"]) == (20, 28)
-    assert "mass" in str(picture.RECIPE["centring"])
-
-
-def test_the_recipe_names_the_kind_of_scaling_that_happens():
-    wide = np.full((280, 280), 240, np.uint8)
-    wide[40:240, 60:220] = 20
-    assert picture.RECIPE["resampling"] == "box"
-    image = picture.read(wide)
-    # the mean of an area neither overshoots nor rings: the inside of a blot is one level
-    rows, columns = np.nonzero(image)
-    assert len(np.unique(image[rows.min() + 2 : rows.max() - 1, columns.min() + 2 : columns.max() - 1])) == 1
 
 
 @pytest.mark.parametrize("scene", [plain, light_on_dark, squared, noisy])
