@@ -8,7 +8,7 @@ from typing import Any
 
 from edge import cpu, installation
 
-PACKAGES = ("edge-toolkit", "torch", "onnx", "openvino", "tract", "ncnn", "pnnx", "numpy", "matplotlib")
+PACKAGES = ("edge-toolkit", "torch", "onnx", "openvino", "tract", "ncnn", "pnnx", "numpy", "pillow", "matplotlib")
 
 
 def machine() -> dict[str, Any]:

@@ -13,27 +13,24 @@ The last line is one JSON document with all of it. Times are of one thread, from
 import argparse
 import csv
 import json
-import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 
+import host
 import numpy as np
 
 import edge
-from edge import cpu, picture, shipped, storyboard
+from edge import picture, shipped, storyboard
 from edge.table import aligned
 
 SCHEMA = "edge.pictures/1"
 LABELS = "labels.tsv"
 MOST_STRIPS = 50  # on a sheet of mistakes
 BINS = 15  # of the calibration error, as Guo et al., 2017, "On Calibration of Modern Neural Networks"
-PACKAGES = ("edge-toolkit", "numpy", "pillow", "onnxruntime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,15 +185,7 @@ def record(model: str, results: Sequence[Result]) -> dict[str, object]:
 
 def machine() -> dict[str, object]:
     """What the figures were measured on."""
-    return {
-        "machine": f"{platform.system()} {platform.machine()}",
-        "instructions": sorted(cpu.instruction_sets() or ()),
-        "cpus": cpu.allowed(),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "threads": 1,
-        "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in PACKAGES},
-    }
+    return {**host.machine(), "threads": 1, "versions": host.versions()}
 
 
 if __name__ == "__main__":

@@ -13,18 +13,16 @@ The last line is one JSON document with all of it.
 import argparse
 import io
 import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable
-from importlib import metadata
 
+import host
 import numpy as np
 from PIL import Image
 
 import edge
-from edge import cpu, picture
+from edge import picture
 from edge.table import aligned
 from edge_train import strokes
 
@@ -115,15 +113,7 @@ def timed(tasks: dict[str, Callable[[], object]], seconds: float) -> dict[str, l
 
 def machine() -> dict[str, object]:
     """What the figures were measured on."""
-    return {
-        "machine": f"{platform.system()} {platform.machine()}",
-        "instructions": sorted(cpu.instruction_sets() or ()),
-        "cpus": cpu.allowed(),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "threads": 1,
-        "warm_up": WARM_UP,
-        "versions": {name: metadata.version(name) for name in ("edge-toolkit", "numpy", "pillow", "onnxruntime")},
-    }
+    return {**host.machine(), "threads": 1, "warm_up": WARM_UP, "versions": host.versions()}
 
 
 if __name__ == "__main__":

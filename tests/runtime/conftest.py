@@ -264,3 +264,13 @@ def some_machine() -> Machine:
         distributions={"onnxruntime": "1.19.2"},
         edge="0.1.0",
     )
+
+
+@pytest.fixture
+def two(shelf, repack):
+    """Two bundles, named `a` and `b`."""
+    from edge.bench.plan import subjects
+
+    for name in ("a", "b"):
+        (shelf / f"{name}.onnx").write_bytes(repack(name=name))
+    return subjects(["a", "b"])

@@ -11,13 +11,6 @@ from edge.errors import ProviderError
 
 
 @pytest.fixture
-def two(shelf, repack):
-    for name in ("a", "b"):
-        (shelf / f"{name}.onnx").write_bytes(repack(name=name))
-    return subjects(["a", "b"])
-
-
-@pytest.fixture
 def started(monkeypatch):
     """The processes that would have been started, as the name of their bundle and their batch."""
     calls = []

@@ -16,14 +16,6 @@ SHORT = 0.008  # seconds: a millisecond a turn
 
 
 @pytest.fixture
-def two(shelf, repack):
-    """Two bundles, named `a` and `b`."""
-    for name in ("a", "b"):
-        (shelf / f"{name}.onnx").write_bytes(repack(name=name))
-    return subjects(["a", "b"])
-
-
-@pytest.fixture
 def turns(monkeypatch):
     """The lengths in seconds of the turns that are taken, which are not timed."""
     taken = []
