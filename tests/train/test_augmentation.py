@@ -92,7 +92,7 @@ def test_digits_stay_near_the_middle(pictures):
 def test_ink_neither_vanishes_nor_floods(pictures):
     ink = augment(pictures, seeded(10)).mean((1, 2)) / pictures.mean((1, 2))
     assert ink.min() > 0.3
-    assert ink.max() < 3
+    assert ink.max() < 3.5
     assert 0.8 < ink.median() < 1.25
 
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from edge_train import loop, models
+from edge_train import loop, models, strokes
 from edge_train.loop import Epoch, State
 from edge_train.mnist import Split
+from edge_train.recipes import Recipe
 from edge_train.specification import Recurrent
 
 
@@ -97,3 +98,78 @@ def test_the_best_epoch_has_the_highest_accuracy_then_the_lowest_loss_then_comes
     assert state.best_epoch is None
     state.epochs = [epoch(1, 0.5, 0.9), epoch(2, 0.4, 0.9), epoch(3, 0.1, 0.8), epoch(4, 0.4, 0.9)]
     assert state.best_epoch == state.epochs[1]
+
+
+def material(teacher: torch.nn.Module | None = None) -> loop.Material:
+    images, labels = strokes.sample(120, seed=31)
+    drawn, drawn_labels = strokes.sample(60, seed=32)
+    return loop.Material(
+        Split("strokes-training", images, labels),
+        Split("strokes-validation", images[:40], labels[:40]),
+        Split("strokes-mixed", drawn, drawn_labels),
+        teacher,
+    )
+
+
+def trained(recipe: Recipe, teacher: torch.nn.Module | None = None) -> State:
+    torch.manual_seed(0)
+    state = loop.begin(models.build(Recurrent("gru", hidden=8)), recipe, torch.device("cpu"))
+    ignore = {"on_progress": lambda _: None, "on_epoch": lambda _: None}
+    loop.run(state, recipe, material(teacher), device=torch.device("cpu"), **ignore)
+    return state
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "adam", "sgd", "rmsprop"])
+def test_every_optimiser_lowers_the_loss(optimiser):
+    rate = 2.0 if optimiser == "sgd" else 0.05
+    recipe = Recipe(epochs=12, batch_size=20, optimiser=optimiser, learning_rate=rate, augmentation="none")
+    epochs = trained(recipe).epochs
+    assert epochs[-1].training_loss < epochs[0].training_loss * 0.9
+
+
+def test_averaged_weights_lag_behind_and_are_the_ones_that_are_kept():
+    state = trained(Recipe(epochs=2, batch_size=20, learning_rate=0.02, averaging=0.99))
+    assert state.averaged is not None
+    assert state.judged is state.averaged
+    last, mean = state.model.state_dict(), state.averaged.state_dict()
+    assert all(not torch.equal(last[name], mean[name]) for name in last)
+    if state.best_epoch is state.epochs[-1]:
+        assert all(torch.equal(state.best[name], mean[name]) for name in mean)
+
+
+def test_an_average_of_one_step_is_nearly_its_weights():
+    state = trained(Recipe(epochs=1, batch_size=1000, averaging=0.999))
+    assert state.steps == 1
+    # (1 + 1) / (10 + 1) of the first weights are left after one step.
+    start = trained_start()
+    for name, weight in state.model.state_dict().items():
+        expected = start[name] * (2 / 11) + weight * (9 / 11)
+        torch.testing.assert_close(state.averaged.state_dict()[name], expected)
+
+
+def trained_start() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return models.build(Recurrent("gru", hidden=8)).state_dict()
+
+
+def test_drawn_digits_are_mixed_into_every_epoch_and_differ_between_epochs():
+    first, second = (loop._order(120, 60, 12, seed=seed) for seed in (1, 2))
+    for order in (first, second):
+        assert len(order) == len(set(order.tolist())) == 132
+        assert set(range(120)) <= set(order.tolist())
+    assert {*first.tolist()} != {*second.tolist()}
+
+
+def test_a_pupil_of_a_teacher_alone_learns_the_teachers_answers_not_the_labels():
+    class Stubborn(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.one_hot(torch.full((len(images),), 3), 10).float() * 12
+
+    recipe = Recipe(epochs=6, batch_size=20, learning_rate=0.05, distillation=1.0)
+    state = trained(recipe, Stubborn())
+    assert (loop.logits_of(state.judged, material().validation.images).argmax(1) == 3).all()
+
+
+def test_pictures_are_varied_in_whole_batches_whatever_their_size():
+    recipe = Recipe(epochs=1, batch_size=7, augmentation="pictures", strokes=0.1)
+    assert trained(recipe).steps == -(-132 // 7)

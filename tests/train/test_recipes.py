@@ -60,7 +60,36 @@ def test_the_ends_of_a_range_are_in_it(dials):
     Recipe(**dials)
 
 
-@pytest.mark.parametrize("name", [*MODELS, "something else"])
-def test_every_model_has_a_recipe_that_json_gives_back(name):
-    recipe = recipes.default(name)
+@pytest.mark.parametrize("dial", ["schedule", "optimiser", "augmentation", "initialisation"])
+def test_an_unknown_choice_is_told_with_the_known_ones(dial):
+    with pytest.raises(RecipeError, match=f"--{dial} 'other' is unknown; use one of "):
+        Recipe(**{dial: "other"})
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_has_a_best_recipe_that_json_gives_back(name):
+    recipe = recipes.named("best", name)
     assert Recipe(**recipes.to_json(recipe)) == recipe
+
+
+def test_every_published_run_has_a_recipe():
+    published = {name for name, model in MODELS.items() if model.origin != "edge size"}
+    assert set(recipes.tables()["origin"]) == published
+
+
+def test_a_recipe_shares_the_dials_that_its_models_have_in_common():
+    assert recipes.named("origin", "gru-256x2") == recipes.named("origin", "lstm-256x2")
+    assert recipes.named("origin", "lstm").augmentation == recipes.named("origin", "cnn").augmentation == "none"
+
+
+def test_a_constant_learning_rate_stays_and_steps_fall_to_a_tenth_at_each_third():
+    constant = Recipe(learning_rate=0.01, schedule="constant")
+    assert {recipes.learning_rate(constant, step, 90) for step in range(90)} == {0.01}
+    steps = Recipe(learning_rate=0.01, schedule="steps")
+    course = [recipes.learning_rate(steps, step, 90) for step in range(90)]
+    assert course == pytest.approx([0.01] * 30 + [0.001] * 30 + [0.0001] * 30)
+
+
+def test_pictures_of_something_else_get_no_drawn_digits_and_no_teacher_of_digits():
+    recipe = recipes.for_other_classes(recipes.named("best", "lstm"))
+    assert (recipe.strokes, recipe.teacher) == (0.0, "")

@@ -96,7 +96,7 @@ def test_ctrl_c_before_the_first_epoch_is_over_keeps_nothing_and_says_so(tiny_ru
 
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_ctrl_c_while_an_epoch_is_being_kept_does_not_lose_it(tiny_run, tmp_path, monkeypatch, epoch):
-    whole = tiny_run(out=tmp_path / "whole", dials={"epochs": 3, "augment": False})
+    whole = tiny_run(out=tmp_path / "whole", dials={"epochs": 3, "augmentation": "none"})
     real, calls = loop.temperature_of, []
 
     def pressed(logits, labels):
@@ -106,12 +106,12 @@ def test_ctrl_c_while_an_epoch_is_being_kept_does_not_lose_it(tiny_run, tmp_path
         return real(logits, labels)
 
     monkeypatch.setattr(loop, "temperature_of", pressed)
-    result = tiny_run(out=tmp_path / "parts", dials={"epochs": 3, "augment": False})
+    result = tiny_run(out=tmp_path / "parts", dials={"epochs": 3, "augmentation": "none"})
     assert result.interrupted
     assert result.best.number == epoch
     assert checkpoint.load(result.path).training["best_epoch"] == epoch
     monkeypatch.setattr(loop, "temperature_of", real)
-    resumed = tiny_run(out=tmp_path / "parts", dials={"epochs": 3, "augment": False}, resume=True)
+    resumed = tiny_run(out=tmp_path / "parts", dials={"epochs": 3, "augmentation": "none"}, resume=True)
     assert resumed.path.read_bytes() == whole.path.read_bytes()
 
 

@@ -1,8 +1,12 @@
 """`edge train` as it is typed: exit codes, what goes to stdout and what to stderr."""
 
+import re
+from dataclasses import fields
+
 import pytest
 
-from edge_train import checkpoint
+from edge_train import checkpoint, recipes
+from edge_train.recipes import Recipe
 
 SIZES = ["--model", "lstm", "--hidden", "8"]
 TINY = [*SIZES, "--data", "strokes", "--epochs", "2", "--batch-size", "32", "--threads", "1"]
@@ -26,13 +30,39 @@ def test_results_go_to_stdout_and_progress_to_stderr(train, tmp_path):
 
 
 def test_every_dial_arrives(train, tmp_path):
-    ended = train(*TINY, "--learning-rate", "0.02", "--no-augment", "--seed", "9", "--bidirectional", "--name", "mine")
+    dials = {
+        "learning_rate": 0.02,
+        "schedule": "constant",
+        "optimiser": "sgd",
+        "momentum": 0.8,
+        "weight_decay": 0.001,
+        "gradient_norm": 2.0,
+        "label_smoothing": 0.05,
+        "averaging": 0.9,
+        "augmentation": "digits",
+        "strokes": 0.2,
+        "teacher": "rnn",
+        "distillation": 0.3,
+        "initialisation": "torch",
+        "seed": 9,
+    }
+    assert {*dials, "epochs", "batch_size"} == {field.name for field in fields(Recipe)}
+    options = [text for name, setting in dials.items() for text in (f"--{name.replace('_', '-')}", str(setting))]
+    ended = train(*TINY, *options, "--bidirectional", "--name", "mine")
     assert ended.code == 0, ended.err
     stored = checkpoint.load(tmp_path / "runs" / "mine" / "mine.safetensors")
-    recipe = stored.training["recipe"]
-    assert (recipe["learning_rate"], recipe["augment"], recipe["seed"]) == (0.02, False, 9)
-    assert (recipe["epochs"], recipe["batch_size"]) == (2, 32)
+    assert stored.training["recipe"] == {**dials, "epochs": 2, "batch_size": 32}
     assert stored.specification.bidirectional
+
+
+def test_the_recipes_are_listed_with_dials_and_what_they_reached(train, tmp_path):
+    ended = train("--list")
+    assert ended.code == 0
+    for recipe, of_models in recipes.tables().items():
+        for model in of_models:
+            assert re.search(rf"^{recipe} +{model} ", ended.out, re.MULTILINE)
+    assert re.search(r"^origin +lstm .*2 epochs of batches of 100, adam 0\.01, constant", ended.out, re.MULTILINE)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_chain_of_layers_can_be_trained(train, tmp_path):
@@ -77,6 +107,9 @@ def test_wrong_usage_exits_with_2(edge_command, options):
         (["--model", "cnn", "--chain", "flatten linear9"], "end --chain in flatten linear10"),
         (["--model", "cnn", "--chain", "flatten linear8 bn linear10"], "change --chain"),
         (["--name", "a/b"], "--name 'a/b'"),
+        (["--recipe", "worst"], "use one of best, origin"),
+        (["--recipe", "origin", "--model", "gru"], "gru has no published run"),
+        (["--teacher", "nobody"], "no teacher 'nobody'"),
         (["--resume"], "start one without --resume"),
     ],
 )

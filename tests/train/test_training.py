@@ -12,6 +12,7 @@ import edge_export
 import edge_train
 from edge.errors import EdgeError
 from edge_train import checkpoint, loop, models, recipes, runs, strokes, training
+from edge_train.loop import Material
 from edge_train.mnist import DataError, Split
 from edge_train.specification import Recurrent, SpecificationError
 from edge_train.training import DeviceError, Request
@@ -80,7 +81,9 @@ def test_the_course_of_the_run_is_json_with_every_epoch(tiny_run):
 
 
 def test_training_lowers_the_loss(tiny_run):
-    result = tiny_run(dials={"epochs": 6, "learning_rate": 0.02, "augment": False}, sizes={"hidden": 16})
+    result = tiny_run(
+        dials={"epochs": 6, "learning_rate": 0.02, "augmentation": "none", "teacher": ""}, sizes={"hidden": 16}
+    )
     epochs = json.loads((result.path.parent / "metrics.json").read_text())["epochs"]
     assert epochs[-1]["training_loss"] < epochs[0]["training_loss"] - 0.1
     assert epochs[-1]["validation_loss"] < epochs[0]["validation_loss"] - 0.1
@@ -187,7 +190,7 @@ def test_no_file_of_a_run_is_pickle(tiny_run):
 
 def test_a_model_of_another_recipe_still_has_its_own_dials(tiny_run):
     stored = checkpoint.load(tiny_run(model="rnn", sizes={"hidden": 8}, dials={"epochs": 1}).path)
-    assert stored.training["recipe"]["learning_rate"] == recipes.default("rnn").learning_rate
+    assert stored.training["recipe"]["learning_rate"] == recipes.named("best", "rnn").learning_rate
 
 
 def test_a_state_that_was_saved_has_every_slot_of_the_optimiser(tmp_path):
@@ -196,7 +199,7 @@ def test_a_state_that_was_saved_has_every_slot_of_the_optimiser(tmp_path):
     images, labels = strokes.sample(24, seed=1)
     split = Split("strokes-training", images, labels)
     ignore = {"device": torch.device("cpu"), "on_progress": lambda _: None, "on_epoch": lambda _: None}
-    loop.run(state, recipe, split, split, **ignore)
+    loop.run(state, recipe, Material(split, split), **ignore)
     settings = runs.settings_of("gru-4", Recurrent("gru", hidden=4), recipe, "strokes")
     runs.make_folder(tmp_path)
     runs.save_state(tmp_path, state, settings)

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from edge_train.recipes import Augmentation, Initialisation, Optimiser, Schedule
+
 Data = Literal["mnist", "strokes"]
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -14,6 +16,12 @@ INTERRUPTED = 130  # what a shell gives for Ctrl-C: a script must not take an un
 def train(
     *,
     model: Annotated[str, typer.Option(help="What to train; `edge models` lists the names.")] = "lstm",
+    recipe: Annotated[
+        str, typer.Option(help="best is ours, origin the published run; --list shows both. A dial below overrides it.")
+    ] = "best",
+    list_recipes: Annotated[
+        bool, typer.Option("--list", help="Show the recipes, their dials and what they reached, and train nothing.")
+    ] = False,
     data: Annotated[
         Data, typer.Option(help="MNIST, or the built-in stroke generator, which needs no files.")
     ] = "mnist",
@@ -22,8 +30,26 @@ def train(
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="How often every image is seen.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="The peak of the one-cycle schedule.")] = None,
-    augment: Annotated[bool | None, typer.Option(help="Vary form, stroke width and grey levels.")] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", "--lr", help="The schedule's rate.")] = None,
+    schedule: Annotated[Schedule | None, typer.Option(help="How the learning rate runs.")] = None,
+    optimiser: Annotated[Optimiser | None, typer.Option("--optimiser", "--optimizer", help="What steps.")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Of sgd and rmsprop.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="How strongly weights are pulled to zero.")] = None,
+    gradient_norm: Annotated[float | None, typer.Option(help="Gradients are clipped to it; 0 clips none.")] = None,
+    label_smoothing: Annotated[float | None, typer.Option(help="Share of a label that all classes divide.")] = None,
+    averaging: Annotated[
+        float | None, typer.Option(help="Share of the old in the running mean of the weights; 0 takes the last ones.")
+    ] = None,
+    augmentation: Annotated[
+        Augmentation | None,
+        typer.Option(help="none; digits varies form, stroke width and grey levels; pictures adds what photos leave."),
+    ] = None,
+    strokes: Annotated[float | None, typer.Option(help="Drawn digits mixed in, as a share of the images.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="A model or checkpoint whose probabilities are learned as well; '' for none.")
+    ] = None,
+    distillation: Annotated[float | None, typer.Option(help="Share of the teacher in the loss.")] = None,
+    initialisation: Annotated[Initialisation | None, typer.Option(help="edge's first weights, or torch's.")] = None,
     hidden: Annotated[int | None, typer.Option(help="Size of the recurrent state.")] = None,
     layers: Annotated[int | None, typer.Option(help="Recurrent layers.")] = None,
     bidirectional: Annotated[bool | None, typer.Option(help="Read the rows in both directions.")] = None,
@@ -40,17 +66,34 @@ def train(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; otherwise all that are allowed.")] = None,
 ) -> None:
     """Train a model; Ctrl-C keeps the best epoch so far, and --resume goes on."""
+    if list_recipes:
+        from edge_train import catalogue
+
+        typer.echo(catalogue.describe())
+        return
     from edge_train import training
 
     dials = {
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
-        "augment": augment,
+        "schedule": schedule,
+        "optimiser": optimiser,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+        "gradient_norm": gradient_norm,
+        "label_smoothing": label_smoothing,
+        "averaging": averaging,
+        "augmentation": augmentation,
+        "strokes": strokes,
+        "teacher": teacher,
+        "distillation": distillation,
+        "initialisation": initialisation,
         "seed": seed,
     }
     request = training.Request(
         model=model,
+        recipe=recipe,
         name=name,
         data=data,
         data_dir=data_dir,

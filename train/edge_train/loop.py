@@ -1,5 +1,6 @@
 """The training loop: epochs over a training split, the best epoch chosen by the validation split."""
 
+import copy
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +15,18 @@ from torch import Generator, Tensor, nn
 
 from edge_train import recipes
 from edge_train.augmentation import augment
+from edge_train.leftovers import disturb
 from edge_train.mnist import Split
 from edge_train.recipes import Recipe
 
 EVALUATION_BATCH = 1000
+
+# Pictures are varied in blocks of about this many: each operation is then long enough to be worth its call.
+VARIED_AT_ONCE = 1024
+
+# Logits are divided by it before the teacher's and the pupil's probabilities are compared: the teacher's doubts count.
+# Source: Hinton, Vinyals and Dean, 2015, Distilling the Knowledge in a Neural Network.
+DISTILLATION_TEMPERATURE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +47,15 @@ class State:
 
     model: nn.Module
     optimiser: torch.optim.Optimizer
+    averaged: nn.Module | None = None  # the running mean of the weights, where the recipe asks for one
+    steps: int = 0  # of the optimiser, so far
     epochs: list[Epoch] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that validation looks at and that is kept: the averaged one where there is one."""
+        return self.model if self.averaged is None else self.averaged
 
     @property
     def best_epoch(self) -> Epoch | None:
@@ -58,21 +74,42 @@ class Progress:
     batches: int
     loss: float
     accuracy: float
+    images_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a run learns from and is judged by."""
+
+    training: Split
+    validation: Split
+    drawn: Split | None = None  # a pool of drawn digits; each epoch mixes in a share of them
+    teacher: nn.Module | None = None  # float [batch, 28, 28] to logits, in evaluation mode, on the device of the run
 
 
 def begin(model: nn.Module, recipe: Recipe, device: torch.device) -> State:
     """A run before its first epoch."""
     # Convolutions over many channels are up to twice as fast on a CPU with the channels last in memory.
     model = model.to(device).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    return State(model, optimiser)
+    averaged = copy.deepcopy(model) if recipe.averaging else None
+    return State(model, _optimiser(model, recipe), averaged)
+
+
+def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    weights, rate, decay = model.parameters(), recipe.learning_rate, recipe.weight_decay
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
+    if recipe.optimiser == "adam":
+        return torch.optim.Adam(weights, lr=rate, weight_decay=decay)
+    if recipe.optimiser == "rmsprop":
+        return torch.optim.RMSprop(weights, lr=rate, weight_decay=decay, momentum=recipe.momentum)
+    return torch.optim.SGD(weights, lr=rate, weight_decay=decay, momentum=recipe.momentum)
 
 
 def run(
     state: State,
     recipe: Recipe,
-    training: Split,
-    validation: Split,
+    material: Material,
     *,
     device: torch.device,
     on_progress: Callable[[Progress], None],
@@ -83,48 +120,111 @@ def run(
     Each epoch draws its order and variation from (seed, epoch) alone: the same seed gives the same weights on the same
     machine, also across an interruption.
     """
-    images = _as_tensor(training.images, device)
-    labels = torch.from_numpy(training.labels.copy()).to(device)
-    batches = -(-len(labels) // recipe.batch_size)
+    images, labels = material.training.images, material.training.labels
+    drawn = 0
+    if material.drawn is not None:
+        drawn = min(round(recipe.strokes * len(labels)), len(material.drawn))
+        images = np.concatenate([images, material.drawn.images])
+        labels = np.concatenate([labels, material.drawn.labels])
+    pixels, targets = _as_tensor(images, device), torch.from_numpy(labels.copy()).to(device)
+    count = len(material.training)
+    batches = -(-(count + drawn) // recipe.batch_size)
     for number in range(len(state.epochs) + 1, recipe.epochs + 1):
         started = time.perf_counter()
         state.model.train()
+        order = _order(count, len(targets) - count, drawn, seed=_epoch_seed(recipe, number)).to(device)
         loss_sum = correct = seen = 0.0
-        for batch, (loss, hits, count) in enumerate(_steps(state, recipe, images, labels, number), start=1):
-            loss_sum, correct, seen = loss_sum + loss * count, correct + hits, seen + count
-            on_progress(Progress(number, batch, batches, loss_sum / seen, correct / seen))
-        validation_loss, validation_accuracy = score(state.model, validation, device=device)
+        steps = _steps(state, recipe, pixels, targets, order, epoch=number, teacher=material.teacher)
+        for batch, (loss, hits, size) in enumerate(steps, start=1):
+            loss_sum, correct, seen = loss_sum + loss * size, correct + hits, seen + size
+            rate = seen / (time.perf_counter() - started)
+            on_progress(Progress(number, batch, batches, loss_sum / seen, correct / seen, rate))
+        validation_loss, validation_accuracy = score(state.judged, material.validation, device=device)
         epoch = Epoch(
             number, loss_sum / seen, correct / seen, validation_loss, validation_accuracy, time.perf_counter() - started
         )
         state.epochs.append(epoch)
         if state.best_epoch is epoch:
-            state.best = {name: tensor.detach().clone() for name, tensor in state.model.state_dict().items()}
+            state.best = {name: tensor.detach().clone() for name, tensor in state.judged.state_dict().items()}
         on_epoch(epoch)
 
 
+def _epoch_seed(recipe: Recipe, epoch: int) -> int:
+    return recipe.seed * 100_003 + epoch
+
+
+def _order(count: int, pool: int, drawn: int, *, seed: int) -> Tensor:
+    """The pictures of an epoch, int64: all of the first `count`, and `drawn` of the `pool` after them, shuffled."""
+    generator = Generator().manual_seed(seed)
+    if not drawn:
+        return torch.randperm(count, generator=generator)
+    chosen = torch.cat([torch.arange(count), count + torch.randperm(pool, generator=generator)[:drawn]])
+    return chosen[torch.randperm(len(chosen), generator=generator)]
+
+
 def _steps(
-    state: State, recipe: Recipe, images: Tensor, labels: Tensor, epoch: int
+    state: State,
+    recipe: Recipe,
+    images: Tensor,
+    labels: Tensor,
+    order: Tensor,
+    *,
+    epoch: int,
+    teacher: nn.Module | None,
 ) -> Iterator[tuple[float, float, int]]:
-    device = images.device
-    batches = -(-len(labels) // recipe.batch_size)
-    torch.manual_seed(recipe.seed * 100_003 + epoch)  # dropout draws from the global generator
-    generator = Generator(device=device).manual_seed(recipe.seed * 100_003 + epoch)
-    order = torch.randperm(len(labels), generator=Generator().manual_seed(recipe.seed * 100_003 + epoch)).to(device)
-    for batch, chosen in enumerate(torch.split(order, recipe.batch_size)):
-        rate = recipes.learning_rate(recipe, (epoch - 1) * batches + batch, recipe.epochs * batches)
-        for group in state.optimiser.param_groups:
-            group["lr"] = rate
-        pixels = images[chosen].float() / 255
-        if recipe.augment:
-            pixels = augment(pixels, generator)
-        logits = state.model(pixels)
-        loss = F.cross_entropy(logits, labels[chosen], label_smoothing=recipe.label_smoothing)
-        state.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(state.model.parameters(), recipe.gradient_norm)
-        state.optimiser.step()
-        yield loss.item(), (logits.argmax(1) == labels[chosen]).sum().item(), len(chosen)
+    torch.manual_seed(_epoch_seed(recipe, epoch))  # dropout draws from the global generator
+    generator = Generator(device=images.device).manual_seed(_epoch_seed(recipe, epoch))
+    batches = -(-len(order) // recipe.batch_size)
+    block_size = recipe.batch_size * max(1, VARIED_AT_ONCE // recipe.batch_size)
+    for block in torch.split(order, block_size):
+        varied = _varied(images[block].float() / 255, recipe, generator)
+        for pixels, chosen in zip(
+            torch.split(varied, recipe.batch_size), torch.split(block, recipe.batch_size), strict=True
+        ):
+            rate = recipes.learning_rate(recipe, state.steps, recipe.epochs * batches)
+            for group in state.optimiser.param_groups:
+                group["lr"] = rate
+            logits = state.model(pixels)
+            loss = _loss(logits, labels[chosen], pixels, recipe, teacher)
+            state.optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if recipe.gradient_norm:
+                nn.utils.clip_grad_norm_(state.model.parameters(), recipe.gradient_norm)
+            state.optimiser.step()
+            state.steps += 1
+            _average(state, recipe)
+            yield loss.item(), (logits.argmax(1) == labels[chosen]).sum().item(), len(chosen)
+
+
+@torch.no_grad()
+def _varied(pixels: Tensor, recipe: Recipe, generator: Generator) -> Tensor:
+    if recipe.augmentation == "none":
+        return pixels
+    varied = augment(pixels, generator)
+    return disturb(varied, generator) if recipe.augmentation == "pictures" else varied
+
+
+def _loss(logits: Tensor, labels: Tensor, pixels: Tensor, recipe: Recipe, teacher: nn.Module | None) -> Tensor:
+    loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+    if teacher is None:
+        return loss
+    with torch.no_grad():
+        taught = F.softmax(teacher(pixels) / DISTILLATION_TEMPERATURE, 1)
+    soft = F.cross_entropy(logits / DISTILLATION_TEMPERATURE, taught) * DISTILLATION_TEMPERATURE**2
+    return torch.lerp(loss, soft, recipe.distillation)
+
+
+@torch.no_grad()
+def _average(state: State, recipe: Recipe) -> None:
+    """Moves the averaged weights towards the new ones; statistics of BatchNorm are averaged like weights."""
+    if state.averaged is None:
+        return
+    kept = min(recipe.averaging, (1 + state.steps) / (10 + state.steps))  # the first weights are soon forgotten
+    for old, new in zip(state.averaged.state_dict().values(), state.model.state_dict().values(), strict=True):
+        if old.is_floating_point():
+            old.lerp_(new, 1 - kept)
+        else:
+            old.copy_(new)
 
 
 @torch.no_grad()

@@ -34,7 +34,6 @@ class RecurrentClassifier(nn.Module):
                 **sizes, nonlinearity=nonlinearity, batch_first=True, bidirectional=specification.bidirectional
             )
         self.head = nn.Linear(specification.hidden * self.directions, CLASSES)
-        self.initialise(specification)
 
     def initialise(self, specification: Recurrent) -> None:
         """Orthogonal recurrent weights (Saxe et al., 2014); LSTM forget gates open (Jozefowicz et al., 2015).
@@ -95,10 +94,18 @@ class ConvolutionalClassifier(nn.Module):
         return cast(Tensor, self.chain(images.unsqueeze(1)))
 
 
-def build(specification: Specification) -> nn.Module:
-    """A new network with initial weights, drawn from torch's global generator."""
+def build(specification: Specification, *, initialise: bool = True) -> nn.Module:
+    """A new network with initial weights, drawn from torch's global generator.
+
+    Args:
+        specification: what to build.
+        initialise: give recurrent layers edge's initial weights; otherwise they are as torch draws them.
+    """
     if isinstance(specification, Recurrent):
-        return RecurrentClassifier(specification)
+        model = RecurrentClassifier(specification)
+        if initialise:
+            model.initialise(specification)
+        return model
     return ConvolutionalClassifier(specification)
 
 

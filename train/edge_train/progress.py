@@ -49,7 +49,7 @@ class Display:
         """Moves the bar of the running epoch."""
         if self.bar is None:
             return
-        figures = f"loss {step.loss:.4f}  accuracy {step.accuracy:.2%}"
+        figures = f"loss {step.loss:.4f}  accuracy {step.accuracy:.2%}  {step.images_per_second:,.0f} images/s"
         description = f"epoch {step.epoch:>3}/{self.epochs}"
         if self.task is None:
             self.task = self.bar.add_task(description, total=step.batches, figures=figures)

@@ -39,9 +39,11 @@ def save_state(folder: Path, state: State, settings: dict[str, Any]) -> None:
     """Writes everything that `load_state` needs, atomically."""
     tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
+    if state.averaged is not None:
+        tensors |= {f"averaged.{name}": tensor for name, tensor in state.averaged.state_dict().items()}
     for index, slots in state.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in slots.items()}
-    header = {"settings": settings, "epochs": [asdict(epoch) for epoch in state.epochs]}
+    header = {"settings": settings, "steps": state.steps, "epochs": [asdict(epoch) for epoch in state.epochs]}
     content = save_tensors(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
         metadata={checkpoint.HEADER: json.dumps(header, sort_keys=True)},
@@ -55,8 +57,7 @@ def load_settings(folder: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: there is no run to resume, or its state is damaged.
     """
-    settings, _, _ = _read(folder)
-    return settings
+    return _read(folder)[0]["settings"]  # type: ignore[no-any-return]
 
 
 def load_state(folder: Path, device: torch.device) -> State:
@@ -65,17 +66,21 @@ def load_state(folder: Path, device: torch.device) -> State:
     Raises:
         CheckpointError: there is no run to resume, or its state is damaged.
     """
-    settings, epochs, tensors = _read(folder)
+    header, tensors = _read(folder)
+    settings = header["settings"]
     recipe = Recipe(**settings["recipe"])
     model = models.build(specification.from_json(settings["specification"]))
     model.load_state_dict(_below(tensors, "model."))
     state = begin(model, recipe, device)
+    if state.averaged is not None:
+        state.averaged.load_state_dict(_below(tensors, "averaged."))
+    state.steps = header["steps"]
     slots: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in _below(tensors, "optimiser.").items():
         index, slot = name.split(".", 1)
         slots.setdefault(int(index), {})[slot] = tensor
     state.optimiser.load_state_dict({"state": slots, "param_groups": state.optimiser.state_dict()["param_groups"]})
-    state.epochs = [Epoch(**epoch) for epoch in epochs]
+    state.epochs = [Epoch(**epoch) for epoch in header["epochs"]]
     state.best = {name: tensor.to(device) for name, tensor in _below(tensors, "best.").items()}
     return state
 
@@ -94,13 +99,13 @@ def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, torch.Tensor]]:
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     path = folder / STATE_FILE
     if not path.is_file():
         raise CheckpointError(f"there is no run to resume in {folder}; start one without --resume")
     content = path.read_bytes()
     try:
         header = json.loads(checkpoint.header_of(content)[checkpoint.HEADER])
-        return header["settings"], header["epochs"], load_tensors(content)
+        return {key: header[key] for key in ("settings", "steps", "epochs")}, load_tensors(content)
     except Exception as error:  # safetensors raises several kinds; each means the same to the user
         raise CheckpointError(f"{path} is damaged ({error}); start the run again without --resume") from error

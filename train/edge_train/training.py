@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from edge.errors import EdgeError
 from edge_train import checkpoint, loop, mnist, models, recipes, runs, specification, strokes
 from edge_train.checkpoint import Checkpoint
-from edge_train.loop import Epoch, State
+from edge_train.loop import Epoch, Material, State
 from edge_train.mnist import Split
 from edge_train.progress import Display
 from edge_train.recipes import Recipe, RecipeError
@@ -21,8 +22,12 @@ from edge_train.specification import Specification, SpecificationError
 # It names a folder, a file and a model; `edge export` takes a colon for somebody's own module.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
+# Data whose classes are the ten digits: drawn digits can be mixed in, and a model of digits can teach.
+DIGITS = ("mnist", "qmnist", "emnist-digits", "strokes")
+
 # Seeds of the stroke splits, far from anything that a user would pick for --seed.
-STROKE_SEEDS = {"training": 1_001, "validation": 1_002, "test": 1_003}
+STROKE_SEEDS = {"training": 1_001, "validation": 1_002, "test": 1_003, "mixed": 1_004}
+MIXED_POOL = 4  # times as many drawn digits as an epoch mixes in, so that epochs differ
 STROKE_IMAGES = {"training": 20_000, "validation": 5_000, "test": 5_000}
 
 
@@ -36,6 +41,7 @@ class Request:
 
     model: str
     name: str | None = None
+    recipe: str = "best"
     data: str = "mnist"
     data_dir: Path | None = None
     dials: dict[str, Any] = field(default_factory=dict)
@@ -57,6 +63,22 @@ class Result:
     test: dict[str, Any] | None  # the accuracy record of the test split; None after an interruption
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run that is ready to go on, from its start or from where it was interrupted."""
+
+    name: str
+    folder: Path
+    sizes: Specification
+    recipe: Recipe
+    state: State
+    settings: dict[str, Any]
+
+    @property
+    def path(self) -> Path:
+        return self.folder / f"{self.name}.safetensors"
+
+
 def train(request: Request) -> Result:
     """Trains as requested and writes the best epoch as a checkpoint after every epoch.
 
@@ -66,6 +88,31 @@ def train(request: Request) -> Result:
     """
     device = _device(request.device)
     torch.set_num_threads(request.threads or torch.get_num_threads())
+    run = _prepared(request, device)
+    material = _material(run.recipe, run.settings["data"], request.data_dir, device)
+    runs.make_folder(run.folder)
+    parameters = models.parameter_count(run.state.model)
+    training = material.training
+    _tell(f"{run.name}: {parameters:,} parameters, {len(training):,} {training.name} images, on {device}")
+    interrupted = _learn(run, material, device)
+    best = run.state.best_epoch
+    if best is None:
+        raise EdgeError("interrupted before the first epoch was complete, nothing was kept; start again")
+    if interrupted:
+        return Result(run.path, best, run.recipe.epochs, interrupted, test=None)
+    final = _checkpoint(run, material.validation, test=test_split(run.settings["data"], request.data_dir))
+    checkpoint.save(run.path, final)
+    loop.write_metrics(
+        run.folder / runs.METRICS_FILE,
+        run.state.epochs,
+        settings=run.settings,
+        accuracy=list(final.accuracy),
+        temperature=final.temperature,
+    )
+    return Result(run.path, best, run.recipe.epochs, interrupted, test=final.accuracy[-1])
+
+
+def _prepared(request: Request, device: torch.device) -> _Run:
     asked = specification.resized(specification.named(request.model), **request.sizes)
     name = request.name or specification.name_of(asked)
     if not NAME.fullmatch(name):
@@ -76,53 +123,39 @@ def train(request: Request) -> Result:
         recipe = Recipe(**settings["recipe"])
         _refuse_other_dials(request.dials, recipe)
         sizes = specification.from_json(settings["specification"])
-        state = runs.load_state(folder, device)
-    else:
-        recipe = dataclasses.replace(recipes.default(request.model), **request.dials)
-        sizes = asked
-        settings = runs.settings_of(name, sizes, recipe, request.data)
-        torch.manual_seed(recipe.seed)
-        state = loop.begin(models.build(sizes), recipe, device)
-    training, validation = splits(settings["data"], request.data_dir)
-    runs.make_folder(folder)
-    parameters = models.parameter_count(state.model)
-    _tell(f"{name}: {parameters:,} parameters, {len(training):,} {training.name} images, on {device}")
+        return _Run(name, folder, sizes, recipe, runs.load_state(folder, device), settings)
+    written = recipes.named(request.recipe, request.model)
+    if request.data not in DIGITS:
+        written = recipes.for_other_classes(written)
+    recipe = dataclasses.replace(written, **request.dials)
+    torch.manual_seed(recipe.seed)
+    model = models.build(asked, initialise=recipe.initialisation == "edge")
+    settings = runs.settings_of(name, asked, recipe, request.data)
+    return _Run(name, folder, asked, recipe, loop.begin(model, recipe, device), settings)
 
-    interrupted, kept = False, len(state.epochs)
-    path = folder / f"{name}.safetensors"
-    with Display(recipe.epochs) as display:
+
+def _learn(run: _Run, material: Material, device: torch.device) -> bool:
+    """Trains, with files after every epoch, and says whether it was interrupted."""
+    state, kept = run.state, len(run.state.epochs)
+    with Display(run.recipe.epochs) as display:
 
         def keep(epoch: Epoch) -> None:
             nonlocal kept
             best = state.best_epoch is epoch
             if best:
-                checkpoint.save(path, _checkpoint(name, sizes, recipe, state, validation, test=None))
-            runs.save_state(folder, state, settings)
-            loop.write_metrics(folder / runs.METRICS_FILE, state.epochs, settings=settings)
+                checkpoint.save(run.path, _checkpoint(run, material.validation, test=None))
+            runs.save_state(run.folder, state, run.settings)
+            loop.write_metrics(run.folder / runs.METRICS_FILE, state.epochs, settings=run.settings)
             kept = epoch.number
             display.epoch(epoch, best=best)
 
         try:
-            loop.run(state, recipe, training, validation, device=device, on_progress=display.step, on_epoch=keep)
+            loop.run(state, run.recipe, material, device=device, on_progress=display.step, on_epoch=keep)
         except KeyboardInterrupt:
-            interrupted = True
             if len(state.epochs) > kept:  # it fell between the end of an epoch and its files
                 keep(state.epochs[-1])
-    if state.best_epoch is None:
-        raise EdgeError("interrupted before the first epoch was complete, nothing was kept; start again")
-    test = None
-    if not interrupted:
-        final = _checkpoint(name, sizes, recipe, state, validation, test=test_split(settings["data"], request.data_dir))
-        checkpoint.save(path, final)
-        test = final.accuracy[-1]
-        loop.write_metrics(
-            folder / runs.METRICS_FILE,
-            state.epochs,
-            settings=settings,
-            accuracy=list(final.accuracy),
-            temperature=final.temperature,
-        )
-    return Result(path, state.best_epoch, recipe.epochs, interrupted, test)
+            return True
+    return False
 
 
 def _refuse_other_dials(dials: dict[str, Any], recipe: Recipe) -> None:
@@ -133,6 +166,31 @@ def _refuse_other_dials(dials: dict[str, Any], recipe: Recipe) -> None:
                 f"the run was started with {option} {running}, and --resume goes on with it; "
                 f"leave {option} out, or start anew without --resume"
             )
+
+
+def _material(recipe: Recipe, data: str, folder: Path | None, device: torch.device) -> Material:
+    training, validation = splits(data, folder)
+    drawn = None
+    if recipe.strokes:
+        images, labels = strokes.sample(
+            round(recipe.strokes * len(training) * MIXED_POOL), seed=STROKE_SEEDS["mixed"] + recipe.seed * 10
+        )
+        drawn = Split("strokes-mixed", images, labels)
+    return Material(training, validation, drawn, _teacher(recipe.teacher, device) if recipe.teacher else None)
+
+
+def _teacher(name: str, device: torch.device) -> nn.Module:
+    """The model of a shipped checkpoint, or of a file, ready to be asked.
+
+    Raises:
+        RecipeError: there is no such checkpoint.
+    """
+    path = checkpoint.shipped(name) or Path(name)
+    if not path.is_file():
+        raise RecipeError(
+            f"no teacher {name!r}; name a shipped checkpoint or a file with --teacher, or leave it out: ''"
+        )
+    return checkpoint.load(path).model().to(device)
 
 
 def splits(data: str, folder: Path | None) -> tuple[Split, Split]:
@@ -165,24 +223,22 @@ def summary(result: Result) -> str:
     return "\n".join(lines)
 
 
-def _checkpoint(
-    name: str, sizes: Specification, recipe: Recipe, state: State, validation: Split, *, test: Split | None
-) -> Checkpoint:
-    model = models.build(sizes)
-    model.load_state_dict(state.best)
+def _checkpoint(run: _Run, validation: Split, *, test: Split | None) -> Checkpoint:
+    model = models.build(run.sizes)
+    model.load_state_dict(run.state.best)
     logits = loop.logits_of(model, validation.images)
     accuracy = [record(validation, float((logits.argmax(1) == validation.labels).mean()))]
     if test is not None:
         accuracy.append(record(test, loop.score(model, test)[1]))
-    best = state.best_epoch
+    best = run.state.best_epoch
     assert best is not None
     return Checkpoint(
-        name=name,
-        specification=sizes,
-        weights=state.best,
+        name=run.name,
+        specification=run.sizes,
+        weights=run.state.best,
         temperature=loop.temperature_of(logits, validation.labels),
         accuracy=tuple(accuracy),
-        training={"recipe": recipes.to_json(recipe), "best_epoch": best.number, "versions": checkpoint.versions()},
+        training={"recipe": recipes.to_json(run.recipe), "best_epoch": best.number, "versions": checkpoint.versions()},
     )
 
 

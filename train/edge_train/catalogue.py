@@ -1,0 +1,60 @@
+"""What `edge train --list` shows: each recipe of each model, its dials, and the accuracy that it reached."""
+
+import json
+from dataclasses import fields
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from edge import table
+from edge_train import recipes
+from edge_train.recipes import Recipe
+
+# The dials in the order of their importance to a reader; the rest follows from `fields`.
+ALWAYS = ("epochs", "batch_size", "optimiser", "learning_rate", "schedule")
+
+
+def describe() -> str:
+    """The table of all recipes."""
+    rows = [("recipe", "model", "published", "reached", "dials")]
+    for recipe, of_models in recipes.tables().items():
+        for model, dials in of_models.items():
+            run = reached().get(recipe, {}).get(model, {})
+            rows.append((recipe, model, run.get("published", "-"), _accuracy(run), text(dials)))
+    return "\n".join(
+        [
+            *table.aligned(rows),
+            "",
+            "reached: accuracy on MNIST's test set, opened once at the end of a run; the mean of several seeds where",
+            "their number is given. A dial that is not named is as in `edge train --help`.",
+        ]
+    )
+
+
+def text(recipe: Recipe) -> str:
+    """The dials of a recipe in one line: the main ones, then those that are not as usual."""
+    usual = Recipe()
+    main = [f"{recipe.epochs} epochs of batches of {recipe.batch_size}", f"{recipe.optimiser} {recipe.learning_rate:g}"]
+    others = [
+        f"{field.name.replace('_', '-')} {getattr(recipe, field.name) or 'none'}"
+        for field in fields(recipe)
+        if field.name not in ALWAYS and getattr(recipe, field.name) != getattr(usual, field.name)
+    ]
+    return ", ".join([*main, recipe.schedule, *others])
+
+
+@cache
+def reached() -> dict[str, dict[str, dict[str, Any]]]:
+    """What the recipes reached, by recipe and model: `published` in words, `test` accuracies in [0, 1], one a seed."""
+    content: dict[str, dict[str, dict[str, Any]]] = json.loads(
+        (resources.files("edge_train") / "reached.json").read_text(encoding="utf-8")
+    )
+    return content
+
+
+def _accuracy(run: dict[str, Any]) -> str:
+    test: list[float] = run.get("test", [])
+    if not test:
+        return "not measured"
+    mean = sum(test) / len(test)
+    return f"{mean:.2%}" + (f" ({len(test)} seeds)" if len(test) > 1 else "")
