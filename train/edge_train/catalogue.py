@@ -9,6 +9,7 @@ from typing import Any
 from edge import table
 from edge_train import recipes
 from edge_train.recipes import Recipe
+from edge_train.specification import MODELS
 
 # The dials in the order of their importance to a reader; the rest follows from `fields`.
 ALWAYS = ("epochs", "batch_size", "optimiser", "learning_rate", "schedule")
@@ -20,7 +21,7 @@ def describe() -> str:
     for recipe, of_models in recipes.tables().items():
         for model, dials in of_models.items():
             run = reached().get(recipe, {}).get(model, {})
-            rows.append((recipe, model, run.get("published", "-"), _accuracy(run), text(dials)))
+            rows.append((recipe, model, _published(recipe, model), _accuracy(run), text(dials)))
     return "\n".join(
         [
             *table.aligned(rows),
@@ -45,11 +46,15 @@ def text(recipe: Recipe) -> str:
 
 @cache
 def reached() -> dict[str, dict[str, dict[str, Any]]]:
-    """What the recipes reached, by recipe and model: `published` in words, `test` accuracies in [0, 1], one a seed."""
+    """What the recipes reached, by recipe and model: `validation` and `test` accuracies in [0, 1], one a seed."""
     content: dict[str, dict[str, dict[str, Any]]] = json.loads(
         (resources.files("edge_train") / "reached.json").read_text(encoding="utf-8")
     )
     return content
+
+
+def _published(recipe: str, model: str) -> str:
+    return (MODELS[model].published if recipe == "origin" else "") or "-"
 
 
 def _accuracy(run: dict[str, Any]) -> str:

@@ -20,7 +20,8 @@ def describe(name: str | None = None) -> str:
     lines = [f"{'model':<14} {'parameters':>10}  origin"]
     for model, entry in MODELS.items():
         count = models.parameter_count(models.build(entry.specification))
-        lines.append(f"{model:<14} {count:>10,}  {entry.origin}")
+        published = f": {entry.published}" if entry.published else ""
+        lines.append(f"{model:<14} {count:>10,}  {entry.origin}{published}")
     return "\n".join(lines)
 
 
