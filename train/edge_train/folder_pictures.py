@@ -108,7 +108,7 @@ def _digest(path: Path) -> str:
 
 def _kept(cache: Path) -> dict[str, NDArray[np.uint8]]:
     try:
-        with np.load(cache, allow_pickle=False) as stored:
+        with np.load(io.BytesIO(cache.read_bytes()), allow_pickle=False) as stored:
             digests, images = stored["digests"], stored["images"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return {}

@@ -142,13 +142,13 @@ def _of_classes(folder: Path, roots: Mapping[Part | None, Path]) -> Layout:
         for place in _folders(root)
         if (paths := _files(place))
     }
-    names = sorted({name for _, name in files}, key=natural)
+    names = sorted({name for _, name in files}, key=lambda name: natural(_label(name)))
     if not 2 <= len(names) <= MOST_CLASSES:
         raise DataError(
             f"{folder} has {len(names)} sub-folders with pictures; a data set is a folder with a sub-folder of "
             f"pictures for each class, 2 to {MOST_CLASSES:,} of them"
         )
-    labels = tuple(unicodedata.normalize("NFC", name) for name in names)  # macOS writes an ä as two characters
+    labels = tuple(map(_label, names))
     if same := [label for label, count in Counter(labels).items() if count > 1]:
         raise DataError(f"{folder} has two sub-folders that are both called {same[0]}; rename one")
     for part, root in roots.items():
@@ -160,9 +160,14 @@ def _of_classes(folder: Path, roots: Mapping[Part | None, Path]) -> Layout:
     return Layout(folder, labels, tuple(pictures), frozenset(part for part in roots if part is not None))
 
 
+def _label(name: str) -> str:
+    """The label that a folder's name is, the same on every system: macOS writes an ä as two characters."""
+    return unicodedata.normalize("NFC", name)
+
+
 def _folders(folder: Path) -> list[Path]:
     try:
-        return [place for place in folder.iterdir() if place.is_dir() and not place.name.startswith(_HIDDEN)]
+        return sorted(place for place in folder.iterdir() if place.is_dir() and not place.name.startswith(_HIDDEN))
     except OSError as error:
         raise DataError(f"cannot list the folder {folder}: {error.strerror}; check --data") from error
 
