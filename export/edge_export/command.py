@@ -7,7 +7,6 @@ import typer
 
 from edge.errors import EdgeError
 
-Data = Literal["auto", "mnist", "strokes"]
 Precision = Literal["fp32", "fp16", "int8"]
 Goal = Literal["latency", "throughput", "size", "balanced"]
 Target = Literal["any", "vnni", "arm64"]
@@ -20,8 +19,12 @@ class ExportUsageError(EdgeError, ValueError):
 def export(
     *,
     model: Annotated[
-        str, typer.Option(help="A name of `edge models`, or your own `package.module:factory` that makes an nn.Module.")
-    ] = "lstm",
+        str | None,
+        typer.Option(
+            help="A name of `edge models`, or your own `package.module:factory` that makes an nn.Module; otherwise the "
+            "checkpoint's name, or lstm."
+        ),
+    ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="The trained weights; otherwise the checkpoint that is shipped.")
     ] = None,
@@ -29,10 +32,15 @@ def export(
     precision: Annotated[Precision | None, typer.Option(help="fp32, fp16 for CUDA, or int8 for CPUs.")] = None,
     labels: Annotated[Path | None, typer.Option(help="A text file with one label a line.")] = None,
     data: Annotated[
-        Data, typer.Option(help="What parity is judged on: auto takes MNIST where it is, strokes otherwise.")
+        str,
+        typer.Option(
+            help="What parity is judged on, as for `edge train`; auto takes what the checkpoint was trained on, for "
+            "digits MNIST where it is, strokes otherwise.",
+            metavar="auto|NAME|FOLDER",
+        ),
     ] = "auto",
     data_dir: Annotated[
-        Path | None, typer.Option(help="Where MNIST is; otherwise $EDGE_DATA, otherwise a cache.")
+        Path | None, typer.Option(help="Where published sets are; otherwise $EDGE_DATA, otherwise a cache.")
     ] = None,
     optimize: Annotated[
         Goal, typer.Option(help="What int8 is for: a single picture, pictures in bulk, bytes, or all three.")

@@ -1,6 +1,7 @@
 """Parity: the same pictures through PyTorch and through every later form of the model."""
 
 import copy
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,15 @@ class Reference:
     extreme_probabilities: Logits
     labelled: bool = True
     tolerances: Mapping[Precision, Tolerance] = field(default_factory=lambda: TOLERANCES)
+
+    def only(self, chosen: NDArray[np.int64]) -> "Reference":
+        """The same answers to some of the digits, by their indices."""
+        return dataclasses.replace(
+            self,
+            split=Split(self.split.name, self.split.images[chosen], self.split.labels[chosen]),
+            logits=self.logits[chosen],
+            probabilities=self.probabilities[chosen],
+        )
 
     @property
     def accuracy(self) -> float | None:

@@ -50,7 +50,7 @@ class Request:
     processors of `target`; `candidate` takes that one without a choice; `force` packs one that does not beat fp32.
     """
 
-    model: str
+    model: str | None = None
     checkpoint: Path | None = None
     labels: Path | None = None
     precision: Precision = "fp32"
@@ -79,14 +79,14 @@ def export(request: Request, tell: Tell) -> Exported:
     if request.precision == "int8":
         target.check(request.target)
     chosen = subject.find(request.model, request.checkpoint, request.labels)
-    data = judging.find(request.data, request.data_dir)
+    data = judging.find(request.data, request.data_dir, trained_on=chosen.trained_on, labels=chosen.labels)
     extremes, _ = golden.extremes()
     reference = parity.reference(
         chosen.module,
         data.parity,
         extremes,
         temperature=chosen.temperature,
-        labelled=chosen.reads_digits,
+        labelled=chosen.labels == data.labels,
         tolerances=with_budget(request.max_drop),
     )
 
@@ -122,8 +122,8 @@ def export(request: Request, tell: Tell) -> Exported:
         precision=request.precision,
         quantised=None if taken is None else _int8(request, taken, rows),
         cpu_only=taken is not None and bool(taken.quantised.cpu_only),
-        accuracy=_accuracy(chosen, final, data, bulk),
-        rejection=rejection.fit(bulk, data.parity) if chosen.reads_digits else None,
+        accuracy=_accuracy(final, data, bulk) if reference.labelled else [],
+        rejection=rejection.fit(bulk, data.parity) if reference.labelled else None,
     )
     packed = packing.pack(
         model,
@@ -237,10 +237,8 @@ def _verdict(request: Request, taken: Measured, rows: Sequence[Comparison], prom
     )
 
 
-def _accuracy(chosen: Subject, final: Session, data: JudgingData, bulk: Logits) -> list[dict[str, Any]]:
+def _accuracy(final: Session, data: JudgingData, bulk: Logits) -> list[dict[str, Any]]:
     """This bundle's figures: on the data that decided, and on the test set, which decided nothing."""
-    if not chosen.reads_digits:
-        return []
     figures = [record(data.parity, float((bulk.argmax(1) == data.parity.labels).mean()))]
     if data.test is not None:
         logits, _ = session.run(final, data.test.images, parity.BULK)

@@ -13,17 +13,22 @@ MOST_REJECTED = 0.01  # of the validation digits
 TAIL = 0.0075  # the lowest digits, by which energy and distance are brought to one scale
 LEAST_SPREAD = 1e-6  # of a model that says the same of every digit
 DIGITS = 3  # significant, of every number in the manifest
+# The lowest of n scores is what one good picture in n falls below: of fewer, more than the share would be rejected.
+LEAST_IMAGES = 100
+MOST_CLASSES = 32  # the centres and the covariance grow with the square, and are bytes of the manifest
 RIDGE = 1e-3  # of the mean variance: the logits of a class may lie in a plane
 
 
-def fit(logits: NDArray[np.float32], split: Split) -> Rejection:
-    """The rejection of a bundle.
+def fit(logits: NDArray[np.float32], split: Split) -> Rejection | None:
+    """The rejection of a bundle; `None` where there are too few pictures to tell, or too many classes to keep.
 
     Args:
         logits: float32 (N, classes), of the graph that is packed.
-        split: the validation digits that they belong to; every label occurs.
+        split: the validation pictures that they belong to.
     """
     classes = logits.shape[1]
+    if len(split) < LEAST_IMAGES or classes > MOST_CLASSES or len(np.unique(split.labels)) < classes:
+        return None
     centres = np.stack([logits[split.labels == label].mean(axis=0, dtype=np.float64) for label in range(classes)])
     covariance = np.cov((logits - centres[split.labels]).T)
     covariance += max(RIDGE * np.trace(covariance) / classes, LEAST_SPREAD) * np.eye(classes)

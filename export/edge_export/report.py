@@ -21,17 +21,18 @@ _PACKAGES = ("edge-toolkit", "torch", "onnx", "numpy")
 
 def parity_table(rows: Sequence[Comparison]) -> str:
     """The comparisons as aligned text: errors in logits and in probability, flips, accuracy, verdict."""
+    width = max([17, *(len(row.data) for row in rows)])
     lines = [
-        f"{'':<13} {'':<17} {'':>6} {'':>5}  {'logits':^17}  {'probabilities':^17}",
+        f"{'':<13} {'':<{width}} {'':>6} {'':>5}  {'logits':^17}  {'probabilities':^17}",
         (
-            f"{'stage':<13} {'data':<17} {'images':>6} {'batch':>5}  {'max':>8} {'mean':>8}  {'max':>8} {'mean':>8}"
-            f"  {'flips':>5}  {'accuracy':>8}"
+            f"{'stage':<13} {'data':<{width}} {'images':>6} {'batch':>5}  {'max':>8} {'mean':>8}  {'max':>8} "
+            f"{'mean':>8}  {'flips':>5}  {'accuracy':>8}"
         ),
     ]
     for row in rows:
         accuracy = "" if row.accuracy is None else f"{row.accuracy:.2%}"
         lines.append(
-            f"{row.stage:<13} {row.data:<17} {row.images:>6} {row.batch:>5}  {row.logits_max_error:>8.1e} "
+            f"{row.stage:<13} {row.data:<{width}} {row.images:>6} {row.batch:>5}  {row.logits_max_error:>8.1e} "
             f"{row.logits_mean_error:>8.1e}  {row.probabilities_max_error:>8.1e} {row.probabilities_mean_error:>8.1e}"
             f"  {row.flips:>5}  {accuracy:>8}{'' if row.passed else '  BROKEN'}"
         )

@@ -20,6 +20,7 @@ from edge_train.checkpoint import Checkpoint, CheckpointError
 from edge_train.specification import MODELS
 
 DIGITS = tuple("0123456789")
+DEFAULT = "lstm"  # what is exported when nothing is named
 PROBES = (2, 3)  # batch sizes that somebody's own module is asked with
 
 
@@ -45,9 +46,9 @@ class Subject:
     checkpoint: Checkpoint | None = None  # of edge's own models only
 
     @property
-    def reads_digits(self) -> bool:
-        """Whether its labels are the ten digits, so that accuracy on digits means something."""
-        return self.labels == DIGITS
+    def trained_on(self) -> str | None:
+        """The data that its checkpoint names, as `--data` took it; `None` where it names none."""
+        return None if self.checkpoint is None else self.checkpoint.training.get("data")
 
     @property
     def parameters(self) -> int:
@@ -61,11 +62,12 @@ class Subject:
         return traced.convert(self.module, classes=len(self.labels), temperature=self.temperature)
 
 
-def find(model: str, path: Path | None, labels: Path | None) -> Subject:
+def find(model: str | None, path: Path | None, labels: Path | None) -> Subject:
     """The subject of an export.
 
     Args:
-        model: a name, or `package.module:factory`, where the factory takes nothing and returns an `nn.Module`.
+        model: a name, or `package.module:factory`, where the factory takes nothing and returns an `nn.Module`; `None`
+            is the name in the checkpoint, and `DEFAULT` without one.
         path: the checkpoint; `None` takes the one that is shipped under that name.
         labels: a text file with one label a line, in the order of the logits.
 
@@ -73,9 +75,10 @@ def find(model: str, path: Path | None, labels: Path | None) -> Subject:
         SubjectError: no such name or factory, labels that do not fit.
         CheckpointError: no checkpoint, or one of another model.
     """
-    if ":" in model:
+    if model is not None and ":" in model:
         return _own(model, path, labels)
     if path is None:
+        model = model or DEFAULT
         path = checkpoint.shipped(model)
         if path is None:
             known = model in MODELS
@@ -84,7 +87,7 @@ def find(model: str, path: Path | None, labels: Path | None) -> Subject:
                 f"no checkpoint of {model!r} is shipped; " + (advice if known else f"use one of {', '.join(MODELS)}")
             )
     stored = checkpoint.load(path)
-    if stored.name != model:
+    if model not in (None, stored.name):
         raise CheckpointError(f"{path} is a checkpoint of {stored.name!r}, not {model!r}; use --model {stored.name}")
     return Subject(
         name=stored.name,

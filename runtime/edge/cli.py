@@ -48,7 +48,7 @@ _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 def main() -> None:
     """Runs the command line and ends the process."""
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
-    atexit.register(gc.freeze)
+    atexit.register(_leave_objects)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a file name need not fit the terminal's encoding
@@ -146,6 +146,12 @@ def fail(error: EdgeError) -> NoReturn:
     """Tells an expected failure in one line and ends the process."""
     typer.echo(f"edge: {printable(' '.join(str(error).splitlines()))}", err=True)
     sys.exit(1)
+
+
+def _leave_objects() -> None:
+    """Keeps Python from looking for garbage at the end. PyTorch's libraries would report what is left as leaks."""
+    if "torch" not in sys.modules:
+        gc.freeze()
 
 
 def _built_in(name: str) -> Command:

@@ -12,7 +12,7 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from edge_export import convert, deployed, golden, judging, latency, pipeline, session
+from edge_export import convert, deployed, golden, judging, latency, pipeline, rejection, session
 from edge_export.draft import Converted
 from edge_export.int8 import candidates
 from edge_export.int8.levels import Integers
@@ -157,6 +157,7 @@ def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "SECONDS", 0)
     monkeypatch.setattr(latency, "LOADS", 1)
     monkeypatch.setattr(deployed, "FILES", 12)
+    monkeypatch.setattr(rejection, "LEAST_IMAGES", 1)
 
 
 @pytest.fixture

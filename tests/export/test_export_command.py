@@ -166,7 +166,6 @@ def test_the_shipped_lstm_is_exported_when_nothing_is_named(export, tmp_path):
     "options",
     [
         ["--precision", "int4"],
-        ["--data", "cifar"],
         ["--quantise"],
         ["--quantize", "--optimize", "speed"],
         ["--quantize", "--target", "avx2"],
@@ -184,6 +183,7 @@ def test_wrong_usage_exits_with_2(edge_command, options):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--data", "cifar"], "no data set 'cifar' and no folder of that name"),
         (
             ["--quantize", "--precision", "fp16"],
             "--quantize is int8 and contradicts --precision fp16; give one of them",

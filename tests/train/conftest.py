@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from edge_train import training
+from edge_train import datasets, training
 from edge_train.training import Request, Result
 
 TINY_STROKES = {"training": 160, "validation": 80, "test": 40}
@@ -21,7 +21,7 @@ def one_thread() -> None:
 @pytest.fixture
 def few_strokes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stroke data, small enough to train on in a moment."""
-    monkeypatch.setattr(training, "STROKE_IMAGES", TINY_STROKES)
+    monkeypatch.setattr(datasets, "STROKE_IMAGES", TINY_STROKES)
 
 
 @pytest.fixture

@@ -81,7 +81,6 @@ def test_a_finished_run_can_be_resumed(train):
 @pytest.mark.parametrize(
     "options",
     [
-        ["--data", "cifar"],
         ["--epochs", "many"],
         ["--device", "tpu"],
         ["--threads", "0"],
@@ -99,6 +98,7 @@ def test_wrong_usage_exits_with_2(edge_command, options):
     ("options", "words"),
     [
         (["--model", "transformer"], "use one of lstm"),
+        (["--data", "cifar"], "use one of mnist, fashion-mnist"),
         (["--epochs", "0"], "--epochs 0 is out of range"),
         (["--learning-rate", "0"], "--learning-rate 0.0 is out of range"),
         (["--hidden", "0"], "--hidden between 1 and 4096"),

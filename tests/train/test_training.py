@@ -11,7 +11,7 @@ import torch
 import edge_export
 import edge_train
 from edge.errors import EdgeError
-from edge_train import checkpoint, loop, models, recipes, runs, strokes, training
+from edge_train import checkpoint, datasets, loop, models, recipes, runs, strokes, training
 from edge_train.loop import Material
 from edge_train.mnist import DataError, Split
 from edge_train.specification import Recurrent, SpecificationError
@@ -39,7 +39,7 @@ def test_the_checkpoint_describes_the_model_and_how_it_was_made(tiny_run):
 
 def test_the_figures_of_the_checkpoint_are_those_of_its_weights(tiny_run):
     stored = checkpoint.load(tiny_run().path)
-    images, labels = strokes.sample(80, seed=training.STROKE_SEEDS["validation"])
+    images, labels = strokes.sample(80, seed=datasets.STROKE_SEEDS["validation"])
     validation = next(figure for figure in stored.accuracy if figure["split"] == "validation")
     assert loop.score(stored.model(), Split("strokes-validation", images, labels))[1] == pytest.approx(
         validation["accuracy"], abs=1e-6
@@ -163,7 +163,7 @@ def test_a_summary_ends_with_the_command_that_comes_next(tiny_run):
 
 
 def test_the_stroke_splits_are_three_different_ones(few_strokes):
-    split = {part: training._strokes(part) for part in ("training", "validation", "test")}
+    split = {part: datasets.stroke_split(part) for part in ("training", "validation", "test")}
     pictures = [image.tobytes() for part in split.values() for image in part.images]
     assert len(set(pictures)) == len(pictures)
     assert [len(part) for part in split.values()] == [160, 80, 40]

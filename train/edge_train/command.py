@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from edge_train.data_options import DataFolderOption, DataOption
 from edge_train.recipes import Augmentation, Initialisation, Optimiser, Schedule
 
-Data = Literal["mnist", "strokes"]
 Device = Literal["auto", "cpu", "cuda"]
 
 INTERRUPTED = 130  # what a shell gives for Ctrl-C: a script must not take an unfinished run for a finished one
@@ -22,12 +22,8 @@ def train(
     list_recipes: Annotated[
         bool, typer.Option("--list", help="Show the recipes, their dials and what they reached, and train nothing.")
     ] = False,
-    data: Annotated[
-        Data, typer.Option(help="MNIST, or the built-in stroke generator, which needs no files.")
-    ] = "mnist",
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where MNIST is or shall be; otherwise $EDGE_DATA, otherwise a cache folder.")
-    ] = None,
+    data: DataOption = "mnist",
+    data_dir: DataFolderOption = None,
     epochs: Annotated[int | None, typer.Option(help="How often every image is seen.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", "--lr", help="The schedule's rate.")] = None,

@@ -33,7 +33,7 @@ class DataError(EdgeError):
 class Split:
     """Pictures and their labels.
 
-    `images`: uint8 (N, 28, 28), ink 255 on background 0. `labels`: int64 (N,), 0 to 9.
+    `images`: uint8 (N, 28, 28), ink 255 on background 0. `labels`: int64 (N,), 0 to classes - 1.
     """
 
     name: str  # as it stands in reports: "mnist-validation"
@@ -91,13 +91,16 @@ def load(folder: Path | None = None, *, fetch: bool = True) -> tuple[Split, Spli
     Raises:
         DataError: not there and not to be fetched, or a file whose checksum is wrong.
     """
-    raw = _located(folder, fetch=fetch)
-    images, labels = _pair(raw, "train")
+    return divided("mnist", *_pair(_located(folder, fetch=fetch), "train"))
+
+
+def divided(name: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> tuple[Split, Split]:
+    """The training part of a data set as (training, validation): the same 5 000 pictures are always set aside."""
     order = np.random.Generator(np.random.PCG64(SPLIT_SEED)).permutation(len(labels))
     training, validation = np.sort(order[VALIDATION_IMAGES:]), np.sort(order[:VALIDATION_IMAGES])
     return (
-        Split("mnist-training", images[training], labels[training]),
-        Split("mnist-validation", images[validation], labels[validation]),
+        Split(f"{name}-training", images[training], labels[training]),
+        Split(f"{name}-validation", images[validation], labels[validation]),
     )
 
 

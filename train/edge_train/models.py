@@ -1,11 +1,11 @@
-"""The networks: float images [batch, 28, 28] in [0, 1] to logits [batch, 10]."""
+"""The networks: float images [batch, 28, 28] in [0, 1] to logits [batch, classes]."""
 
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from edge_train.specification import CLASSES, COLUMNS, ROWS, Convolutional, Recurrent, Specification, SpecificationError
+from edge_train.specification import COLUMNS, ROWS, Convolutional, Recurrent, Specification, SpecificationError
 
 
 class RecurrentClassifier(nn.Module):
@@ -33,7 +33,7 @@ class RecurrentClassifier(nn.Module):
             self.recurrent = nn.RNN(
                 **sizes, nonlinearity=nonlinearity, batch_first=True, bidirectional=specification.bidirectional
             )
-        self.head = nn.Linear(specification.hidden * self.directions, CLASSES)
+        self.head = nn.Linear(specification.hidden * self.directions, specification.classes)
 
     def initialise(self, specification: Recurrent) -> None:
         """Orthogonal recurrent weights (Saxe et al., 2014); LSTM forget gates open (Jozefowicz et al., 2015).
@@ -59,7 +59,7 @@ class RecurrentClassifier(nn.Module):
                         parameter[hidden : 2 * hidden] = 1.0  # torch orders the gates i, f, g, o
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, float32 [batch, 10], of float images [batch, 28, 28] in [0, 1]."""
+        """Logits, float32 [batch, classes], of float images [batch, 28, 28] in [0, 1]."""
         _, state = self.recurrent(images)
         if isinstance(state, tuple):  # an LSTM returns (hidden, cell)
             state = state[0]
@@ -74,7 +74,7 @@ class ConvolutionalClassifier(nn.Module):
         specification: the layers as words.
 
     Raises:
-        SpecificationError: the layers do not fit the 28x28 picture, or do not end in 10 logits.
+        SpecificationError: the layers do not fit the 28x28 picture, or do not end in a logit for each class.
     """
 
     def __init__(self, specification: Convolutional) -> None:
@@ -86,11 +86,14 @@ class ConvolutionalClassifier(nn.Module):
             except (RuntimeError, ValueError) as error:  # BatchNorm raises the second kind
                 raise SpecificationError(f"the layers do not fit a 28x28 picture: {error}; change --chain") from error
         self.train()
-        if shape != (1, CLASSES):
-            raise SpecificationError(f"the layers end in shape {shape[1:]}, not (10,); end --chain in flatten linear10")
+        classes = specification.classes
+        if shape != (1, classes):
+            raise SpecificationError(
+                f"the layers end in shape {shape[1:]}, not ({classes},); end --chain in flatten linear{classes}"
+            )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, float32 [batch, 10], of float images [batch, 28, 28] in [0, 1]."""
+        """Logits, float32 [batch, classes], of float images [batch, 28, 28] in [0, 1]."""
         return cast(Tensor, self.chain(images.unsqueeze(1)))
 
 

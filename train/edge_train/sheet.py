@@ -1,12 +1,15 @@
 """Sheets of small pictures, a caption below each."""
 
+import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from edge.errors import InputError
+from edge.errors import EdgeError, InputError
+from edge.files import write_atomically
 
 GAP_PIXELS = 6
 CAPTION_PIXELS = 12  # size of the letters: the smallest that reads well on a screen
@@ -56,3 +59,17 @@ def contact_sheet(
         sheet.paste(tile, (left, top))
         draw.multiline_text((left, top + height), text, fill=BLACK, font=font)
     return sheet
+
+
+def write(path: Path, sheet: Image.Image) -> None:
+    """Writes a sheet as PNG in one step.
+
+    Raises:
+        EdgeError: the folder does not exist or cannot be written.
+    """
+    content = io.BytesIO()
+    sheet.save(content, "PNG", optimize=True)
+    try:
+        write_atomically(path, content.getvalue())
+    except OSError as error:
+        raise EdgeError(f"cannot write {path}: {error.strerror}; choose another --out") from error

@@ -11,7 +11,8 @@ Cell = Literal["lstm", "gru", "rnn-tanh", "rnn-relu"]
 
 ROWS = 28
 COLUMNS = 28
-CLASSES = 10
+CLASSES = 10  # of a model that nobody gave another number: the ten digits
+MOST_CLASSES = 1000
 
 _CELLS: tuple[Cell, ...] = ("lstm", "gru", "rnn-tanh", "rnn-relu")
 
@@ -21,6 +22,9 @@ _LAYER_WORD = re.compile(
     r"(?P<conv>conv(?P<kernel>[1-9]\d*)x(?P<channels>[1-9]\d*))|(?P<linear>linear(?P<features>[1-9]\d*))"
     r"|(?P<dropout>dropout(?P<share>0\.\d+))|bn|relu|pool|average|flatten"
 )
+
+
+_LAST_WIDTH = re.compile(r"\d+$")  # of a layer word: its channels or features
 
 
 class SpecificationError(EdgeError, ValueError):
@@ -38,8 +42,10 @@ class Recurrent:
     hidden: int = 128  # size of the state of one direction
     layers: int = 1
     bidirectional: bool = False
+    classes: int = CLASSES
 
     def __post_init__(self) -> None:
+        _check_classes(self.classes)
         if self.cell not in _CELLS:
             raise SpecificationError(f"no recurrent cell {self.cell!r}; use one of {', '.join(_CELLS)}")
         if not 1 <= self.hidden <= 4096 or not 1 <= self.layers <= 16:
@@ -57,8 +63,10 @@ class Convolutional:
     """
 
     layers: str
+    classes: int = CLASSES
 
     def __post_init__(self) -> None:
+        _check_classes(self.classes)
         words = self.layers.split()
         for word in words:
             if not _LAYER_WORD.fullmatch(word):
@@ -70,6 +78,13 @@ class Convolutional:
 
 
 Specification = Recurrent | Convolutional
+
+
+def _check_classes(classes: int) -> None:
+    if not 2 <= classes <= MOST_CLASSES:
+        raise SpecificationError(
+            f"{classes} classes cannot be told apart; use data with 2 to {MOST_CLASSES:,} different labels"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +155,37 @@ def resized(
                 "--hidden, --layers and --bidirectional are sizes of recurrent models; "
                 "give a convolutional one its layers with --chain 'conv5x16 bn relu pool flatten linear10'"
             )
-        return specification if chain is None else Convolutional(chain)
+        return specification if chain is None else Convolutional(chain, specification.classes)
     if chain is not None:
         raise SpecificationError("--chain gives the layers of a convolutional model; use it with --model cnn")
     changes = {"hidden": hidden, "layers": layers, "bidirectional": bidirectional}
     return dataclasses.replace(specification, **{key: size for key, size in changes.items() if size is not None})  # type: ignore[arg-type]
 
 
+def of_classes(specification: Specification, classes: int) -> Specification:
+    """The specification with that many logits.
+
+    In a chain of layers the last one with a width gives the logits. Its width follows, unless somebody wrote another
+    one than the specification has classes: what is wrong with that shows when the network is built.
+
+    Raises:
+        SpecificationError: fewer than 2 classes, or more than `MOST_CLASSES`.
+    """
+    if isinstance(specification, Recurrent):
+        return dataclasses.replace(specification, classes=classes)
+    words = specification.layers.split()
+    last = max((place for place, word in enumerate(words) if word.startswith(("conv", "linear"))), default=None)
+    if last is not None:
+        words[last] = _LAST_WIDTH.sub(
+            lambda found: str(classes) if int(found.group()) == specification.classes else found.group(), words[last]
+        )
+    return Convolutional(" ".join(words), classes)
+
+
 def name_of(specification: Specification) -> str:
     """The name of a specification: its own when it has one, otherwise made from its sizes (`bigru-64x2`)."""
+    if specification.classes != CLASSES:
+        return f"{name_of(of_classes(specification, CLASSES))}-{specification.classes}-classes"
     for name, entry in MODELS.items():
         if entry.specification == specification:
             return name
@@ -160,9 +197,15 @@ def name_of(specification: Specification) -> str:
 
 
 def to_json(specification: Specification) -> dict[str, Any]:
-    """The specification as plain values, for checkpoints and manifests; `from_json` reads it back."""
+    """The specification as plain values, for checkpoints and manifests; `from_json` reads it back.
+
+    Ten classes are not written: bundles of digits keep the bytes that they had before there were other numbers.
+    """
     kind = "recurrent" if isinstance(specification, Recurrent) else "convolutional"
-    return {"kind": kind, **dataclasses.asdict(specification)}
+    values = {"kind": kind, **dataclasses.asdict(specification)}
+    if specification.classes == CLASSES:
+        del values["classes"]
+    return values
 
 
 def from_json(values: dict[str, Any]) -> Specification:

@@ -11,24 +11,21 @@ import torch
 from torch import nn
 
 from edge.errors import EdgeError
-from edge_train import checkpoint, loop, mnist, models, recipes, runs, specification, strokes
+from edge_train import checkpoint, datasets, loop, models, recipes, runs, specification, strokes
 from edge_train.checkpoint import Checkpoint
+from edge_train.datasets import Dataset
 from edge_train.loop import Epoch, Material, State
-from edge_train.mnist import Split
+from edge_train.mnist import DataError, Split
 from edge_train.progress import Display
+from edge_train.published import DIGITS
 from edge_train.recipes import Recipe, RecipeError
 from edge_train.specification import Specification, SpecificationError
 
 # It names a folder, a file and a model; `edge export` takes a colon for somebody's own module.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
-# Data whose classes are the ten digits: drawn digits can be mixed in, and a model of digits can teach.
-DIGITS = ("mnist", "qmnist", "emnist-digits", "strokes")
-
-# Seeds of the stroke splits, far from anything that a user would pick for --seed.
-STROKE_SEEDS = {"training": 1_001, "validation": 1_002, "test": 1_003, "mixed": 1_004}
+MIXED_SEED = 1_004  # beside those of the stroke splits
 MIXED_POOL = 4  # times as many drawn digits as an epoch mixes in, so that epochs differ
-STROKE_IMAGES = {"training": 20_000, "validation": 5_000, "test": 5_000}
 
 
 class DeviceError(EdgeError):
@@ -73,6 +70,7 @@ class _Run:
     recipe: Recipe
     state: State
     settings: dict[str, Any]
+    source: Dataset
 
     @property
     def path(self) -> Path:
@@ -89,7 +87,7 @@ def train(request: Request) -> Result:
     device = _device(request.device)
     torch.set_num_threads(request.threads or torch.get_num_threads())
     run = _prepared(request, device)
-    material = _material(run.recipe, run.settings["data"], request.data_dir, device)
+    material = _material(run.recipe, run.source, device)
     runs.make_folder(run.folder)
     parameters = models.parameter_count(run.state.model)
     training = material.training
@@ -100,7 +98,7 @@ def train(request: Request) -> Result:
         raise EdgeError("interrupted before the first epoch was complete, nothing was kept; start again")
     if interrupted:
         return Result(run.path, best, run.recipe.epochs, interrupted, test=None)
-    final = _checkpoint(run, material.validation, test=test_split(run.settings["data"], request.data_dir))
+    final = _checkpoint(run, material.validation, test=test_split(run.source))
     checkpoint.save(run.path, final)
     loop.write_metrics(
         run.folder / runs.METRICS_FILE,
@@ -114,24 +112,39 @@ def train(request: Request) -> Result:
 
 def _prepared(request: Request, device: torch.device) -> _Run:
     asked = specification.resized(specification.named(request.model), **request.sizes)
-    name = request.name or specification.name_of(asked)
+    source = datasets.find(request.data, request.data_dir)
+    name = request.name or specification.name_of(asked) + source.suffix
     if not NAME.fullmatch(name):
         raise SpecificationError(f"--name {name!r} is no name for a file; use letters, digits, '-', '_' and '.'")
     folder = request.out / name
     if request.resume:
-        settings = runs.load_settings(folder)
+        settings, source = _resumed(folder, source, request.data_dir)
         recipe = Recipe(**settings["recipe"])
         _refuse_other_dials(request.dials, recipe)
         sizes = specification.from_json(settings["specification"])
-        return _Run(name, folder, sizes, recipe, runs.load_state(folder, device), settings)
+        return _Run(name, folder, sizes, recipe, runs.load_state(folder, device), settings, source)
     written = recipes.named(request.recipe, request.model)
-    if request.data not in DIGITS:
+    if source.labels != DIGITS:  # only into digits can drawn ones be mixed, and a model of digits teaches no others
         written = recipes.for_other_classes(written)
     recipe = dataclasses.replace(written, **request.dials)
+    sizes = specification.of_classes(asked, len(source.labels))
     torch.manual_seed(recipe.seed)
-    model = models.build(asked, initialise=recipe.initialisation == "edge")
-    settings = runs.settings_of(name, asked, recipe, request.data)
-    return _Run(name, folder, asked, recipe, loop.begin(model, recipe, device), settings)
+    model = models.build(sizes, initialise=recipe.initialisation == "edge")
+    settings = {**runs.settings_of(name, sizes, recipe, request.data), "labels": list(source.labels)}
+    return _Run(name, folder, sizes, recipe, loop.begin(model, recipe, device), settings, source)
+
+
+def _resumed(folder: Path, source: Dataset, data_dir: Path | None) -> tuple[dict[str, Any], Dataset]:
+    """The settings and the data that the run in a folder was started with, and nothing else under its name."""
+    settings = {"labels": list(DIGITS), **runs.load_settings(folder)}  # older runs know of ten digits only
+    if settings["data"] != source.data:
+        source = datasets.find(settings["data"], data_dir)
+    if settings["labels"] != list(source.labels):
+        raise DataError(
+            f"the run was started with the classes {', '.join(settings['labels'])}, and {source.data} has "
+            f"{', '.join(source.labels)} now; bring them back, or start anew without --resume"
+        )
+    return settings, source
 
 
 def _learn(run: _Run, material: Material, device: torch.device) -> bool:
@@ -168,41 +181,40 @@ def _refuse_other_dials(dials: dict[str, Any], recipe: Recipe) -> None:
             )
 
 
-def _material(recipe: Recipe, data: str, folder: Path | None, device: torch.device) -> Material:
-    training, validation = splits(data, folder)
+def _material(recipe: Recipe, source: Dataset, device: torch.device) -> Material:
+    if recipe.strokes and source.labels != DIGITS:
+        raise RecipeError(f"{source.name} has other classes than drawn digits; leave --strokes out")
+    teacher = _teacher(recipe.teacher, source, device) if recipe.teacher else None
+    training, validation = source.splits()
     drawn = None
     if recipe.strokes:
         images, labels = strokes.sample(
-            round(recipe.strokes * len(training) * MIXED_POOL), seed=STROKE_SEEDS["mixed"] + recipe.seed * 10
+            round(recipe.strokes * len(training) * MIXED_POOL), seed=MIXED_SEED + recipe.seed * 10
         )
         drawn = Split("strokes-mixed", images, labels)
-    return Material(training, validation, drawn, _teacher(recipe.teacher, device) if recipe.teacher else None)
+    return Material(training, validation, drawn, teacher)
 
 
-def _teacher(name: str, device: torch.device) -> nn.Module:
+def _teacher(name: str, source: Dataset, device: torch.device) -> nn.Module:
     """The model of a shipped checkpoint, or of a file, ready to be asked.
 
     Raises:
-        RecipeError: there is no such checkpoint.
+        RecipeError: there is no such checkpoint, or it has other classes than the data.
     """
     path = checkpoint.shipped(name) or Path(name)
     if not path.is_file():
         raise RecipeError(
             f"no teacher {name!r}; name a shipped checkpoint or a file with --teacher, or leave it out: ''"
         )
-    return checkpoint.load(path).model().to(device)
+    stored = checkpoint.load(path)
+    if stored.labels != source.labels:
+        raise RecipeError(f"the teacher {name} has other classes than {source.name}; leave it out: --teacher ''")
+    return stored.model().to(device)
 
 
-def splits(data: str, folder: Path | None) -> tuple[Split, Split]:
-    """The (training, validation) splits of a data set by name."""
-    if data == "mnist":
-        return mnist.load(folder)
-    return _strokes("training"), _strokes("validation")
-
-
-def test_split(data: str, folder: Path | None) -> Split:
-    """The test split of a data set by name: opened once, when training is over."""
-    return mnist.load_test(folder) if data == "mnist" else _strokes("test")
+def test_split(source: Dataset) -> Split:
+    """The test split of a data set: opened once, when training is over."""
+    return source.test()
 
 
 test_split.__test__ = False  # type: ignore[attr-defined]  # its name is no wish to be collected
@@ -236,9 +248,15 @@ def _checkpoint(run: _Run, validation: Split, *, test: Split | None) -> Checkpoi
         name=run.name,
         specification=run.sizes,
         weights=run.state.best,
+        labels=run.source.labels,
         temperature=loop.temperature_of(logits, validation.labels),
         accuracy=tuple(accuracy),
-        training={"recipe": recipes.to_json(run.recipe), "best_epoch": best.number, "versions": checkpoint.versions()},
+        training={
+            "recipe": recipes.to_json(run.recipe),
+            "data": run.source.data,
+            "best_epoch": best.number,
+            "versions": checkpoint.versions(),
+        },
     )
 
 
@@ -246,11 +264,6 @@ def record(split: Split, accuracy: float) -> dict[str, Any]:
     """An accuracy figure with the data it was measured on."""
     data, part = split.name.rsplit("-", 1)
     return {"data": data, "split": part, "images": len(split), "accuracy": round(accuracy, 6)}
-
-
-def _strokes(part: str) -> Split:
-    images, labels = strokes.sample(STROKE_IMAGES[part], seed=STROKE_SEEDS[part])
-    return Split(f"strokes-{part}", images, labels)
 
 
 def _device(wanted: str) -> torch.device:

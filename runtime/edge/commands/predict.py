@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from edge.classifier import Prediction
     from edge.commands.show_steps import Storyboards
 
-REJECTED = "  rejected: it looks like no digit"
+REJECTED = "  rejected: it looks like "
+DIGITS = tuple("0123456789")
 MAX_NAME_COLUMNS = 60  # longer paths push their own line only
 
 _FLOAT32 = ".9g"  # nine digits tell any two float32 values apart
@@ -112,7 +113,12 @@ def _tell(block: Sequence["Answer"], top: int, width: int, *, show: bool) -> Non
 
 def _shares(prediction: "Prediction", top: int) -> str:
     shares = "  ".join(f"{label} {probability:.3f}" for label, probability in prediction.top(top))
-    return shares + (REJECTED if prediction.rejected else "")
+    return shares + (REJECTED + _none_of(prediction) if prediction.rejected else "")
+
+
+def _none_of(prediction: "Prediction") -> str:
+    """What a rejected picture is: a bundle may have other labels than digits."""
+    return "no digit" if tuple(prediction.probabilities) == DIGITS else "none of the labels"
 
 
 def _read(typed: list[bytes] | None, block: Sequence[pictures.Found]) -> "list[picture.Bytes | PictureError]":
@@ -148,7 +154,7 @@ def _storyboards(out: Path | None) -> "Storyboards | None":
 
 def _note(prediction: "Prediction") -> list[str]:
     """What the strip says instead of its usual sentence."""
-    return ["Rejected: what the model sees looks like no digit."] if prediction.rejected else []
+    return [f"Rejected: what the model sees looks like {_none_of(prediction)}."] if prediction.rejected else []
 
 
 def _count(error: PictureError | None) -> dict[str, int]:
