@@ -71,7 +71,8 @@ def settled_row(beliefs: NDArray[np.float32], answer: int) -> int | None:
 def _missing(manifest: Manifest) -> str:
     if not is_recurrent(manifest):
         return f"{manifest.name} does not read row by row; `edge explain` draws its occlusion map instead"
+    option = "" if manifest.precision == "fp32" else f" --precision {manifest.precision}"
     return (
         f"{manifest.name} was packed without its rows, by an older edge; export it again with "
-        f"`edge export --model {manifest.model}`"
+        f"`edge export --model {manifest.model}{option}`"
     )
