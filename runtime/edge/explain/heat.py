@@ -22,7 +22,7 @@ PIXELS: Final = 2
 FALL: Final = "#dc2626"  # hiding costs belief
 RISE: Final = "#2563eb"  # hiding makes the model surer
 PALE_INK: Final = "#9ca3af"  # of the digit under the map
-STRENGTH: Final = 0.92  # of the colour where the map is strongest: the ink shines through
+STRENGTH: Final = 0.8  # of the colour where the map is strongest: the ink shines through
 
 # The map's full colour stands for at least this fall, so that an answer that hangs nowhere has an empty map.
 LEAST_SCALE: Final = 0.05

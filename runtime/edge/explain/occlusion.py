@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from edge.classifier import SIDE, Classifier, as_batch
 from edge.errors import InputError
 
-# Of 28: about a stroke and a half wide. A narrower patch leaves ink on both sides that a network sees through, a wider
-# one hides so much that the map has no places any more.
-PATCH: Final = 7
+# Of 28: a stroke and a half, which parts what it lies on. A narrower patch leaves ink at its side that a network sees
+# through, a wider one costs nearly every answer everything wherever it lies: the map has no places any more.
+PATCH: Final = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
