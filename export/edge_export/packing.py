@@ -115,6 +115,6 @@ def manifest(
     )
 
 
-def pack(model: ModelProto, facts: Manifest, proof: Evidence) -> bytes:
+def pack(model: ModelProto, facts: Manifest, proof: Evidence, rows: bytes | None = None) -> bytes:
     """The bundle's bytes; the same arguments give the same bytes."""
-    return bundle.pack(model.SerializeToString(deterministic=True), facts, proof)
+    return bundle.pack(model.SerializeToString(deterministic=True), facts, proof, rows)

@@ -21,6 +21,7 @@ from edge_export import (
     parity,
     rejection,
     report,
+    row_logits,
     session,
     subject,
 )
@@ -129,7 +130,9 @@ def export(request: Request, tell: Tell) -> Exported:
         model,
         facts,
         packing.evidence(chosen, request.precision, lambda images: session.run(final, images, len(images))),
+        row_logits.of(chosen, model, None if taken is None else taken.quantised),
     )
+    row_logits.check(packed, request.precision)
     rows += deployed.compare(packed, request.precision, reference)
     return write(
         request.out,

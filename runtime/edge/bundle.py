@@ -1,13 +1,19 @@
 """The bundle: one `.onnx` file that describes itself, carries its evidence and detects any damaged byte.
 
-A bundle is an ONNX model whose bytes are followed by three metadata entries, `edge.manifest`, `edge.evidence`
-and, last of all, `edge.digest`: the SHA-256 of every byte before that entry. protobuf lets a field follow at the
-end, so the file stays valid ONNX for everybody else, and the digest is checked without parsing anything. The
-form of the digest entry is the same in every protocol.
+A bundle is an ONNX model whose bytes are followed by the metadata entries `edge.manifest`, `edge.evidence`, in
+recurrent models `edge.rows`, and, last of all, `edge.digest`: the SHA-256 of every byte before that entry. protobuf
+lets a field follow at the end, so the file stays valid ONNX for everybody else, and the digest is checked without
+parsing anything. The form of the digest entry is the same in every protocol.
+
+`edge.rows` is a piece of graph, as base64 of a serialised ModelProto. protobuf also merges a message that comes twice:
+appended to the bundle's bytes, the piece adds its nodes and its output `row_logits` to the graph, whose weights it
+reads by name. Nobody who only classifies ever loads it.
 
 The digest finds accidents: a flipped bit, a cut or patched file. It is no signature, and proves no origin.
 """
 
+import base64
+import binascii
 import hashlib
 import os
 import stat
@@ -27,12 +33,13 @@ __all__ = ["PROTOCOL", "Bundle", "pack", "read", "write"]
 
 MANIFEST_KEY = "edge.manifest"
 EVIDENCE_KEY = "edge.evidence"
+ROWS_KEY = "edge.rows"
 DIGEST_KEY = "edge.digest"
 
 _DIGEST_DIGITS = 64
 _DIGEST_FIELD_BYTES = len(encode_metadata(DIGEST_KEY, "0" * _DIGEST_DIGITS))
 _DIGEST_PREFIX = encode_metadata(DIGEST_KEY, "0" * _DIGEST_DIGITS)[:-_DIGEST_DIGITS]
-_OUR_KEYS = (MANIFEST_KEY, EVIDENCE_KEY, DIGEST_KEY)
+_OUR_KEYS = (MANIFEST_KEY, EVIDENCE_KEY, ROWS_KEY, DIGEST_KEY)
 _ENCODED_KEYS = tuple(encode_bytes(1, key) for key in _OUR_KEYS)
 
 _MAX_BYTES = 2**31 - 1  # protobuf cannot hold more, so a larger file is no ONNX model
@@ -51,6 +58,8 @@ class Bundle:
         manifest: what the bundle says about itself.
         evidence_json: the evidence, not decoded yet.
         sha256: SHA-256 of the whole file, 64 hexadecimal digits, as `sha256sum` prints it.
+        rows_base64: the piece of graph that gives the logits after each row, not decoded yet; None where the model is
+            not recurrent, or was packed by an older edge.
     """
 
     path: Path | None
@@ -58,6 +67,7 @@ class Bundle:
     manifest: Manifest
     evidence_json: bytes
     sha256: str
+    rows_base64: bytes | None = None
 
     @property
     def size(self) -> int:
@@ -72,6 +82,23 @@ class Bundle:
             BundleError: the evidence was packed by something that does not follow the format.
         """
         return evidence_format.from_json(self.evidence_json)
+
+    @property
+    def data_with_rows(self) -> bytes | None:
+        """The ONNX model with a third output, `row_logits`: float32 [28, classes] for an image [1, 28, 28].
+
+        Row t holds the logits of the network that has read the first t + 1 rows and no more. None where the bundle
+        does not carry it.
+
+        Raises:
+            BundleError: the piece of graph was packed by something that does not follow the format.
+        """
+        if self.rows_base64 is None:
+            return None
+        try:
+            return self.data + base64.b64decode(self.rows_base64, validate=True)
+        except binascii.Error as error:
+            raise BundleError(f"{ROWS_KEY} is no base64: {error}; re-export the bundle with `edge export`") from error
 
 
 def read(source: str | os.PathLike[str] | bytes) -> Bundle:
@@ -102,16 +129,19 @@ def read(source: str | os.PathLike[str] | bytes) -> Bundle:
         manifest=manifest_format.from_json(entries[MANIFEST_KEY]),
         evidence_json=entries[EVIDENCE_KEY],
         sha256=hasher.hexdigest(),
+        rows_base64=entries.get(ROWS_KEY),
     )
 
 
-def pack(model: bytes, manifest: Manifest, evidence: Evidence) -> bytes:
+def pack(model: bytes, manifest: Manifest, evidence: Evidence, rows: bytes | None = None) -> bytes:
     """Appends manifest, evidence and digest to a serialised ONNX model.
 
     Args:
         model: a self-contained ONNX model.
         manifest: what the bundle says about itself.
         evidence: golden images and PyTorch's logits.
+        rows: a serialised ModelProto that gives the model an output `row_logits` when it is appended to it; None for
+            a model that does not read row by row.
 
     Returns:
         The bytes of the bundle; the same arguments give the same bytes.
@@ -134,6 +164,7 @@ def pack(model: bytes, manifest: Manifest, evidence: Evidence) -> bytes:
             model,
             encode_metadata(MANIFEST_KEY, manifest.to_json()),
             encode_metadata(EVIDENCE_KEY, evidence.to_json()),
+            b"" if rows is None else encode_metadata(ROWS_KEY, base64.b64encode(rows).decode()),
         )
     )
     data = body + encode_metadata(DIGEST_KEY, hashlib.sha256(body).hexdigest())
@@ -201,7 +232,7 @@ def _refusal(data: bytes, where: str) -> BundleError:
     """Says why a file without a valid digest is refused."""
     if not data:
         return NotABundleError(f"{where} is empty; copy it again, or re-export it with `edge export`")
-    # One changed byte spoils one key at most, so that the other two still tell whose file it is.
+    # One changed byte spoils one key at most, so that the others still tell whose file it is.
     if any(encoded in data for encoded in _ENCODED_KEYS):
         return BundleDamagedError(f"{where} is damaged: {_damage(data)}; copy it again, or re-export it")
     try:

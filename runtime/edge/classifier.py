@@ -63,6 +63,11 @@ class Classifier:
         self._plan: Plan | None = None
 
     @property
+    def bundle(self) -> Bundle:
+        """The bundle that was loaded."""
+        return self._bundle
+
+    @property
     def manifest(self) -> Manifest:
         """What the bundle says about itself."""
         return self._bundle.manifest

@@ -30,6 +30,7 @@ GROUP = "edge.commands"
 BUILT_IN = {
     "predict": "edge.commands.predict",
     "read": "edge.commands.read",
+    "explain": "edge.commands.explain",
     "verify": "edge.commands.verify",
     "info": "edge.commands.info",
     "models": "edge.commands.models",

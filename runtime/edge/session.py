@@ -87,13 +87,26 @@ class Session:
         Raises:
             ProviderError: onnxruntime failed, for example for lack of memory.
         """
+        logits, probabilities = self.fetch(list(OUTPUTS), images)
+        return logits, probabilities
+
+    def fetch(self, outputs: list[str], images: "NDArray[np.uint8]") -> "list[NDArray[np.float32]]":
+        """Runs one batch and gives the outputs of those names, in that order.
+
+        Args:
+            outputs: names of outputs of the graph.
+            images: uint8 (N, 28, 28), N at least 1, ink 255 on background 0.
+
+        Raises:
+            ProviderError: onnxruntime failed, for example for lack of memory.
+        """
         try:
-            logits, probabilities = self._native.run(list(OUTPUTS), {INPUT: images})
+            results: list[NDArray[np.float32]] = self._native.run(outputs, {INPUT: images})
         except _failures() as error:
             raise ProviderError(
                 f"onnxruntime failed on a batch of {len(images)} images: {first_line(error)}; try a smaller batch"
             ) from error
-        return logits, probabilities
+        return results
 
 
 def create(

@@ -22,6 +22,7 @@ from edge.bundle import Bundle
 from edge.errors import BundleError, EdgeError, ProviderError, VerificationError
 from edge.evidence import Evidence
 from edge.session import Provider, Session
+from edge.softmax import softmax
 
 StepName = Literal["digest", "load", "placement", "evidence"]
 STEPS: tuple[StepName, ...] = ("digest", "load", "placement", "evidence")
@@ -153,7 +154,7 @@ def replay(run: Run, evidence: Evidence, temperature: float = 1.0) -> Replay:
         image_errors=tuple(errors.max(axis=(0, 2)).tolist()),
         mean_logit_error=float(errors.mean()),
         flips=int(flipped.sum()),
-        max_probability_error=float(np.abs(probabilities - _softmax(logits / temperature)).max()),
+        max_probability_error=float(np.abs(probabilities - softmax(logits / temperature)).max()),
     )
 
 
@@ -250,9 +251,3 @@ def _complaints(result: Replay, evidence: Evidence) -> list[str]:
 def _rounded_up(value: float) -> str:
     # Two digits rounded to the nearest could fall below the value: a tenth more never does.
     return f"{value * 1.1:.1e}" if np.isfinite(value) else "no size"
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    powers: NDArray[np.float64] = np.exp(logits - logits.max(-1, keepdims=True))
-    powers /= powers.sum(-1, keepdims=True)
-    return powers

@@ -45,12 +45,12 @@ def attribute(name: str, value: int) -> bytes:
     return encode_bytes(1, name) + encode_integer(3, value) + encode_integer(20, ATTRIBUTE_INT)
 
 
-def node(kind: str, inputs: list[str], output: str, *attributes: bytes) -> bytes:
+def node(kind: str, inputs: list[str], output: str, *attributes: bytes, name: str | None = None) -> bytes:
     return b"".join(
         (
-            *(encode_bytes(1, name) for name in inputs),
+            *(encode_bytes(1, each) for each in inputs),
             encode_bytes(2, output),
-            encode_bytes(3, f"the {kind}"),
+            encode_bytes(3, f"the {kind}" if name is None else name),
             encode_bytes(4, kind),
             *(encode_bytes(5, each) for each in attributes),
         )
@@ -195,6 +195,30 @@ def repack(model: bytes, manifest: Manifest, evidence: Evidence) -> Callable[...
         return bundle.pack(model, replace(manifest, **changes), evidence)
 
     return pack
+
+
+@pytest.fixture(scope="session")
+def rows_piece() -> bytes:
+    """What gives the linear model the logits after each row: 28 copies, each without the rows below."""
+    mask = np.tril(np.ones((28, 28), np.float32))[:, :, None]
+    graph = (
+        encode_bytes(1, node("Cast", ["image"], "r.floats", attribute("to", FLOAT), name="")),
+        encode_bytes(1, node("Mul", ["r.floats", "r.mask"], "r.copies", name="")),
+        encode_bytes(1, node("Flatten", ["r.copies"], "r.flat", attribute("axis", 1), name="")),
+        encode_bytes(1, node("Gemm", ["r.flat", "weights", "bias"], "row_logits", name="")),
+        encode_bytes(5, tensor("r.mask", mask)),
+        encode_bytes(12, value("row_logits", FLOAT, 28, 10)),
+    )
+    return encode_bytes(7, b"".join(graph))
+
+
+@pytest.fixture
+def recurrent_path(tmp_path: Path, model: bytes, manifest: Manifest, evidence: Evidence, rows_piece: bytes) -> Path:
+    """A bundle that says it is recurrent, and carries its rows."""
+    path = tmp_path / "by-rows.onnx"
+    facts = replace(manifest, name="by-rows", architecture={"kind": "recurrent"})
+    path.write_bytes(bundle.pack(model, facts, evidence, rows_piece))
+    return path
 
 
 @pytest.fixture

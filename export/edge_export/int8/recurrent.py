@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 
-from onnx import helper
+from onnx import ModelProto, helper
 
 from edge_export.draft import Draft
 from edge_export.int8 import branched, fused, rewrite, stepped
 from edge_export.int8.material import Material, Recurrences
 from edge_export.int8.rewrite import DYNAMIC_LSTM_OPERATOR, MICROSOFT, RECURRENT, beyond_onnx
-from edge_export.int8.rounded import round_layers
-from edge_export.int8.rounding import Quantised, copy_of
+from edge_export.int8.rounded import Rounded, round_layers
+from edge_export.int8.rounding import Bits, Quantised, copy_of
 
-Write = Callable[[Draft, Recurrences, str], None]
+# Takes the draft, the layers, and the name of their result.
+Write = Callable[[Draft, tuple[Rounded, ...], str], None]
 
 
 def weight_only(material: Material) -> Quantised | None:
@@ -19,12 +20,8 @@ def weight_only(material: Material) -> Quantised | None:
     operators = material.operators
     if not operators & RECURRENT or "Conv" in operators:
         return None
-
-    def write(draft: Draft, recurrences: Recurrences, features: str) -> None:
-        # Its products are fp32, so that 8 bits are right on every processor.
-        fused.write(draft, draft, round_layers(recurrences.stack, recurrences.observed, 8), features, dynamic=False)
-
-    return _rewritten(material, write) or Quantised(rewrite.weight_only(material.model))
+    # Its products are fp32, so that 8 bits are right on every processor.
+    return _rewritten(material, 8, _in_floats) or Quantised(rewrite.weight_only(material.model))
 
 
 def dynamic_lstm(material: Material) -> Quantised | None:
@@ -33,71 +30,69 @@ def dynamic_lstm(material: Material) -> Quantised | None:
     if "LSTM" not in operators or "Conv" in operators:
         return None
 
-    def write(draft: Draft, recurrences: Recurrences, features: str) -> None:
-        fused.write(
-            draft,
-            draft,
-            round_layers(recurrences.stack, recurrences.observed, material.profile.bits),
-            features,
-            dynamic=True,
-        )
+    def write(draft: Draft, layers: tuple[Rounded, ...], features: str) -> None:
+        fused.write(draft, draft, layers, features, dynamic=True)
 
-    as_stack = _rewritten(material, write)
+    as_stack = _rewritten(material, material.profile.bits, write)
     return as_stack or Quantised(rewrite.dynamic(material.model, material.profile.bits), (DYNAMIC_LSTM_OPERATOR,))
 
 
 def row_by_row(material: Material) -> Quantised | None:
     """Integer products, a row of the picture at a time."""
 
-    def write(draft: Draft, recurrences: Recurrences, features: str) -> None:
+    def write(draft: Draft, layers: tuple[Rounded, ...], features: str) -> None:
         stepped.write_batch_size(draft)
-        stepped.write(
-            draft,
-            draft,
-            round_layers(recurrences.stack, recurrences.observed, 8),
-            features,
-            unsigned=material.profile.unsigned,
-        )
+        stepped.write(draft, draft, layers, features, unsigned=material.profile.unsigned)
 
-    return _rewritten(material, write)
+    return _rewritten(material, 8, write)
 
 
 def both(material: Material) -> Quantised | None:
     """The fused operators for a few pictures, row by row for many."""
+    # Both branches share the weights: the fused LSTM decides their bits.
+    bits = material.profile.bits if "LSTM" in material.operators else 8
 
-    def write(draft: Draft, recurrences: Recurrences, features: str) -> None:
-        # Both branches share the weights: the fused LSTM decides their bits.
-        bits = material.profile.bits if any(layer.cell == "LSTM" for layer in recurrences.stack.layers) else 8
-        unsigned = material.profile.unsigned and bits == 8
-        branched.write(draft, round_layers(recurrences.stack, recurrences.observed, bits), features, unsigned=unsigned)
+    def write(draft: Draft, layers: tuple[Rounded, ...], features: str) -> None:
+        branched.write(draft, layers, features, unsigned=material.profile.unsigned and bits == 8)
 
-    return _rewritten(material, write)
+    return _rewritten(material, bits, write)
 
 
-def _rewritten(material: Material, write: Write) -> Quantised | None:
+def _in_floats(draft: Draft, layers: tuple[Rounded, ...], features: str) -> None:
+    fused.write(draft, draft, layers, features, dynamic=False)
+
+
+def _rewritten(material: Material, bits: Bits, write: Write) -> Quantised | None:
     """The model with its recurrent layers written anew; `None` if it is no stack of them."""
     if (found := material.recurrences) is None:
         return None
+    layers = round_layers(found.stack, found.observed, bits)
+    written = _around(found, layers, write)
+    own = beyond_onnx(written.graph.node)
+    if own:
+        written.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
+    return Quantised(written, tuple(sorted(own)), calibrated=True, twin=_around(found, layers, _in_floats))
+
+
+def _around(found: Recurrences, layers: tuple[Rounded, ...], write: Write) -> ModelProto:
+    """The model with those layers in the place of its own."""
     stack = found.stack
     draft = Draft()
     if found.gain is None:
-        write(draft, found, stack.features)
+        write(draft, layers, stack.features)
     else:
-        write(draft, found, f"{stack.features}_equalised")
+        write(draft, layers, f"{stack.features}_equalised")
         gain = draft.weight("features_gain", found.gain)
         draft.node("Mul", [f"{stack.features}_equalised", gain], stack.features)
     draft.nodes.extend(stack.rest)
     used = {name for node in stack.rest for name in node.input}
     draft.weights.extend(weight for weight in found.rest.graph.initializer if weight.name in used)
     _unname_constants(draft)
-    own = beyond_onnx(draft.nodes)
     written = copy_of(found.rest)
     del written.graph.node[:], written.graph.initializer[:]
     written.graph.node.extend(draft.nodes)
     written.graph.initializer.extend(draft.weights)
-    if own:
-        written.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
-    return Quantised(written, tuple(sorted(own)), calibrated=True)
+    return written
 
 
 def _unname_constants(draft: Draft) -> None:

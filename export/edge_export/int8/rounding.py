@@ -29,11 +29,14 @@ class Quantised:
         model: the graph.
         cpu_only: the operators in it that exist for the CPU only.
         calibrated: whether the calibration images decided anything.
+        twin: the same integer weights in ONNX's own recurrent operators, as floats, with the same names; `None` where
+            the model is no stack of recurrent layers.
     """
 
     model: ModelProto
     cpu_only: tuple[str, ...] = ()
     calibrated: bool = False
+    twin: ModelProto | None = None
 
 
 def per_row(array: NDArray[Any], bits: Bits) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

@@ -11,6 +11,7 @@ import typer
 
 from edge import pictures, shipped
 from edge.commands.options import JsonOption, ProviderChoice, ProviderOption
+from edge.commands.terminal import shows_blocks
 from edge.errors import NoDigitError, PictureError, SeveralDigitsError
 from edge.table import printable
 
@@ -108,7 +109,7 @@ def _tell(block: Sequence["Answer"], top: int, width: int, *, show: bool) -> Non
             continue
         typer.echo(f"{printable(answer.path):<{width}}  {_shares(answer.prediction, top)}")
         if show:
-            typer.echo(picture.to_terminal(answer.image, unicode=_shows_blocks()))
+            typer.echo(picture.to_terminal(answer.image, unicode=shows_blocks()))
 
 
 def _shares(prediction: "Prediction", top: int) -> str:
@@ -160,12 +161,3 @@ def _note(prediction: "Prediction") -> list[str]:
 def _count(error: PictureError | None) -> dict[str, int]:
     """How many digits there are, where that is the problem."""
     return {"digits": error.digits} if isinstance(error, NoDigitError | SeveralDigitsError) else {}
-
-
-def _shows_blocks() -> bool:
-    """Whether the output can encode the half blocks that a picture is drawn with."""
-    try:
-        "\u2580\u2584\u2588".encode(sys.stdout.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

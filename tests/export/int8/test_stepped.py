@@ -8,7 +8,6 @@ import torch
 from edge_export import convert, session
 from edge_export.int8 import candidates, recurrent, stepped
 from edge_export.int8.material import gather
-from edge_export.int8.rounded import round_layers
 from edge_export.int8.target import PROFILES
 from edge_train.loop import logits_of
 from edge_train.specification import Recurrent
@@ -24,11 +23,11 @@ def close(found: np.ndarray, expected: np.ndarray) -> bool:
 def with_bits(model: onnx.ModelProto, images: np.ndarray, *, bits: int, unsigned: bool) -> onnx.ModelProto:
     """The model row by row, with weights of that many bits, handed to the kernel as uint8 or int8."""
 
-    def write(draft, found, features):
+    def write(draft, layers, features):
         stepped.write_batch_size(draft)
-        stepped.write(draft, draft, round_layers(found.stack, found.observed, bits), features, unsigned=unsigned)
+        stepped.write(draft, draft, layers, features, unsigned=unsigned)
 
-    return recurrent._rewritten(gather(model, images, PROFILES["any"]), write).model
+    return recurrent._rewritten(gather(model, images, PROFILES["any"]), bits, write).model
 
 
 def test_it_says_what_pytorch_says_at_every_batch_size(kind, quantised, converted, digits, answers):
