@@ -1,7 +1,7 @@
 """Where ordinary people's digits are found: desks, sheets, lines, light, cameras, scanners and paint programs.
 
-A scene draws one picture of one digit, with what is here. The random numbers that it is given decide all of it. Pages are
-float64 (H, W, 3), 0 to 1, until they are developed.
+A scene draws one picture of one digit, with what is here. The random numbers that it is given decide all of it.
+Pages are float64 (H, W, 3), 0 to 1, until they are developed.
 """
 
 import io
