@@ -35,7 +35,7 @@ EVERY_PIXEL: Final = decode.MOST_PIXELS
 
 # What the manifest says of the pre-processing, by name. The version changes when the same file gives another image.
 RECIPE: Final[dict[str, str | int]] = {
-    "version": 2,
+    "version": 3,
     "box": box.BOX,
     "side": SIDE,
     "centring": "centre of mass",

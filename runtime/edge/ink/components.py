@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.ink.windows import Mask
+from edge.ink.windows import Mask, padded
 
 Labels = NDArray[np.int32]
 Integers = NDArray[np.int64]
@@ -150,7 +150,7 @@ def _outermost(labels: Labels) -> Labels:
 
 def _perimeter(labels: Labels, rows: Integers, columns: Integers, number: Labels, count: int) -> NDArray[np.float64]:
     """Crofton's formula: steps out of the component, counted along rows, columns and both diagonals."""
-    ink = np.pad(labels > 0, 1)
+    ink = padded(labels > 0, 1)
     straight = np.zeros(count + 1, np.int64)
     diagonal = np.zeros(count + 1, np.int64)
     for down in (-1, 0, 1):

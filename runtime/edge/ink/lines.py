@@ -25,6 +25,11 @@ DARKER: Final = 1.4
 FEW: Final = 2
 LEAST_REST: Final = 0.1
 DIGIT_DARKNESS: Final = 0.6
+# One line alone must be thin for this share of the columns: the stem of a 4 or a 7 between other things at both edges
+# is not.
+LEAST_THIN_ALONE: Final = 0.6
+# The paler quarter of a printed line is hardly paler than its middle: a stroke with noise at both ends is no line.
+LEAST_EVEN: Final = 0.4
 SMALLEST_SIDE: Final = 24  # pixels: below, a stroke and a line cannot be told apart
 
 
@@ -66,19 +71,23 @@ def _without_level_lines(ink: Mask, strength: Bytes) -> Mask:
     line = np.zeros_like(ink)
     taken = np.zeros_like(ink)
     columns = np.arange(width)
-    found = 0
+    found = thinnest = 0
     for candidate in _candidates(thin):
         rows = np.clip(candidate.rows, 0, height - 1)
-        if not taken[rows, columns].any() and _covers(ink, candidate):
+        if not taken[rows, columns].any() and _covers(ink, candidate) and _is_even(strength, rows):
             found += 1
+            thinnest = max(thinnest, candidate.cover)
             taken[np.clip(rows + np.arange(-WOBBLE - 1, WOBBLE + 2)[:, None], 0, height - 1), columns] = True
             line[_ink_of_line(ink, strength, run, candidate)] = True
     if not found:
         return ink
     rest = ink & ~line
     as_dark = rest & (strength >= DIGIT_DARKNESS * _median(strength[line]))
-    if found <= FEW and np.count_nonzero(as_dark) < LEAST_REST * np.count_nonzero(line):
-        return ink
+    if found <= FEW:
+        if np.count_nonzero(as_dark) < LEAST_REST * np.count_nonzero(line):
+            return ink
+        if thinnest < LEAST_THIN_ALONE * width:
+            return ink
     return rest
 
 
@@ -121,6 +130,13 @@ def _covers(ink: Mask, line: _Slanted) -> bool:
     end = max(2, width // ENDS)
     at_ends = min(inked[:end].mean(), inked[-end:].mean())
     return bool(inked.mean() >= LEAST_COVER and at_ends >= LEAST_COVER_AT_ENDS)
+
+
+def _is_even(strength: Bytes, rows: Integers) -> bool:
+    """Whether the ink along a line is of one darkness."""
+    nearby = np.clip(rows + np.array([-1, 0, 1])[:, None], 0, len(strength) - 1), np.arange(len(rows))
+    levels = np.sort(strength[nearby].max(axis=0))
+    return bool(levels[len(levels) // 4] >= LEAST_EVEN * levels[len(levels) // 2])
 
 
 def _ink_of_line(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from edge.ink.components import Labels, Measures, label, measure
 from edge.ink.levels import histogram
 from edge.ink.paper import strength
-from edge.ink.windows import Bytes, Mask, largest, smallest, smoothed, widened
+from edge.ink.windows import Bytes, Mask, largest, padded, smallest, smoothed, widened
 
 Floats = NDArray[np.float64]
 
@@ -52,6 +52,8 @@ BAR_FLATNESS: Final = 1.5
 BAR_THICKNESS: Final = 0.5  # times the digit's stroke width: a line of small writing is no bar
 LEAST_SUPPORT: Final = 0.4  # of the main piece's
 BESIDE_THE_SHEET: Final = 0.15  # of a piece's outline along the picture's edge: desk, finger, a page's shadow
+CUT_OFF_REACH: Final = 0.04  # of what the picture's edge cuts off, where it does not cut the digit: a neighbour's end
+BAR_WINDING: Final = 1.6  # area over thickness and size of a single straight stroke, at most: a word has more
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +139,8 @@ def _edges(labels: Labels, count: int, grey: Bytes, paper: Bytes) -> tuple[Float
     """
     ink = labels > 0
     reach = max(1, round(max(ink.shape) * SHARPNESS))
-    padded = np.pad(ink, 1)
-    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    framed = padded(ink, 1)
+    inner = framed[:-2, 1:-1] & framed[2:, 1:-1] & framed[1:-1, :-2] & framed[1:-1, 2:]
     boundary = ink & ~inner
     even_grey = smoothed(grey)
     darkest_inside = smallest(np.where(ink, even_grey, np.uint8(255)), reach)[boundary]
@@ -240,6 +242,8 @@ def _reach(piece: int, main: int, box: tuple[int, int, int, int], measures: Meas
     width = max(right, int(measures.right[piece])) - min(left, int(measures.left[piece]))
     together = max(height, width)
     stroke, share = float(measures.thickness[main]), measures.area[piece] / measures.area[main]
+    if measures.on_edge[piece] > 0 and measures.on_edge[main] == 0:
+        return CUT_OFF_REACH * together
     if measures.size[piece] <= DOT_SIZE * stroke:
         return max(DOT_REACH * stroke, DOT_LEAST * together)
     if share < CRUMB_SHARE:
@@ -248,7 +252,8 @@ def _reach(piece: int, main: int, box: tuple[int, int, int, int], measures: Meas
         return UNDERLINE_REACH * together
     overlap = min(right, int(measures.right[piece])) > max(left, int(measures.left[piece]))
     flat = measures.width[piece] > BAR_FLATNESS * measures.height[piece]
-    is_stroke = share >= BAR_SHARE and measures.thickness[piece] >= BAR_THICKNESS * stroke
+    winding = measures.area[piece] / (measures.thickness[piece] * measures.size[piece])
+    is_stroke = share >= BAR_SHARE and measures.thickness[piece] >= BAR_THICKNESS * stroke and winding <= BAR_WINDING
     is_bar = is_stroke and (overlap or (flat and measures.top[piece] < top + PART_REACH * together))
     return (BAR_REACH if is_bar else PART_REACH) * together
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from edge.ink.box import FINENESS
 from edge.ink.components import measure
-from edge.ink.windows import Mask, squared_distance
+from edge.ink.windows import Mask, padded, squared_distance
 
 # Pixels of the 28x28 picture. In MNIST, measured in the same way, 98 of 100 digits lie between 1.5 and 4.3.
 THINNEST: Final = 1.5
@@ -36,10 +36,10 @@ def adjusted(ink: Mask) -> Mask:
     now = width(ink)
     if now < THINNEST:
         radius = (THINNEST - now) / 2 * FINENESS
-        return squared_distance(np.pad(ink, ceil(radius) + 1), ceil(radius)) <= radius * radius
+        return squared_distance(padded(ink, ceil(radius) + 1), ceil(radius)) <= radius * radius
     if now > THICKEST:
         radius = (now - THICKEST) / 2 * FINENESS * THINNING
-        thinner = squared_distance(~np.pad(ink, 1), ceil(radius)) > radius * radius
+        thinner = squared_distance(~padded(ink, 1), ceil(radius)) > radius * radius
         if np.count_nonzero(thinner) >= LEAST_LEFT * np.count_nonzero(ink):
             return thinner
     return ink

@@ -58,17 +58,35 @@ def closed(image: Bytes, side: int, *, overhang: bool) -> Bytes:
     reach = max(1, side // 2)
     if not overhang:
         return smallest(largest(image, reach), reach)
-    padded = np.pad(image, reach)
-    return smallest(largest(padded, reach), reach)[reach:-reach, reach:-reach]
+    return smallest(largest(padded(image, reach), reach), reach)[reach:-reach, reach:-reach]
+
+
+def padded(image: NDArray[Any], rows: int, columns: int | None = None, beyond: int = 0) -> NDArray[Any]:
+    """The picture with a margin of one value: what `numpy.pad` gives, in a tenth of the time of a small picture.
+
+    Args:
+        image: (H, W), of any type.
+        rows: of the margin, above and below.
+        columns: of the margin, at either side; as many as rows without.
+        beyond: the value of the margin.
+
+    Returns:
+        (H + 2 * rows, W + 2 * columns), of the same type.
+    """
+    columns = rows if columns is None else columns
+    height, width = image.shape
+    result = np.full((height + 2 * rows, width + 2 * columns), beyond, image.dtype)
+    result[rows : rows + height, columns : columns + width] = image
+    return result
 
 
 def sums(image: NDArray[Any], reach: int) -> NDArray[np.int32]:
     """The sum of the values within `reach` pixels of each pixel, for short reaches; beyond the edge counts as 0."""
     height, width = image.shape
-    padded = np.pad(image, reach).astype(np.int32)
-    bands = padded[:height].copy()
+    framed = padded(image, reach).astype(np.int32)
+    bands = framed[:height].copy()
     for step in range(1, 2 * reach + 1):
-        bands += padded[step : step + height]
+        bands += framed[step : step + height]
     total = bands[:, :width].copy()
     for step in range(1, 2 * reach + 1):
         total += bands[:, step : step + width]
@@ -81,7 +99,7 @@ def means(image: NDArray[Any], reach: int) -> Integers:
     Running sums: the cost does not depend on the reach.
     """
     height, width = image.shape
-    total = np.pad(image.astype(np.int64), ((reach + 1, reach), (reach + 1, reach))).cumsum(0).cumsum(1)
+    total = padded(image.astype(np.int64), reach + 1)[:-1, :-1].cumsum(0).cumsum(1)
     bands = total[2 * reach + 1 :] - total[: -2 * reach - 1]
     windows = bands[:, 2 * reach + 1 :] - bands[:, : -2 * reach - 1]
     rows, columns = _reached(height, reach), _reached(width, reach)
@@ -91,9 +109,18 @@ def means(image: NDArray[Any], reach: int) -> Integers:
 
 def smoothed(image: Bytes) -> Bytes:
     """Weighted 1, 2, 1 in both directions and rounded: three eighths of white noise remain."""
-    padded = np.pad(image, 1, mode="edge").astype(np.uint16)
-    across = padded[:-2] + 2 * padded[1:-1] + padded[2:]
-    result: Bytes = ((across[:, :-2] + 2 * across[:, 1:-1] + across[:, 2:] + 8) >> 4).astype(np.uint8)
+    height, width = image.shape
+    level = np.empty((height + 2, width + 2), np.uint16)
+    level[1:-1, 1:-1] = image
+    level[0, 1:-1], level[-1, 1:-1] = image[0], image[-1]
+    level[:, 0], level[:, -1] = level[:, 1], level[:, -2]
+    pairs = level[:-1] + level[1:]  # 1, 2, 1 is 1, 1 twice
+    across = pairs[:-1] + pairs[1:]
+    pairs = across[:, :-1] + across[:, 1:]
+    total = pairs[:, :-1] + pairs[:, 1:]
+    total += np.uint16(8)
+    total >>= np.uint16(4)
+    result: Bytes = total.astype(np.uint8)
     return result
 
 
@@ -126,9 +153,7 @@ def _reached(length: int, reach: int) -> Integers:
 
 def _slide(image: Bytes, reach: int, axis: int, pick: np.ufunc, beyond: int) -> Bytes:
     """Picks among the 2 * reach + 1 values around each pixel, doubling the span in each pass."""
-    around = [(0, 0), (0, 0)]
-    around[axis] = (reach, reach)
-    picked = np.pad(image, around, constant_values=beyond)
+    picked = padded(image, reach, 0, beyond) if axis == 0 else padded(image, 0, reach, beyond)
     span, wanted = 1, 2 * reach + 1
     while span < wanted:
         step = min(span, wanted - span)  # spans may overlap: the larger of two values is the same twice
