@@ -10,12 +10,14 @@ from typing import Any
 import torch
 
 from edge.errors import EdgeError
-from edge_train import checkpoint, loop, mnist, models, recipes, runs, specification, strokes
+from edge_train import checkpoint, events, loop, mnist, models, recipes, report, runs, specification, strokes
 from edge_train.checkpoint import Checkpoint
-from edge_train.loop import Epoch, State
+from edge_train.events import Events
+from edge_train.loop import Epoch, Progress, State
 from edge_train.mnist import Split
 from edge_train.progress import Display
 from edge_train.recipes import Recipe, RecipeError
+from edge_train.report import Answers, environment
 from edge_train.specification import Specification, SpecificationError
 
 # It names a folder, a file and a model; `edge export` takes a colon for somebody's own module.
@@ -44,6 +46,8 @@ class Request:
     resume: bool = False
     device: str = "auto"
     threads: int | None = None
+    report: bool = True
+    tensorboard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Result:
     epochs: int  # of the recipe
     interrupted: bool
     test: dict[str, Any] | None  # the accuracy record of the test split; None after an interruption
+    report: Path | None = None  # None when none was asked for, or it failed
 
 
 def train(request: Request) -> Result:
@@ -90,7 +95,11 @@ def train(request: Request) -> Result:
 
     interrupted, kept = False, len(state.epochs)
     path = folder / f"{name}.safetensors"
-    with Display(recipe.epochs) as display:
+    event_folder = folder / events.FOLDER if request.tensorboard else None
+    with (
+        Events(event_folder, recipe, len(training), done=kept) as event_files,
+        Display(recipe.epochs) as display,
+    ):
 
         def keep(epoch: Epoch) -> None:
             nonlocal kept
@@ -101,20 +110,24 @@ def train(request: Request) -> Result:
             loop.write_metrics(folder / runs.METRICS_FILE, state.epochs, settings=settings)
             kept = epoch.number
             display.epoch(epoch, best=best)
+            event_files.epoch(epoch)
+
+        def step(progress: Progress) -> None:
+            display.step(progress)
+            event_files.step(progress)
 
         try:
-            loop.run(state, recipe, training, validation, device=device, on_progress=display.step, on_epoch=keep)
+            loop.run(state, recipe, training, validation, device=device, on_progress=step, on_epoch=keep)
         except KeyboardInterrupt:
             interrupted = True
             if len(state.epochs) > kept:  # it fell between the end of an epoch and its files
                 keep(state.epochs[-1])
     if state.best_epoch is None:
         raise EdgeError("interrupted before the first epoch was complete, nothing was kept; start again")
-    test = None
+    opened = None if interrupted else test_split(settings["data"], request.data_dir)
+    final, answers = _judged(name, sizes, recipe, state, validation, test=opened)
     if not interrupted:
-        final = _checkpoint(name, sizes, recipe, state, validation, test=test_split(settings["data"], request.data_dir))
         checkpoint.save(path, final)
-        test = final.accuracy[-1]
         loop.write_metrics(
             folder / runs.METRICS_FILE,
             state.epochs,
@@ -122,7 +135,26 @@ def train(request: Request) -> Result:
             accuracy=list(final.accuracy),
             temperature=final.temperature,
         )
-    return Result(path, state.best_epoch, recipe.epochs, interrupted, test)
+    written = None
+    if request.report:
+        run = report.Run(
+            name=name,
+            specification=sizes,
+            recipe=recipe,
+            data=settings["data"],
+            labels=final.labels,
+            training_images=len(training),
+            epochs=tuple(state.epochs),
+            best_epoch=state.best_epoch.number,
+            temperature=final.temperature,
+            accuracy=final.accuracy,
+            validation=answers[0],
+            test=None if interrupted else answers[1],
+            environment=environment.here(device),
+        )
+        written = report.attempt(folder, run)
+    test = None if interrupted else final.accuracy[-1]
+    return Result(path, state.best_epoch, recipe.epochs, interrupted, test, written)
 
 
 def _refuse_other_dials(dials: dict[str, Any], recipe: Recipe) -> None:
@@ -158,6 +190,8 @@ def summary(result: Result) -> str:
         figure = result.test
         lines.append(f"{figure['data']} {figure['split']}, {figure['images']:,} images: {figure['accuracy']:.2%}")
     lines.append(f"checkpoint: {result.path}")
+    if result.report is not None:
+        lines.append(f"report: {result.report}")
     if result.interrupted:
         lines.append("interrupted; the same command with --resume goes on")
     name = result.path.stem
@@ -168,22 +202,28 @@ def summary(result: Result) -> str:
 def _checkpoint(
     name: str, sizes: Specification, recipe: Recipe, state: State, validation: Split, *, test: Split | None
 ) -> Checkpoint:
+    return _judged(name, sizes, recipe, state, validation, test=test)[0]
+
+
+def _judged(
+    name: str, sizes: Specification, recipe: Recipe, state: State, validation: Split, *, test: Split | None
+) -> tuple[Checkpoint, list[Answers]]:
+    """The best epoch as a checkpoint, and its answers to the validation split and to the test split if there is one."""
     model = models.build(sizes)
     model.load_state_dict(state.best)
-    logits = loop.logits_of(model, validation.images)
-    accuracy = [record(validation, float((logits.argmax(1) == validation.labels).mean()))]
-    if test is not None:
-        accuracy.append(record(test, loop.score(model, test)[1]))
+    splits = [validation] if test is None else [validation, test]
+    answers = [Answers(split, loop.logits_of(model, split.images)) for split in splits]
     best = state.best_epoch
     assert best is not None
-    return Checkpoint(
+    stored = Checkpoint(
         name=name,
         specification=sizes,
         weights=state.best,
-        temperature=loop.temperature_of(logits, validation.labels),
-        accuracy=tuple(accuracy),
+        temperature=loop.temperature_of(answers[0].logits, validation.labels),
+        accuracy=tuple(record(one.split, float((one.logits.argmax(1) == one.split.labels).mean())) for one in answers),
         training={"recipe": recipes.to_json(recipe), "best_epoch": best.number, "versions": checkpoint.versions()},
     )
+    return stored, answers
 
 
 def record(split: Split, accuracy: float) -> dict[str, Any]:
