@@ -60,6 +60,8 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run, with its settings.")] = False,
     device: Annotated[Device, typer.Option(help="auto takes CUDA when it is there.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; otherwise all that are allowed.")] = None,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html and its pictures.")] = True,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard event files.")] = False,
 ) -> None:
     """Train a model; Ctrl-C keeps the best epoch so far, and --resume goes on."""
     if list_recipes:
@@ -99,6 +101,8 @@ def train(
         resume=resume,
         device=device,
         threads=threads,
+        report=report,
+        tensorboard=tensorboard,
     )
     result = training.train(request)
     typer.echo(training.summary(result))

@@ -86,6 +86,14 @@ class Material:
     drawn: Split | None = None  # a pool of drawn digits; each epoch mixes in a share of them
     teacher: nn.Module | None = None  # float [batch, 28, 28] to logits, in evaluation mode, on the device of the run
 
+    def drawn_per_epoch(self, recipe: Recipe) -> int:
+        """How many of the pool an epoch mixes in."""
+        return 0 if self.drawn is None else min(round(recipe.strokes * len(self.training)), len(self.drawn))
+
+    def batches(self, recipe: Recipe) -> int:
+        """Steps of one epoch."""
+        return -(-(len(self.training) + self.drawn_per_epoch(recipe)) // recipe.batch_size)
+
 
 def begin(model: nn.Module, recipe: Recipe, device: torch.device) -> State:
     """A run before its first epoch."""
@@ -121,14 +129,12 @@ def run(
     machine, also across an interruption.
     """
     images, labels = material.training.images, material.training.labels
-    drawn = 0
     if material.drawn is not None:
-        drawn = min(round(recipe.strokes * len(labels)), len(material.drawn))
         images = np.concatenate([images, material.drawn.images])
         labels = np.concatenate([labels, material.drawn.labels])
     pixels, targets = _as_tensor(images, device), torch.from_numpy(labels.copy()).to(device)
     count = len(material.training)
-    batches = -(-(count + drawn) // recipe.batch_size)
+    drawn, batches = material.drawn_per_epoch(recipe), material.batches(recipe)
     for number in range(len(state.epochs) + 1, recipe.epochs + 1):
         started = time.perf_counter()
         state.model.train()

@@ -11,14 +11,16 @@ import torch
 from torch import nn
 
 from edge.errors import EdgeError
-from edge_train import checkpoint, datasets, loop, models, recipes, runs, specification, strokes
+from edge_train import checkpoint, datasets, events, loop, models, recipes, report, runs, specification, strokes
 from edge_train.checkpoint import Checkpoint
 from edge_train.datasets import Dataset
-from edge_train.loop import Epoch, Material, State
+from edge_train.events import Events
+from edge_train.loop import Epoch, Material, Progress, State
 from edge_train.mnist import DataError, Split
 from edge_train.progress import Display
 from edge_train.published import DIGITS
 from edge_train.recipes import Recipe, RecipeError
+from edge_train.report import Answers, environment
 from edge_train.specification import Specification, SpecificationError
 
 # It names a folder, a file and a model; `edge export` takes a colon for somebody's own module.
@@ -47,6 +49,8 @@ class Request:
     resume: bool = False
     device: str = "auto"
     threads: int | None = None
+    report: bool = True
+    tensorboard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class Result:
     epochs: int  # of the recipe
     interrupted: bool
     test: dict[str, Any] | None  # the accuracy record of the test split; None after an interruption
+    report: Path | None = None  # None when none was asked for, or it failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +97,41 @@ def train(request: Request) -> Result:
     parameters = models.parameter_count(run.state.model)
     training = material.training
     _tell(f"{run.name}: {parameters:,} parameters, {len(training):,} {training.name} images, on {device}")
-    interrupted = _learn(run, material, device)
+    interrupted = _learn(run, material, device, tensorboard=request.tensorboard)
     best = run.state.best_epoch
     if best is None:
         raise EdgeError("interrupted before the first epoch was complete, nothing was kept; start again")
-    if interrupted:
-        return Result(run.path, best, run.recipe.epochs, interrupted, test=None)
-    final = _checkpoint(run, material.validation, test=test_split(run.source))
-    checkpoint.save(run.path, final)
-    loop.write_metrics(
-        run.folder / runs.METRICS_FILE,
-        run.state.epochs,
-        settings=run.settings,
-        accuracy=list(final.accuracy),
-        temperature=final.temperature,
-    )
-    return Result(run.path, best, run.recipe.epochs, interrupted, test=final.accuracy[-1])
+    opened = None if interrupted else test_split(run.source)
+    final, answers = _judged(run, material.validation, test=opened)
+    if not interrupted:
+        checkpoint.save(run.path, final)
+        loop.write_metrics(
+            run.folder / runs.METRICS_FILE,
+            run.state.epochs,
+            settings=run.settings,
+            accuracy=list(final.accuracy),
+            temperature=final.temperature,
+        )
+    written = None
+    if request.report:
+        told = report.Run(
+            name=run.name,
+            specification=run.sizes,
+            recipe=run.recipe,
+            data=run.settings["data"],
+            labels=final.labels,
+            training_images=len(training) + material.drawn_per_epoch(run.recipe),
+            epochs=tuple(run.state.epochs),
+            best_epoch=best.number,
+            temperature=final.temperature,
+            accuracy=final.accuracy,
+            validation=answers[0],
+            test=None if interrupted else answers[1],
+            environment=environment.here(device),
+        )
+        written = report.attempt(run.folder, told)
+    test = None if interrupted else final.accuracy[-1]
+    return Result(run.path, best, run.recipe.epochs, interrupted, test, written)
 
 
 def _prepared(request: Request, device: torch.device) -> _Run:
@@ -147,10 +171,14 @@ def _resumed(folder: Path, source: Dataset, data_dir: Path | None) -> tuple[dict
     return settings, source
 
 
-def _learn(run: _Run, material: Material, device: torch.device) -> bool:
+def _learn(run: _Run, material: Material, device: torch.device, *, tensorboard: bool) -> bool:
     """Trains, with files after every epoch, and says whether it was interrupted."""
     state, kept = run.state, len(run.state.epochs)
-    with Display(run.recipe.epochs) as display:
+    event_folder = run.folder / events.FOLDER if tensorboard else None
+    with (
+        Events(event_folder, run.recipe, material.batches(run.recipe), done=kept) as event_files,
+        Display(run.recipe.epochs) as display,
+    ):
 
         def keep(epoch: Epoch) -> None:
             nonlocal kept
@@ -161,9 +189,14 @@ def _learn(run: _Run, material: Material, device: torch.device) -> bool:
             loop.write_metrics(run.folder / runs.METRICS_FILE, state.epochs, settings=run.settings)
             kept = epoch.number
             display.epoch(epoch, best=best)
+            event_files.epoch(epoch)
+
+        def step(progress: Progress) -> None:
+            display.step(progress)
+            event_files.step(progress)
 
         try:
-            loop.run(state, run.recipe, material, device=device, on_progress=display.step, on_epoch=keep)
+            loop.run(state, run.recipe, material, device=device, on_progress=step, on_epoch=keep)
         except KeyboardInterrupt:
             if len(state.epochs) > kept:  # it fell between the end of an epoch and its files
                 keep(state.epochs[-1])
@@ -228,6 +261,8 @@ def summary(result: Result) -> str:
         figure = result.test
         lines.append(f"{figure['data']} {figure['split']}, {figure['images']:,} images: {figure['accuracy']:.2%}")
     lines.append(f"checkpoint: {result.path}")
+    if result.report is not None:
+        lines.append(f"report: {result.report}")
     if result.interrupted:
         lines.append("interrupted; the same command with --resume goes on")
     name = result.path.stem
@@ -236,21 +271,24 @@ def summary(result: Result) -> str:
 
 
 def _checkpoint(run: _Run, validation: Split, *, test: Split | None) -> Checkpoint:
+    return _judged(run, validation, test=test)[0]
+
+
+def _judged(run: _Run, validation: Split, *, test: Split | None) -> tuple[Checkpoint, list[Answers]]:
+    """The best epoch as a checkpoint, and its answers to the validation split and to the test split if there is one."""
     model = models.build(run.sizes)
     model.load_state_dict(run.state.best)
-    logits = loop.logits_of(model, validation.images)
-    accuracy = [record(validation, float((logits.argmax(1) == validation.labels).mean()))]
-    if test is not None:
-        accuracy.append(record(test, loop.score(model, test)[1]))
+    splits = [validation] if test is None else [validation, test]
+    answers = [Answers(split, loop.logits_of(model, split.images)) for split in splits]
     best = run.state.best_epoch
     assert best is not None
-    return Checkpoint(
+    stored = Checkpoint(
         name=run.name,
         specification=run.sizes,
         weights=run.state.best,
         labels=run.source.labels,
-        temperature=loop.temperature_of(logits, validation.labels),
-        accuracy=tuple(accuracy),
+        temperature=loop.temperature_of(answers[0].logits, validation.labels),
+        accuracy=tuple(record(one.split, float((one.logits.argmax(1) == one.split.labels).mean())) for one in answers),
         training={
             "recipe": recipes.to_json(run.recipe),
             "data": run.source.data,
@@ -258,6 +296,7 @@ def _checkpoint(run: _Run, validation: Split, *, test: Split | None) -> Checkpoi
             "versions": checkpoint.versions(),
         },
     )
+    return stored, answers
 
 
 def record(split: Split, accuracy: float) -> dict[str, Any]:

@@ -1,0 +1,104 @@
+"""`metrics.json`: everything that is known of a run, and what its pictures and its page are drawn from.
+
+Schema `edge.metrics/1`; the number changes when a reader of the old one would misread the new one. While a run is
+going on, and after an interruption, the file has `settings` and `epochs`; the report adds the rest.
+
+    settings      name, specification, recipe, data
+    epochs        loss (nats per image) and accuracy of training and validation, seconds
+    best_epoch    chosen by the validation split
+    complete      false for an interrupted run, whose `test` is null
+    accuracy      records with the data they were measured on, as in the checkpoint
+    temperature   fitted on the validation split
+    labels        of the classes, in the order of all lists
+    images        of the training split
+    learning_rate `steps` of the whole recipe, and points (step, rate) of the schedule
+    layers        path, kind, output shape, parameters, macs; and the sums `parameters` and `macs`
+    validation    see `judgement.overview`
+    test          see `judgement.details`
+    environment   see `environment.here`
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from edge.errors import EdgeError
+from edge_train import layers, recipes, specification
+from edge_train.recipes import Recipe
+from edge_train.report import judgement
+from edge_train.report.run import Run
+
+SCHEMA = "edge.metrics/1"
+POINTS = 240  # of the learning rate: more than a picture has room for
+
+
+class ReportError(EdgeError, ValueError):
+    """A run has no metrics that this version can read, or what its report needs is gone."""
+
+
+def of(run: Run) -> dict[str, Any]:
+    """The document of a run, as plain values."""
+    table = layers.of(run.specification)
+    return {
+        "schema": SCHEMA,
+        "settings": {
+            "name": run.name,
+            "specification": specification.to_json(run.specification),
+            "recipe": recipes.to_json(run.recipe),
+            "data": run.data,
+        },
+        "epochs": [asdict(epoch) for epoch in run.epochs],
+        "best_epoch": run.best_epoch,
+        "complete": run.test is not None,
+        "accuracy": list(run.accuracy),
+        "temperature": run.temperature,
+        "labels": list(run.labels),
+        "images": run.training_images,
+        "learning_rate": _learning_rate(run.recipe, run.training_images),
+        "layers": [{**asdict(layer), "output": list(layer.output[1:])} for layer in table],
+        "parameters": sum(layer.parameters for layer in table),
+        "macs": sum(layer.macs for layer in table),
+        "validation": judgement.overview(run.validation, run.temperature),
+        "test": None if run.test is None else judgement.details(run.test, run.labels, run.temperature),
+        "environment": run.environment,
+    }
+
+
+def to_bytes(document: dict[str, Any]) -> bytes:
+    """The document as the bytes of its file."""
+    return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The document of a run that has a report.
+
+    Args:
+        path: the folder of the run, or its `metrics.json`.
+
+    Raises:
+        ReportError: there is none, it is damaged, or of another schema.
+    """
+    path = path / "metrics.json" if path.is_dir() else path
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReportError(
+            f"cannot read {path}: {error.strerror}; name the folder of a run, such as runs/lstm"
+        ) from error
+    except ValueError as error:
+        raise ReportError(f"{path} is damaged ({error}); train the model again") from error
+    if not isinstance(document, dict) or "epochs" not in document:
+        raise ReportError(f"{path} is not the course of a run; name the folder of a run, such as runs/lstm")
+    if (schema := document.get("schema", SCHEMA)) != SCHEMA:
+        raise ReportError(
+            f"{path} has the schema {schema!r}, and this version reads {SCHEMA}; use the version it is of"
+        )
+    return document
+
+
+def _learning_rate(recipe: Recipe, images: int) -> dict[str, Any]:
+    steps = recipe.epochs * -(-images // recipe.batch_size)
+    count = min(POINTS, steps)
+    chosen = sorted({round(index * (steps - 1) / max(1, count - 1)) for index in range(count)})
+    return {"steps": steps, "points": [[step, recipes.learning_rate(recipe, step, steps)] for step in chosen]}

@@ -1,0 +1,61 @@
+"""The course of a run: loss and accuracy by epoch, and the learning rate by step."""
+
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from edge_train.report.pictures import canvas
+
+
+def course(document: dict[str, Any]) -> Figure:
+    """Loss and accuracy of training and validation, the best epoch marked."""
+    drawn = canvas.figure(9, 3.4)
+    loss, accuracy = drawn.subplots(1, 2)
+    _pair(loss, document, "loss")
+    loss.set_title("Loss (nats per image)")
+    loss.set_ylim(bottom=0)
+    _pair(accuracy, document, "accuracy")
+    accuracy.set_title("Accuracy")
+    accuracy.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.4g} %"))
+    return drawn
+
+
+def learning_rate(document: dict[str, Any]) -> Figure:
+    """The schedule over all steps of the recipe, and where the run stopped if it was interrupted."""
+    drawn = canvas.figure(9, 2.2)
+    axes = drawn.subplots()
+    steps = document["learning_rate"]["steps"]
+    points = document["learning_rate"]["points"]
+    axes.plot([step for step, _ in points], [rate for _, rate in points], color=canvas.BLUE)
+    axes.set_title("Learning rate")
+    axes.set_xlabel("step")
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(0, max(1, steps - 1))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    done, planned = len(document["epochs"]), document["settings"]["recipe"]["epochs"]
+    if done < planned:
+        axes.axvline(steps * done / planned, color=canvas.ORANGE, linestyle=":", label="stopped here")
+        axes.legend()
+    canvas.grid(axes)
+    return drawn
+
+
+def _pair(axes: Axes, document: dict[str, Any], figure: str) -> None:
+    epochs = document["epochs"]
+    scale = 100 if figure == "accuracy" else 1
+    numbers = [epoch["number"] for epoch in epochs]
+    marker = "o" if len(epochs) == 1 else ""
+    for part, colour in (("training", canvas.BLUE), ("validation", canvas.ORANGE)):
+        course = [scale * epoch[f"{part}_{figure}"] for epoch in epochs]
+        axes.plot(numbers, course, color=colour, marker=marker, label=part)
+    best = epochs[document["best_epoch"] - 1]
+    height = scale * best[f"validation_{figure}"]
+    axes.plot([best["number"]], [height], "o", color=canvas.ORANGE, markersize=7, markeredgecolor=canvas.INK)
+    axes.axvline(best["number"], color=canvas.GREY, linewidth=1, linestyle=":", label=f"best epoch, {best['number']}")
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+    canvas.grid(axes)
