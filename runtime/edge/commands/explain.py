@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge import pictures, shipped
-from edge.commands.options import JsonOption
-from edge.commands.predict import REJECTED
-from edge.commands.terminal import shows_blocks
+from edge.commands.options import REJECTED, JsonOption
 from edge.errors import InputError
 from edge.files import write_atomically
 from edge.table import printable
+from edge.terminal import shows_blocks
 
 if TYPE_CHECKING:
     import numpy as np

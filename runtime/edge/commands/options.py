@@ -30,3 +30,6 @@ ProviderOption = Annotated[
     ProviderChoice, typer.Option(help="Where to run: cuda means CUDA or an error; auto takes CUDA where it works.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
+
+REJECTED = "  rejected: it looks like no digit"
+"""How a line ends whose answer is probably none."""

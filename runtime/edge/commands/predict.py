@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from edge import pictures, shipped
-from edge.commands.options import JsonOption, ProviderChoice, ProviderOption
-from edge.commands.terminal import shows_blocks
+from edge.commands.options import REJECTED, JsonOption, ProviderChoice, ProviderOption
 from edge.errors import NoDigitError, PictureError, SeveralDigitsError
 from edge.table import printable
+from edge.terminal import shows_blocks
 
 if TYPE_CHECKING:
     from edge import picture
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from edge.classifier import Prediction
     from edge.commands.show_steps import Storyboards
 
-REJECTED = "  rejected: it looks like no digit"
 MAX_NAME_COLUMNS = 60  # longer paths push their own line only
 
 _FLOAT32 = ".9g"  # nine digits tell any two float32 values apart
