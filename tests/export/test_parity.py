@@ -321,3 +321,12 @@ def test_evidence_allows_twice_what_the_export_saw_and_never_less_than_the_floor
 
 def test_a_little_more_error_on_another_processor_allows_the_same():
     assert tolerances.evidence_tolerance("int8", 0.031) == tolerances.evidence_tolerance("int8", 0.038)
+
+
+def test_some_of_the_digits_keep_their_own_answers(reference):
+    chosen = np.array([3, 14, 159])
+    some = reference.only(chosen)
+    np.testing.assert_array_equal(some.logits, reference.logits[chosen])
+    np.testing.assert_array_equal(some.probabilities, reference.probabilities[chosen])
+    assert some.split.labels.tolist() == [3, 4, 9]
+    assert (some.split.name, some.accuracy) == ("made-parity", 1.0)

@@ -58,3 +58,19 @@ def test_a_model_that_says_the_same_of_everything_can_be_fitted(split):
     facts = rejection.fit(np.zeros((len(split), 10), np.float32), split)
     assert facts.rejected == 0
     assert np.isfinite(scoring.scores(np.ones((3, 10), np.float32), facts)).all()
+
+
+def test_what_cannot_be_told_is_not_fitted(monkeypatch):
+    random = np.random.default_rng(5)
+    labels = np.arange(400) % 4
+    logits = random.normal(size=(400, 4)).astype(np.float32) + 5 * np.eye(4, dtype=np.float32)[labels]
+
+    def fitted(chosen) -> bool:
+        split = Split("signs-validation", np.zeros((len(labels[chosen]), 28, 28), np.uint8), labels[chosen])
+        return rejection.fit(logits[chosen], split) is not None
+
+    assert fitted(slice(400))
+    assert not fitted(slice(rejection.LEAST_IMAGES - 1)), "one good picture in a hundred would be rejected"
+    assert not fitted(labels != 2), "a class without pictures has no centre"
+    monkeypatch.setattr(rejection, "MOST_CLASSES", 3)
+    assert not fitted(slice(400)), "the manifest would grow with the square"

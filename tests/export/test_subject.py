@@ -68,6 +68,12 @@ def test_a_checkpoint_of_that_name_is_taken(drawn, tmp_path):
     assert (found.name, found.temperature) == ("mine", 0.5)
 
 
+def test_a_checkpoint_alone_says_which_model_it_is(drawn, tmp_path):
+    checkpoint.save(tmp_path / "a.safetensors", drawn(Recurrent("gru", hidden=6), name="mine"))
+    assert subject.find(None, tmp_path / "a.safetensors", None).name == "mine"
+    assert subject.find(None, None, None).name == "lstm"
+
+
 def test_a_checkpoint_of_another_name_is_refused_with_the_right_one(drawn, tmp_path):
     checkpoint.save(tmp_path / "a.safetensors", drawn(Recurrent("gru", hidden=6), name="mine"))
     with pytest.raises(CheckpointError, match="checkpoint of 'mine', not 'lstm'; use --model mine"):
