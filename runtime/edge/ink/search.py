@@ -200,21 +200,23 @@ def _bolder(grey: Bytes, reading: Reading) -> Reading:
         return reading
     light = float(np.mean(coarse > split(counts)))
     for light_ink, share in ((False, 1 - light), (True, light)):
-        if BOLD_SHARE[0] < share < BOLD_SHARE[1] and _is_bold(read(coarse, WINDOWS[-1], light_ink=light_ink)):
+        if BOLD_SHARE[0] < share < BOLD_SHARE[1] and _is_bold(
+            read(coarse, WINDOWS[-1], light_ink=light_ink), FILLING_SUPPORT
+        ):
             bold = read(grey, WINDOWS[-1], light_ink=light_ink)
-            if _is_bold(bold) and not _is_written_on(bold, reading) and _gains(bold, reading):
+            if _is_bold(bold, BOLD_SUPPORT) and not _is_written_on(bold, reading) and _gains(bold, reading):
                 reading = bold
     return reading
 
 
-def _is_bold(reading: Reading) -> bool:
+def _is_bold(reading: Reading, support: float) -> bool:
     digit = reading.digit
     if digit is None or reading.pieces is None or reading.pieces.framing[digit.main]:
         return False
     top, left, bottom, right = digit.box
     filling = min((bottom - top) / reading.grey.shape[0], (right - left) / reading.grey.shape[1])
     thick = BOLD_THICKNESS[0] < digit.thickness < BOLD_THICKNESS[1]
-    return filling >= NEARLY_FILLING and thick and digit.support >= BOLD_SUPPORT
+    return filling >= NEARLY_FILLING and thick and digit.support >= support
 
 
 def _gains(bold: Reading, reading: Reading) -> bool:
