@@ -5,8 +5,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from edge.ink import levels, polarity, stroke
-from edge.ink.components import label, measure
-from edge.ink.windows import closed, largest, means, smallest, squared_distance
+from edge.ink.components import label, measure, thickness
+from edge.ink.windows import closed, largest, means, padded, smallest, squared_distance
 
 
 def drawn(paper=235, ink=40):
@@ -45,6 +45,22 @@ def test_measures_of_a_rectangle_are_its_own():
     assert measures.perimeter[1] == pytest.approx(80, rel=0.08)
 
 
+def test_the_stroke_width_of_a_mask_is_that_of_one_component():
+    random = np.random.default_rng(4)
+    for _ in range(50):
+        mask = random.random(random.integers(1, 30, 2)) < random.random()
+        if mask.any():
+            assert thickness(mask) == measure(mask.astype(np.int32), 1).thickness[1]
+    assert thickness(np.zeros((5, 5), np.bool_)) == 0
+
+
+def test_margins_are_those_of_numpy():
+    image = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    np.testing.assert_array_equal(padded(image, 2), np.pad(image, 2))
+    np.testing.assert_array_equal(padded(image, 0, 3, 9), np.pad(image, ((0, 0), (3, 3)), constant_values=9))
+    assert padded(image > 3, 1).dtype == np.bool_
+
+
 def test_windows_agree_with_their_definition():
     image = np.random.default_rng(2).integers(0, 256, (13, 17), dtype=np.uint8)
     for reach in (1, 2, 5):
@@ -76,6 +92,14 @@ def test_distances_are_exact_within_reach():
 def test_the_split_lies_between_two_groups():
     counts = np.bincount([10] * 50 + [12] * 50 + [200] * 5, minlength=256)
     assert 12 <= levels.split(counts) < 200
+
+
+def test_two_tones_are_told_from_a_slope():
+    two = np.zeros(256, np.int64)
+    two[[30, 200]] = 500, 300
+    assert levels.two_toned(two) == 1
+    assert levels.two_toned(np.ones(256, np.int64)) == pytest.approx(0.75, abs=0.001)
+    assert levels.two_toned(np.bincount([7, 7], minlength=256)) == 0
 
 
 def test_noise_is_measured_beside_strokes_and_slopes():

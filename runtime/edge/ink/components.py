@@ -142,6 +142,20 @@ def measure(labels: Labels, count: int) -> Measures:
     )
 
 
+def thickness(mask: Mask) -> float:
+    """The mean stroke width of all the ink, pixels: what `measure` finds where all has one number, much sooner.
+
+    Args:
+        mask: bool (H, W).
+    """
+    framed = padded(mask, 1)
+    # an edge is crossed outwards as often one way as the other: half of the eight directions are enough
+    straight = np.count_nonzero(framed[1:] ^ framed[:-1]) + np.count_nonzero(framed[:, 1:] ^ framed[:, :-1])
+    diagonal = np.count_nonzero(framed[1:, 1:] ^ framed[:-1, :-1]) + np.count_nonzero(framed[1:, :-1] ^ framed[:-1, 1:])
+    perimeter = (straight + diagonal * 0.5**0.5) * (np.pi / 8)  # as in `_perimeter`
+    return float(2 * np.count_nonzero(mask) / max(perimeter, 1))
+
+
 def _outermost(labels: Labels) -> Labels:
     """The first row, and where it is empty the second: scaling leaves a pale line along the edge of many pictures."""
     first: Labels = labels[0]

@@ -82,6 +82,25 @@ def split(counts: Integers) -> int:
     return int(np.argmax(np.where(both > 0, apart / np.maximum(both, 1), -1.0)))
 
 
+def two_toned(counts: Integers) -> float:
+    """How much of the spread of the levels lies between the two groups of `split`: 1 for two levels, 0.75 for a slope.
+
+    Args:
+        counts: int64, how often each level occurs; not all zero.
+
+    Returns:
+        0 to 1; 0 for a single level.
+    """
+    place = np.arange(len(counts))
+    lower = np.where(place <= split(counts), counts, 0)
+    total, below = int(counts.sum()), int(lower.sum())
+    mass, mass_below = int((counts * place).sum()), int((lower * place).sum())
+    spread_of_all = total * int((counts * place * place).sum()) - mass * mass
+    if not 0 < below < total or spread_of_all == 0:
+        return 0.0
+    return (mass_below * total - mass * below) ** 2 / (below * (total - below) * spread_of_all)
+
+
 def noise(image: Bytes) -> float:
     """The standard deviation of the picture's pixel noise, grey levels.
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.ink.windows import Bytes, Integers, Mask
+from edge.ink.windows import Bytes, Integers, Mask, widened
 
 # A printed line is thin, runs from edge to edge and hardly tilts; a stroke of the pen does at most two of these.
 THINNEST_SHARE: Final = 0.05  # of the picture's height: thicker is no line
@@ -72,9 +72,10 @@ def _without_level_lines(ink: Mask, strength: Bytes) -> Mask:
     taken = np.zeros_like(ink)
     columns = np.arange(width)
     found = thinnest = 0
+    near = widened(ink, WOBBLE, columns=False)
     for candidate in _candidates(thin):
-        rows = np.clip(candidate.rows, 0, height - 1)
-        if not taken[rows, columns].any() and _covers(ink, candidate) and _is_even(strength, rows):
+        rows = np.minimum(np.maximum(candidate.rows, 0), height - 1)
+        if not taken[rows, columns].any() and _covers(near, candidate) and _is_even(strength, rows):
             found += 1
             thinnest = max(thinnest, candidate.cover)
             taken[np.clip(rows + np.arange(-WOBBLE - 1, WOBBLE + 2)[:, None], 0, height - 1), columns] = True
@@ -106,30 +107,30 @@ def _candidates(thin: Mask) -> list[_Slanted]:
     rows, columns = np.nonzero(thin)
     every = np.arange(width)
     steepest = max(1, int(STEEPEST * width))
-    candidates = []
+    candidates: list[_Slanted] = []
     for rise in range(-steepest, steepest + 1, max(1, width // 100)):
-        cover = np.bincount(rows + (columns * rise + width // 2) // width + steepest, minlength=height)
-        for row in np.flatnonzero(cover >= LEAST_THIN_COVER * width).tolist():
-            slanted = row - steepest - (every * rise + width // 2) // width
-            candidates.append(_Slanted(slanted, int(cover[row])))
+        shear = (every * rise + width // 2) // width + steepest  # rows, of each column
+        cover = np.bincount(rows + shear[columns], minlength=height)
+        covered = np.flatnonzero(cover >= LEAST_THIN_COVER * width).tolist()
+        candidates += [_Slanted(row - shear, int(cover[row])) for row in covered]
     return sorted(candidates, key=lambda candidate: -candidate.cover)
 
 
-def _covers(ink: Mask, line: _Slanted) -> bool:
-    """Whether there is ink nearly all along the line, its own or that of a stroke across, and at both ends."""
-    height, width = ink.shape
-    columns = np.arange(width)
-    inked = np.zeros(width, np.bool_)
-    for offset in range(-WOBBLE, WOBBLE + 1):
-        row = line.rows + offset
-        inside = (row >= 0) & (row < height)
-        inked[inside] |= ink[row[inside], columns[inside]]
-    inked = inked[(line.rows >= 0) & (line.rows < height)]
-    if len(inked) < width // 2:
+def _covers(near: Mask, line: _Slanted) -> bool:
+    """Whether there is ink nearly all along the line, its own or that of a stroke across, and at both ends.
+
+    Args:
+        near: bool (H, W), the ink and what lies `WOBBLE` pixels above and below it.
+        line: some of it may lie outside of the picture.
+    """
+    height, width = near.shape
+    inside = np.flatnonzero((line.rows >= 0) & (line.rows < height))
+    if len(inside) < width // 2:
         return False
+    inked = near[line.rows[inside], inside]
     end = max(2, width // ENDS)
-    at_ends = min(inked[:end].mean(), inked[-end:].mean())
-    return bool(inked.mean() >= LEAST_COVER and at_ends >= LEAST_COVER_AT_ENDS)
+    at_ends = min(np.count_nonzero(inked[:end]), np.count_nonzero(inked[-end:]))
+    return bool(np.count_nonzero(inked) >= LEAST_COVER * len(inked) and at_ends >= LEAST_COVER_AT_ENDS * end)
 
 
 def _is_even(strength: Bytes, rows: Integers) -> bool:
