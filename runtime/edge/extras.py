@@ -3,10 +3,15 @@
 from edge.errors import MissingExtraError
 
 PACKAGES = {
-    "train": ("torch", "torchvision", "safetensors", "rich"),
+    "train": ("torch", "torchvision", "safetensors", "rich", "matplotlib", "scikit-learn"),
     "export": ("torch", "torchvision", "safetensors", "rich", "onnx", "onnxscript"),
 }
-"""Packages by extra; each command that needs one has the extra's name, and each package its module's name."""
+"""Packages by extra; a command that needs one has the extra's name, unless `EXTRA_OF` gives another."""
+
+EXTRA_OF = {"report": "train"}
+
+MODULE_OF = {"scikit-learn": "sklearn"}
+"""Modules whose name is not that of their package."""
 
 
 def explain(command: str, error: ImportError) -> MissingExtraError | None:
@@ -20,4 +25,8 @@ def explain(command: str, error: ImportError) -> MissingExtraError | None:
         None when the missing module belongs to no package of the extra: that is a bug, and keeps its traceback.
     """
     missing = (error.name or "").partition(".")[0]
-    return MissingExtraError(command, command, missing) if missing in PACKAGES.get(command, ()) else None
+    extra = EXTRA_OF.get(command, command)
+    for package in PACKAGES.get(extra, ()):
+        if missing == MODULE_OF.get(package, package):
+            return MissingExtraError(command, extra, package)
+    return None

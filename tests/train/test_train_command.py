@@ -5,7 +5,7 @@ import pytest
 from edge_train import checkpoint
 
 SIZES = ["--model", "lstm", "--hidden", "8"]
-TINY = [*SIZES, "--data", "strokes", "--epochs", "2", "--batch-size", "32", "--threads", "1"]
+TINY = [*SIZES, "--data", "strokes", "--epochs", "2", "--batch-size", "32", "--threads", "1", "--no-report"]
 
 
 @pytest.fixture
@@ -36,7 +36,19 @@ def test_every_dial_arrives(train, tmp_path):
 
 
 def test_a_chain_of_layers_can_be_trained(train, tmp_path):
-    options = ["--model", "cnn", "--chain", "flatten linear10", "--data", "strokes", "--epochs", "1", "--threads", "1"]
+    options = [
+        "--model",
+        "cnn",
+        "--chain",
+        "flatten linear10",
+        "--data",
+        "strokes",
+        "--epochs",
+        "1",
+        "--threads",
+        "1",
+        "--no-report",
+    ]
     assert train(*options).code == 0
     assert (tmp_path / "runs" / "cnn-own" / "cnn-own.safetensors").is_file()
 

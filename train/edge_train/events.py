@@ -1,5 +1,7 @@
 """The course of a run as TensorBoard event files, for `edge train --tensorboard`."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -41,14 +43,14 @@ class Events:
         if folder is None:
             return
         try:
-            from torch.utils.tensorboard import SummaryWriter
+            from torch.utils import tensorboard
         except ModuleNotFoundError as error:
             raise MissingExtraError("train --tensorboard", "tensorboard", error.name or "tensorboard") from error
         try:
             if not done:  # a new run: the curves of the old one would be drawn into the same picture
                 for old in folder.glob("events.out.tfevents.*"):
                     old.unlink()
-            self.writer = SummaryWriter(str(folder), purge_step=done * self.batches + 1)
+            self.writer = tensorboard.SummaryWriter(str(folder), purge_step=done * self.batches + 1)
         except OSError as error:
             raise CheckpointError(f"cannot write {folder}: {error.strerror}; check the folder and its space") from error
 

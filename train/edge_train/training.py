@@ -17,7 +17,7 @@ from edge_train.loop import Epoch, Progress, State
 from edge_train.mnist import Split
 from edge_train.progress import Display
 from edge_train.recipes import Recipe, RecipeError
-from edge_train.report import Answers, environment
+from edge_train.report import Answers, Course, Run, environment
 from edge_train.specification import Specification, SpecificationError
 
 # It names a folder, a file and a model; `edge export` takes a colon for somebody's own module.
@@ -76,18 +76,8 @@ def train(request: Request) -> Result:
     if not NAME.fullmatch(name):
         raise SpecificationError(f"--name {name!r} is no name for a file; use letters, digits, '-', '_' and '.'")
     folder = request.out / name
-    if request.resume:
-        settings = runs.load_settings(folder)
-        recipe = Recipe(**settings["recipe"])
-        _refuse_other_dials(request.dials, recipe)
-        sizes = specification.from_json(settings["specification"])
-        state = runs.load_state(folder, device)
-    else:
-        recipe = dataclasses.replace(recipes.default(request.model), **request.dials)
-        sizes = asked
-        settings = runs.settings_of(name, sizes, recipe, request.data)
-        torch.manual_seed(recipe.seed)
-        state = loop.begin(models.build(sizes), recipe, device)
+    settings, state = _resumed(request, folder, device) if request.resume else _begun(request, name, asked, device)
+    recipe, sizes = Recipe(**settings["recipe"]), specification.from_json(settings["specification"])
     training, validation = splits(settings["data"], request.data_dir)
     runs.make_folder(folder)
     parameters = models.parameter_count(state.model)
@@ -96,10 +86,8 @@ def train(request: Request) -> Result:
     interrupted, kept = False, len(state.epochs)
     path = folder / f"{name}.safetensors"
     event_folder = folder / events.FOLDER if request.tensorboard else None
-    with (
-        Events(event_folder, recipe, len(training), done=kept) as event_files,
-        Display(recipe.epochs) as display,
-    ):
+    event_files = Events(event_folder, recipe, len(training), done=kept)
+    with event_files, Display(recipe.epochs) as display:
 
         def keep(epoch: Epoch) -> None:
             nonlocal kept
@@ -128,33 +116,29 @@ def train(request: Request) -> Result:
     final, answers = _judged(name, sizes, recipe, state, validation, test=opened)
     if not interrupted:
         checkpoint.save(path, final)
-        loop.write_metrics(
-            folder / runs.METRICS_FILE,
-            state.epochs,
-            settings=settings,
-            accuracy=list(final.accuracy),
-            temperature=final.temperature,
-        )
+        found = {"accuracy": list(final.accuracy), "temperature": final.temperature}
+        loop.write_metrics(folder / runs.METRICS_FILE, state.epochs, settings=settings, **found)
     written = None
     if request.report:
-        run = report.Run(
-            name=name,
-            specification=sizes,
-            recipe=recipe,
-            data=settings["data"],
-            labels=final.labels,
-            training_images=len(training),
-            epochs=tuple(state.epochs),
-            best_epoch=state.best_epoch.number,
-            temperature=final.temperature,
-            accuracy=final.accuracy,
-            validation=answers[0],
-            test=None if interrupted else answers[1],
-            environment=environment.here(device),
-        )
-        written = report.attempt(folder, run)
-    test = None if interrupted else final.accuracy[-1]
-    return Result(path, state.best_epoch, recipe.epochs, interrupted, test, written)
+        course = Course(recipe, settings["data"], len(training), tuple(state.epochs))
+        here = environment.here(device)
+        written = report.attempt(folder, Run(final, course, answers[0], None if interrupted else answers[1], here))
+    return Result(
+        path, state.best_epoch, recipe.epochs, interrupted, None if interrupted else final.accuracy[-1], written
+    )
+
+
+def _begun(request: Request, name: str, sizes: Specification, device: torch.device) -> tuple[dict[str, Any], State]:
+    recipe = dataclasses.replace(recipes.default(request.model), **request.dials)
+    torch.manual_seed(recipe.seed)
+    state = loop.begin(models.build(sizes), recipe, device)
+    return runs.settings_of(name, sizes, recipe, request.data), state
+
+
+def _resumed(request: Request, folder: Path, device: torch.device) -> tuple[dict[str, Any], State]:
+    settings = runs.load_settings(folder)
+    _refuse_other_dials(request.dials, Recipe(**settings["recipe"]))
+    return settings, runs.load_state(folder, device)
 
 
 def _refuse_other_dials(dials: dict[str, Any], recipe: Recipe) -> None:

@@ -87,7 +87,7 @@ def _slab(axes: Axes, stage: Stage, left: float) -> tuple[float, float]:
 def _words(axes: Axes, stage: Stage, middle: float, default: str | None) -> None:
     shape = "×".join(map(str, stage.shape))
     axes.text(middle, -1.5, shape, ha="center", va="top", fontsize=7, color=canvas.INK, weight="bold")
-    words = "\n".join([default] * (default is not None) + stage.words)
+    words = "\n".join(([default] if default else []) + stage.words)
     axes.text(middle, 2.0, words, ha="center", va="bottom", fontsize=7, linespacing=1.25)
 
 
