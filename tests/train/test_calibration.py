@@ -20,12 +20,12 @@ def test_the_error_is_the_distance_of_confidence_and_accuracy_weighted_by_images
 
 
 def test_each_answer_is_in_the_bin_of_its_confidence_and_empty_bins_have_no_figures():
-    measured = calibration.measure(logits_of([0.9, 0.9, 0.9, 0.6]), np.array([0, 0, 1, 1]))
+    measured = calibration.measure(logits_of([0.9, 0.9, 0.9, 0.62]), np.array([0, 0, 1, 1]))
     assert len(measured.images) == calibration.BINS == 15
     filled = {place: images for place, images in enumerate(measured.images) if images}
-    assert filled == {13: 3, 8: 1}  # 0.9 lies in (13/15, 14/15], 0.6 in (8/15, 9/15]
+    assert filled == {13: 3, 9: 1}  # 0.9 lies in (13/15, 14/15], 0.62 in (9/15, 10/15]
     assert measured.accuracy[13] == pytest.approx(2 / 3, abs=1e-6)
-    assert measured.confidence[8] == pytest.approx(0.6, abs=1e-6)
+    assert measured.confidence[9] == pytest.approx(0.62, abs=1e-6)
     assert measured.accuracy[0] is measured.confidence[0] is None
 
 

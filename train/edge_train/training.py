@@ -85,8 +85,7 @@ def train(request: Request) -> Result:
 
     interrupted, kept = False, len(state.epochs)
     path = folder / f"{name}.safetensors"
-    event_folder = folder / events.FOLDER if request.tensorboard else None
-    event_files = Events(event_folder, recipe, len(training), done=kept)
+    event_files = Events(folder / events.FOLDER if request.tensorboard else None, recipe, len(training), done=kept)
     with event_files, Display(recipe.epochs) as display:
 
         def keep(epoch: Epoch) -> None:

@@ -63,7 +63,7 @@ def of(run: Run) -> dict[str, Any]:
 
 def to_bytes(document: dict[str, Any]) -> bytes:
     """The document as the bytes of its file."""
-    return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
+    return (json.dumps(document, indent=2) + "\n").encode()
 
 
 def read(path: Path) -> dict[str, Any]:
