@@ -25,7 +25,7 @@ def report(
         typer.echo(f"report: {remaking.remake(runs[0], data_dir)}")
         return
     documents = [document.read(run) for run in runs]
-    table = comparison.of(documents)
+    table = comparison.of(documents, comparison.names_of(documents, runs))
     typer.echo("\n".join(aligned([table.columns, *table.rows])))
     checkpoint.write(out, comparison_page.of(table, documents).encode())
     typer.echo(f"page: {out}")

@@ -1,10 +1,12 @@
 """Runs side by side: the figures of each, and the dials in which they differ."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 MISSING = "-"
-FIGURES = ("run", "validation", "test", "ECE", "ECE fitted", "parameters", "MACs", "epochs", "s/epoch")
+FIGURES = ("run", "validation", "test", "ECE", "ECE fitted", "parameters", "MACs", "epochs run", "s/epoch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +17,12 @@ class Comparison:
     rows: tuple[tuple[str, ...], ...]
 
 
-def of(documents: list[dict[str, Any]]) -> Comparison:
+def of(documents: list[dict[str, Any]], names: Sequence[str]) -> Comparison:
     """Compares runs.
 
     Args:
         documents: of one run or more, see `document`; a figure that a run does not have is a dash.
+        names: of the same runs, all different.
 
     Returns:
         The columns are `FIGURES`, with the calibration error of the test split, or of the validation split where there
@@ -32,10 +35,16 @@ def of(documents: list[dict[str, Any]]) -> Comparison:
         if len({repr(one.get(dial, MISSING)) for one in dials}) > 1
     ]
     rows = [
-        (*_figures(one), *(str(own.get(dial, MISSING)) for dial in differing))
-        for one, own in zip(documents, dials, strict=True)
+        (name, *_figures(one), *(str(own.get(dial, MISSING)) for dial in differing))
+        for name, one, own in zip(names, documents, dials, strict=True)
     ]
     return Comparison((*FIGURES, *(dial.replace("_", " ") for dial in differing)), tuple(rows))
+
+
+def names_of(documents: list[dict[str, Any]], paths: Sequence[Path]) -> list[str]:
+    """The names of the runs, or where two are alike the paths that they were named by."""
+    names = [str(one["settings"]["name"]) for one in documents]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
 def dials_of(document: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +65,6 @@ def _figures(document: dict[str, Any]) -> tuple[str, ...]:
     if judged:
         errors = [f"{judged['calibration'][moment]['expected_error']:.2%}" for moment in ("before", "after")]
     return (
-        document["settings"]["name"],
         f"{validation_accuracy(document):.2%}",
         f"{test['accuracy']:.2%}" if test else MISSING,
         *errors,

@@ -33,13 +33,14 @@ def of(table: Comparison, documents: list[dict[str, Any]]) -> str:
         documents: of the runs.
     """
     with canvas.drawing():
-        drawn = canvas.to_svg(courses(documents))
-    best = max(documents, key=comparison.validation_accuracy)
+        drawn = canvas.to_svg(courses(table, documents))
+    accuracies = [comparison.validation_accuracy(one) for one in documents]
+    best = max(accuracies)
     figures = len(comparison.FIGURES)
     dials = [(row[0], *row[figures:]) for row in table.rows]
     story = (
-        f"{len(documents)} runs. The highest accuracy on validation data: {best['settings']['name']}, "
-        f"{comparison.validation_accuracy(best):.2%}. Choose by validation; the test figures are there to be reported."
+        f"{len(documents)} runs. The highest accuracy on validation data: {table.rows[accuracies.index(best)][0]}, "
+        f"{best:.2%}. Choose by validation; the test figures are there to be reported."
     )
     parts = [
         f"<header>\n<h1>{len(documents)} runs side by side</h1>\n{elements.paragraph(story)}</header>",
@@ -54,7 +55,7 @@ def of(table: Comparison, documents: list[dict[str, Any]]) -> str:
     return elements.page("Runs side by side", *parts)
 
 
-def courses(documents: list[dict[str, Any]]) -> Figure:
+def courses(table: Comparison, documents: list[dict[str, Any]]) -> Figure:
     """Validation loss and accuracy of every run by epoch, the best epoch marked."""
     drawn = canvas.figure(9, 3.6 + 0.22 * -(-len(documents) // 3))
     panels = drawn.subplots(1, 2)
@@ -64,7 +65,7 @@ def courses(documents: list[dict[str, Any]]) -> Figure:
             line, colour = LINES[place // len(COLOURS) % len(LINES)], COLOURS[place % len(COLOURS)]
             numbers = [epoch["number"] for epoch in one["epochs"]]
             course = [scale * epoch[f"validation_{figure}"] for epoch in one["epochs"]]
-            label = one["settings"]["name"] if figure == "loss" else None
+            label = table.rows[place][0] if figure == "loss" else None
             panel.plot(numbers, course, line, color=colour, label=label)
             if (best := one.get("best_epoch")) is not None:
                 panel.plot([best], [course[best - 1]], "o", color=colour, markersize=5)

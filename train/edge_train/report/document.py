@@ -47,7 +47,8 @@ def of(run: Run) -> dict[str, Any]:
         "epochs": [asdict(epoch) for epoch in course.epochs],
         "best_epoch": stored.training["best_epoch"],
         "complete": run.test is not None,
-        "accuracy": list(stored.accuracy),
+        # Sorted as in the checkpoint, so that a report that is made again is the same file.
+        "accuracy": [dict(sorted(record.items())) for record in stored.accuracy],
         "temperature": stored.temperature,
         "labels": list(stored.labels),
         "images": course.training_images,

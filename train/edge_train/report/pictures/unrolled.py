@@ -33,6 +33,9 @@ def picture(sizes: Recurrent, labels: list[str]) -> Figure:
     for place, (layer, direction) in enumerate(tracks):
         height = 1.25 * place + 0.8
         _track(axes, height, backward=direction == "←")
+        if place and direction == directions[0]:  # a layer reads all directions of the one below
+            for row in range(ROWS):
+                axes.add_patch(_arrow((row, height - 1.25 + CELL / 2), (row, height - CELL / 2), canvas.GREY))
         name = (
             f"{NAMES[sizes.cell]} {sizes.hidden} {direction}"
             if sizes.bidirectional
