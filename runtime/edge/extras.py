@@ -3,13 +3,16 @@
 from edge.errors import MissingExtraError
 
 PACKAGES = {
-    "train": ("torch", "torchvision", "safetensors", "rich"),
+    "train": ("torch", "torchvision", "safetensors", "rich", "matplotlib", "scikit-learn"),
     "export": ("torch", "torchvision", "safetensors", "rich", "onnx", "onnxscript"),
 }
-"""Packages by extra; a command that needs one has the extra's name or one in `EXTRAS`, each package its module's."""
+"""Packages by extra; a command that needs one has the extra's name, unless `EXTRA_OF` gives another."""
 
-EXTRAS = {"data": "train"}
+EXTRA_OF = {"data": "train", "report": "train"}
 """The extra of each command that is called otherwise."""
+
+MODULE_OF = {"scikit-learn": "sklearn"}
+"""Modules whose name is not that of their package."""
 
 
 def explain(command: str, error: ImportError) -> MissingExtraError | None:
@@ -23,5 +26,8 @@ def explain(command: str, error: ImportError) -> MissingExtraError | None:
         None when the missing module belongs to no package of the extra: that is a bug, and keeps its traceback.
     """
     missing = (error.name or "").partition(".")[0]
-    extra = EXTRAS.get(command, command)
-    return MissingExtraError(command, extra, missing) if missing in PACKAGES.get(extra, ()) else None
+    extra = EXTRA_OF.get(command, command)
+    for package in PACKAGES.get(extra, ()):
+        if missing == MODULE_OF.get(package, package):
+            return MissingExtraError(command, extra, package)
+    return None

@@ -26,11 +26,18 @@ def few_strokes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def tiny_run(few_strokes: None, tmp_path: Path) -> Callable[..., Result]:
-    """Trains an LSTM of hidden size 8 for two epochs on a few strokes; other dials and fields as given."""
+    """Trains an LSTM of hidden size 8 for two epochs on a few strokes; other dials and fields as given, no report."""
 
     def run(**fields: object) -> Result:
         dials = {"epochs": 2, "batch_size": 32, **fields.pop("dials", {})}
-        settings = {"model": "lstm", "sizes": {"hidden": 8}, "data": "strokes", "out": tmp_path, "threads": 1}
+        settings = {
+            "model": "lstm",
+            "sizes": {"hidden": 8},
+            "data": "strokes",
+            "out": tmp_path,
+            "threads": 1,
+            "report": False,
+        }
         return training.train(Request(**{**settings, "dials": dials, **fields}))
 
     return run

@@ -9,7 +9,7 @@ from edge_train import checkpoint, recipes
 from edge_train.recipes import Recipe
 
 SIZES = ["--model", "lstm", "--hidden", "8"]
-TINY = [*SIZES, "--data", "strokes", "--epochs", "2", "--batch-size", "32", "--threads", "1"]
+TINY = [*SIZES, "--data", "strokes", "--epochs", "2", "--batch-size", "32", "--threads", "1", "--no-report"]
 
 
 @pytest.fixture
@@ -66,7 +66,19 @@ def test_the_recipes_are_listed_with_dials_and_what_they_reached(train, tmp_path
 
 
 def test_a_chain_of_layers_can_be_trained(train, tmp_path):
-    options = ["--model", "cnn", "--chain", "flatten linear10", "--data", "strokes", "--epochs", "1", "--threads", "1"]
+    options = [
+        "--model",
+        "cnn",
+        "--chain",
+        "flatten linear10",
+        "--data",
+        "strokes",
+        "--epochs",
+        "1",
+        "--threads",
+        "1",
+        "--no-report",
+    ]
     assert train(*options).code == 0
     assert (tmp_path / "runs" / "cnn-own" / "cnn-own.safetensors").is_file()
 

@@ -1,5 +1,7 @@
 """The course of a run as TensorBoard event files, for `edge train --tensorboard`."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self

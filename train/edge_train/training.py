@@ -20,7 +20,7 @@ from edge_train.mnist import DataError, Split
 from edge_train.progress import Display
 from edge_train.published import DIGITS
 from edge_train.recipes import Recipe, RecipeError
-from edge_train.report import Answers, environment
+from edge_train.report import Answers, Course, Run, environment
 from edge_train.specification import Specification, SpecificationError
 
 # It names a folder, a file and a model; `edge export` takes a colon for somebody's own module.
@@ -114,22 +114,10 @@ def train(request: Request) -> Result:
         )
     written = None
     if request.report:
-        told = report.Run(
-            name=run.name,
-            specification=run.sizes,
-            recipe=run.recipe,
-            data=run.settings["data"],
-            labels=final.labels,
-            training_images=len(training) + material.drawn_per_epoch(run.recipe),
-            epochs=tuple(run.state.epochs),
-            best_epoch=best.number,
-            temperature=final.temperature,
-            accuracy=final.accuracy,
-            validation=answers[0],
-            test=None if interrupted else answers[1],
-            environment=environment.here(device),
-        )
-        written = report.attempt(run.folder, told)
+        shown = len(training) + material.drawn_per_epoch(run.recipe)
+        course = Course(run.recipe, run.settings["data"], shown, tuple(run.state.epochs))
+        here = environment.here(device)
+        written = report.attempt(run.folder, Run(final, course, answers[0], None if interrupted else answers[1], here))
     test = None if interrupted else final.accuracy[-1]
     return Result(run.path, best, run.recipe.epochs, interrupted, test, written)
 

@@ -9,9 +9,9 @@ import traceback
 from pathlib import Path
 
 from edge.errors import EdgeError
-from edge_train.report.run import Answers, Run
+from edge_train.report.run import Answers, Course, Run
 
-__all__ = ["Answers", "Run", "attempt", "write"]
+__all__ = ["Answers", "Course", "Run", "attempt", "write"]
 
 
 def write(folder: Path, run: Run) -> Path:

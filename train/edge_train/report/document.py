@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import EdgeError
-from edge_train import layers, recipes, specification
+from edge_train import layers, recipes, runs
 from edge_train.recipes import Recipe
 from edge_train.report import judgement
 from edge_train.report.run import Run
@@ -39,35 +39,32 @@ class ReportError(EdgeError, ValueError):
 
 def of(run: Run) -> dict[str, Any]:
     """The document of a run, as plain values."""
-    table = layers.of(run.specification)
+    stored, course = run.checkpoint, run.course
+    table = layers.of(stored.specification)
     return {
         "schema": SCHEMA,
-        "settings": {
-            "name": run.name,
-            "specification": specification.to_json(run.specification),
-            "recipe": recipes.to_json(run.recipe),
-            "data": run.data,
-        },
-        "epochs": [asdict(epoch) for epoch in run.epochs],
-        "best_epoch": run.best_epoch,
+        "settings": runs.settings_of(stored.name, stored.specification, course.recipe, course.data),
+        "epochs": [asdict(epoch) for epoch in course.epochs],
+        "best_epoch": stored.training["best_epoch"],
         "complete": run.test is not None,
-        "accuracy": list(run.accuracy),
-        "temperature": run.temperature,
-        "labels": list(run.labels),
-        "images": run.training_images,
-        "learning_rate": _learning_rate(run.recipe, run.training_images),
+        # Sorted as in the checkpoint, so that a report that is made again is the same file.
+        "accuracy": [dict(sorted(record.items())) for record in stored.accuracy],
+        "temperature": stored.temperature,
+        "labels": list(stored.labels),
+        "images": course.training_images,
+        "learning_rate": _learning_rate(course.recipe, course.training_images),
         "layers": [{**asdict(layer), "output": list(layer.output[1:])} for layer in table],
         "parameters": sum(layer.parameters for layer in table),
         "macs": sum(layer.macs for layer in table),
-        "validation": judgement.overview(run.validation, run.temperature),
-        "test": None if run.test is None else judgement.details(run.test, run.labels, run.temperature),
+        "validation": judgement.overview(run.validation, stored.temperature),
+        "test": None if run.test is None else judgement.details(run.test, stored.labels, stored.temperature),
         "environment": run.environment,
     }
 
 
 def to_bytes(document: dict[str, Any]) -> bytes:
     """The document as the bytes of its file."""
-    return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
+    return (json.dumps(document, indent=2) + "\n").encode()
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -79,7 +76,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         ReportError: there is none, it is damaged, or of another schema.
     """
-    path = path / "metrics.json" if path.is_dir() else path
+    path = path / runs.METRICS_FILE if path.is_dir() else path
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -4,10 +4,10 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 # The page replaces these two: ink by the colour of its text, paper by nothing. Each is used for nothing else.
@@ -18,14 +18,14 @@ PAPER = "#fefefe"
 BLUE = "#3b7dd8"
 ORANGE = "#dd7a1e"
 GREY = "#8c959f"
-PIXELS_PER_INCH = 150
 
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "edge",  # the same document gives the same bytes
     "svg.fonttype": "none",  # text stays text: it can be selected, searched and read aloud
     "text.parse_math": False,  # a label may be "$"
     "font.family": ["DejaVu Sans"],
     "font.size": 10,
+    "figure.dpi": 150,  # of the PNG
     "text.color": INK,
     "axes.edgecolor": GREY,
     "axes.labelcolor": INK,
@@ -78,5 +78,5 @@ def to_svg(drawn: Figure) -> str:
 def to_png(drawn: Figure) -> bytes:
     """The figure as PNG."""
     buffer = io.BytesIO()
-    FigureCanvasAgg(drawn).print_png(buffer, metadata={"Software": None})
+    drawn.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

@@ -70,7 +70,7 @@ def _slab(axes: Axes, stage: Stage, left: float) -> tuple[float, float]:
     channels, *sides = stage.shape
     colour = canvas.ORANGE if stage.weights else canvas.GREY
     if not sides:  # a vector: a bar as high as its length is large
-        side, width, slant = 0.35 * math.log2(channels + 1), 0.16, 0.0
+        side, width, slant = 0.26 * math.log2(channels + 1), 0.16, 0.0
     else:
         side = 2.6 * (sides[0] / ROWS) ** 0.6
         width, slant = 0.08 + 0.1 * math.log2(channels + 1), SLANT * side * 0.5
@@ -87,7 +87,7 @@ def _slab(axes: Axes, stage: Stage, left: float) -> tuple[float, float]:
 def _words(axes: Axes, stage: Stage, middle: float, default: str | None) -> None:
     shape = "×".join(map(str, stage.shape))
     axes.text(middle, -1.5, shape, ha="center", va="top", fontsize=7, color=canvas.INK, weight="bold")
-    words = "\n".join([default] * (default is not None) + stage.words)
+    words = "\n".join(([default] if default else []) + stage.words)
     axes.text(middle, 2.0, words, ha="center", va="bottom", fontsize=7, linespacing=1.25)
 
 

@@ -60,5 +60,5 @@ def matrix(document: dict[str, Any]) -> Figure:
 
 
 def _percent(share: float) -> str:
-    """Three digits at most, and 100 % only where all are right."""
-    return "100 %" if share == 1 else f"{100 * share:.1f} %"
+    """Three digits at most, and 100% only where all are right."""
+    return "100%" if share == 1 else f"{share:.1%}"

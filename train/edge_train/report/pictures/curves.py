@@ -18,7 +18,7 @@ def course(document: dict[str, Any]) -> Figure:
     loss.set_ylim(bottom=0)
     _pair(accuracy, document, "accuracy")
     accuracy.set_title("Accuracy")
-    accuracy.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.4g} %"))
+    accuracy.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.4g}%"))
     return drawn
 
 
@@ -56,6 +56,7 @@ def _pair(axes: Axes, document: dict[str, Any], figure: str) -> None:
     axes.plot([best["number"]], [height], "o", color=canvas.ORANGE, markersize=7, markeredgecolor=canvas.INK)
     axes.axvline(best["number"], color=canvas.GREY, linewidth=1, linestyle=":", label=f"best epoch, {best['number']}")
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlim(min(numbers) - 0.5, max(numbers) + 0.5)  # also when there is one epoch only
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend()
     canvas.grid(axes)

@@ -21,7 +21,7 @@ def mistakes(document: dict[str, Any], images: NDArray[np.uint8]) -> Figure:
     """
     chosen = document["test"]["mistakes"]
     captions = [f"{one['label']} → {one['prediction']}\n{one['confidence']:.1%}" for one in chosen]
-    return _sheet(chosen, captions, images, columns=5 if len(chosen) <= 5 else 9)
+    return _sheet(chosen, captions, images, columns=5)
 
 
 def samples(document: dict[str, Any], images: NDArray[np.uint8]) -> Figure:

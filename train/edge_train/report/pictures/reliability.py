@@ -4,13 +4,13 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from edge_train.report.pictures import canvas
 
 
 def diagram(document: dict[str, Any]) -> Figure:
-    """Before and after the temperature, side by side, with the share of the images in each bin below.
+    """Before and after the temperature, side by side, with the images in each bin below.
 
     Of the test split; of the validation split, and so named, when the run has no test figures.
     """
@@ -35,10 +35,10 @@ def _accuracy(axes: Axes, measured: dict[str, Any]) -> None:
     for low, confidence, accuracy in zip(edges, measured["confidence"], measured["accuracy"], strict=False):
         if accuracy is None:
             continue
-        axes.bar(low, accuracy, width, align="edge", color=canvas.BLUE, alpha=0.55, linewidth=0)
         bottom = min(accuracy, confidence)
+        axes.bar(low, bottom, width, align="edge", color=canvas.BLUE, alpha=0.55, linewidth=0)
         gap = abs(accuracy - confidence)
-        axes.bar(low, gap, width, bottom, align="edge", color=canvas.ORANGE, alpha=0.45, linewidth=0)
+        axes.bar(low, gap, width, bottom, align="edge", color=canvas.ORANGE, alpha=0.6, linewidth=0)
         axes.plot([low, low + width], [accuracy, accuracy], color=canvas.BLUE, linewidth=1.5)
     axes.plot([0, 1], [0, 1], color=canvas.GREY, linestyle=":", linewidth=1.2)
     axes.set_xlim(0, 1)
@@ -49,11 +49,10 @@ def _accuracy(axes: Axes, measured: dict[str, Any]) -> None:
 
 def _images(axes: Axes, measured: dict[str, Any], images: int) -> None:
     edges = _edges(measured)
-    shares = [max(count / images, 0) for count in measured["images"]]
-    axes.bar(edges[:-1], shares, edges[1], align="edge", color=canvas.GREY, alpha=0.7, linewidth=0)
+    axes.bar(edges[:-1], measured["images"], edges[1], align="edge", color=canvas.GREY, alpha=0.7, linewidth=0)
     axes.set_yscale("log")
-    axes.set_ylim(0.5 / images, 1.5)
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_ylim(0.5, 2 * images)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlabel("confidence")
     canvas.grid(axes)

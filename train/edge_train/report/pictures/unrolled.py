@@ -8,6 +8,8 @@ from edge_train.report.pictures import canvas
 from edge_train.specification import COLUMNS, ROWS, Recurrent
 
 LAYERS_SHOWN = 4  # of more, the first ones and the last one
+WIDTH_INCHES = 9.5
+LEFT = 6.6  # room for the names, in columns
 CELL = 0.62  # side of a cell; the columns are 1 apart
 HEAD = ROWS + 1.2  # where the cells end and the head begins
 NAMES = {"lstm": "LSTM", "gru": "GRU", "rnn-tanh": "tanh RNN", "rnn-relu": "ReLU RNN"}
@@ -20,16 +22,20 @@ def picture(sizes: Recurrent, labels: list[str]) -> Figure:
         layers = [*layers[: LAYERS_SHOWN - 1], layers[-1]]
     directions = ("→", "←") if sizes.bidirectional else ("→",)
     tracks = [(layer, direction) for layer in layers for direction in directions]
-    drawn = canvas.figure(9.5, 1.7 + 0.46 * len(tracks))
+    left, right, low, high = -LEFT, HEAD + 9.4, -2.2, 1.25 * len(tracks) + 0.8
+    drawn = canvas.figure(WIDTH_INCHES, WIDTH_INCHES * (high - low) / (right - left))
     axes = drawn.subplots()
-    axes.set_xlim(-4.6, HEAD + 9.2)
-    axes.set_ylim(-2.6, 1.25 * len(tracks) + 0.6)
+    axes.set_xlim(left, right)
+    axes.set_ylim(low, high)
     axes.set_aspect("equal")
     axes.set_axis_off()
     _rows(axes)
     for place, (layer, direction) in enumerate(tracks):
         height = 1.25 * place + 0.8
         _track(axes, height, backward=direction == "←")
+        if place and direction == directions[0]:  # a layer reads all directions of the one below
+            for row in range(ROWS):
+                axes.add_patch(_arrow((row, height - 1.25 + CELL / 2), (row, height - CELL / 2), canvas.GREY))
         name = (
             f"{NAMES[sizes.cell]} {sizes.hidden} {direction}"
             if sizes.bidirectional
@@ -57,8 +63,9 @@ def _track(axes: Axes, height: float, *, backward: bool) -> None:
     for row in range(ROWS):
         axes.add_patch(_box((row, height), (CELL, CELL), canvas.BLUE, 0.55))
         if row:
-            ends = (row - 1 + CELL / 2, height), (row - CELL / 2, height)
-            axes.add_patch(_arrow(*(reversed(ends) if backward else ends), canvas.INK))
+            left, right = (row - 1 + CELL / 2, height), (row - CELL / 2, height)
+            start, end = (right, left) if backward else (left, right)
+            axes.add_patch(_arrow(start, end, canvas.INK))
 
 
 def _head(axes: Axes, sizes: Recurrent, tracks: int, classes: int) -> None:

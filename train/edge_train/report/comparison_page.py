@@ -1,0 +1,79 @@
+"""The page of a comparison: the table, and the courses of all runs in one picture."""
+
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from edge_train.report import comparison, elements
+from edge_train.report.comparison import Comparison
+from edge_train.report.pictures import canvas
+
+# Ten that are told apart on white and on black; further runs repeat them with another line.
+COLOURS = (
+    canvas.BLUE,
+    canvas.ORANGE,
+    "#2e9e6b",
+    "#c2478d",
+    "#8661c1",
+    "#12a5b8",
+    "#b8962e",
+    "#d2534a",
+    "#6b7f99",
+    "#7a9a2f",
+)
+LINES = ("-", "--", ":", "-.")
+
+
+def of(table: Comparison, documents: list[dict[str, Any]]) -> str:
+    """The page, which refers to nothing outside itself.
+
+    Args:
+        table: of the same documents.
+        documents: of the runs.
+    """
+    with canvas.drawing():
+        drawn = canvas.to_svg(courses(table, documents))
+    accuracies = [comparison.validation_accuracy(one) for one in documents]
+    best = max(accuracies)
+    figures = len(comparison.FIGURES)
+    dials = [(row[0], *row[figures:]) for row in table.rows]
+    story = (
+        f"{len(documents)} runs. The highest accuracy on validation data: {table.rows[accuracies.index(best)][0]}, "
+        f"{best:.2%}. Choose by validation; the test figures are there to be reported."
+    )
+    parts = [
+        f"<header>\n<h1>{len(documents)} runs side by side</h1>\n{elements.paragraph(story)}</header>",
+        elements.section("Figures", elements.table(table.columns[:figures], [row[:figures] for row in table.rows])),
+        elements.section(
+            "Courses on validation data", elements.picture("courses", drawn, "Loss and accuracy by epoch")
+        ),
+    ]
+    if len(table.columns) > figures:
+        heading = ("run", *table.columns[figures:])
+        parts.insert(2, elements.section("Dials that differ", elements.table(heading, dials)))
+    return elements.page("Runs side by side", *parts)
+
+
+def courses(table: Comparison, documents: list[dict[str, Any]]) -> Figure:
+    """Validation loss and accuracy of every run by epoch, the best epoch marked."""
+    drawn = canvas.figure(9, 3.6 + 0.22 * -(-len(documents) // 3))
+    panels = drawn.subplots(1, 2)
+    most = max(len(one["epochs"]) for one in documents)
+    for panel, figure, scale in zip(panels, ("loss", "accuracy"), (1, 100), strict=True):
+        for place, one in enumerate(documents):
+            line, colour = LINES[place // len(COLOURS) % len(LINES)], COLOURS[place % len(COLOURS)]
+            numbers = [epoch["number"] for epoch in one["epochs"]]
+            course = [scale * epoch[f"validation_{figure}"] for epoch in one["epochs"]]
+            label = table.rows[place][0] if figure == "loss" else None
+            panel.plot(numbers, course, line, color=colour, label=label)
+            if (best := one.get("best_epoch")) is not None:
+                panel.plot([best], [course[best - 1]], "o", color=colour, markersize=5)
+        panel.set_title(f"Validation {figure}")
+        panel.set_xlabel("epoch")
+        panel.set_xlim(0.5, most + 0.5)
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        canvas.grid(panel)
+    panels[1].yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.4g}%"))
+    drawn.legend(loc="outside lower center", ncols=3)
+    return drawn
