@@ -33,8 +33,8 @@ def remake(folder: Path, data_dir: Path | None = None) -> Path:
     if not any(epoch.number == stored.training.get("best_epoch") for epoch in epochs):
         raise ReportError(f"{path} and {folder / 'metrics.json'} are of different runs; train the model again")
     source = datasets.find(data, data_dir)
-    _, validation = source.splits()
-    course = Course(Recipe(**facts["settings"]["recipe"]), data, facts["images"], epochs)
+    fitted, validation = source.splits()
+    course = Course(Recipe(**facts["settings"]["recipe"]), data, facts.get("images", len(fitted)), epochs)
     # The records of a complete run name the test split; those of an interrupted one must not learn of it now.
     complete = any(record["split"] == "test" for record in stored.accuracy)
     test = _answers(stored, source.test()) if complete else None
