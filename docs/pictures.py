@@ -2,17 +2,20 @@
 
 `strokes.png` is a sheet of the stroke generator, `seven.jpg` a drawn photograph of one of its digits, and `path.png`
 that photograph on its way to a label: as it is, as the model sees it, and what the model says. `steps.png` shows every
-step of that way, and `read.png` a page of digits as `edge read` marks it.
+step of that way, and `read.png` a page of digits as `edge read` marks it. `rows.png`, `rows.gif` and `occlusion.png`
+are what `edge explain` draws of a digit of the generator.
 """
 
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 import edge
-from edge import picture, reader, storyboard
+from edge import explain, picture, reader, storyboard
 from edge.annotation import annotated
+from edge.explain import curves, heat
 from edge_train import paper, sheet, strokes
 
 FOLDER = Path(__file__).parent / "pictures"
@@ -20,6 +23,9 @@ MODEL = "lstm-int8"
 PAGE_SEED = 7  # ruled paper, and a shadow that crosses the digit
 NUMBERS = ("0412 95", "7306 81")
 NUMBERS_SEED = 11
+EXPLAINED = 2  # a digit that looks like a 7 until its last rows are read
+EXPLAINED_SEED = 2
+CNN = "cnn-int8"
 HEIGHT = 360
 GAP = 28
 INK, BAR = "#202020", "#2b6cb0"
@@ -35,6 +41,11 @@ def main() -> None:
     path_of(page).save(FOLDER / "path.png", optimize=True)
     steps_of(page).save(FOLDER / "steps.png", optimize=True)
     read_page().save(FOLDER / "read.png", optimize=True)
+    image = strokes.sample(1, seed=EXPLAINED_SEED, labels=np.array([EXPLAINED]))[0][0]
+    scene = rows_of(image)
+    (FOLDER / "rows.png").write_bytes(curves.png(scene))
+    (FOLDER / "rows.gif").write_bytes(curves.gif(scene))
+    (FOLDER / "occlusion.png").write_bytes(heat.png(map_of(image)))
 
 
 def path_of(page: Path) -> Image.Image:
@@ -77,6 +88,21 @@ def read_page() -> Image.Image:
     pixels = paper.photograph(cover, np.random.default_rng(NUMBERS_SEED), wishes)
     grey = picture.luminance(pixels)
     return annotated(grey, reader.read_grey(grey, edge.load(MODEL, provider="cpu")))
+
+
+def rows_of(image: NDArray[np.uint8]) -> curves.Scene:
+    """What the recurrent model believes after each row."""
+    classifier = edge.load(MODEL, provider="cpu")
+    beliefs = explain.rows(classifier, image)
+    answer = classifier.labels.index(classifier.predict_image(image).label)
+    settled = explain.settled_row(beliefs, answer)
+    return curves.Scene("digit.png", MODEL, classifier.labels, image, beliefs, answer, settled)
+
+
+def map_of(image: NDArray[np.uint8]) -> heat.Scene:
+    """What the answer of the convolutional model hangs on."""
+    classifier = edge.load(CNN, provider="cpu")
+    return heat.Scene("digit.png", CNN, classifier.labels, image, explain.occlusion(classifier, image))
 
 
 def bars_of(probabilities: dict[str, float], best: str) -> Image.Image:

@@ -4,7 +4,7 @@ The piece computes the logits of 28 networks that have read 1, 2, ... 28 rows: 2
 network's own operators with `sequence_lens` 1 to 28, so that a bidirectional network begins its way back at the row
 that it has come to, and a stack of layers knows no more than the rows read. protobuf merges a message that comes twice:
 appended to the bytes of the bundle, the nodes stand behind those of its graph and read the same weights by their names.
-So the piece holds no weight, takes half a kilobyte, and costs a prediction nothing.
+So the piece holds no weight, takes about half a kilobyte, and costs a prediction nothing.
 
 Row by row in integers there is no `sequence_lens`. For an int8 bundle the piece is taken from its twin, the same
 integer weights in the float operators, and holds what makes them float, and the biases if the bundle has others.

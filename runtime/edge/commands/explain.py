@@ -9,11 +9,10 @@ import typer
 
 from edge import pictures, shipped
 from edge.commands.options import JsonOption
-from edge.commands.predict import REJECTED
-from edge.commands.terminal import shows_blocks
 from edge.errors import InputError
 from edge.files import write_atomically
 from edge.table import printable
+from edge.terminal import REJECTED, none_of, shows_blocks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,7 +113,7 @@ def _occlusion(
 
 
 def _headline(source: str, prediction: "Prediction") -> None:
-    rejected = REJECTED if prediction.rejected else ""
+    rejected = REJECTED + none_of(prediction.probabilities) if prediction.rejected else ""
     typer.echo(f"{printable(source)}  {prediction.label} {prediction.confidence:.3f}{rejected}")
 
 

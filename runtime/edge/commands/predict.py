@@ -11,9 +11,9 @@ import typer
 
 from edge import pictures, shipped
 from edge.commands.options import JsonOption, ProviderChoice, ProviderOption
-from edge.commands.terminal import shows_blocks
 from edge.errors import NoDigitError, PictureError, SeveralDigitsError
 from edge.table import printable
+from edge.terminal import REJECTED, none_of, shows_blocks
 
 if TYPE_CHECKING:
     from edge import picture
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from edge.classifier import Prediction
     from edge.commands.show_steps import Storyboards
 
-REJECTED = "  rejected: it looks like "
-DIGITS = tuple("0123456789")
 MAX_NAME_COLUMNS = 60  # longer paths push their own line only
 
 _FLOAT32 = ".9g"  # nine digits tell any two float32 values apart
@@ -114,12 +112,7 @@ def _tell(block: Sequence["Answer"], top: int, width: int, *, show: bool) -> Non
 
 def _shares(prediction: "Prediction", top: int) -> str:
     shares = "  ".join(f"{label} {probability:.3f}" for label, probability in prediction.top(top))
-    return shares + (REJECTED + _none_of(prediction) if prediction.rejected else "")
-
-
-def _none_of(prediction: "Prediction") -> str:
-    """What a rejected picture is: a bundle may have other labels than digits."""
-    return "no digit" if tuple(prediction.probabilities) == DIGITS else "none of the labels"
+    return shares + (REJECTED + none_of(prediction.probabilities) if prediction.rejected else "")
 
 
 def _read(typed: list[bytes] | None, block: Sequence[pictures.Found]) -> "list[picture.Bytes | PictureError]":
@@ -155,7 +148,11 @@ def _storyboards(out: Path | None) -> "Storyboards | None":
 
 def _note(prediction: "Prediction") -> list[str]:
     """What the strip says instead of its usual sentence."""
-    return [f"Rejected: what the model sees looks like {_none_of(prediction)}."] if prediction.rejected else []
+    return (
+        [f"Rejected: what the model sees looks like {none_of(prediction.probabilities)}."]
+        if prediction.rejected
+        else []
+    )
 
 
 def _count(error: PictureError | None) -> dict[str, int]:

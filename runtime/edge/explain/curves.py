@@ -90,7 +90,7 @@ def gif(scene: Scene) -> bytes:
         append_images=reduced[1:],
         duration=[ROW_MS] * (SIDE - 1) + [LAST_MS],
         loop=0,
-        optimize=False,
+        optimize=True,
     )
     return file.getvalue()
 
