@@ -1,6 +1,15 @@
-"""What the terminal at the other end can show."""
+"""What people read in a terminal: the signs that it can show, and the words that several commands share."""
 
 import sys
+from collections.abc import Iterable
+
+REJECTED = "  rejected: it looks like "
+_DIGITS = tuple("0123456789")
+
+
+def none_of(labels: Iterable[str]) -> str:
+    """What a rejected picture is: a bundle may have other labels than digits."""
+    return "no digit" if tuple(labels) == _DIGITS else "none of the labels"
 
 
 def shows_blocks() -> bool:

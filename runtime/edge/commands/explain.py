@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge import pictures, shipped
-from edge.commands.options import JsonOption, rejection_note
+from edge.commands.options import JsonOption
 from edge.errors import InputError
 from edge.files import write_atomically
 from edge.table import printable
-from edge.terminal import shows_blocks
+from edge.terminal import REJECTED, none_of, shows_blocks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,7 +113,8 @@ def _occlusion(
 
 
 def _headline(source: str, prediction: "Prediction") -> None:
-    typer.echo(f"{printable(source)}  {prediction.label} {prediction.confidence:.3f}{rejection_note(prediction)}")
+    rejected = REJECTED + none_of(prediction.probabilities) if prediction.rejected else ""
+    typer.echo(f"{printable(source)}  {prediction.label} {prediction.confidence:.3f}{rejected}")
 
 
 def _print(source: str, prediction: "Prediction", **facts: Any) -> None:  # noqa: ANN401

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from edge import pictures, shipped
-from edge.commands.options import JsonOption, ProviderChoice, ProviderOption, none_of, rejection_note
+from edge.commands.options import JsonOption, ProviderChoice, ProviderOption
 from edge.errors import NoDigitError, PictureError, SeveralDigitsError
 from edge.table import printable
-from edge.terminal import shows_blocks
+from edge.terminal import REJECTED, none_of, shows_blocks
 
 if TYPE_CHECKING:
     from edge import picture
@@ -112,7 +112,7 @@ def _tell(block: Sequence["Answer"], top: int, width: int, *, show: bool) -> Non
 
 def _shares(prediction: "Prediction", top: int) -> str:
     shares = "  ".join(f"{label} {probability:.3f}" for label, probability in prediction.top(top))
-    return shares + rejection_note(prediction)
+    return shares + (REJECTED + none_of(prediction.probabilities) if prediction.rejected else "")
 
 
 def _read(typed: list[bytes] | None, block: Sequence[pictures.Found]) -> "list[picture.Bytes | PictureError]":
