@@ -37,7 +37,8 @@ def compare(packed: bytes, precision: Precision, reference: Reference) -> list[C
         path = Path(folder) / "packed.onnx"
         bundle.write(path, packed)
         loaded = classifier.load(path, provider="cpu")
-        read = np.array([_through_png(image, Path(folder)) for image in shown.split.images], np.uint8)
+        pictures = [_through_png(image, Path(folder)) for image in shown.split.images]
+    read = np.array(pictures, np.uint8).reshape(shown.split.images.shape)
     if not np.array_equal(read, shown.split.images):
         raise ParityError("a 28x28 PNG does not come back as it was written; report this, it is a defect of edge")
     runtime = parity.row(
