@@ -2,12 +2,14 @@
 
 import json
 import re
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from edge.errors import MissingExtraError
 from edge_train import checkpoint, events, report, training
 from edge_train.report import document, writing
 from edge_train.report.pictures import gallery
@@ -194,6 +196,29 @@ def test_an_interrupted_run_has_no_test_figures_and_says_so(folder, tmp_path, mo
     assert "strokes-test" not in text
     drawn = {path.stem for path in (tmp_path / "pictures").iterdir()}
     assert drawn == {"course", "learning-rate", "reliability", "architecture"}
+
+
+def test_ctrl_c_leaves_a_report_that_tells_of_no_test(tiny_run, monkeypatch):
+    def step(_display, progress):
+        if progress.epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("edge_train.progress.Display.step", step)
+    monkeypatch.setattr(training, "test_split", lambda *_: pytest.fail("the test split was opened"))
+    result = tiny_run(report=True)
+    assert result.interrupted
+    facts = document.read(result.path.parent)
+    assert (facts["complete"], facts["test"], len(facts["epochs"])) == (False, None, 1)
+    assert [record["split"] for record in facts["accuracy"]] == ["validation"]
+    assert "interrupted after 1 of 2 epochs" in result.report.read_text(encoding="utf-8")
+
+
+def test_event_files_without_tensorboard_name_the_extra_before_the_first_epoch(tiny_run, monkeypatch):
+    monkeypatch.delattr("torch.utils.tensorboard", raising=False)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setattr("edge_train.loop.run", lambda *_, **__: pytest.fail("trained first"))
+    with pytest.raises(MissingExtraError, match=r"edge-toolkit\[tensorboard\]"):
+        tiny_run(tensorboard=True)
 
 
 def test_a_report_that_fails_loses_no_run(tiny_run, monkeypatch, capsys):
