@@ -75,7 +75,7 @@ def _without_level_lines(ink: Mask, strength: Bytes) -> Mask:
     near = widened(ink, WOBBLE, columns=False)
     for candidate in _candidates(thin):
         rows = np.minimum(np.maximum(candidate.rows, 0), height - 1)
-        if not taken[rows, columns].any() and _covers(near, candidate) and _is_even(strength, rows):
+        if not taken[rows, columns].any() and _covers(near, candidate) and _is_even(strength, candidate.rows):
             found += 1
             thinnest = max(thinnest, candidate.cover)
             taken[np.clip(rows + np.arange(-WOBBLE - 1, WOBBLE + 2)[:, None], 0, height - 1), columns] = True
@@ -134,8 +134,9 @@ def _covers(near: Mask, line: _Slanted) -> bool:
 
 
 def _is_even(strength: Bytes, rows: Integers) -> bool:
-    """Whether the ink along a line is of one darkness."""
-    nearby = np.clip(rows + np.array([-1, 0, 1])[:, None], 0, len(strength) - 1), np.arange(len(rows))
+    """Whether the ink along a line, as far as it lies in the picture, is of one darkness."""
+    columns = np.flatnonzero((rows >= 0) & (rows < len(strength)))
+    nearby = np.clip(rows[columns] + np.array([-1, 0, 1])[:, None], 0, len(strength) - 1), columns
     levels = np.sort(strength[nearby].max(axis=0))
     return bool(levels[len(levels) // 4] >= LEAST_EVEN * levels[len(levels) // 2])
 
