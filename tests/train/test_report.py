@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from edge.errors import MissingExtraError
-from edge_train import checkpoint, events, report, training
+from edge_train import checkpoint, datasets, events, report, training
 from edge_train.report import document, writing
 from edge_train.report.pictures import gallery
 from edge_train.training import Request
@@ -49,7 +49,7 @@ class Found(HTMLParser):
 def run(tmp_path_factory):
     """A tanh RNN after one epoch on a few strokes, with its report and event files."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "STROKE_IMAGES", TINY)
+        patch.setattr(datasets, "STROKE_IMAGES", TINY)
         dials = {"epochs": 1, "batch_size": 2, "augment": False}
         sizes, out = {"hidden": 8}, tmp_path_factory.mktemp("runs")
         request = Request("rnn", data="strokes", dials=dials, sizes=sizes, out=out, threads=1, tensorboard=True)
@@ -159,7 +159,7 @@ def test_pictures_can_be_opened_and_tell_no_date(folder):
 
 
 def test_a_report_made_again_is_the_same(folder, edge_command, monkeypatch):
-    monkeypatch.setattr(training, "STROKE_IMAGES", TINY)
+    monkeypatch.setattr(datasets, "STROKE_IMAGES", TINY)
     files = [folder / "report.html", folder / "metrics.json", *sorted((folder / "pictures").iterdir())]
     before = [path.read_bytes() for path in files]
     ended = edge_command("report", folder)

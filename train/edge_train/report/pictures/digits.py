@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from edge_train.report.pictures import canvas
 
-TILE_INCHES = 0.95
-CAPTION_INCHES = 0.34
+TILE_INCHES = 0.85
+GAP = 0.12  # between two pictures, in widths of a picture
+LINE = 0.17  # height of a line of a caption, likewise
 
 
 def mistakes(document: dict[str, Any], images: NDArray[np.uint8]) -> Figure:
@@ -42,20 +43,21 @@ def samples(document: dict[str, Any], images: NDArray[np.uint8]) -> Figure:
 
 
 def _sheet(chosen: list[dict[str, Any]], captions: list[str], images: NDArray[np.uint8], columns: int) -> Figure:
+    """All on one pair of axes, because a pair for each picture takes longer to lay out than the rest of a report."""
     rows = -(-len(chosen) // columns)
-    lines = max(caption.count("\n") for caption in captions)
-    height = rows * (TILE_INCHES + CAPTION_INCHES * (1 + lines) * 0.6)
-    drawn = canvas.figure(columns * TILE_INCHES, height)
-    panels = drawn.subplots(rows, columns, squeeze=False).flat
-    for place, panel in enumerate(panels):
-        panel.set_axis_off()
-        if place >= len(chosen):
-            continue
-        one = chosen[place]
-        panel.imshow(images[one["image"]], cmap="gray_r", vmin=0, vmax=255, interpolation="none")
-        wrong = one["prediction"] != one["label"]
-        colour = canvas.ORANGE if wrong else canvas.INK
-        panel.text(
-            0.5, -0.05, captions[place], ha="center", va="top", fontsize=7.5, color=colour, transform=panel.transAxes
-        )
+    lines = 1 + max(caption.count("\n") for caption in captions)
+    pitch = 1 + GAP + LINE * lines  # of a row, in widths of a picture
+    width = columns * (1 + GAP)
+    drawn = canvas.figure(width * TILE_INCHES, rows * pitch * TILE_INCHES)
+    axes = drawn.subplots()
+    axes.set_axis_off()
+    for place, (one, caption) in enumerate(zip(chosen, captions, strict=True)):
+        row, column = divmod(place, columns)
+        left, top = column * (1 + GAP) + GAP / 2, row * pitch + GAP / 2
+        extent = (left, left + 1, top + 1, top)
+        axes.imshow(images[one["image"]], cmap="gray_r", vmin=0, vmax=255, interpolation="none", extent=extent)
+        colour = canvas.INK if one["prediction"] == one["label"] else canvas.ORANGE
+        axes.text(left + 0.5, top + 1.04, caption, ha="center", va="top", fontsize=7.5, color=colour)
+    axes.set_xlim(0, width)
+    axes.set_ylim(rows * pitch, 0)
     return drawn
