@@ -50,7 +50,7 @@ def run(tmp_path_factory):
     """A tanh RNN after one epoch on a few strokes, with its report and event files."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "STROKE_IMAGES", TINY)
-        dials = {"epochs": 1, "batch_size": 2, "augment": False}
+        dials = {"epochs": 1, "batch_size": 2, "augmentation": "none", "strokes": 0.0, "teacher": ""}
         sizes, out = {"hidden": 8}, tmp_path_factory.mktemp("runs")
         request = Request("rnn", data="strokes", dials=dials, sizes=sizes, out=out, threads=1, tensorboard=True)
         return training.train(request)
