@@ -112,7 +112,8 @@ def find(grey: Bytes, working_pixels: int = WORKING_PIXELS) -> tuple[Bytes, Read
     reading = _best(small, light_ink=likely > 0)
     if abs(likely) < SLIGHT_DOUBT:
         overruling = OVERRULING if abs(likely) < DOUBT else CLEARLY_OVERRULING
-        other = _best(small, light_ink=likely <= 0, rival=reading)
+        # a picture cut to its ink shows what it is through its wider windows only
+        other = _best(small, light_ink=likely <= 0, rival=None if _has_mixed_border(small) else reading)
         better = _score(other) > overruling * _score(reading)
         if (
             _is_written_on(reading, other)
