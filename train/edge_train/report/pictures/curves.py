@@ -4,9 +4,12 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from edge_train.report.pictures import canvas
+
+# Accuracies are shown down to this many times the best epoch's errors: the first epochs would flatten all others.
+ERRORS_SHOWN = 20
 
 
 def course(document: dict[str, Any]) -> Figure:
@@ -15,10 +18,14 @@ def course(document: dict[str, Any]) -> Figure:
     loss, accuracy = drawn.subplots(1, 2)
     _pair(loss, document, "loss")
     loss.set_title("Loss (nats per image)")
-    loss.set_ylim(bottom=0)
+    loss.set_yscale("log")  # the last epochs would lie on the axis otherwise
+    loss.yaxis.set_major_formatter(FuncFormatter(lambda nats, _: f"{nats:g}"))
+    loss.yaxis.set_minor_formatter(NullFormatter())
     _pair(accuracy, document, "accuracy")
     accuracy.set_title("Accuracy")
     accuracy.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.4g}%"))
+    best = 100 * document["epochs"][document["best_epoch"] - 1]["validation_accuracy"]
+    accuracy.set_ylim(bottom=max(accuracy.get_ylim()[0], 100 - ERRORS_SHOWN * (100 - best) - 1))
     return drawn
 
 
