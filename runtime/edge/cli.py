@@ -158,7 +158,7 @@ def _load_or_explain(point: "EntryPoint") -> Command:
     try:
         return load(point)
     except MissingExtraError:
-        reason = f"(not installed: edge-toolkit[{point.name}])"
+        reason = f"(not installed: edge-toolkit[{extras.EXTRAS.get(point.name, point.name)}])"
     except ImportError as error:
         reason = f"(broken: {error})"
 

@@ -4,9 +4,12 @@ from edge.errors import MissingExtraError
 
 PACKAGES = {
     "train": ("torch", "torchvision", "safetensors", "rich"),
-    "export": ("torch", "torchvision", "safetensors", "rich", "onnx", "onnxscript"),
+    "export": ("torch", "torchvision", "safetensors", "rich", "onnx", "onnxscript", "matplotlib"),
 }
-"""Packages by extra; each command that needs one has the extra's name, and each package its module's name."""
+"""Packages by extra; a command that needs one has the extra's name or one in `EXTRAS`, each package its module's."""
+
+EXTRAS = {"sweep": "export"}
+"""The extra of each command that is called otherwise."""
 
 
 def explain(command: str, error: ImportError) -> MissingExtraError | None:
@@ -20,4 +23,5 @@ def explain(command: str, error: ImportError) -> MissingExtraError | None:
         None when the missing module belongs to no package of the extra: that is a bug, and keeps its traceback.
     """
     missing = (error.name or "").partition(".")[0]
-    return MissingExtraError(command, command, missing) if missing in PACKAGES.get(command, ()) else None
+    extra = EXTRAS.get(command, command)
+    return MissingExtraError(command, extra, missing) if missing in PACKAGES.get(extra, ()) else None

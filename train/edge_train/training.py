@@ -35,9 +35,17 @@ class DeviceError(EdgeError):
     """CUDA was asked for and is not there."""
 
 
+class NothingKeptError(EdgeError):
+    """Ctrl-C came before the first epoch was complete."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked for on the command line; `None` and absent dials mean the recipe's own."""
+    """What was asked for on the command line; `None` and absent dials mean the recipe's own.
+
+    `test`: whether the test set is opened at the end; runs that are chosen among must not look at it.
+    `part_of`: what the run is a part of, such as "run 2/6"; progress says so, and leaves no lines of its own.
+    """
 
     model: str
     name: str | None = None
@@ -50,6 +58,8 @@ class Request:
     resume: bool = False
     device: str = "auto"
     threads: int | None = None
+    test: bool = True
+    part_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +70,9 @@ class Result:
     best: Epoch
     epochs: int  # of the recipe
     interrupted: bool
-    test: dict[str, Any] | None  # the accuracy record of the test split; None after an interruption
+    test: (
+        dict[str, Any] | None
+    )  # the accuracy record of the test split; None after an interruption, or where it was not opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +95,8 @@ def train(request: Request) -> Result:
     """Trains as requested and writes the best epoch as a checkpoint after every epoch.
 
     Raises:
-        EdgeError: a size or dial out of range, data or CUDA missing, nothing to resume, or an interruption before the
-            first epoch was complete.
+        EdgeError: a size or dial out of range, data or CUDA missing, nothing to resume, a loss that is no number, or
+            an interruption before the first epoch was complete.
     """
     device = _device(request.device)
     torch.set_num_threads(request.threads or torch.get_num_threads())
@@ -93,14 +105,16 @@ def train(request: Request) -> Result:
     runs.make_folder(run.folder)
     parameters = models.parameter_count(run.state.model)
     training = material.training
-    _tell(f"{run.name}: {parameters:,} parameters, {len(training):,} {training.name} images, on {device}")
-    interrupted = _learn(run, material, device)
+    if not request.part_of:
+        _tell(f"{run.name}: {parameters:,} parameters, {len(training):,} {training.name} images, on {device}")
+    interrupted = _learn(run, material, device, request.part_of)
     best = run.state.best_epoch
     if best is None:
-        raise EdgeError("interrupted before the first epoch was complete, nothing was kept; start again")
+        raise NothingKeptError("interrupted before the first epoch was complete, nothing was kept; start again")
     if interrupted:
         return Result(run.path, best, run.recipe.epochs, interrupted, test=None)
-    final = _checkpoint(run, material.validation, test=test_split(run.settings["data"], request.data_dir))
+    opened = test_split(run.settings["data"], request.data_dir) if request.test else None
+    final = _checkpoint(run, material.validation, test=opened)
     checkpoint.save(run.path, final)
     loop.write_metrics(
         run.folder / runs.METRICS_FILE,
@@ -109,7 +123,7 @@ def train(request: Request) -> Result:
         accuracy=list(final.accuracy),
         temperature=final.temperature,
     )
-    return Result(run.path, best, run.recipe.epochs, interrupted, test=final.accuracy[-1])
+    return Result(run.path, best, run.recipe.epochs, interrupted, test=final.accuracy[-1] if request.test else None)
 
 
 def _prepared(request: Request, device: torch.device) -> _Run:
@@ -134,10 +148,10 @@ def _prepared(request: Request, device: torch.device) -> _Run:
     return _Run(name, folder, asked, recipe, loop.begin(model, recipe, device), settings)
 
 
-def _learn(run: _Run, material: Material, device: torch.device) -> bool:
+def _learn(run: _Run, material: Material, device: torch.device, part_of: str) -> bool:
     """Trains, with files after every epoch, and says whether it was interrupted."""
     state, kept = run.state, len(run.state.epochs)
-    with Display(run.recipe.epochs) as display:
+    with Display(run.recipe.epochs, part_of) as display:
 
         def keep(epoch: Epoch) -> None:
             nonlocal kept
