@@ -7,9 +7,10 @@ import pytest
 
 from edge import bundle
 from edge_export import pipeline
-from edge_export.sweep import measuring
+from edge_export.sweep import grid, measuring
 from edge_export.tolerances import with_budget
 from edge_train import checkpoint, training
+from edge_train.specification import Recurrent
 
 STROKES = {"training": 160, "validation": 80, "test": 40}
 DIALS = ["--data", "strokes", "--batch-size", "32", "--strokes", "0", "--teacher", "", "--threads", "1"]
@@ -84,6 +85,36 @@ def test_a_sweep_leaves_a_table_a_picture_a_document_and_a_folder_for_each_run(s
         assert figures["parameters"] == sum(tensor.numel() for tensor in stored.weights.values())
         assert figures["size_bytes"] == measuring.size_bytes(path)
         assert figures["latency_us"] > 0
+
+
+def test_every_dial_arrives_and_takes_a_list(sweep, folder):
+    dials = {
+        "epochs": "1",
+        "batch_size": "32",
+        "learning_rate": "0.02",
+        "schedule": "constant",
+        "optimiser": "sgd",
+        "momentum": "0.8",
+        "weight_decay": "0.001",
+        "gradient_norm": "2.0",
+        "label_smoothing": "0.05",
+        "averaging": "0.9",
+        "augmentation": "digits",
+        "strokes": "0.2",
+        "teacher": "rnn",
+        "distillation": "0.3",
+        "initialisation": "torch",
+        "seed": "9",
+    }
+    sizes = {"hidden": "4", "layers": "2", "bidirectional": "yes"}
+    assert {"model", "chain", *sizes, *dials} == set(grid.KINDS)
+    options = [word for name, value in {**sizes, **dials}.items() for word in (grid.option(name), value)]
+    ended = sweep("--model", "gru", *options, "--data", "strokes", "--threads", "1")
+    assert ended.code == 0, ended.err
+    (run,) = written(folder)["runs"]
+    stored = checkpoint.load(folder / run["figures"]["checkpoint"])
+    assert stored.specification == Recurrent("gru", hidden=4, layers=2, bidirectional=True)
+    assert {name: str(dial) for name, dial in stored.training["recipe"].items()} == dials
 
 
 def test_the_same_command_trains_nothing_again_and_says_the_same(sweep, folder, trained):

@@ -93,7 +93,8 @@ def sweep(
     folder = out or Path("sweeps") / "-".join(map(str, axes[0].values))
     request = running.Request(axes, folder, recipe, data, data_dir, limit, draw_seed, device, threads)
     done = running.sweep(request, to_stderr)
-    typer.echo(summary.results(done))
+    if done.outcomes:
+        typer.echo(summary.results(done))
     if done.interrupted:
         typer.echo(summary.how_to_go_on(done, sys.argv[1:]))
         raise typer.Exit(INTERRUPTED)

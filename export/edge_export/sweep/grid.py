@@ -125,7 +125,7 @@ def _values(name: str, text: str) -> tuple[Setting, ...]:
 def _value(name: str, word: str) -> Setting:
     kind = KINDS[name]
     try:
-        return _WORDS[word.lower()] if kind is bool else kind(word)  # type: ignore[no-any-return]
+        return _WORDS[word.lower()] if kind is bool else kind(word)
     except (KeyError, ValueError) as error:
         raise SweepError(
             f"{option(name)} takes values that are each {_EXPECTED[kind]}, and {word!r} is none; "

@@ -23,8 +23,10 @@ INCHES = (10.0, 4.8)
 
 # Accuracies near 1 are compared by what is missing: the axis is the share of mistakes, drawn on a logarithmic scale and
 # written as accuracy. Steps for a range below a factor of 10, and for a wider one.
-FINE = (0.9, 0.7, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.08, 0.06, 0.05, 0.04, 0.03, 0.025, 0.02, 0.015, 0.012, 0.01)
-FINE += (*(step / 10 for step in FINE[8:]), *(step / 100 for step in FINE[8:]))
+FINE = (
+    *(0.9, 0.7, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1),
+    *(step / scale for scale in (1e2, 1e3, 1e4) for step in (8.0, 6.0, 5.0, 4.0, 3.0, 2.5, 2.0, 1.5, 1.2, 1.0)),
+)
 COARSE = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002, 0.0001)
 WIDE = 10.0
 NO_MISTAKE = 1e-4  # how a run without one is drawn, since zero has no place on that scale
@@ -94,12 +96,13 @@ def figure(outcomes: Sequence[Outcome], title: str) -> Figure:
     drawn = Figure(figsize=INCHES, layout="constrained")
     FigureCanvasAgg(drawn)
     left, right = drawn.subplots(1, 2, sharey=True)
+    # The limits come before the dots: matplotlib's own would have no width where all runs are equal.
+    _accuracy_axis(left, [max(1 - figures.validation_accuracy, NO_MISTAKE) for _, figures in ranked(outcomes)])
     best = pareto(outcomes)
     panels = ((left, _size, "fp32 bundle, KB"), (right, _latency, "one picture, fp32, microseconds"))
     for panel, cost, name in panels:
         _panel(panel, _dots(outcomes, best, cost), name)
     left.set_ylabel("validation accuracy")
-    _accuracy_axis(left, [max(1 - figures.validation_accuracy, NO_MISTAKE) for _, figures in ranked(outcomes)])
     drawn.suptitle(
         f"{title}: each dot a run; blue: none is as accurate, small and fast, and better in one", fontsize=11
     )
@@ -125,25 +128,30 @@ def _dots(outcomes: Sequence[Outcome], best: frozenset[int], cost: Callable[[Fig
 
 
 def _panel(panel: Axes, dots: Sequence[_Dot], name: str) -> None:
+    _cost_axis(panel, [dot.cost for dot in dots])
     front = _front(dots)
     panel.step([dot.cost for dot in front], [dot.missing for dot in front], where="post", color=BEST, linewidth=1.2)
     for dot in sorted(dots, key=lambda dot: dot.best):
         panel.scatter(dot.cost, dot.missing, s=42, color=BEST if dot.best else OTHER, zorder=3)
-    lowest, highest = min(dot.cost for dot in dots), max(dot.cost for dot in dots)
-    if highest > lowest * LOGARITHMIC_FROM:
-        panel.set_xscale("log")
-        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        panel.xaxis.set_minor_locator(NullLocator())
-        panel.set_xlim(lowest / 1.3, highest * 1.5)
-    else:
-        panel.xaxis.set_major_locator(MaxNLocator(6))
-        spread = max(highest - lowest, 0.2 * highest)
-        panel.set_xlim(lowest - 0.15 * spread, highest + 0.25 * spread)
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda cost, _: f"{cost:,g}"))
     panel.set_xlabel(name)
     panel.grid(visible=True)
     panel.set_axisbelow(True)
     panel.tick_params(length=0)
+
+
+def _cost_axis(panel: Axes, costs: Sequence[float]) -> None:
+    """Room for all runs, and for the numbers to the right of them."""
+    lowest, highest = min(costs), max(costs)
+    if highest > lowest * LOGARITHMIC_FROM:
+        panel.set_xscale("log")
+        panel.set_xlim(lowest / 1.3, highest * 1.5)
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_minor_locator(NullLocator())
+    else:
+        spread = max(highest - lowest, 0.2 * highest)
+        panel.set_xlim(lowest - 0.15 * spread, highest + 0.25 * spread)
+        panel.xaxis.set_major_locator(MaxNLocator(6))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda cost, _: f"{cost:,g}"))
 
 
 def _front(dots: Sequence[_Dot]) -> list[_Dot]:
