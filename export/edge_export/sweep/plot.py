@@ -36,6 +36,7 @@ LOGARITHMIC_FROM = 4.0
 
 _LABEL_HEIGHT = 11.0  # points, between the numbers of runs that lie upon each other
 _LABEL_WIDTH = 22.0
+_LABEL_RIGHT, _LABEL_ABOVE = 6.0, 6.0  # of the dot, so that the line leaves them free
 
 _SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "edge",  # the same sweep gives the same bytes
@@ -103,9 +104,7 @@ def figure(outcomes: Sequence[Outcome], title: str) -> Figure:
     for panel, cost, name in panels:
         _panel(panel, _dots(outcomes, best, cost), name)
     left.set_ylabel("validation accuracy")
-    drawn.suptitle(
-        f"{title}: each dot a run; blue: none is as accurate, small and fast, and better in one", fontsize=11
-    )
+    drawn.suptitle(f"{title}; blue: no other run is as accurate, small and fast, and better in one", fontsize=11)
     drawn.canvas.draw()  # the layout, which says where labels fall upon each other
     for panel, cost, _ in panels:
         _number(panel, _dots(outcomes, best, cost))
@@ -177,7 +176,7 @@ def _accuracy_axis(panel: Axes, missing: Sequence[float]) -> None:
 
 
 def _number(panel: Axes, dots: Sequence[_Dot]) -> None:
-    """Writes the number of each run to the right of its dot; where dots are close, one above the other."""
+    """Writes the number of each run beside its dot; where dots are close, one above the other."""
     scale = 72 / panel.get_figure(root=True).dpi  # type: ignore[union-attr]  # a panel of ours is in a figure
     places = [(dot, panel.transData.transform((dot.cost, dot.missing)) * scale) for dot in dots]
     places.sort(key=lambda placed: (round(placed[1][0] / _LABEL_WIDTH), placed[1][1]))
@@ -189,7 +188,7 @@ def _number(panel: Axes, dots: Sequence[_Dot]) -> None:
         panel.annotate(
             str(dot.number),
             (dot.cost, dot.missing),
-            xytext=(7, height - float(place[1])),
+            xytext=(_LABEL_RIGHT, _LABEL_ABOVE + height - float(place[1])),
             textcoords="offset points",
             va="center",
             fontsize=8.5,
