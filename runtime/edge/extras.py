@@ -4,11 +4,11 @@ from edge.errors import MissingExtraError
 
 PACKAGES = {
     "train": ("torch", "torchvision", "safetensors", "rich", "matplotlib", "scikit-learn"),
-    "export": ("torch", "torchvision", "safetensors", "rich", "onnx", "onnxscript"),
+    "export": ("torch", "torchvision", "safetensors", "rich", "onnx", "onnxscript", "matplotlib"),
 }
 """Packages by extra; a command that needs one has the extra's name, unless `EXTRA_OF` gives another."""
 
-EXTRA_OF = {"data": "train", "report": "train"}
+EXTRA_OF = {"data": "train", "report": "train", "sweep": "export"}
 """The extra of each command that is called otherwise."""
 
 MODULE_OF = {"scikit-learn": "sklearn"}

@@ -94,6 +94,15 @@ def test_a_command_without_its_extra_prints_the_line_to_install_it(edge_command,
     )
 
 
+def test_a_command_that_is_called_otherwise_than_its_extra_names_the_extra(edge_command, registered, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    registered("sweep", "import onnx\n\ndef sweep():\n    pass\n")
+    assert edge_command("sweep").err == (
+        "edge: `edge sweep` needs onnx, which is not installed; install it with: pip install 'edge-toolkit[export]'\n"
+    )
+    assert "sweep    (not installed: edge-toolkit[export])" in edge_command("--help").out
+
+
 def test_the_help_still_works_without_the_extra(edge_command, registered, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     registered("train", "import torch\n\ndef train():\n    pass\n")

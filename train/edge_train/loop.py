@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
+from edge.errors import EdgeError
 from edge_train import recipes
 from edge_train.augmentation import augment
 from edge_train.leftovers import disturb
@@ -27,6 +29,10 @@ VARIED_AT_ONCE = 1024
 # Logits are divided by it before the teacher's and the pupil's probabilities are compared: the teacher's doubts count.
 # Source: Hinton, Vinyals and Dean, 2015, Distilling the Knowledge in a Neural Network.
 DISTILLATION_TEMPERATURE = 2.0
+
+
+class DivergedError(EdgeError, ArithmeticError):
+    """The loss is no longer a number: the weights are lost, and no later epoch brings them back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +133,9 @@ def run(
 
     Each epoch draws its order and variation from (seed, epoch) alone: the same seed gives the same weights on the same
     machine, also across an interruption.
+
+    Raises:
+        DivergedError: the loss is infinite or no number; `state` holds the best epoch so far.
     """
     images, labels = material.training.images, material.training.labels
     if material.drawn is not None:
@@ -142,6 +151,11 @@ def run(
         loss_sum = correct = seen = 0.0
         steps = _steps(state, recipe, pixels, targets, order, epoch=number, teacher=material.teacher)
         for batch, (loss, hits, size) in enumerate(steps, start=1):
+            if not math.isfinite(loss):
+                raise DivergedError(
+                    f"the loss is {loss} in batch {batch} of epoch {number}, the run has diverged; "
+                    "use a lower --learning-rate, or clip with --gradient-norm 1"
+                )
             loss_sum, correct, seen = loss_sum + loss * size, correct + hits, seen + size
             rate = seen / (time.perf_counter() - started)
             on_progress(Progress(number, batch, batches, loss_sum / seen, correct / seen, rate))

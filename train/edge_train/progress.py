@@ -16,10 +16,12 @@ class Display:
 
     Args:
         epochs: how many the run has in all.
+        part_of: what the run is a part of, such as "run 2/6"; its bar says so, and its epochs leave no lines.
     """
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self, epochs: int, part_of: str = "") -> None:
         self.epochs = epochs
+        self.part_of = part_of
         console = Console(stderr=True)
         self.bar: Progress | None = None
         self.task: TaskID | None = None
@@ -50,13 +52,15 @@ class Display:
         if self.bar is None:
             return
         figures = f"loss {step.loss:.4f}  accuracy {step.accuracy:.2%}  {step.images_per_second:,.0f} images/s"
-        description = f"epoch {step.epoch:>3}/{self.epochs}"
+        description = f"{self.part_of}  epoch {step.epoch:>3}/{self.epochs}".lstrip()
         if self.task is None:
             self.task = self.bar.add_task(description, total=step.batches, figures=figures)
         self.bar.update(self.task, description=description, total=step.batches, completed=step.batch, figures=figures)
 
     def epoch(self, epoch: Epoch, *, best: bool) -> None:
         """Prints the line of a finished epoch."""
+        if self.part_of:
+            return
         line = (
             f"epoch {epoch.number:>3}/{self.epochs}  loss {epoch.training_loss:.4f}  "
             f"accuracy {epoch.training_accuracy:.2%}  validation loss {epoch.validation_loss:.4f}  "

@@ -34,9 +34,17 @@ class DeviceError(EdgeError):
     """CUDA was asked for and is not there."""
 
 
+class NothingKeptError(EdgeError):
+    """Ctrl-C came before the first epoch was complete."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked for on the command line; `None` and absent dials mean the recipe's own."""
+    """What was asked for on the command line; `None` and absent dials mean the recipe's own.
+
+    `test`: whether the test set is opened at the end; runs that are chosen among must not look at it.
+    `part_of`: what the run is a part of, such as "run 2/6"; progress says so, and leaves no lines of its own.
+    """
 
     model: str
     name: str | None = None
@@ -51,6 +59,8 @@ class Request:
     threads: int | None = None
     report: bool = True
     tensorboard: bool = False
+    test: bool = True
+    part_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,7 @@ class Result:
     best: Epoch
     epochs: int  # of the recipe
     interrupted: bool
-    test: dict[str, Any] | None  # the accuracy record of the test split; None after an interruption
+    test: dict[str, Any] | None  # the accuracy record of the test split; None where it was not opened
     report: Path | None = None  # None when none was asked for, or it failed
 
 
@@ -86,8 +96,8 @@ def train(request: Request) -> Result:
     """Trains as requested and writes the best epoch as a checkpoint after every epoch.
 
     Raises:
-        EdgeError: a size or dial out of range, data or CUDA missing, nothing to resume, or an interruption before the
-            first epoch was complete.
+        EdgeError: a size or dial out of range, data or CUDA missing, nothing to resume, a loss that is no number, or
+            an interruption before the first epoch was complete.
     """
     device = _device(request.device)
     torch.set_num_threads(request.threads or torch.get_num_threads())
@@ -96,12 +106,13 @@ def train(request: Request) -> Result:
     runs.make_folder(run.folder)
     parameters = models.parameter_count(run.state.model)
     training = material.training
-    _tell(f"{run.name}: {parameters:,} parameters, {len(training):,} {training.name} images, on {device}")
-    interrupted = _learn(run, material, device, tensorboard=request.tensorboard)
+    if not request.part_of:
+        _tell(f"{run.name}: {parameters:,} parameters, {len(training):,} {training.name} images, on {device}")
+    interrupted = _learn(run, material, device, tensorboard=request.tensorboard, part_of=request.part_of)
     best = run.state.best_epoch
     if best is None:
-        raise EdgeError("interrupted before the first epoch was complete, nothing was kept; start again")
-    opened = None if interrupted else test_split(run.source)
+        raise NothingKeptError("interrupted before the first epoch was complete, nothing was kept; start again")
+    opened = test_split(run.source) if request.test and not interrupted else None
     final, answers = _judged(run, material.validation, test=opened)
     if not interrupted:
         checkpoint.save(run.path, final)
@@ -117,8 +128,10 @@ def train(request: Request) -> Result:
         shown = len(training) + material.drawn_per_epoch(run.recipe)
         course = Course(run.recipe, run.settings["data"], shown, tuple(run.state.epochs))
         here = environment.here(device)
-        written = report.attempt(run.folder, Run(final, course, answers[0], None if interrupted else answers[1], here))
-    test = None if interrupted else final.accuracy[-1]
+        written = report.attempt(
+            run.folder, Run(final, course, answers[0], None if opened is None else answers[1], here)
+        )
+    test = None if opened is None else final.accuracy[-1]
     return Result(run.path, best, run.recipe.epochs, interrupted, test, written)
 
 
@@ -159,13 +172,13 @@ def _resumed(folder: Path, source: Dataset, data_dir: Path | None) -> tuple[dict
     return settings, source
 
 
-def _learn(run: _Run, material: Material, device: torch.device, *, tensorboard: bool) -> bool:
+def _learn(run: _Run, material: Material, device: torch.device, *, tensorboard: bool, part_of: str) -> bool:
     """Trains, with files after every epoch, and says whether it was interrupted."""
     state, kept = run.state, len(run.state.epochs)
     event_folder = run.folder / events.FOLDER if tensorboard else None
     with (
         Events(event_folder, run.recipe, material.batches(run.recipe), done=kept) as event_files,
-        Display(run.recipe.epochs) as display,
+        Display(run.recipe.epochs, part_of) as display,
     ):
 
         def keep(epoch: Epoch) -> None:

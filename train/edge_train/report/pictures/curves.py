@@ -25,7 +25,8 @@ def course(document: dict[str, Any]) -> Figure:
     accuracy.set_title("Accuracy")
     accuracy.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.4g}%"))
     best = 100 * document["epochs"][document["best_epoch"] - 1]["validation_accuracy"]
-    accuracy.set_ylim(bottom=max(accuracy.get_ylim()[0], 100 - ERRORS_SHOWN * (100 - best) - 1))
+    lowest = max(accuracy.get_ylim()[0], 100 - ERRORS_SHOWN * (100 - best) - 1)
+    accuracy.set_ylim(lowest, 100 + (100 - lowest) * 0.03)
     return drawn
 
 
