@@ -50,6 +50,15 @@ def test_a_run_is_marked_unless_another_is_at_least_as_good_in_all_and_better_in
     assert pareto(outcomes) == {1, 2, 3, 4}
 
 
+def test_a_byte_of_digits_in_the_manifest_makes_no_run_smaller(outcomes):
+    lighter = dataclasses.replace(outcomes[2].figures, size_bytes=39_999)
+    outcomes[2] = dataclasses.replace(outcomes[2], figures=lighter)
+    assert pareto(outcomes) == {1, 2, 4}
+    smaller = dataclasses.replace(outcomes[2].figures, size_bytes=39_000)
+    outcomes[2] = dataclasses.replace(outcomes[2], figures=smaller)
+    assert pareto(outcomes) == {1, 2, 3, 4}
+
+
 def test_the_table_shows_what_varies_the_best_first_and_failures_with_their_reason(sweep):
     head, *rows = results(sweep).split("\n\n")[0].splitlines()
     assert " ".join(head.split()) == "run model hidden learning rate accuracy epoch parameters bytes us seconds"

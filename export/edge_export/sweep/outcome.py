@@ -7,6 +7,9 @@ from typing import Literal
 from edge_export.sweep.grid import Setting
 
 # `failed` is the machine's doing, out of memory above all, and is tried again; the others would end the same way.
+# Bundles of the same graph differ by the digits of the figures inside them: that is no difference in size.
+SAME_SIZE = 0.002
+
 Status = Literal["done", "diverged", "impossible", "failed"]
 
 
@@ -34,6 +37,15 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
+class _Cost:
+    """What is lower in a better run. `mistakes`: their share of the validation split."""
+
+    mistakes: float
+    size: float
+    latency: float
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How a run ended. `reason`: why it is not done; then there are no figures."""
 
@@ -58,7 +70,7 @@ def pareto(outcomes: Sequence[Outcome]) -> frozenset[int]:
     Where latency was not measured, accuracy and size decide.
     """
     costs = {
-        outcome.number: (-figures.validation_accuracy, figures.size_bytes, figures.latency_us or 0.0)
+        outcome.number: _Cost(1 - figures.validation_accuracy, figures.size_bytes, figures.latency_us or 0.0)
         for outcome, figures in ranked(outcomes)
     }
     return frozenset(
@@ -66,5 +78,9 @@ def pareto(outcomes: Sequence[Outcome]) -> frozenset[int]:
     )
 
 
-def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one != other and all(mine <= its for mine, its in zip(one, other, strict=True))
+def _beats(one: _Cost, other: _Cost) -> bool:
+    smaller = one.size < other.size * (1 - SAME_SIZE)
+    no_worse = (
+        one.mistakes <= other.mistakes and one.size <= other.size * (1 + SAME_SIZE) and one.latency <= other.latency
+    )
+    return no_worse and (one.mistakes < other.mistakes or smaller or one.latency < other.latency)
