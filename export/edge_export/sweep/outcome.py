@@ -6,10 +6,10 @@ from typing import Literal
 
 from edge_export.sweep.grid import Setting
 
-# `failed` is the machine's doing, out of memory above all, and is tried again; the others would end the same way.
 # Bundles of the same graph differ by the digits of the figures inside them: that is no difference in size.
 SAME_SIZE = 0.002
 
+# `failed` is the machine's doing, out of memory above all, and is tried again; the others would end the same way.
 Status = Literal["done", "diverged", "impossible", "failed"]
 
 
