@@ -122,8 +122,9 @@ def test_a_file_that_changes_an_answer_is_refused_however_little(stored, export,
     seen = []
 
     def drifting(self, images):
-        seen.append(images)
-        return real(self, images) + np.float32(1e-6) * (len(seen) == 1)  # the first file alone
+        alone = np.ndim(images) == 2
+        seen.append(alone)
+        return real(self, images) + np.float32(1e-6) * (alone and sum(seen) == 1)  # the first file alone
 
     monkeypatch.setattr(classifier.Classifier, "logits", drifting)
     with pytest.raises(ParityError, match=r"PNG file differs .*: 1 of 12 pictures give other logits as files"):
