@@ -8,9 +8,10 @@ import pytest
 
 from edge.errors import InputError
 from edge_train import pen
-from edge_train.glyphs import FORMS, skeletons
+from edge_train.glyphs import FORMS
 from edge_train.handwriting import Dice, write
 from edge_train.sheet import GAP_PIXELS, contact_sheet
+from edge_train.skeletons import skeletons
 from edge_train.strokes import DRAWS, draw_page, sample
 
 # Of sample(20, seed=0). It changes with every change of a glyph or of the drawing, and then only on purpose: golden

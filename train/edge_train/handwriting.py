@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_train import pen
-from edge_train.glyphs import FORMS, skeletons
+from edge_train.glyphs import FORMS
+from edge_train.skeletons import skeletons
 
 # The spread of handwriting, in heights of the digit unless said otherwise. Wider spreads were tried: a digit in a
 # hundred is then one that no reader agrees on.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_train.glyphs import Skeleton
+from edge_train.skeletons import Skeleton
 
 # A quick hand cuts corners: what is left of a path whose details below this length (in heights of the digit) are
 # smoothed away. Twice as much turns a 4 into a 9.
