@@ -7,6 +7,8 @@ import pytest
 from edge_train.report import comparison, document
 from edge_train.report.document import ReportError
 
+SETTINGS = {"name": "gru", "data": "mnist", "recipe": {"epochs": 2}, "specification": {"kind": "recurrent"}}
+
 
 def written(folder, name, *, finished=True, **dials):
     """The metrics of a run that was never trained: the comparison reads nothing else."""
@@ -85,6 +87,9 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(edge_command, tmp_path
         ('{"epochs": [], "schema": "edge.metrics/9"}', "this version reads edge.metrics/1"),
         ('{"schema": "edge.bench/1"}', "is not the course of a run"),
         ("[]", "is not the course of a run"),
+        ('{"epochs": []}', r"is damaged \(its settings are not complete\); train the model again"),
+        (json.dumps({"epochs": [], "settings": SETTINGS}), r"is damaged \(it has no epochs\)"),
+        (json.dumps({"epochs": [{}], "settings": SETTINGS}), r"is damaged \(its epochs are not complete\)"),
     ],
 )
 def test_what_cannot_be_read_is_told(tmp_path, content, words):

@@ -5,11 +5,14 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 
 from edge.errors import EdgeError
 from edge_train import checkpoint, loop, training
 from edge_train.checkpoint import CheckpointError
 from edge_train.recipes import RecipeError
+from edge_train.specification import SpecificationError
 from edge_train.training import Request
 
 CNN = {"model": "cnn", "sizes": {"chain": "conv5x4 bn relu pool conv3x6 relu dropout0.2 flatten linear10"}}
@@ -87,6 +90,13 @@ def test_other_dials_cannot_be_slipped_into_a_running_run(tiny_run, interrupt):
         tiny_run(dials={"epochs": 30}, resume=True)
 
 
+def test_other_sizes_cannot_be_slipped_into_a_running_run_by_its_name(tiny_run):
+    tiny_run(name="mine")
+    with pytest.raises(SpecificationError, match=r"started as lstm-8, .* leave --hidden out"):
+        tiny_run(name="mine", sizes={"hidden": 16}, resume=True)
+    assert tiny_run(name="mine", sizes={"hidden": 8}, resume=True).epochs == 2
+
+
 def test_ctrl_c_before_the_first_epoch_is_over_keeps_nothing_and_says_so(tiny_run, interrupt, tmp_path):
     interrupt(1, 2)
     with pytest.raises(EdgeError, match="nothing was kept; start again"):
@@ -133,6 +143,22 @@ def test_a_damaged_state_is_told(tiny_run, tmp_path, damage):
     path.write_bytes({"truncated": content[:-1], "empty": b"", "foreign": b"PK\x03\x04 something else"}[damage])
     with pytest.raises(CheckpointError, match="is damaged"):
         tiny_run(resume=True)
+
+
+@pytest.mark.parametrize("damage", ["dial", "sizes", "tensor"])
+def test_a_state_whose_parts_do_not_fit_is_told(tiny_run, damage):
+    path = tiny_run(name="mine").path.parent / "last.safetensors"
+    content = path.read_bytes()
+    header, tensors = json.loads(checkpoint.header_of(content)[checkpoint.HEADER]), load_tensors(content)
+    if damage == "dial":
+        header["settings"]["recipe"]["of_another_version"] = 1
+    elif damage == "sizes":
+        header["settings"]["specification"]["hidden"] = 9
+    else:
+        del tensors[next(name for name in tensors if name.startswith("model."))]
+    path.write_bytes(save_tensors(tensors, metadata={checkpoint.HEADER: json.dumps(header)}))
+    with pytest.raises(EdgeError, match=r"; (start the run|train the model) again"):
+        tiny_run(name="mine", sizes={}, resume=True)
 
 
 def test_a_checkpoint_is_no_state_to_go_on_from(tiny_run):

@@ -1,6 +1,7 @@
 """`edge train` as it is typed: exit codes, what goes to stdout and what to stderr."""
 
 import re
+import shlex
 from dataclasses import fields
 
 import pytest
@@ -62,7 +63,15 @@ def test_the_recipes_are_listed_with_dials_and_what_they_reached(train, tmp_path
         for model in of_models:
             assert re.search(rf"^{recipe} +{model} ", ended.out, re.MULTILINE)
     assert re.search(r"^origin +lstm .*2 epochs of batches of 100, adam 0\.01, constant", ended.out, re.MULTILINE)
+    assert "as usual:\nmomentum none, weight-decay 0.01, gradient-norm 1.0, " in ended.out
+    assert "seed 0." in ended.out
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_next_command_can_be_copied_from_a_folder_with_a_space(edge_command, few_strokes, tmp_path):
+    ended = edge_command("train", *TINY, "--out", tmp_path / "my runs")
+    path = tmp_path / "my runs" / "lstm-8" / "lstm-8.safetensors"
+    assert shlex.split(ended.out.splitlines()[-1])[-3:] == ["--checkpoint", str(path), "--quantize"]
 
 
 def test_a_chain_of_layers_can_be_trained(train, tmp_path):

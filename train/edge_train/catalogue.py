@@ -27,7 +27,8 @@ def describe() -> str:
             *table.aligned(rows),
             "",
             "reached: accuracy on MNIST's test set, opened once at the end of a run; the mean of several seeds where",
-            "their number is given. A dial that is not named is as in `edge train --help`.",
+            "their number is given. A dial that is not named is as usual:",
+            f"{', '.join(_others(Recipe(), [field.name for field in fields(Recipe) if field.name not in ALWAYS]))}.",
         ]
     )
 
@@ -36,12 +37,20 @@ def text(recipe: Recipe) -> str:
     """The dials of a recipe in one line: the main ones, then those that are not as usual."""
     usual = Recipe()
     main = [f"{recipe.epochs} epochs of batches of {recipe.batch_size}", f"{recipe.optimiser} {recipe.learning_rate:g}"]
-    others = [
-        f"{field.name.replace('_', '-')} {getattr(recipe, field.name) or 'none'}"
+    unusual = [
+        field.name
         for field in fields(recipe)
         if field.name not in ALWAYS and getattr(recipe, field.name) != getattr(usual, field.name)
     ]
-    return ", ".join([*main, recipe.schedule, *others])
+    return ", ".join([*main, recipe.schedule, *_others(recipe, unusual)])
+
+
+def _others(recipe: Recipe, names: list[str]) -> list[str]:
+    settings = {name: getattr(recipe, name) for name in names}
+    return [
+        f"{name.replace('_', '-')} {setting if setting or name == 'seed' else 'none'}"
+        for name, setting in settings.items()
+    ]
 
 
 @cache

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from edge.errors import EdgeError
-from edge_train import recipes
+from edge_train import checkpoint, recipes
 from edge_train.augmentation import augment
 from edge_train.leftovers import disturb
 from edge_train.mnist import Split
@@ -306,5 +306,9 @@ def metrics_json(epochs: list[Epoch], **more: object) -> str:
 
 
 def write_metrics(path: Path, epochs: list[Epoch], **more: object) -> None:
-    """Writes `metrics_json` to a file."""
-    path.write_text(metrics_json(epochs, **more), encoding="utf-8")
+    """Writes `metrics_json` to a file, in one step.
+
+    Raises:
+        CheckpointError: the folder cannot be written, or the disk is full.
+    """
+    checkpoint.write(path, metrics_json(epochs, **more).encode())

@@ -6,9 +6,14 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from edge_train.loop import Epoch
 from edge_train.loop import Progress as Step
+
+# What the whole line takes with a bar of four columns. A narrower terminal does without bar and rate: otherwise it is
+# the batches and the time left that are cut.
+FULL_COLUMNS = 80
 
 
 class Display:
@@ -25,13 +30,15 @@ class Display:
         console = Console(stderr=True)
         self.bar: Progress | None = None
         self.task: TaskID | None = None
+        self.shown = 0  # the epoch of the bar
+        self.narrow = console.width < FULL_COLUMNS + len(part_of)
         if console.is_terminal:
             self.bar = Progress(
                 TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
+                *(() if self.narrow else (BarColumn(),)),
+                MofNCompleteColumn(table_column=Column(no_wrap=True)),
                 TextColumn("{task.fields[figures]}"),
-                TimeRemainingColumn(),
+                TimeRemainingColumn(table_column=Column(no_wrap=True)),
                 console=console,
                 transient=True,
             )
@@ -51,10 +58,15 @@ class Display:
         """Moves the bar of the running epoch."""
         if self.bar is None:
             return
-        figures = f"loss {step.loss:.4f}  accuracy {step.accuracy:.2%}  {step.images_per_second:,.0f} images/s"
+        figures = f"loss {step.loss:.4f}  accuracy {step.accuracy:.2%}"
+        if not self.narrow:
+            figures += f"  {step.images_per_second:,.0f} images/s"
         description = f"{self.part_of}  epoch {step.epoch:>3}/{self.epochs}".lstrip()
         if self.task is None:
             self.task = self.bar.add_task(description, total=step.batches, figures=figures)
+        elif step.epoch != self.shown:  # a bar that was full counts as finished, and its time left stays 0
+            self.bar.reset(self.task)
+        self.shown = step.epoch
         self.bar.update(self.task, description=description, total=step.batches, completed=step.batch, figures=figures)
 
     def epoch(self, epoch: Epoch, *, best: bool) -> None:

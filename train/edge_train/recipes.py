@@ -111,8 +111,20 @@ def for_other_classes(recipe: Recipe) -> Recipe:
 
 
 def to_json(recipe: Recipe) -> dict[str, Any]:
-    """The dials as plain values; `Recipe(**values)` reads them back."""
+    """The dials as plain values; `from_json` reads them back."""
     return dataclasses.asdict(recipe)
+
+
+def from_json(values: dict[str, Any]) -> Recipe:
+    """The recipe that `to_json` wrote.
+
+    Raises:
+        RecipeError: a dial is unknown, of another type or out of its range.
+    """
+    try:
+        return Recipe(**values)
+    except TypeError as error:
+        raise RecipeError(f"the dials of the run do not fit this version: {error}; train the model again") from error
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:

@@ -67,8 +67,18 @@ def load_state(folder: Path, device: torch.device) -> State:
         CheckpointError: there is no run to resume, or its state is damaged.
     """
     header, tensors = _read(folder)
+    try:
+        return _state(header, tensors, device)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:  # PyTorch raises the last for other shapes
+        last_line = (str(error).splitlines() or [""])[-1].strip()  # of PyTorch's many the one that names a tensor
+        raise CheckpointError(
+            f"{folder / STATE_FILE} is damaged ({last_line}); start the run again without --resume"
+        ) from error
+
+
+def _state(header: dict[str, Any], tensors: dict[str, torch.Tensor], device: torch.device) -> State:
     settings = header["settings"]
-    recipe = Recipe(**settings["recipe"])
+    recipe = recipes.from_json(settings["recipe"])
     model = models.build(specification.from_json(settings["specification"]))
     model.load_state_dict(_below(tensors, "model."))
     state = begin(model, recipe, device)
@@ -103,7 +113,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     path = folder / STATE_FILE
     if not path.is_file():
         raise CheckpointError(f"there is no run to resume in {folder}; start one without --resume")
-    content = path.read_bytes()
+    content = checkpoint.read_file(path)
     try:
         header = json.loads(checkpoint.header_of(content)[checkpoint.HEADER])
         return {key: header[key] for key in ("settings", "steps", "epochs")}, load_tensors(content)

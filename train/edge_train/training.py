@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from edge.errors import EdgeError
+from edge.table import printable
 from edge_train import checkpoint, datasets, events, loop, models, recipes, report, runs, specification, strokes
 from edge_train.checkpoint import Checkpoint
 from edge_train.datasets import Dataset
@@ -144,9 +146,10 @@ def _prepared(request: Request, device: torch.device) -> _Run:
     folder = request.out / name
     if request.resume:
         settings, source = _resumed(folder, source, request.data_dir)
-        recipe = Recipe(**settings["recipe"])
+        recipe = recipes.from_json(settings["recipe"])
         _refuse_other_dials(request.dials, recipe)
         sizes = specification.from_json(settings["specification"])
+        _refuse_other_sizes(request.sizes, sizes)
         return _Run(name, folder, sizes, recipe, runs.load_state(folder, device), settings, source)
     written = recipes.named(request.recipe, request.model)
     if source.labels != DIGITS:  # only into digits can drawn ones be mixed, and a model of digits teaches no others
@@ -215,6 +218,16 @@ def _refuse_other_dials(dials: dict[str, Any], recipe: Recipe) -> None:
             )
 
 
+def _refuse_other_sizes(wanted: dict[str, Any], running: Specification) -> None:
+    of_digits = specification.of_classes(running, specification.CLASSES)  # sizes are typed for ten classes
+    if specification.of_classes(specification.resized(of_digits, **wanted), running.classes) != running:
+        options = ", ".join(f"--{size}" for size, setting in wanted.items() if setting is not None)
+        raise SpecificationError(
+            f"the run was started as {specification.name_of(running)}, and --resume goes on with it; "
+            f"leave {options} out, or start anew without --resume"
+        )
+
+
 def _material(recipe: Recipe, source: Dataset, device: torch.device) -> Material:
     if recipe.strokes and source.labels != DIGITS:
         raise RecipeError(f"{source.name} has other classes than drawn digits; leave --strokes out")
@@ -267,7 +280,8 @@ def summary(result: Result) -> str:
     if result.interrupted:
         lines.append("interrupted; the same command with --resume goes on")
     name = result.path.stem
-    lines.append(f"next: edge export --model {name} --checkpoint {result.path} --quantize")
+    command = ["edge", "export", "--model", name, "--checkpoint", str(result.path), "--quantize"]
+    lines.append(f"next: {printable(shlex.join(command))}")
     return "\n".join(lines)
 
 

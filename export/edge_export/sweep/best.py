@@ -1,6 +1,7 @@
 """The best run of a sweep, exported: the only one whose test accuracy is looked at."""
 
 import dataclasses
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,6 @@ def summary(best: Best) -> str:
         [
             f"run {best.number} on the {test['split']} set, opened for it alone: {test['accuracy']:.2%}",
             f"bundle: {exported.path}, {exported.size_bytes:,} bytes; {exported.manifest.precision}",
-            f"next: edge verify {exported.path}",
+            f"next: edge verify {shlex.quote(str(exported.path))}",
         ]
     )

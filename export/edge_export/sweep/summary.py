@@ -52,7 +52,8 @@ def next_step(sweep: Sweep) -> str:
     """The command that exports the best run."""
     _, figures = ranked(sweep.outcomes)[0]
     path = sweep.request.out / figures.checkpoint
-    return f"next: edge export --model {figures.name} --checkpoint {table.printable(str(path))} --quantize"
+    command = ["edge", "export", "--model", figures.name, "--checkpoint", str(path), "--quantize"]
+    return f"next: {table.printable(shlex.join(command))}"
 
 
 def how_to_go_on(sweep: Sweep, arguments: Sequence[str]) -> str:

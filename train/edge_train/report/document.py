@@ -19,12 +19,13 @@ going on, and after an interruption, the file has `settings` and `epochs`; the r
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from edge.errors import EdgeError
 from edge_train import layers, recipes, runs
+from edge_train.loop import Epoch
 from edge_train.recipes import Recipe
 from edge_train.report import judgement
 from edge_train.report.run import Run
@@ -91,7 +92,24 @@ def read(path: Path) -> dict[str, Any]:
         raise ReportError(
             f"{path} has the schema {schema!r}, and this version reads {SCHEMA}; use the version it is of"
         )
+    if problem := _missing(document):
+        raise ReportError(f"{path} is damaged ({problem}); train the model again")
     return document
+
+
+def _missing(document: dict[str, Any]) -> str:
+    """What is not there of that which every run has from its first epoch on; empty where all of it is."""
+    settings, epochs = document.get("settings"), document["epochs"]
+    if not isinstance(settings, dict) or not settings.keys() >= {"name", "specification", "recipe", "data"}:
+        return "its settings are not complete"
+    if not all(isinstance(settings[part], dict) for part in ("specification", "recipe")):
+        return "its settings are not complete"
+    names = {field.name for field in fields(Epoch)}
+    if not isinstance(epochs, list) or not epochs:
+        return "it has no epochs"
+    if not all(isinstance(epoch, dict) and epoch.keys() == names for epoch in epochs):
+        return "its epochs are not complete"
+    return ""
 
 
 def _learning_rate(recipe: Recipe, images: int) -> dict[str, Any]:

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from edge_train import checkpoint, datasets, loop
+from edge_train import checkpoint, datasets, loop, recipes
 from edge_train.checkpoint import Checkpoint
 from edge_train.loop import Epoch
 from edge_train.mnist import Split
-from edge_train.recipes import Recipe
 from edge_train.report import document, writing
 from edge_train.report.document import ReportError
 from edge_train.report.run import Answers, Course, Run
@@ -22,6 +21,7 @@ def remake(folder: Path, data_dir: Path | None = None) -> Path:
 
     Raises:
         ReportError: no run in the folder, or it is not complete and no longer what its metrics say.
+        RecipeError: its dials are of another version.
         CheckpointError: its checkpoint is missing or damaged.
         DataError: its data is not here.
     """
@@ -34,7 +34,7 @@ def remake(folder: Path, data_dir: Path | None = None) -> Path:
         raise ReportError(f"{path} and {folder / 'metrics.json'} are of different runs; train the model again")
     source = datasets.find(data, data_dir)
     fitted, validation = source.splits()
-    course = Course(Recipe(**facts["settings"]["recipe"]), data, facts.get("images", len(fitted)), epochs)
+    course = Course(recipes.from_json(facts["settings"]["recipe"]), data, facts.get("images", len(fitted)), epochs)
     # The records of a complete run name the test split; those of an interrupted one must not learn of it now.
     complete = any(record["split"] == "test" for record in stored.accuracy)
     test = _answers(stored, source.test()) if complete else None
