@@ -89,6 +89,15 @@ def test_forget_gates_start_open_and_the_relu_state_neither_grows_nor_dies():
     torch.testing.assert_close(relu.recurrent.weight_hh_l0, 0.9 * torch.eye(5))
 
 
+def test_a_tanh_state_is_turned_a_little_and_keeps_its_length():
+    turn = models.build(Recurrent("rnn-tanh", hidden=64, layers=2)).recurrent.weight_hh_l1
+    torch.testing.assert_close(turn @ turn.T, torch.eye(64))
+    assert torch.linalg.det(turn) > 0
+    angles = torch.linalg.eigvals(turn).angle().abs()
+    assert 0.5 < angles.max() < 1.6  # a matrix of any angles would reach 3.1
+    assert not torch.equal(turn, models.build(Recurrent("rnn-tanh", hidden=64, layers=2)).recurrent.weight_hh_l1)
+
+
 def test_the_global_seed_decides_the_initial_weights():
     built = []
     for seed in (3, 3, 4):
