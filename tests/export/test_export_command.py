@@ -192,7 +192,7 @@ def test_wrong_usage_exits_with_2(edge_command, options):
         (["--candidate", "stepped"], "--candidate and --force choose among int8 candidates; add --quantize"),
         (["--precision", "fp16", "--force"], "add --quantize"),
         (["--model", "lstn"], "use one of lstm"),
-        (["--checkpoint", "nothing.safetensors"], "check --checkpoint"),
+        (["--checkpoint", "nothing.safetensors"], "check the path"),
         (["--labels", "nothing.txt"], "give a text file, one label a line"),
         (["--model", "nowhere:make"], "--checkpoint"),
         (["--model", ":make", "--checkpoint", "x.pt"], "names no factory; give --model package.module:factory"),

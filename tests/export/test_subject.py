@@ -269,7 +269,7 @@ def test_a_wrapper_around_a_state_dict_is_told(written, tmp_path, wrapped):
 
 
 def test_a_missing_weights_file_is_told(written, tmp_path):
-    with pytest.raises(CheckpointError, match="check --checkpoint"):
+    with pytest.raises(CheckpointError, match="check the path"):
         subject.find(f"{written(LINEAR)}:make", tmp_path / "nothing.pt", None)
 
 

@@ -83,7 +83,7 @@ def test_weights_of_another_size_are_refused():
 
 
 def test_a_missing_file_is_told_with_the_option(tmp_path):
-    with pytest.raises(CheckpointError, match=r"No such file.*check --checkpoint"):
+    with pytest.raises(CheckpointError, match=r"No such file.*check the path"):
         checkpoint.load(tmp_path / "nothing.safetensors")
 
 

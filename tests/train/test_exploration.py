@@ -85,7 +85,8 @@ def test_the_sheet_has_a_row_for_each_class_with_its_own_pictures():
 def test_a_sheet_of_very_many_classes_stays_a_picture(monkeypatch):
     monkeypatch.setattr(exploration, "MOST_ROWS", 2)
     training = split("training", [0, 1, 2], 50, 100, 150)
-    assert not (np.array(exploration.sample_sheet(training, LABELS)) == 255 - 150).any()
+    of_the_third = np.array(exploration.sample_sheet(training, LABELS)) == 255 - 150
+    assert of_the_third.sum() < 28 * 28  # a few pixels at the edges of letters, and no picture
 
 
 @pytest.fixture
@@ -116,6 +117,13 @@ def test_the_sheet_is_written_as_png(data, tmp_path):
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.format == "PNG"
         assert sheet.width > 10 * 28 * exploration.SHEET_SCALE
+
+
+def test_a_sheet_by_a_name_of_another_format_is_refused(data, tmp_path):
+    ended = data("--out", tmp_path / "sheet.jpg")
+    assert ended.code == 2
+    assert "name a file that ends in .png" in ended.err
+    assert not list(tmp_path.glob("sheet.*"))
 
 
 @pytest.mark.parametrize(

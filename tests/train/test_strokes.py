@@ -342,6 +342,11 @@ def test_a_sheet_has_room_for_every_picture_and_its_gaps(digits):
     assert contact_sheet(digits[0][:3], columns=10, scale=2).width == 3 * (56 + GAP_PIXELS) + GAP_PIXELS
 
 
+def test_captions_tell_letters_with_accents_apart(digits):
+    drawn = [np.asarray(contact_sheet(digits[0][:1], [letter])) for letter in ("é", "è", "ß", "e")]
+    assert len({sheet.tobytes() for sheet in drawn}) == 4
+
+
 def test_a_sheet_shows_the_pictures_dark_on_white_in_reading_order(digits):
     sheet = np.asarray(contact_sheet(digits[0][:12], columns=5, scale=3))
     for index in (0, 4, 7, 11):

@@ -140,7 +140,7 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror}; check --checkpoint") from error
+        raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror}; check the path") from error
 
 
 def write(path: Path, content: bytes) -> None:

@@ -24,6 +24,8 @@ def data(
 
     from edge_train import datasets, exploration, sheet
 
+    if out is not None and out.suffix.lower() != ".png":
+        raise typer.BadParameter("--out writes a PNG; name a file that ends in .png")
     source = datasets.find(data, data_dir)
     training, validation = source.splits()
     found = exploration.explore(source, (training, validation, source.test()))

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from edge_train.specification import COLUMNS, ROWS, Convolutional, Recurrent, Specification, SpecificationError
 
-
 # Deviation of the entries of the generator of a first rotation, times the root of its size. In eight epochs of the RNN
 # 0.5 and 0.2 are alike, and both are better than an orthogonal matrix of any angles; benchmarks/LOG.md has the figures.
 TURN = 0.5

@@ -42,7 +42,7 @@ def contact_sheet(
     if columns < 1 or scale < 1:
         raise InputError(f"a sheet of {columns} columns at scale {scale} cannot be drawn; give at least 1 for both")
     texts = [""] * len(images) if captions is None else list(captions)
-    font = ImageFont.load_default(CAPTION_PIXELS)
+    font = _caption_font()
     ruler = ImageDraw.Draw(Image.new("L", (1, 1)))
     boxes = [ruler.multiline_textbbox((0, 0), text, font=font) for text in texts]
     count, height, width = images.shape
@@ -59,6 +59,13 @@ def contact_sheet(
         sheet.paste(tile, (left, top))
         draw.multiline_text((left, top + height), text, fill=BLACK, font=font)
     return sheet
+
+
+def _caption_font() -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with matplotlib: Pillow's own font draws a box for every letter with an accent."""
+    import matplotlib as mpl
+
+    return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", CAPTION_PIXELS)
 
 
 def write(path: Path, sheet: Image.Image) -> None:
