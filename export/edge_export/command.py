@@ -1,5 +1,6 @@
 """`edge export`: parse, call, print."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -82,5 +83,6 @@ def export(
     lines.append(f"bundle: {done.path}, {done.size_bytes / 1000:.0f} KB; report: {done.report}")
     if done.flip_sheet is not None:
         lines.append(f"pictures whose label changed: {done.flip_sheet}")
-    lines += [f"next: edge verify {done.path}", f"      edge predict --model {done.path} PICTURE"]
+    path = shlex.quote(str(done.path))
+    lines += [f"next: edge verify {path}", f"      edge predict --model {path} PICTURE"]
     typer.echo("\n".join(lines))

@@ -129,6 +129,7 @@ def test_a_sheet_by_a_name_of_another_format_is_refused(data, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--data", ""], "no data set '' and no folder of that name"),
         (["--data", "cifar"], "no data set 'cifar' and no folder of that name; use one of mnist, fashion-mnist"),
         (["--out", "nowhere/sheet.png"], "cannot write nowhere/sheet.png: No such file or directory; choose another"),
     ],

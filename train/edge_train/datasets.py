@@ -91,7 +91,7 @@ def find(data: str, folder: Path | None = None, *, fetch: bool = True, tell: Tel
             partial(published.load_test, data, root, fetch=fetch),
             lambda: str(published.find(data, root)),
         )
-    if not Path(data).is_dir():
+    if not data or not Path(data).is_dir():
         raise DataError(
             f"no data set {data!r} and no folder of that name; use one of {', '.join(NAMES)}, "
             "or a folder with a sub-folder of pictures for each class"

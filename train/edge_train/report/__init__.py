@@ -4,6 +4,7 @@ Everything is computed once, into the document that becomes `metrics.json`; pict
 document, so that no two of them can disagree. matplotlib and scikit-learn are slow to import: they come with `write`.
 """
 
+import shlex
 import sys
 import traceback
 from pathlib import Path
@@ -36,6 +37,7 @@ def attempt(folder: Path, run: Run) -> Path | None:
     except Exception as error:  # noqa: BLE001 - whatever it is, the run is complete and its checkpoint is on disk
         if not isinstance(error, EdgeError | ImportError):
             traceback.print_exc()  # a bug keeps its traceback
-        text = f"the report failed ({error}); the checkpoint is complete, and `edge report {folder}` tries again"
+        again = f"edge report {shlex.quote(str(folder))}"
+        text = f"the report failed ({error}); the checkpoint is complete, and `{again}` tries again"
         print(f"edge: {text}", file=sys.stderr, flush=True)  # noqa: T201
         return None
