@@ -12,7 +12,6 @@ from edge.errors import EdgeError
 from edge_train import checkpoint, loop, training
 from edge_train.checkpoint import CheckpointError
 from edge_train.recipes import RecipeError
-from edge_train.specification import SpecificationError
 from edge_train.training import Request
 
 CNN = {"model": "cnn", "sizes": {"chain": "conv5x4 bn relu pool conv3x6 relu dropout0.2 flatten linear10"}}
@@ -76,7 +75,7 @@ def test_the_settings_of_the_run_are_used_again(tiny_run, interrupt, tmp_path):
     interrupt(2, 1)
     tiny_run(dials={"epochs": 3, "seed": 7})
     interrupt(0, 0)
-    bare = Request("lstm", sizes={"hidden": 8}, data="mnist", out=tmp_path, resume=True, threads=1)
+    bare = Request(sizes={"hidden": 8}, out=tmp_path, resume=True, threads=1)
     stored = checkpoint.load(training.train(bare).path)
     assert stored.training["recipe"]["seed"] == 7
     assert stored.training["recipe"]["epochs"] == 3
@@ -90,11 +89,22 @@ def test_other_dials_cannot_be_slipped_into_a_running_run(tiny_run, interrupt):
         tiny_run(dials={"epochs": 30}, resume=True)
 
 
-def test_other_sizes_cannot_be_slipped_into_a_running_run_by_its_name(tiny_run):
-    tiny_run(name="mine")
-    with pytest.raises(SpecificationError, match=r"started as lstm-8, .* leave --hidden out"):
-        tiny_run(name="mine", sizes={"hidden": 16}, resume=True)
-    assert tiny_run(name="mine", sizes={"hidden": 8}, resume=True).epochs == 2
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"sizes": {"hidden": 16}}, "started as lstm-8, .* leave --model, --hidden out"),
+        ({"sizes": {"hidden": 16}, "model": None}, "started as lstm-8, .* leave --hidden out"),
+        ({"model": "gru"}, "started as lstm-8, .* leave --model, --hidden out"),
+        ({"model": "cnn", "sizes": {}}, "started as lstm-8, .* leave --model out"),
+        ({"data": "mnist"}, "started with --data strokes, .* leave --data out"),
+    ],
+)
+def test_nothing_else_can_be_slipped_into_a_running_run_by_its_name(tiny_run, fields, complaint):
+    done = tiny_run(name="mine")
+    with pytest.raises(EdgeError, match=complaint):
+        tiny_run(name="mine", **fields, resume=True)
+    for same in ({}, {"model": None, "data": None, "sizes": {}}):
+        assert tiny_run(name="mine", **same, resume=True).path == done.path
 
 
 def test_ctrl_c_before_the_first_epoch_is_over_keeps_nothing_and_says_so(tiny_run, interrupt, tmp_path):

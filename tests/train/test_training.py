@@ -213,5 +213,12 @@ def test_a_state_that_was_saved_has_every_slot_of_the_optimiser(tmp_path):
 
 
 def test_a_request_has_the_documented_defaults():
-    request = Request("lstm")
-    assert (request.data, request.out, request.resume, request.device) == ("mnist", Path("runs"), False, "auto")
+    request = Request()
+    assert (training.DEFAULT_MODEL, training.DEFAULT_DATA) == ("lstm", "mnist")
+    assert (request.model, request.data, request.out, request.resume, request.device) == (
+        None,
+        None,
+        Path("runs"),
+        False,
+        "auto",
+    )

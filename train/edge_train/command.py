@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from edge_train.data_options import DataFolderOption, DataOption
+from edge_train.data_options import DATA_HELP, DATA_VALUE, DataFolderOption
 from edge_train.recipes import Augmentation, Initialisation, Optimiser, Schedule
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -15,14 +15,16 @@ INTERRUPTED = 130  # what a shell gives for Ctrl-C: a script must not take an un
 
 def train(
     *,
-    model: Annotated[str, typer.Option(help="What to train; `edge models` lists the names.")] = "lstm",
+    model: Annotated[
+        str | None, typer.Option(help="What to train; `edge models` lists the names.", show_default="lstm")
+    ] = None,
     recipe: Annotated[
         str, typer.Option(help="best is ours, origin the published run; --list shows both. A dial below overrides it.")
     ] = "best",
     list_recipes: Annotated[
         bool, typer.Option("--list", help="Show the recipes, their dials and what they reached, and train nothing.")
     ] = False,
-    data: DataOption = "mnist",
+    data: Annotated[str | None, typer.Option(help=DATA_HELP, metavar=DATA_VALUE, show_default="mnist")] = None,
     data_dir: DataFolderOption = None,
     epochs: Annotated[int | None, typer.Option(help="How often every image is seen.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,

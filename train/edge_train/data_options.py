@@ -5,14 +5,13 @@ from typing import Annotated
 
 import typer
 
-DataOption = Annotated[
-    str,
-    typer.Option(
-        help="mnist, fashion-mnist, kmnist, qmnist, emnist-digits, strokes (drawn, needs no files), or a folder with "
-        "a sub-folder of pictures for each class.",
-        metavar="NAME|FOLDER",
-    ),
-]
+DATA_VALUE = "NAME|FOLDER"
+DATA_HELP = (
+    "mnist, fashion-mnist, kmnist, qmnist, emnist-digits, strokes (drawn, needs no files), or a folder with a "
+    "sub-folder of pictures for each class."
+)
+
+DataOption = Annotated[str, typer.Option(help=DATA_HELP, metavar=DATA_VALUE)]
 DataFolderOption = Annotated[
     Path | None,
     typer.Option(help="Where published sets are or shall be; otherwise $EDGE_DATA, otherwise a cache folder."),

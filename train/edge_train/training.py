@@ -28,6 +28,9 @@ from edge_train.specification import Specification, SpecificationError
 # It names a folder, a file and a model; `edge export` takes a colon for somebody's own module.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
+DEFAULT_MODEL = "lstm"
+DEFAULT_DATA = datasets.MNIST
+
 MIXED_SEED = 1_004  # beside those of the stroke splits
 MIXED_POOL = 4  # times as many drawn digits as an epoch mixes in, so that epochs differ
 
@@ -44,14 +47,15 @@ class NothingKeptError(EdgeError):
 class Request:
     """What was asked for on the command line; `None` and absent dials mean the recipe's own.
 
+    `model`, `data`: `None` is `DEFAULT_MODEL` and `DEFAULT_DATA`, or what a resumed run was started with.
     `test`: whether the test set is opened at the end; runs that are chosen among must not look at it.
     `part_of`: what the run is a part of, such as "run 2/6"; progress says so, and leaves no lines of its own.
     """
 
-    model: str
+    model: str | None = None
     name: str | None = None
     recipe: str = "best"
-    data: str = "mnist"
+    data: str | None = None
     data_dir: Path | None = None
     dials: dict[str, Any] = field(default_factory=dict)
     sizes: dict[str, Any] = field(default_factory=dict)
@@ -138,41 +142,43 @@ def train(request: Request) -> Result:
 
 
 def _prepared(request: Request, device: torch.device) -> _Run:
-    asked = specification.resized(specification.named(request.model), **request.sizes)
-    source = datasets.find(request.data, request.data_dir)
+    model = DEFAULT_MODEL if request.model is None else request.model
+    data = DEFAULT_DATA if request.data is None else request.data
+    asked = specification.resized(specification.named(model), **request.sizes)
+    source = datasets.find(data, request.data_dir)
     name = request.name or specification.name_of(asked) + source.suffix
     if not NAME.fullmatch(name):
         raise SpecificationError(f"--name {name!r} is no name for a file; use letters, digits, '-', '_' and '.'")
     folder = request.out / name
     if request.resume:
-        settings, source = _resumed(folder, source, request.data_dir)
-        recipe = recipes.from_json(settings["recipe"])
-        _refuse_other_dials(request.dials, recipe)
-        sizes = specification.from_json(settings["specification"])
-        _refuse_other_sizes(request.sizes, sizes)
-        return _Run(name, folder, sizes, recipe, runs.load_state(folder, device), settings, source)
-    written = recipes.named(request.recipe, request.model)
+        return _resumed(request, name, folder, device)
+    written = recipes.named(request.recipe, model)
     if source.labels != DIGITS:  # only into digits can drawn ones be mixed, and a model of digits teaches no others
         written = recipes.for_other_classes(written)
     recipe = dataclasses.replace(written, **request.dials)
     sizes = specification.of_classes(asked, len(source.labels))
     torch.manual_seed(recipe.seed)
-    model = models.build(sizes, initialise=recipe.initialisation == "edge")
-    settings = {**runs.settings_of(name, sizes, recipe, request.data), "labels": list(source.labels)}
-    return _Run(name, folder, sizes, recipe, loop.begin(model, recipe, device), settings, source)
+    network = models.build(sizes, initialise=recipe.initialisation == "edge")
+    settings = {**runs.settings_of(name, sizes, recipe, data), "labels": list(source.labels)}
+    return _Run(name, folder, sizes, recipe, loop.begin(network, recipe, device), settings, source)
 
 
-def _resumed(folder: Path, source: Dataset, data_dir: Path | None) -> tuple[dict[str, Any], Dataset]:
-    """The settings and the data that the run in a folder was started with, and nothing else under its name."""
+def _resumed(request: Request, name: str, folder: Path, device: torch.device) -> _Run:
+    """The run in a folder as it was left, with what it was started with, and with nothing else under its name."""
     settings = {"labels": list(DIGITS), **runs.load_settings(folder)}  # older runs know of ten digits only
-    if settings["data"] != source.data:
-        source = datasets.find(settings["data"], data_dir)
+    recipe, sizes = recipes.from_json(settings["recipe"]), specification.from_json(settings["specification"])
+    state = runs.load_state(folder, device)
+    _refuse_other_dials(request.dials, recipe)
+    _refuse_other_sizes(request, sizes)
+    if request.data is not None and Path(request.data) != Path(settings["data"]):
+        raise _other("--data", f"with --data {settings['data']}", DataError)
+    source = datasets.find(settings["data"], request.data_dir)
     if settings["labels"] != list(source.labels):
         raise DataError(
             f"the run was started with the classes {', '.join(settings['labels'])}, and {source.data} has "
             f"{', '.join(source.labels)} now; bring them back, or start anew without --resume"
         )
-    return settings, source
+    return _Run(name, folder, sizes, recipe, state, settings, source)
 
 
 def _learn(run: _Run, material: Material, device: torch.device, *, tensorboard: bool, part_of: str) -> bool:
@@ -212,20 +218,23 @@ def _refuse_other_dials(dials: dict[str, Any], recipe: Recipe) -> None:
     for dial, wanted in dials.items():
         if (running := getattr(recipe, dial)) != wanted:
             option = f"--{dial.replace('_', '-')}"
-            raise RecipeError(
-                f"the run was started with {option} {running}, and --resume goes on with it; "
-                f"leave {option} out, or start anew without --resume"
-            )
+            raise _other(option, f"with {option} {running}", RecipeError)
 
 
-def _refuse_other_sizes(wanted: dict[str, Any], running: Specification) -> None:
+def _refuse_other_sizes(request: Request, running: Specification) -> None:
     of_digits = specification.of_classes(running, specification.CLASSES)  # sizes are typed for ten classes
-    if specification.of_classes(specification.resized(of_digits, **wanted), running.classes) != running:
-        options = ", ".join(f"--{size}" for size, setting in wanted.items() if setting is not None)
-        raise SpecificationError(
-            f"the run was started as {specification.name_of(running)}, and --resume goes on with it; "
-            f"leave {options} out, or start anew without --resume"
-        )
+    typed = {size: setting for size, setting in request.sizes.items() if setting is not None}
+    named = of_digits if request.model is None else specification.named(request.model)
+    if specification.resized(named, **typed) != of_digits:
+        options = [f"--{option}" for option in (*(() if request.model is None else ("model",)), *typed)]
+        raise _other(", ".join(options), f"as {specification.name_of(running)}", SpecificationError)
+
+
+def _other(options: str, started: str, kind: type[EdgeError]) -> EdgeError:
+    return kind(
+        f"the run was started {started}, and --resume goes on with it; leave {options} out, or start anew "
+        "without --resume"
+    )
 
 
 def _material(recipe: Recipe, source: Dataset, device: torch.device) -> Material:
