@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 GAP = "  "
+WIDEST_CELL = 32
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -16,6 +17,11 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def shortened(cell: str) -> str:
+    """The cell, cut to `WIDEST_CELL` letters: one long text must not push all that stands beside it off the screen."""
+    return cell if len(cell) <= WIDEST_CELL else cell[: WIDEST_CELL - 3] + "..."
 
 
 def printable(text: str) -> str:

@@ -52,6 +52,14 @@ def test_runs_are_rows_and_the_dials_that_differ_are_columns(edge_command, tmp_p
     assert last == f"page: {tmp_path / 'page.html'}"
 
 
+def test_a_long_text_leaves_room_for_what_stands_beside_it_and_is_whole_on_the_page(edge_command, tmp_path):
+    layers = "conv5x16 bn relu pool conv5x32 bn relu pool flatten linear10"
+    runs = [written(tmp_path / "a", "cnn", layers=layers), written(tmp_path / "b", "small", layers="flatten linear10")]
+    ended = edge_command("report", *runs, "--out", tmp_path / "page.html")
+    assert "  conv5x16 bn relu pool conv5x3..." in ended.out
+    assert f'<td class="number long">{layers}</td>' in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
 def test_the_page_has_the_cells_of_the_table_and_needs_nothing_outside_itself(edge_command, tmp_path):
     runs = [written(tmp_path / "a", "gru"), written(tmp_path / "b", "lstm", batch_size=32)]
     edge_command("report", *runs, "--out", tmp_path / "page.html")

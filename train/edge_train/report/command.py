@@ -17,7 +17,7 @@ def report(
     ] = None,
 ) -> None:
     """Compare runs side by side, or make the report of one again."""
-    from edge.table import aligned
+    from edge.table import aligned, shortened
     from edge_train import checkpoint
     from edge_train.report import comparison, comparison_page, document, remaking
 
@@ -26,6 +26,6 @@ def report(
         return
     documents = [document.read(run) for run in runs]
     table = comparison.of(documents, comparison.names_of(documents, runs))
-    typer.echo("\n".join(aligned([table.columns, *table.rows])))
+    typer.echo("\n".join(aligned([table.columns, *([row[0], *map(shortened, row[1:])] for row in table.rows)])))
     checkpoint.write(out, comparison_page.of(table, documents).encode())
     typer.echo(f"page: {out}")

@@ -3,11 +3,11 @@
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from edge_train.report import comparison, elements
 from edge_train.report.comparison import Comparison
-from edge_train.report.pictures import canvas
+from edge_train.report.pictures import canvas, curves
 
 # Ten that are told apart on white and on black; further runs repeat them with another line.
 COLOURS = (
@@ -37,7 +37,6 @@ def of(table: Comparison, documents: list[dict[str, Any]]) -> str:
     accuracies = [comparison.validation_accuracy(one) for one in documents]
     best = max(accuracies)
     figures = len(comparison.FIGURES)
-    dials = [(row[0], *row[figures:]) for row in table.rows]
     story = (
         f"{len(documents)} runs. The highest accuracy on validation data: {table.rows[accuracies.index(best)][0]}, "
         f"{best:.2%}. Choose by validation; the test figures are there to be reported."
@@ -50,7 +49,10 @@ def of(table: Comparison, documents: list[dict[str, Any]]) -> str:
         ),
     ]
     if len(table.columns) > figures:
-        heading = ("run", *table.columns[figures:])
+        # A dial a line: there are more of them than runs, and the layers of a CNN take a line of their own length.
+        heading, *dials = zip(
+            ("dial", *table.columns[figures:]), *((row[0], *row[figures:]) for row in table.rows), strict=True
+        )
         parts.insert(2, elements.section("Dials that differ", elements.table(heading, dials)))
     return elements.page("Runs side by side", *parts)
 
@@ -60,11 +62,11 @@ def courses(table: Comparison, documents: list[dict[str, Any]]) -> Figure:
     drawn = canvas.figure(9, 3.6 + 0.22 * -(-len(documents) // 3))
     panels = drawn.subplots(1, 2)
     most = max(len(one["epochs"]) for one in documents)
-    for panel, figure, scale in zip(panels, ("loss", "accuracy"), (1, 100), strict=True):
+    for panel, figure, factor in zip(panels, ("loss", "accuracy"), (1, 100), strict=True):
         for place, one in enumerate(documents):
             line, colour = LINES[place // len(COLOURS) % len(LINES)], COLOURS[place % len(COLOURS)]
             numbers = [epoch["number"] for epoch in one["epochs"]]
-            course = [scale * epoch[f"validation_{figure}"] for epoch in one["epochs"]]
+            course = [factor * epoch[f"validation_{figure}"] for epoch in one["epochs"]]
             label = table.rows[place][0] if figure == "loss" else None
             panel.plot(numbers, course, line, color=colour, label=label)
             if (best := one.get("best_epoch")) is not None:
@@ -74,6 +76,6 @@ def courses(table: Comparison, documents: list[dict[str, Any]]) -> Figure:
         panel.set_xlim(0.5, most + 0.5)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         canvas.grid(panel)
-    panels[1].yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.4g}%"))
+    curves.scale(panels[0], panels[1], max(comparison.validation_accuracy(one) for one in documents))
     drawn.legend(loc="outside lower center", ncols=3)
     return drawn

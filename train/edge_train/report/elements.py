@@ -7,6 +7,9 @@ from importlib import resources
 
 from edge_train.report.pictures import canvas
 
+# Letters of a cell from which on it is broken into lines: the layers of a CNN, no figure.
+LONG = 40
+
 
 def text(content: object) -> str:
     """Anything as text of a page."""
@@ -17,8 +20,12 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[object]], *, words: in
     """A table whose first columns, as many as `words`, are words and whose other columns are numbers."""
 
     def cells(row: Sequence[object], tag: str) -> str:
-        kinds = ["" if place < words else ' class="number"' for place in range(len(row))]
-        return "".join(f"<{tag}{kind}>{text(cell)}</{tag}>" for kind, cell in zip(kinds, row, strict=True))
+        kinds = ["" if place < words else "number" for place in range(len(row))]
+        kinds = [
+            f"{kind} long".strip() if len(str(cell)) > LONG else kind for kind, cell in zip(kinds, row, strict=True)
+        ]
+        classes = [f' class="{kind}"' if kind else "" for kind in kinds]
+        return "".join(f"<{tag}{kind}>{text(cell)}</{tag}>" for kind, cell in zip(classes, row, strict=True))
 
     body = "".join(f"<tr>{cells(row, 'td')}</tr>\n" for row in rows)
     head = f"<thead><tr>{cells(heading, 'th')}</tr></thead>"

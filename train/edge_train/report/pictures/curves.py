@@ -18,16 +18,26 @@ def course(document: dict[str, Any]) -> Figure:
     loss, accuracy = drawn.subplots(1, 2)
     _pair(loss, document, "loss")
     loss.set_title("Loss (nats per image)")
+    _pair(accuracy, document, "accuracy")
+    accuracy.set_title("Accuracy")
+    scale(loss, accuracy, document["epochs"][document["best_epoch"] - 1]["validation_accuracy"])
+    return drawn
+
+
+def scale(loss: Axes, accuracy: Axes, best: float) -> None:
+    """Scales panels of loss and of accuracy in percent, drawn already, so that the last epochs can be told apart.
+
+    Args:
+        loss: becomes logarithmic.
+        accuracy: is shown as far down as it matters.
+        best: the highest accuracy that was reached, in [0, 1].
+    """
     loss.set_yscale("log")  # the last epochs would lie on the axis otherwise
     loss.yaxis.set_major_formatter(FuncFormatter(lambda nats, _: f"{nats:g}"))
     loss.yaxis.set_minor_formatter(NullFormatter())
-    _pair(accuracy, document, "accuracy")
-    accuracy.set_title("Accuracy")
     accuracy.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.4g}%"))
-    best = 100 * document["epochs"][document["best_epoch"] - 1]["validation_accuracy"]
-    lowest = max(accuracy.get_ylim()[0], 100 - ERRORS_SHOWN * (100 - best) - 1)
+    lowest = max(accuracy.get_ylim()[0], 100 - ERRORS_SHOWN * 100 * (1 - best) - 1)
     accuracy.set_ylim(lowest, 100 + (100 - lowest) * 0.03)
-    return drawn
 
 
 def learning_rate(document: dict[str, Any]) -> Figure:
@@ -53,14 +63,14 @@ def learning_rate(document: dict[str, Any]) -> Figure:
 
 def _pair(axes: Axes, document: dict[str, Any], figure: str) -> None:
     epochs = document["epochs"]
-    scale = 100 if figure == "accuracy" else 1
+    factor = 100 if figure == "accuracy" else 1
     numbers = [epoch["number"] for epoch in epochs]
     marker = "o" if len(epochs) == 1 else ""
     for part, colour in (("training", canvas.BLUE), ("validation", canvas.ORANGE)):
-        course = [scale * epoch[f"{part}_{figure}"] for epoch in epochs]
+        course = [factor * epoch[f"{part}_{figure}"] for epoch in epochs]
         axes.plot(numbers, course, color=colour, marker=marker, label=part)
     best = epochs[document["best_epoch"] - 1]
-    height = scale * best[f"validation_{figure}"]
+    height = factor * best[f"validation_{figure}"]
     axes.plot([best["number"]], [height], "o", color=canvas.ORANGE, markersize=7, markeredgecolor=canvas.INK)
     axes.axvline(best["number"], color=canvas.GREY, linewidth=1, linestyle=":", label=f"best epoch, {best['number']}")
     axes.set_xlabel("epoch")
