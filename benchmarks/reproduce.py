@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 REACHED = ROOT / "train" / "edge_train" / "reached.json"
 
 # Three where a run takes less than three minutes on one core, otherwise one.
-SEEDS: dict[str, int] = {"lstm": 3, "lstm-20": 3, "cnn": 3}
+SEEDS: dict[str, int] = {"lstm": 3, "lstm-20": 3, "rnn-relu": 3, "cnn": 3}
 
 
 def main() -> None:
