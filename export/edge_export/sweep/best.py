@@ -37,8 +37,6 @@ def export(sweep: Sweep, tell: Tell) -> Best:
     # A finished run that is resumed only gets what its checkpoint lacks: the figure of the test set.
     result = training.train(
         training.Request(
-            model=str(outcome.settings["model"]),
-            data=request.data,
             data_dir=request.data_dir,
             name=figures.name,
             out=path.parent.parent,
