@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from edge.commands.options import JsonOption
+from edge.commands.options import JsonOption, check_suffix
 from edge_train.data_options import DataFolderOption, DataOption
 
 
@@ -20,12 +20,11 @@ def data(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a data set holds: its parts and classes, its pixels, and a sheet of samples."""
+    check_suffix(out, ".png", "--out")
     import json
 
     from edge_train import datasets, exploration, sheet
 
-    if out is not None and out.suffix.lower() != ".png":
-        raise typer.BadParameter("--out writes a PNG; name a file that ends in .png")
     source = datasets.find(data, data_dir)
     training, validation = source.splits()
     found = exploration.explore(source, (training, validation, source.test()))

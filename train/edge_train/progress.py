@@ -30,7 +30,6 @@ class Display:
         console = Console(stderr=True)
         self.bar: Progress | None = None
         self.task: TaskID | None = None
-        self.shown = 0  # the epoch of the bar
         self.narrow = console.width < FULL_COLUMNS + len(part_of)
         if console.is_terminal:
             self.bar = Progress(
@@ -64,9 +63,8 @@ class Display:
         description = f"{self.part_of}  epoch {step.epoch:>3}/{self.epochs}".lstrip()
         if self.task is None:
             self.task = self.bar.add_task(description, total=step.batches, figures=figures)
-        elif step.epoch != self.shown:  # a bar that was full counts as finished, and its time left stays 0
+        elif self.bar.finished:  # the epoch before filled it, and its time left would stay 0
             self.bar.reset(self.task)
-        self.shown = step.epoch
         self.bar.update(self.task, description=description, total=step.batches, completed=step.batch, figures=figures)
 
     def epoch(self, epoch: Epoch, *, best: bool) -> None:

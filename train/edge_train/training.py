@@ -288,10 +288,14 @@ def summary(result: Result) -> str:
         lines.append(f"report: {result.report}")
     if result.interrupted:
         lines.append("interrupted; the same command with --resume goes on")
-    name = result.path.stem
-    command = ["edge", "export", "--model", name, "--checkpoint", str(result.path), "--quantize"]
-    lines.append(f"next: {printable(shlex.join(command))}")
+    lines.append(next_step(result.path.stem, result.path))
     return "\n".join(lines)
+
+
+def next_step(name: str, path: Path) -> str:
+    """The line with the command that exports a checkpoint; it can be copied whatever the folder is called."""
+    command = ["edge", "export", "--model", name, "--checkpoint", str(path), "--quantize"]
+    return f"next: {printable(shlex.join(command))}"
 
 
 def _checkpoint(run: _Run, validation: Split, *, test: Split | None) -> Checkpoint:

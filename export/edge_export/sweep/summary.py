@@ -7,6 +7,7 @@ from edge import table
 from edge_export.sweep import grid
 from edge_export.sweep.outcome import Outcome, pareto, ranked
 from edge_export.sweep.running import Sweep, label
+from edge_train import training
 
 MARK = "*"
 
@@ -51,9 +52,7 @@ def results(sweep: Sweep) -> str:
 def next_step(sweep: Sweep) -> str:
     """The command that exports the best run."""
     _, figures = ranked(sweep.outcomes)[0]
-    path = sweep.request.out / figures.checkpoint
-    command = ["edge", "export", "--model", figures.name, "--checkpoint", str(path), "--quantize"]
-    return f"next: {table.printable(shlex.join(command))}"
+    return training.next_step(figures.name, sweep.request.out / figures.checkpoint)
 
 
 def how_to_go_on(sweep: Sweep, arguments: Sequence[str]) -> str:

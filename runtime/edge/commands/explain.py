@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge import pictures, shipped
-from edge.commands.options import JsonOption
+from edge.commands.options import JsonOption, check_suffix
 from edge.errors import InputError
 from edge.files import write_atomically
 from edge.table import printable
@@ -40,8 +40,8 @@ def explain(
     A recurrent model reads row by row: what it believes after each row, and the row after which its answer no longer
     changes. Any other model: how far the answer falls while a patch of background hides a part of the digit.
     """
-    _check_suffix(out, ".png", "--out")
-    _check_suffix(gif, ".gif", "--gif")
+    check_suffix(out, ".png", "--out")
+    check_suffix(gif, ".gif", "--gif")
     from edge import picture
     from edge.classifier import load
     from edge.explain import is_recurrent
@@ -127,11 +127,6 @@ def _print(source: str, prediction: "Prediction", **facts: Any) -> None:  # noqa
         **facts,
     }
     typer.echo(json.dumps(record))
-
-
-def _check_suffix(path: Path | None, suffix: str, option: str) -> None:
-    if path is not None and path.suffix.lower() != suffix:
-        raise typer.BadParameter(f"{option} writes a {suffix[1:].upper()}; name a file that ends in {suffix}")
 
 
 def _write(path: Path, content: bytes) -> None:

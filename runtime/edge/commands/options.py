@@ -1,6 +1,7 @@
 """Options that several commands share, so that they read the same everywhere."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,3 +31,13 @@ ProviderOption = Annotated[
     ProviderChoice, typer.Option(help="Where to run: cuda means CUDA or an error; auto takes CUDA where it works.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
+
+
+def check_suffix(path: Path | None, suffix: str, option: str) -> None:
+    """Refuses a file of another name than what an option writes, such as ".png".
+
+    Raises:
+        typer.BadParameter: the name ends in something else.
+    """
+    if path is not None and path.suffix.lower() != suffix:
+        raise typer.BadParameter(f"{option} writes a {suffix[1:].upper()}; name a file that ends in {suffix}")

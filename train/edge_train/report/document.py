@@ -100,9 +100,11 @@ def read(path: Path) -> dict[str, Any]:
 def _missing(document: dict[str, Any]) -> str:
     """What is not there of that which every run has from its first epoch on; empty where all of it is."""
     settings, epochs = document.get("settings"), document["epochs"]
-    if not isinstance(settings, dict) or not settings.keys() >= {"name", "specification", "recipe", "data"}:
-        return "its settings are not complete"
-    if not all(isinstance(settings[part], dict) for part in ("specification", "recipe")):
+    if (
+        not isinstance(settings, dict)
+        or not settings.keys() >= {"name", "specification", "recipe", "data"}
+        or not all(isinstance(settings[part], dict) for part in ("specification", "recipe"))
+    ):
         return "its settings are not complete"
     names = {field.name for field in fields(Epoch)}
     if not isinstance(epochs, list) or not epochs:
