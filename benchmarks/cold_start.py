@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CHECKPOINT = ROOT / "train" / "edge_train" / "checkpoints" / "lstm.safetensors"
 
-EDGE = "from edge.cli import main; main()"
+EDGE = "from edge.cli.main import main; main()"
 BARE = """
 import sys
 import numpy as np

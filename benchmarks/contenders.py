@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import edge
-from edge import shipped
-from edge_train.models import RecurrentClassifier
+from edge.bundle import shipped
+from edge_train.models.models import RecurrentClassifier
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,22 @@ from typing import Any
 import host
 import torch
 
-from edge import table
-from edge.files import write_atomically
-from edge_train import checkpoint, loop, models, recipes, specification, strokes
-from edge_train.loop import Material
-from edge_train.mnist import Split
+from edge.text import table
+from edge.text.files import write_atomically
+from edge_train.data.mnist import Split
+from edge_train.models import (
+    models,
+    specification,
+)
+from edge_train.strokes import (
+    strokes,
+)
+from edge_train.training import (
+    checkpoint,
+    loop,
+    recipes,
+)
+from edge_train.training.loop import Material
 
 EPOCH = 55_000  # MNIST's training images without the validation split
 SHIPPED = ("lstm", "gru", "bilstm", "rnn", "rnn-relu", "lstm-20", "cnn", "cnn-16k")

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from edge_train import mnist, strokes
+from edge_train.data import mnist
+from edge_train.strokes import strokes
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float64]

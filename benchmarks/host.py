@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from edge import cpu, installation
+from edge.session import cpu, installation
 
 PACKAGES = ("edge-toolkit", "torch", "onnx", "openvino", "tract", "ncnn", "pnnx", "numpy", "pillow", "matplotlib")
 

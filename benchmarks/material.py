@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edge_train import checkpoint
-from edge_train.specification import Specification
+from edge_train.models.specification import Specification
+from edge_train.training import checkpoint
 
 OPSET = 17
 ERRORS_ONLY = 3  # onnxruntime's log severity: 0 verbose to 4 fatal

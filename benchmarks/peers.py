@@ -37,10 +37,11 @@ from material import Material
 from numpy.typing import NDArray
 
 import edge
-from edge import shipped
+from edge.bundle import shipped
 from edge.errors import EdgeError
-from edge.files import write_atomically
-from edge_train import mnist, strokes
+from edge.text.files import write_atomically
+from edge_train.data import mnist
+from edge_train.strokes import strokes
 
 SCHEMA = "edge.peers/1"
 SHIPPED = ("lstm", "gru", "rnn", "rnn-relu", "bilstm", "lstm-20", "cnn", "cnn-16k")

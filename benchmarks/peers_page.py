@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from edge import table
+from edge.text import table
 
 WRONG_SHARE = 0.01  # more labels than this that differ from torch's: the model is another one, its speed no comparison
 

@@ -24,8 +24,9 @@ import host
 import numpy as np
 
 import edge
-from edge import picture, shipped, storyboard
-from edge.table import aligned
+from edge.bundle import shipped
+from edge.picture import picture, storyboard
+from edge.text.table import aligned
 
 SCHEMA = "edge.pictures/1"
 LABELS = "labels.tsv"

@@ -22,9 +22,9 @@ import numpy as np
 from PIL import Image
 
 import edge
-from edge import picture
-from edge.table import aligned
-from edge_train import strokes
+from edge.picture import picture
+from edge.text.table import aligned
+from edge_train.strokes import strokes
 
 SCHEMA = "edge.reading-speed/1"
 SEED = 40_001

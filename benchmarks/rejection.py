@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 import edge
-from edge import picture, pictures
-from edge.rejection import scores
-from edge.table import aligned
-from edge_export import rejection
-from edge_train import mnist
+from edge.classifier.rejection import scores
+from edge.picture import picture, pictures
+from edge.text.table import aligned
+from edge_export.pack import rejection
+from edge_train.data import mnist
 
 SCHEMA = "edge.rejection/1"
 SEED = 30_001

@@ -5,7 +5,8 @@
     python benchmarks/reproduce.py --collect
 
 Finished runs are not repeated: a folder of runs that is there already is only read. `--collect` trains nothing. Both
-write `train/edge_train/reached.json`, which `edge train --list` shows, and print the tables of docs/training.md.
+write `train/edge_train/training/reached.json`, which `edge train --list` shows, and print the tables of
+docs/training.md.
 """
 
 import argparse
@@ -14,13 +15,13 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from edge import bundle, shipped
-from edge.files import write_atomically
-from edge_train import recipes, training
-from edge_train.specification import MODELS
+from edge.bundle import bundle, shipped
+from edge.text.files import write_atomically
+from edge_train.models.specification import MODELS
+from edge_train.training import recipes, training
 
 ROOT = Path(__file__).resolve().parents[1]
-REACHED = ROOT / "train" / "edge_train" / "reached.json"
+REACHED = ROOT / "train" / "edge_train" / "training" / "reached.json"
 
 # Three where a run takes less than three minutes on one core, otherwise one.
 SEEDS: dict[str, int] = {"lstm": 3, "lstm-20": 3, "rnn-relu": 3, "cnn": 3}

@@ -4,8 +4,8 @@
 
 There is no public set of photographed phone numbers and forms with their truth, so pages are composed: digits of the
 MNIST test set (where it is at hand) and of the stroke generator, written in one to three lines at different sizes,
-distances and slopes, on the synthetic paper of `edge_train.paper` with its lines, shadows, blur and noise. Each page is
-read from pixels to text. A string counts if all of it is right; digits are counted by edit distance.
+distances and slopes, on the synthetic paper of `edge_train.strokes.paper` with its lines, shadows, blur and noise. Each
+page is read from pixels to text. A string counts if all of it is right; digits are counted by edit distance.
 
 The last line is one JSON document with all of it.
 """
@@ -24,10 +24,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import edge
-from edge import picture, reader
-from edge.annotation import annotated
-from edge.table import aligned
-from edge_train import mnist, paper, strokes
+from edge.classifier import reader
+from edge.classifier.annotation import annotated
+from edge.picture import picture
+from edge.text.table import aligned
+from edge_train.data import mnist
+from edge_train.strokes import paper, strokes
 
 SCHEMA = "edge.strips/1"
 SEED = 20_001

@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import edge
-from edge import bundle, profile, shipped
+from edge.bundle import bundle, shipped
+from edge.session import profile
 
 DEFAULT_BATCH = 256
 
@@ -42,7 +43,7 @@ from PIL import Image
 for path in sorted(entry.path for entry in os.scandir(sys.argv[1])):
     np.asarray(Image.open(path))
 """
-EDGE = "from edge.cli import main; main()"
+EDGE = "from edge.cli.main import main; main()"
 
 Image28 = NDArray[np.uint8]
 

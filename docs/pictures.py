@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 import edge
-from edge import explain, picture, reader, storyboard
-from edge.annotation import annotated
-from edge.explain import curves, heat
-from edge_train import paper, sheet, strokes
+from edge import explanation
+from edge.classifier import reader
+from edge.classifier.annotation import annotated
+from edge.explanation import curves, heat
+from edge.picture import picture, storyboard
+from edge_train.data import sheet
+from edge_train.strokes import paper, strokes
 
 FOLDER = Path(__file__).parent / "pictures"
 MODEL = "lstm-int8"
@@ -93,16 +96,16 @@ def read_page() -> Image.Image:
 def rows_of(image: NDArray[np.uint8]) -> curves.Scene:
     """What the recurrent model believes after each row."""
     classifier = edge.load(MODEL, provider="cpu")
-    beliefs = explain.rows(classifier, image)
+    beliefs = explanation.rows(classifier, image)
     answer = classifier.labels.index(classifier.predict_image(image).label)
-    settled = explain.settled_row(beliefs, answer)
+    settled = explanation.settled_row(beliefs, answer)
     return curves.Scene("digit.png", MODEL, classifier.labels, image, beliefs, answer, settled)
 
 
 def map_of(image: NDArray[np.uint8]) -> heat.Scene:
     """What the answer of the convolutional model hangs on."""
     classifier = edge.load(CNN, provider="cpu")
-    return heat.Scene("digit.png", CNN, classifier.labels, image, explain.occlusion(classifier, image))
+    return heat.Scene("digit.png", CNN, classifier.labels, image, explanation.occlusion(classifier, image))
 
 
 def bars_of(probabilities: dict[str, float], best: str) -> Image.Image:

@@ -44,7 +44,7 @@ def no_data(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
 def no_profile(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """What was measured on the machine of the tests changes none of them."""
     folder = tmp_path_factory.getbasetemp() / "no-profile"
-    monkeypatch.setattr("edge.profile.path", lambda: folder / "profile.json")
+    monkeypatch.setattr("edge.session.profile.path", lambda: folder / "profile.json")
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +69,7 @@ def edge_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     """Runs the command line in this process."""
 
     def run(*arguments: str | Path, stdin: bytes = b"") -> Ended:
-        from edge.cli import main
+        from edge.cli.main import main
 
         monkeypatch.setattr("sys.argv", ["edge", *map(str, arguments)])
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))

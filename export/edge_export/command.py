@@ -62,7 +62,8 @@ def export(
     """Export a trained model as one verified file; anything that does not hold is an error, and nothing is written."""
     if quantize and precision not in (None, "int8"):
         raise ExportUsageError(f"--quantize is int8 and contradicts --precision {precision}; give one of them")
-    from edge_export import pipeline, report
+    from edge_export import pipeline
+    from edge_export.pack import report
 
     chosen: Precision = "int8" if quantize else precision or "fp32"
     if chosen != "int8" and (candidate is not None or force):

@@ -11,32 +11,42 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from edge_export import (
-    deployed,
-    golden,
-    half,
-    judging,
-    latency,
-    locate,
-    packing,
-    parity,
-    rejection,
-    report,
-    row_logits,
-    session,
     subject,
 )
-from edge_export.draft import Converted, Tap
-from edge_export.int8 import candidates, selection, target
+from edge_export.graph import (
+    half,
+    session,
+)
+from edge_export.graph.draft import Converted, Tap
+from edge_export.graph.session import Session
+from edge_export.int8 import (
+    candidates,
+    latency,
+    selection,
+    target,
+)
 from edge_export.int8.rounding import int8_share
 from edge_export.int8.selection import Goal, Measured
 from edge_export.int8.target import PROFILES, Target
-from edge_export.judging import JudgingData
-from edge_export.outcome import Exported, Outcome, write
-from edge_export.parity import Comparison, Logits, ParityError, Reference
-from edge_export.session import Session
+from edge_export.pack import (
+    golden,
+    packing,
+    rejection,
+    report,
+    row_logits,
+)
+from edge_export.pack.outcome import Exported, Outcome, write
+from edge_export.parity import (
+    deployed,
+    judging,
+    locate,
+    parity,
+)
+from edge_export.parity.judging import JudgingData
+from edge_export.parity.parity import Comparison, Logits, ParityError, Reference
+from edge_export.parity.tolerances import Precision, with_budget
 from edge_export.subject import Subject
-from edge_export.tolerances import Precision, with_budget
-from edge_train.training import record
+from edge_train.training.training import record
 
 LOCATE_IMAGES = 64  # enough to show where an error begins, few enough to keep every tensor of them
 

@@ -13,11 +13,12 @@ from safetensors.torch import load as load_tensors
 from torch import nn
 
 from edge.errors import EdgeError
-from edge_export import convert, traced
-from edge_export.draft import COLUMNS, ROWS, Converted
-from edge_train import checkpoint, models, specification
-from edge_train.checkpoint import Checkpoint, CheckpointError
-from edge_train.specification import MODELS
+from edge_export.graph import convert, traced
+from edge_export.graph.draft import COLUMNS, ROWS, Converted
+from edge_train.models import models, specification
+from edge_train.models.specification import MODELS
+from edge_train.training import checkpoint
+from edge_train.training.checkpoint import Checkpoint, CheckpointError
 
 DIGITS = tuple("0123456789")
 DEFAULT = "lstm"  # what is exported when nothing is named

@@ -30,7 +30,7 @@ from edge.errors import (
 )
 
 if TYPE_CHECKING:
-    from edge.classifier import Classifier, Prediction, load
+    from edge.classifier.classifier import Classifier, Prediction, load
 
     __version__: str
 
@@ -61,11 +61,11 @@ _FROM_CLASSIFIER = ("Classifier", "Prediction", "load")
 
 def __getattr__(name: str) -> object:
     if name in _FROM_CLASSIFIER:
-        from edge import classifier
+        from edge.classifier import classifier
 
         return getattr(classifier, name)
     if name == "__version__":
-        from edge import installation
+        from edge.session import installation
 
         return installation.version("edge-toolkit") or "unknown"
     raise AttributeError(f"module 'edge' has no attribute {name!r}")

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from edge_train import models
-from edge_train.specification import MODELS, Recurrent
+from edge_train.models import models
+from edge_train.models.specification import MODELS, Recurrent
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 

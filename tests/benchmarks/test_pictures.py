@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from edge import bundle, shipped, storyboard
+from edge.bundle import bundle, shipped
+from edge.picture import storyboard
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "pictures.py"
 MODEL = "cnn"

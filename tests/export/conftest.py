@@ -12,18 +12,44 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from edge_export import convert, deployed, golden, judging, latency, pipeline, rejection, session
-from edge_export.draft import Converted
-from edge_export.int8 import candidates
-from edge_export.int8.levels import Integers
+from edge_export import (
+    pipeline,
+)
+from edge_export.graph import (
+    convert,
+    session,
+)
+from edge_export.graph.draft import Converted
+from edge_export.int8 import (
+    candidates,
+    latency,
+)
+from edge_export.int8.convolutional.levels import Integers
+from edge_export.int8.latency import Latency
 from edge_export.int8.rounding import Quantised
 from edge_export.int8.target import PROFILES
-from edge_export.latency import Latency
-from edge_export.outcome import Exported
-from edge_train import checkpoint, loop, models, strokes
-from edge_train.checkpoint import Checkpoint
-from edge_train.mnist import Split
-from edge_train.specification import Convolutional, Recurrent, Specification, name_of
+from edge_export.pack import (
+    golden,
+    rejection,
+)
+from edge_export.pack.outcome import Exported
+from edge_export.parity import (
+    deployed,
+    judging,
+)
+from edge_train.data.mnist import Split
+from edge_train.models import (
+    models,
+)
+from edge_train.models.specification import Convolutional, Recurrent, Specification, name_of
+from edge_train.strokes import (
+    strokes,
+)
+from edge_train.training import (
+    checkpoint,
+    loop,
+)
+from edge_train.training.checkpoint import Checkpoint
 
 BATCHES = (1, 2, 3, 17)
 

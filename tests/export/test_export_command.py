@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from edge import bundle
-from edge_export import recurrent
-from edge_train import checkpoint
-from edge_train.specification import Recurrent
+from edge.bundle import bundle
+from edge_export.graph import recurrent
+from edge_train.models.specification import Recurrent
+from edge_train.training import checkpoint
 
 NET = """
     from torch import nn
@@ -126,7 +126,7 @@ def test_a_candidate_that_is_named_is_packed_without_a_choice(export, stored, sp
     ],
 )
 def test_the_verdict_names_the_processors_that_int8_is_for(*, export, stored, tmp_path, monkeypatch, target, promise):
-    monkeypatch.setattr("edge.cpu.instruction_sets", lambda: frozenset({"avx512_vnni"}))
+    monkeypatch.setattr("edge.session.cpu.instruction_sets", lambda: frozenset({"avx512_vnni"}))
     options = ["--quantize", "--candidate", "stepped", "--target", target, "--max-drop", "100"]
     ended = export("--model", "lstm-8", "--checkpoint", stored, *options)
     assert ended.code == 0, ended.err

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from edge import bundle
-from edge_export import judging
-from edge_train import checkpoint, datasets, strokes
-from edge_train.mnist import DataError
+from edge.bundle import bundle
+from edge_export.parity import judging
+from edge_train.data import datasets
+from edge_train.data.mnist import DataError
+from edge_train.strokes import strokes
+from edge_train.training import checkpoint
 
 # Lines of each sign, in a square of 1 x 1.
 SIGNS = {

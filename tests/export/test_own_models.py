@@ -12,14 +12,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from edge import bundle, classifier, verify
+from edge import verification
+from edge.bundle import bundle
+from edge.classifier import classifier
 from edge_export import pipeline, subject
-from edge_export.draft import ConversionError
+from edge_export.graph.draft import ConversionError
 from edge_export.int8 import candidates
 from edge_export.int8.rounding import QuantisationError
-from edge_export.outcome import Exported
-from edge_export.parity import ParityError
-from edge_train.loop import logits_of
+from edge_export.pack.outcome import Exported
+from edge_export.parity.parity import ParityError
+from edge_train.training.loop import logits_of
 
 NUMBERS = itertools.count()
 
@@ -135,7 +137,7 @@ def export_own(nets, few_digits, in_folder, tmp_path) -> Callable[..., tuple[tor
 def test_an_own_network_becomes_a_bundle_that_verifies(factory, precision, export_own):
     network, done = export_own(factory, precision=precision)
     assert done.path.name == (factory.lower() if precision == "fp32" else f"{factory.lower()}-{precision}") + ".onnx"
-    assert verify.verify(done.path, provider="cpu").passed
+    assert verification.verify(done.path, provider="cpu").passed
     facts = done.manifest
     assert facts.model.endswith(f":{factory}")
     assert facts.architecture == {"kind": "own", "class": factory}

@@ -7,14 +7,27 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edge import bundle, verify
-from edge_export import convert, golden, judging, pipeline
+from edge import verification
+from edge.bundle import bundle
+from edge_export import (
+    pipeline,
+)
+from edge_export.graph import (
+    convert,
+)
 from edge_export.int8.rounding import LARGEST
 from edge_export.int8.selection import NotWorthwhileError
-from edge_export.parity import ParityError
-from edge_train import checkpoint, strokes
-from edge_train.loop import logits_of
-from edge_train.specification import Recurrent, to_json
+from edge_export.pack import (
+    golden,
+)
+from edge_export.parity import (
+    judging,
+)
+from edge_export.parity.parity import ParityError
+from edge_train.models.specification import Recurrent, to_json
+from edge_train.strokes import strokes
+from edge_train.training import checkpoint
+from edge_train.training.loop import logits_of
 
 PRECISIONS = ["fp32", "int8", "fp16"]
 NAMES = ["lstm", "gru", "cnn"]
@@ -34,7 +47,7 @@ def test_two_exports_give_the_same_bytes(name, precision, stored, export, tmp_pa
 def test_a_bundle_reads_back_and_verifies(name, precision, stored, export):
     done = export(stored[name], precision=precision)
     assert bundle.read(done.path).manifest == done.manifest
-    checked = verify.verify(done.path, provider="cpu")
+    checked = verification.verify(done.path, provider="cpu")
     assert checked.passed, checked.steps[-1].detail
     model = onnx.load(done.path)
     onnx.checker.check_model(model, full_check=precision != "int8")
@@ -89,7 +102,7 @@ def test_a_bundle_names_the_providers_that_have_all_its_operators(name, candidat
 
 @pytest.mark.parametrize(("candidate", "target"), [("weight-only", None), ("stepped", "vnni")])
 def test_only_integer_products_are_for_some_processors(candidate, target, stored, export, monkeypatch):
-    monkeypatch.setattr("edge.cpu.instruction_sets", lambda: frozenset({"avx512_vnni"}))
+    monkeypatch.setattr("edge.session.cpu.instruction_sets", lambda: frozenset({"avx512_vnni"}))
     facts = export(stored["rnn"], precision="int8", candidate=candidate, target="vnni").manifest
     assert facts.int8_target == target
     assert ("VNNI" in facts.int8_verdict) == (target is not None)
@@ -135,7 +148,7 @@ def test_force_packs_what_does_not_pay_and_the_bundle_says_so(stored, export, sp
     assert done.manifest.int8_verdict.endswith(
         "packed by --force: no gain in throughput over fp32 where it was exported"
     )
-    assert verify.verify(done.path, provider="cpu").passed
+    assert verification.verify(done.path, provider="cpu").passed
 
 
 def test_a_larger_budget_of_accuracy_takes_what_the_usual_one_refuses(drawn, undecided, export, monkeypatch):

@@ -8,15 +8,29 @@ import pytest
 from onnx import numpy_helper
 from PIL import Image
 
-from edge import bundle, classifier
+from edge.bundle import bundle
+from edge.classifier import classifier
 from edge.errors import EdgeError
-from edge_export import deployed, half, outcome, pipeline, recurrent
-from edge_export.int8 import candidates, rounded
+from edge_export import (
+    pipeline,
+)
+from edge_export.graph import (
+    half,
+    recurrent,
+)
+from edge_export.int8 import candidates
+from edge_export.int8.recurrent import rounded
 from edge_export.int8.rounding import QuantisationError
 from edge_export.int8.selection import NotWorthwhileError
-from edge_export.parity import ParityError
-from edge_train import checkpoint
-from edge_train.specification import Recurrent
+from edge_export.pack import (
+    outcome,
+)
+from edge_export.parity import (
+    deployed,
+)
+from edge_export.parity.parity import ParityError
+from edge_train.models.specification import Recurrent
+from edge_train.training import checkpoint
 
 PRECISIONS = ["fp32", "int8", "fp16"]
 
@@ -199,7 +213,7 @@ def test_a_failed_write_leaves_the_old_bundle(stored, export, monkeypatch, tmp_p
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("edge.bundle.os.fsync", full)
+    monkeypatch.setattr("edge.bundle.bundle.os.fsync", full)
     request = pipeline.Request("lstm", tmp_path / "lstm.safetensors", data="strokes", out=tmp_path / "out")
     with pytest.raises(EdgeError):
         pipeline.export(request, lambda _: None)
@@ -208,7 +222,7 @@ def test_a_failed_write_leaves_the_old_bundle(stored, export, monkeypatch, tmp_p
 
 
 def test_everything_is_written_in_one_step_each(stored, export, monkeypatch):
-    """A reader never sees a part of a file: `edge.bundle.write` replaces, and nothing else writes."""
+    """A reader never sees a part of a file: `edge.bundle.bundle.write` replaces, and nothing else writes."""
     written = []
     real = bundle.write
     monkeypatch.setattr(outcome.bundle, "write", lambda path, data: (written.append(Path(path).name), real(path, data)))

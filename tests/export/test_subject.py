@@ -13,9 +13,9 @@ from torch import nn
 
 from edge_export import subject
 from edge_export.subject import DIGITS, SubjectError
-from edge_train import checkpoint
-from edge_train.checkpoint import CheckpointError
-from edge_train.specification import Recurrent, to_json
+from edge_train.models.specification import Recurrent, to_json
+from edge_train.training import checkpoint
+from edge_train.training.checkpoint import CheckpointError
 
 NUMBERS = itertools.count()  # a module of another name for each test: Python imports a name once
 

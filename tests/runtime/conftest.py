@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge import bundle, session
 from edge.bench.machine import Machine
-from edge.evidence import Evidence
-from edge.installation import DISTRIBUTIONS
-from edge.manifest import Accuracy, Manifest, ProviderName
-from edge.wire import encode_bytes, encode_integer
+from edge.bundle import bundle
+from edge.bundle.evidence import Evidence
+from edge.bundle.manifest import Accuracy, Manifest, ProviderName
+from edge.bundle.wire import encode_bytes, encode_integer
+from edge.session import session
+from edge.session.installation import DISTRIBUTIONS
 
 FLOAT, UINT8, INT64 = 1, 2, 7
 ATTRIBUTE_INT = 2
@@ -246,7 +247,7 @@ def shelf(tmp_path: Path, packed: bytes, monkeypatch: pytest.MonkeyPatch) -> Pat
     folder = tmp_path / "shelf"
     folder.mkdir()
     (folder / "linear-fp32.onnx").write_bytes(packed)
-    monkeypatch.setattr("edge.shipped.FOLDER", folder)
+    monkeypatch.setattr("edge.bundle.shipped.FOLDER", folder)
     return folder
 
 
@@ -259,14 +260,14 @@ def healthy(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if provider == "cpu":
             real(provider)
 
-    monkeypatch.setattr("edge.session.prove", prove)
+    monkeypatch.setattr("edge.session.session.prove", prove)
     return shelf
 
 
 @pytest.fixture(scope="session")
 def golden() -> list[tuple[str, np.ndarray]]:
     """Labels and images, uint8 (28, 28), of all hand-drawn digits in the evidence of a shipped bundle."""
-    from edge import bundle, shipped
+    from edge.bundle import bundle, shipped
 
     evidence = bundle.read(shipped.locate("lstm-int8")).evidence
     pairs = zip(evidence.kinds, evidence.images, strict=True)

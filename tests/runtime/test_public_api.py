@@ -72,7 +72,7 @@ def test_classifying_imports_no_trainer_and_no_onnx(bundle_path):
 def test_commands_that_compute_nothing_start_without_numpy_and_onnxruntime(bundle_path, arguments):
     loaded = modules_after(
         f"import sys\nPATH = {str(bundle_path)!r}\nsys.argv[1:] = {arguments}\n"
-        "from edge.cli import main\n"
+        "from edge.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code"
     )
     assert loaded.isdisjoint({"numpy", "onnxruntime", "PIL", "rich", *HEAVY})

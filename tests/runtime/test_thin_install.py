@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from edge import bundle, picture, shipped
-from edge.verify import verify
+from edge.bundle import bundle, shipped
+from edge.picture import picture
+from edge.verification import verify
 
 DEVICE = os.environ.get("EDGE_THIN")
 HEAVY = ["torch", "torchvision", "onnx", "onnxscript", "safetensors"]

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from edge_train import datasets, training
-from edge_train.training import Request, Result
+from edge_train.data import datasets
+from edge_train.training import training
+from edge_train.training.training import Request, Result
 
 TINY_STROKES = {"training": 160, "validation": 80, "test": 40}
 

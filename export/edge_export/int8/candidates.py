@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from edge_export.int8 import convolutional, recurrent
+from edge_export.int8.convolutional import convolutional
 from edge_export.int8.material import Material, gather
+from edge_export.int8.recurrent import recurrent
 from edge_export.int8.rounding import QuantisationError, Quantised, int8_share
 from edge_export.int8.target import Profile
 

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from edge_export.int8 import layers, rewrite
-from edge_export.int8.layers import Array, Stack
-from edge_export.int8.states import Observed, equalise_states, observe
+from edge_export.int8 import rewrite
+from edge_export.int8.recurrent import layers
+from edge_export.int8.recurrent.layers import Array, Stack
+from edge_export.int8.recurrent.states import Observed, equalise_states, observe
 from edge_export.int8.target import Profile
 
 

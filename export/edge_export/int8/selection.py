@@ -13,10 +13,12 @@ from typing import Literal
 from onnx import ModelProto
 
 from edge.errors import EdgeError
-from edge_export import latency, parity, session
+from edge_export.graph import session
+from edge_export.int8 import latency
+from edge_export.int8.latency import Latency
 from edge_export.int8.rounding import Quantised
-from edge_export.latency import Latency
-from edge_export.parity import Comparison, Reference
+from edge_export.parity import parity
+from edge_export.parity.parity import Comparison, Reference
 
 Goal = Literal["latency", "throughput", "size", "balanced"]
 

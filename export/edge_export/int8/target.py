@@ -9,8 +9,8 @@ somewhat slower on those; the fused LSTM operator loses most of its gain with it
 from dataclasses import dataclass
 from typing import Literal
 
-from edge import cpu
 from edge.errors import EdgeError
+from edge.session import cpu
 from edge_export.int8.rounding import Bits
 
 Target = Literal["any", "vnni", "arm64"]

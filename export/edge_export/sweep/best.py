@@ -7,12 +7,12 @@ from typing import Any
 
 from edge_export import pipeline
 from edge_export.int8.selection import NotWorthwhileError
-from edge_export.outcome import Exported
-from edge_export.parity import ParityError
+from edge_export.pack.outcome import Exported
+from edge_export.parity.parity import ParityError
 from edge_export.sweep import document
 from edge_export.sweep.outcome import ranked
 from edge_export.sweep.running import Sweep, Tell
-from edge_train import training
+from edge_train.training import training
 
 
 @dataclass(frozen=True, slots=True)

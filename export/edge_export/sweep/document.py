@@ -8,10 +8,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from edge import installation
+from edge.session import installation
 from edge_export.sweep.grid import SweepError
 from edge_export.sweep.outcome import Figures, Outcome, pareto, ranked
-from edge_train import checkpoint
+from edge_train.training import checkpoint
 
 SCHEMA = "edge.sweep/1"
 FILE = "sweep.json"

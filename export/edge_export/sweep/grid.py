@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.errors import EdgeError
-from edge_train.recipes import Recipe
+from edge_train.training.recipes import Recipe
 
 Setting = str | int | float | bool
 
@@ -50,7 +50,7 @@ class Point:
 
     @property
     def sizes(self) -> dict[str, Any]:
-        """As `edge_train.specification.resized` takes them."""
+        """As `edge_train.models.specification.resized` takes them."""
         return {name: setting for name, setting in self.settings.items() if name in SIZES}
 
     @property

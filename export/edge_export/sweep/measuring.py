@@ -8,8 +8,21 @@ from pathlib import Path
 
 from onnx import ModelProto
 
-from edge_export import convert, golden, latency, packing, session, subject
-from edge_train import checkpoint
+from edge_export import (
+    subject,
+)
+from edge_export.graph import (
+    convert,
+    session,
+)
+from edge_export.int8 import (
+    latency,
+)
+from edge_export.pack import (
+    golden,
+    packing,
+)
+from edge_train.training import checkpoint
 
 
 def size_bytes(path: Path) -> int:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from edge_export.sweep.outcome import Figures, Outcome, pareto, ranked
-from edge_train import checkpoint
+from edge_train.training import checkpoint
 
 STEM = "sweep"
 INK, BEST, OTHER = "#24292f", "#1f5fbf", "#9aa3b0"

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_export.draft import ConversionError
+from edge_export.graph.draft import ConversionError
 from edge_export.sweep import document, grid, measuring
 from edge_export.sweep.grid import Axis, Point, SweepError
 from edge_export.sweep.outcome import Figures, Outcome, Status, ranked
-from edge_train import checkpoint, models, recipes, runs, specification, training
-from edge_train.loop import DivergedError
-from edge_train.recipes import RecipeError
-from edge_train.specification import SpecificationError
+from edge_train.models import models, specification
+from edge_train.models.specification import SpecificationError
+from edge_train.training import checkpoint, recipes, runs, training
+from edge_train.training.loop import DivergedError
+from edge_train.training.recipes import RecipeError
 
 Tell = Callable[[str], None]
 

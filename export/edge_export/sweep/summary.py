@@ -3,11 +3,11 @@
 import shlex
 from collections.abc import Sequence
 
-from edge import table
+from edge.text import table
 from edge_export.sweep import grid
 from edge_export.sweep.outcome import Outcome, pareto, ranked
 from edge_export.sweep.running import Sweep, label
-from edge_train import training
+from edge_train.training import training
 
 MARK = "*"
 

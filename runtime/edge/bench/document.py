@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge.bench.machine import Machine
-from edge.manifest import Accuracy
+from edge.bundle.manifest import Accuracy
 
 SCHEMA = "edge.bench/1"
 

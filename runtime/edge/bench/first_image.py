@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import cast
 
-from edge.session import Provider
+from edge.session.session import Provider
 
 
 def first_image(path: Path, provider: Provider, batch: int) -> dict[str, float | int | str | None]:
@@ -30,8 +30,9 @@ def first_image(path: Path, provider: Provider, batch: int) -> dict[str, float |
     begun = time.perf_counter()
     import numpy as np
 
-    from edge import bundle, session
     from edge.bench.memory import peak_bytes
+    from edge.bundle import bundle
+    from edge.session import session
 
     session.load_runtime()
     imported = time.perf_counter()

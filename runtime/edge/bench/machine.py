@@ -4,7 +4,7 @@ import platform
 from dataclasses import dataclass
 
 import edge
-from edge import cpu, installation
+from edge.session import cpu, installation
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Machine:
     Attributes:
         cpu: what the processor calls itself; its architecture where the system does not tell.
         architecture: such as "x86_64" or "arm64".
-        int8_instructions: those of `edge.cpu.INT8_INSTRUCTIONS` it has; None where the system does not tell.
+        int8_instructions: those of `edge.session.cpu.INT8_INSTRUCTIONS` it has; None where the system does not tell.
         allowed_cpus: how many this process may use.
         system: operating system and its version.
         python: version.
@@ -44,7 +44,7 @@ def describe() -> Machine:
     """
     import numpy as np
 
-    from edge import session
+    from edge.session import session
 
     found = cpu.instruction_sets()
     return Machine(

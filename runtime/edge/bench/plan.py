@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge import bundle, shipped
-from edge.bundle import Bundle
+from edge.bundle import bundle, shipped
+from edge.bundle.bundle import Bundle
 from edge.errors import BundleNotFoundError, InputError
-from edge.session import Provider
+from edge.session.session import Provider
 
 LARGEST_BATCH = 65536  # 51 MB of pixels: a larger number is a slip of the finger
 MOST_THREADS = 1024

@@ -10,7 +10,7 @@ from edge.bench.document import BundleFacts, ColdStartFacts, Failure, LatencyFac
 from edge.bench.machine import Machine
 from edge.bench.plan import Plan, Subject
 from edge.bench.rounds import ROUNDS, SPINNING, Measured, Running, Series
-from edge.manifest import Accuracy
+from edge.bundle.manifest import Accuracy
 
 # Which accuracy stands for a bundle: of data that decided nothing before of data that did.
 _SPLITS = ("test", "validation")

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import session
 from edge.bench import timing
 from edge.bench.plan import Plan, Setup, Subject
 from edge.errors import BundleError, ProviderError
-from edge.session import Session
-from edge.verify import verify
+from edge.session import session
+from edge.session.session import Session
+from edge.verification import verify
 
 SPINNING = False
 """Whether idle threads wait busily: as `edge.load` makes its sessions."""

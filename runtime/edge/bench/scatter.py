@@ -18,8 +18,8 @@ from edge.bench.labels import Anchor, Box
 from edge.bench.plan import Plan
 from edge.bench.report import bundle_facts
 from edge.errors import EdgeError, InputError
-from edge.files import write_atomically
-from edge.table import printable
+from edge.text.files import write_atomically
+from edge.text.table import printable
 
 SUFFIXES = (".png", ".svg")
 

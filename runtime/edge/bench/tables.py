@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from edge.bench.document import ColdStartFacts, LatencyFacts, Report, SessionFacts
 from edge.bench.timing import PERCENTILES
-from edge.table import aligned, printable, size
+from edge.text.table import aligned, printable, size
 
 ABSENT = "-"
 

@@ -8,10 +8,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_export.draft import Converted
-from edge_export.int8 import layers, states
-from edge_export.int8.layers import Stack
-from edge_export.int8.states import Observed
+from edge_export.graph.draft import Converted
+from edge_export.int8.recurrent import layers, states
+from edge_export.int8.recurrent.layers import Stack
+from edge_export.int8.recurrent.states import Observed
 
 # Every form of a recurrent stack that `converted` knows.
 STACKS = ["lstm", "bilstm", "bilstm-2", "gru", "bigru-2", "rnn", "rnn-relu", "birnn-relu-2"]

@@ -5,14 +5,14 @@ import onnx
 import pytest
 from onnx import helper
 
-from edge_export import convert, session
+from edge_export.graph import convert, session
 from edge_export.int8 import candidates
 from edge_export.int8.candidates import CANDIDATES
 from edge_export.int8.rounding import QuantisationError, int8_share
 from edge_export.int8.target import PROFILES
-from edge_train import checkpoint
-from edge_train.loop import logits_of
-from edge_train.specification import Convolutional
+from edge_train.models.specification import Convolutional
+from edge_train.training import checkpoint
+from edge_train.training.loop import logits_of
 
 SUITABLE = {
     "lstm": ["weight-only", "dynamic-lstm", "stepped", "branched"],

@@ -5,11 +5,11 @@ import onnx
 import pytest
 from onnx import helper
 
-from edge_export import convert, session
+from edge_export.graph import convert, session
 from edge_export.int8 import rewrite
 from edge_export.int8.rounding import LARGEST
-from edge_train.loop import logits_of
-from edge_train.specification import Recurrent
+from edge_train.models.specification import Recurrent
+from edge_train.training.loop import logits_of
 
 RECURRENT = ["lstm", "bilstm", "gru", "rnn", "rnn-relu"]
 

@@ -9,13 +9,14 @@ import onnx
 import pytest
 
 from edge.errors import EdgeError
-from edge_export import golden, parity
 from edge_export.command import Goal as Typed
 from edge_export.int8 import selection
+from edge_export.int8.latency import Latency
 from edge_export.int8.rounding import Quantised
 from edge_export.int8.selection import GOALS, Goal, Measured, NotWorthwhileError, beats, choose
-from edge_export.latency import Latency
-from edge_export.parity import Comparison
+from edge_export.pack import golden
+from edge_export.parity import parity
+from edge_export.parity.parity import Comparison
 
 ROW = Comparison("made", "int8", "made-parity", 100, 1, 0.0, 0.0, 0.0, 0.0, 0, 1.0, 0.0, ())
 BROKEN = replace(ROW, flips=9, accuracy_drop=1.0, failures=("9 of 100 labels flip, 0.20% may; 9.00% would pass",))
@@ -152,7 +153,7 @@ def test_a_refusal_names_the_goal_the_best_and_the_ways_out(goal):
 
 
 def test_every_candidate_is_measured_in_bytes_time_and_answers(converted, quantised, digits, monkeypatch):
-    monkeypatch.setattr("edge_export.latency.REPETITIONS", {1: 2, 256: 2})
+    monkeypatch.setattr("edge_export.int8.latency.REPETITIONS", {1: 2, 256: 2})
     checkpoint, one = converted("lstm")
     built = {name: quantised("lstm", name) for name in ("weight-only", "branched")}
     reference = parity.reference(checkpoint.model(), digits, golden.extremes()[0], temperature=0.75)

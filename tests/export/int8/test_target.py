@@ -78,7 +78,7 @@ def test_other_targets_keep_eight(*, kind, candidate, target, quantised, arrays)
     ],
 )
 def test_a_target_is_judged_only_where_its_products_are_exact(*, target, instructions, judged, monkeypatch):
-    monkeypatch.setattr("edge.cpu.instruction_sets", lambda: instructions and frozenset(instructions))
+    monkeypatch.setattr("edge.session.cpu.instruction_sets", lambda: instructions and frozenset(instructions))
     if judged:
         check(target)
     else:

@@ -17,9 +17,9 @@ def report(
     ] = None,
 ) -> None:
     """Compare runs side by side, or make the report of one again."""
-    from edge.table import aligned, shortened
-    from edge_train import checkpoint
+    from edge.text.table import aligned, shortened
     from edge_train.report import comparison, comparison_page, document, remaking
+    from edge_train.training import checkpoint
 
     if len(runs) == 1:
         typer.echo(f"report: {remaking.remake(runs[0], data_dir)}")

@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from edge_train.report import comparison, elements
 from edge_train.report.comparison import Comparison
-from edge_train.report.pictures import canvas, curves
+from edge_train.report.figures import canvas, curves
 
 # Ten that are told apart on white and on black; further runs repeat them with another line.
 COLOURS = (

@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import EdgeError
-from edge_train import layers, recipes, runs
-from edge_train.loop import Epoch
-from edge_train.recipes import Recipe
+from edge_train.models import layers
 from edge_train.report import judgement
 from edge_train.report.run import Run
+from edge_train.training import recipes, runs
+from edge_train.training.loop import Epoch
+from edge_train.training.recipes import Recipe
 
 SCHEMA = "edge.metrics/1"
 POINTS = 240  # of the learning rate: more than a picture has room for

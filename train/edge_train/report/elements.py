@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from importlib import resources
 
-from edge_train.report.pictures import canvas
+from edge_train.report.figures import canvas
 
 # Letters of a cell from which on it is broken into lines: the layers of a CNN, no figure.
 LONG = 40

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 import edge
-from edge import cpu
+from edge.session import cpu
 
 
 def here(device: torch.device) -> dict[str, Any]:

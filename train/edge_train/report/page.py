@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge_train.report import elements
-from edge_train.report.pictures.gallery import Picture
+from edge_train.report.figures.gallery import Picture
 
 
 def of(document: dict[str, Any], pictures: Mapping[str, Picture]) -> str:

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from edge_train import checkpoint, datasets, loop, recipes
-from edge_train.checkpoint import Checkpoint
-from edge_train.loop import Epoch
-from edge_train.mnist import Split
+from edge_train.data import datasets
+from edge_train.data.mnist import Split
 from edge_train.report import document, writing
 from edge_train.report.document import ReportError
 from edge_train.report.run import Answers, Course, Run
+from edge_train.training import checkpoint, loop, recipes
+from edge_train.training.checkpoint import Checkpoint
+from edge_train.training.loop import Epoch
 
 
 def remake(folder: Path, data_dir: Path | None = None) -> Path:

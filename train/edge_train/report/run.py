@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_train.checkpoint import Checkpoint
-from edge_train.loop import Epoch
-from edge_train.mnist import Split
-from edge_train.recipes import Recipe
+from edge_train.data.mnist import Split
+from edge_train.training.checkpoint import Checkpoint
+from edge_train.training.loop import Epoch
+from edge_train.training.recipes import Recipe
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_train import checkpoint, runs
 from edge_train.report import document, page
-from edge_train.report.pictures import gallery
+from edge_train.report.figures import gallery
 from edge_train.report.run import Run
+from edge_train.training import checkpoint, runs
 
 PAGE_FILE = "report.html"
 PICTURES_FOLDER = "pictures"

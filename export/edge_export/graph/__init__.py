@@ -1,0 +1,1 @@
+"""From PyTorch modules to fp32 ONNX graphs."""

@@ -1,0 +1,1 @@
+"""The integer forms of convolutional networks."""

@@ -1,0 +1,46 @@
+"""One graph that is fast at both ends: the fused operators for a few pictures, row by row for many.
+
+    batch_size < FEW ? fused : stepped
+
+Both branches take the same int8 weights, which are stored once; what each needs of them is laid out when the session
+loads.
+"""
+
+import numpy as np
+from onnx import TensorProto, helper
+
+from edge_export.graph.draft import Draft
+from edge_export.int8.recurrent import fused, stepped
+from edge_export.int8.recurrent.rounded import Rounded
+
+# From this batch size on the steps win, measured on AVX2 and AVX-512 VNNI; in between the two are close.
+FEW = {"LSTM": 16, "GRU": 12, "RNN": 4}
+
+
+def write(draft: Draft, layers: tuple[Rounded, ...], features: str, *, unsigned: bool) -> None:
+    """Writes the layers from the picture to the features.
+
+    Args:
+        draft: takes everything.
+        layers: the layers.
+        features: the name of the result, float32 [batch, directions * hidden].
+        unsigned: as `stepped.write` takes it.
+    """
+    stepped.write_batch_size(draft)
+    few, many = Draft(), Draft()
+    fused.write(draft, few, layers, f"{features}_of_few", dynamic=True)
+    stepped.write(draft, many, layers, f"{features}_of_many", unsigned=unsigned)
+    limit = draft.weight("few", np.array([FEW[layers[0].layer.cell]], np.int64))
+    draft.node("Less", [stepped.BATCH_SIZE, limit], "is_few")
+    width = layers[-1].layer.hidden * layers[-1].layer.directions
+    branches = {
+        "then_branch": (few, f"{features}_of_few"),
+        "else_branch": (many, f"{features}_of_many"),
+    }
+    graphs = {
+        branch: helper.make_graph(
+            part.nodes, branch, [], [helper.make_tensor_value_info(result, TensorProto.FLOAT, ["batch", width])]
+        )
+        for branch, (part, result) in branches.items()
+    }
+    draft.node("If", ["is_few"], features, **graphs)

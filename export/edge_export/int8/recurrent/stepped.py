@@ -1,0 +1,202 @@
+"""Integer layers row by row: an ONNX `Scan` whose body is one step of the cell, fastest for many pictures at once.
+
+Per row of the picture, for all pictures of the batch together: the state becomes uint8, stands beside the row, and one
+integer product gives every gate. The fused operators compute the same in fp32 or, for the LSTM, requantise with a range
+measured at each step; here every unit is known beforehand (`rounded`).
+
+    row    = [x_t, quantised h]
+    LSTM     i, o, f = sigmoid, g = tanh of row @ weights + bias;     c = f * c + i * g;     h = o * tanh(c)
+    GRU      z, r = sigmoid of row @ weights + bias;     n = tanh(x_t @ ... + r * (h @ ...));     h = n + z * (h - n)
+    RNN      h = tanh of row @ weights + bias, or relu of two products with a scale each
+
+`Scan` computes as fast as 28 written-out steps, but loads ten times faster and adds 13 nodes instead of 400.
+
+Source: the equations of torch.nn.LSTM, GRU and RNN; com.microsoft.MatMulIntegerToFloat in ContribOperators.md.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import TensorProto, ValueInfoProto, helper
+
+from edge_export.graph.draft import INPUT, Draft
+from edge_export.int8.recurrent.layers import Array
+from edge_export.int8.recurrent.rounded import Rounded, store_scales, store_weights
+from edge_export.int8.rewrite import MICROSOFT
+
+PRODUCT_OPERATOR = "MatMulIntegerToFloat"
+BATCH_SIZE = "batch_size"
+UNSIGNED_ZERO = 128
+
+
+def write(constants: Draft, here: Draft, layers: tuple[Rounded, ...], features: str, *, unsigned: bool) -> None:
+    """Writes the layers from the picture to the features.
+
+    Args:
+        constants: takes the weights, and what is computed from them alone; must hold the tensor `batch_size` by the
+            time that `here` runs.
+        here: takes the nodes that depend on the picture; may be the same draft.
+        layers: the layers.
+        features: the name of the result, float32 [batch, directions * hidden].
+        unsigned: whether the weights are handed to the kernel as uint8 around 128.
+    """
+    sequence = here.node("Transpose", [INPUT], "pixel_rows", perm=[1, 0, 2])  # uint8 [28, batch, columns]
+    for position, one in enumerate(layers):
+        last = position == len(layers) - 1
+        weights = store_weights(constants, one)
+        if unsigned:
+            weights = _as_unsigned(constants, weights)
+        cells = [
+            _Cell(constants, one, direction, weights, unsigned=unsigned) for direction in range(one.layer.directions)
+        ]
+        ends = [_scan(here, cell, sequence, keep_sequence=not last) for cell in cells]
+        if last:
+            _side_by_side(here, [end.state for end in ends], features, axis=1)
+        else:
+            sequence = _side_by_side(here, [end.sequence for end in ends], f"{one.layer.name}.stepped", axis=2)
+
+
+def write_batch_size(constants: Draft) -> None:
+    """The tensor `batch_size`, int64 [1]."""
+    shape = constants.node("Shape", [INPUT], "image_shape")
+    constants.node("Gather", [shape, constants.weight("axis_0", np.array([0], np.int64))], BATCH_SIZE, axis=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    state: str  # float32 [batch, hidden], after the last row
+    sequence: str  # uint8 [28, batch, hidden]; empty where it is not kept
+
+
+def _scan(here: Draft, cell: "_Cell", sequence: str, *, keep_sequence: bool) -> _End:
+    layer, name = cell.layer, cell.name
+    size = cell.constants.weight(f"hidden_{layer.hidden}", np.array([layer.hidden], np.int64))
+    shape = here.node("Concat", [BATCH_SIZE, size], f"{name}.state_shape", axis=0)
+    start = here.node("ConstantOfShape", [shape], f"{name}.start")
+    body = Draft()
+    states = cell.step(body)
+    end = _End(f"{name}.end", f"{name}.states" if keep_sequence else "")
+    taken = [_tensor(state, TensorProto.FLOAT, layer.hidden) for state in states]
+    taken.append(_tensor("x", TensorProto.UINT8, layer.inputs))
+    given = [_tensor(f"{state}_next", TensorProto.FLOAT, layer.hidden) for state in states]
+    outputs = [end.state, *[f"{name}.end_{state}" for state in states[1:]]]
+    if keep_sequence:
+        given.append(
+            _tensor(body.node("QuantizeLinear", ["h_next", *cell.unit], "h_kept"), TensorProto.UINT8, layer.hidden)
+        )
+        outputs.append(end.sequence)
+    backwards = {"scan_input_directions": [1]} if cell.direction == 1 else {}
+    if backwards and keep_sequence:
+        backwards["scan_output_directions"] = [1]
+    graph = helper.make_graph(body.nodes, f"{name}.step", taken, given)
+    here.node("Scan", [*[start] * len(states), sequence], outputs[0], body=graph, num_scan_inputs=1, **backwards)
+    here.nodes[-1].output.extend(outputs[1:])
+    return end
+
+
+def _tensor(name: str, kind: int, width: int) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, ["batch", width])
+
+
+class _Cell:
+    """One direction of a layer: its constants, laid out for the products, and its step."""
+
+    def __init__(self, constants: Draft, one: Rounded, direction: int, weights: str, *, unsigned: bool) -> None:
+        self.constants = constants
+        self.layer = one.layer
+        self.direction = direction
+        self.joint = one.joint
+        self.name = f"{one.layer.name}.{direction}"
+        index = constants.weight(f"direction_{direction}", np.array(direction, np.int64))
+        self.weight_zero = constants.weight("weight_zero", np.array(UNSIGNED_ZERO, np.uint8)) if unsigned else ""
+        self.weights = constants.node("Gather", [weights, index], f"{self.name}.weights", axis=0)
+        self.input_scale, self.state_scale = (
+            constants.node("Gather", [scale, index], f"{self.name}.{part}_scale", axis=0)
+            for part, scale in zip(("x", "h"), store_scales(constants, one), strict=True)
+        )
+        by_inputs, by_state = one.offsets()
+        self.input_bias = one.layer.input_bias[direction] - by_inputs[direction]
+        self.state_bias = one.layer.state_bias[direction] - by_state[direction]
+        self.unit = (
+            constants.weight(f"{one.layer.name}.step", np.array(one.state.step, np.float32)),
+            constants.weight(f"{one.layer.name}.zero", np.array(one.state.zero, np.uint8)),
+        )
+
+    def step(self, body: Draft) -> list[str]:
+        """Writes one step, from `x`, `h` (and `c`) to `h_next` (and `c_next`); the names of the states."""
+        state = body.node("QuantizeLinear", ["h", *self.unit], "h_integer")
+        if self.layer.cell == "LSTM":
+            return self._lstm(body, state)
+        return self._gru(body, state) if self.layer.cell == "GRU" else self._rnn(body, state)
+
+    def _lstm(self, body: Draft, state: str) -> list[str]:
+        row = body.node("Concat", ["x", state], "row", axis=1)
+        gates = self._product(body, row, (self.weights, self.state_scale), self.input_bias + self.state_bias, "gates")
+        parts = body.split(gates, None, ["i_sum", "o_sum", "f_sum", "g_sum"], axis=1)
+        i, o, f = (body.node("Sigmoid", [part], part[0]) for part in parts[:3])
+        g = body.node("Tanh", [parts[3]], "g")
+        kept, new = body.node("Mul", [f, "c"], "kept"), body.node("Mul", [i, g], "new")
+        cell = body.node("Add", [kept, new], "c_next")
+        body.node("Mul", [o, body.node("Tanh", [cell], "c_tanh")], "h_next")
+        return ["h", "c"]
+
+    def _gru(self, body: Draft, state: str) -> list[str]:
+        # The reset gate lies between the two products of the new state, so that they cannot be one.
+        hidden, both = self.layer.hidden, 2 * self.layer.hidden
+        opened, new = self.constants.split(self.weights, [both, hidden], [f"{self.name}.zr", f"{self.name}.n"], axis=1)
+        scales = self.constants.split(
+            self.state_scale, [both, hidden], [f"{self.name}.zr_scale", f"{self.name}.n_scale"], axis=0
+        )
+        of_inputs, of_state = self._parts(new)
+        row = body.node("Concat", ["x", state], "row", axis=1)
+        bias = (self.input_bias + self.state_bias)[:both]
+        gates = body.node("Sigmoid", [self._product(body, row, (opened, scales[0]), bias, "zr")], "zr_open")
+        z, r = body.split(gates, None, ["z", "r"], axis=1)
+        from_inputs = self._product(body, "x", (of_inputs, scales[1]), self.input_bias[both:], "n_x")
+        from_state = self._product(body, state, (of_state, scales[1]), self.state_bias[both:], "n_h")
+        reset = body.node("Mul", [r, from_state], "n_reset")
+        n = body.node("Tanh", [body.node("Add", [from_inputs, reset], "n_sum")], "n")
+        difference = body.node("Sub", ["h", n], "difference")
+        body.node("Add", [n, body.node("Mul", [z, difference], "kept")], "h_next")
+        return ["h"]
+
+    def _rnn(self, body: Draft, state: str) -> list[str]:
+        bias = self.input_bias + self.state_bias
+        if self.joint:
+            row = body.node("Concat", ["x", state], "row", axis=1)
+            total = self._product(body, row, (self.weights, self.state_scale), bias, "sum")
+        else:
+            of_inputs, of_state = self._parts(self.weights)
+            from_inputs = self._product(body, "x", (of_inputs, self.input_scale), None, "from_x")
+            from_state = self._product(body, state, (of_state, self.state_scale), bias, "from_h")
+            total = body.node("Add", [from_inputs, from_state], "sum")
+        body.node("Relu" if self.layer.relu else "Tanh", [total], "h_next")
+        return ["h"]
+
+    def _parts(self, weights: str) -> list[str]:
+        sizes = [self.layer.inputs, self.layer.hidden]
+        return self.constants.split(weights, sizes, [f"{weights}_x", f"{weights}_h"], axis=0)
+
+    def _product(self, body: Draft, tensor: str, matrix: tuple[str, str], bias: Array | None, output: str) -> str:
+        """A row, uint8, times a matrix, of that name and with scales of that name, as float32."""
+        one = self.constants.weight("one", np.array(1, np.float32))
+        zero = self.constants.weight("input_zero", np.array(0, np.uint8))
+        weights, scale = matrix
+        inputs = [tensor, weights, one, scale, zero, self.weight_zero]
+        if bias is not None:
+            inputs.append(self.constants.weight(f"{self.name}.{output}_bias", bias))
+        return body.node(PRODUCT_OPERATOR, inputs, output, domain=MICROSOFT)
+
+
+def _as_unsigned(constants: Draft, weights: str) -> str:
+    """The same weights as uint8 around 128, made when the session loads."""
+    wide = constants.node("Cast", [weights], f"{weights}_wide", to=TensorProto.INT32)
+    offset = constants.weight("unsigned_offset", np.array(UNSIGNED_ZERO, np.int32))
+    moved = constants.node("Add", [wide, offset], f"{weights}_moved")
+    return constants.node("Cast", [moved], f"{weights}_unsigned", to=TensorProto.UINT8)
+
+
+def _side_by_side(here: Draft, tensors: list[str], output: str, *, axis: int) -> str:
+    if len(tensors) == 1:
+        return here.node("Identity", tensors, output)  # which ONNX Runtime takes out
+    return here.node("Concat", tensors, output, axis=axis)

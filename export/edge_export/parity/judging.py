@@ -1,0 +1,85 @@
+"""The pictures that an export is judged on: those that the model was trained for where they are at hand."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_train.data import datasets, mnist
+from edge_train.data.datasets import MNIST, STROKES, Dataset
+from edge_train.data.mnist import DataError, Split
+from edge_train.data.published import DIGITS
+from edge_train.strokes import strokes
+
+STROKE_IMAGES = 2000
+PARITY_SEED = 2_001
+CALIBRATION_SEED = 2_002
+CALIBRATION_IMAGES = 1000  # ranges of activations settle well below this
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class JudgingData:
+    """What an export needs of data.
+
+    `parity`: decides whether the tolerances hold: validation data. `calibration`: uint8 (N, 28, 28), training data,
+    for the ranges of activations. `test`: decides nothing, it is only reported; `None` for strokes. `labels`: what the
+    labels of the splits are called.
+    """
+
+    parity: Split
+    calibration: NDArray[np.uint8]
+    calibration_name: str
+    test: Split | None
+    labels: tuple[str, ...] = DIGITS
+
+
+def find(
+    data: str, folder: Path | None, *, trained_on: str | None = None, labels: tuple[str, ...] = DIGITS
+) -> JudgingData:
+    """The judging data.
+
+    Args:
+        data: what `edge train --data` takes, or "auto": what the model was trained on; for digits MNIST where it is
+            already on this machine, strokes otherwise.
+        folder: where published sets are; `None` is `mnist.default_folder()`.
+        trained_on: what the checkpoint says of its data; `None` where it says nothing.
+        labels: of the model.
+
+    Raises:
+        DataError: the data is not there, a file of it is damaged, or a folder has other classes than the model.
+    """
+    folder = folder or mnist.default_folder()
+    if data == AUTO and trained_on not in (None, MNIST, STROKES):
+        source = _trained_on(str(trained_on), folder)
+    elif data == STROKES or (data == AUTO and mnist.find(folder) is None):
+        return _strokes()
+    else:
+        source = datasets.find(MNIST if data == AUTO else data, folder, fetch=data != AUTO)
+    if source.data not in datasets.NAMES and source.labels != labels:
+        raise DataError(
+            f"the folder {source.data} has the classes {', '.join(source.labels)}, and the model {', '.join(labels)}; "
+            "name the folder that it was trained on with --data, or its classes with --labels"
+        )
+    training, validation = source.splits()
+    chosen = np.linspace(0, len(training) - 1, min(CALIBRATION_IMAGES, len(training))).astype(np.int64)
+    return JudgingData(validation, training.images[chosen], training.name, source.test(), source.labels)
+
+
+def _trained_on(data: str, folder: Path) -> Dataset:
+    """The data that the checkpoint names: never fetched, and nothing else in its place."""
+    try:
+        return datasets.find(data, folder, fetch=False)
+    except DataError as error:
+        raise DataError(
+            f"the model was trained on {data}, which is not here; name its folder with --data, or take --data strokes, "
+            "which says nothing about accuracy"
+        ) from error
+
+
+def _strokes() -> JudgingData:
+    images, labels = strokes.sample(STROKE_IMAGES, seed=PARITY_SEED)
+    calibration, _ = strokes.sample(CALIBRATION_IMAGES, seed=CALIBRATION_SEED)
+    return JudgingData(Split("strokes-parity", images, labels), calibration, "strokes-calibration", None)

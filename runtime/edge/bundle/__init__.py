@@ -1,0 +1,1 @@
+"""The bundle, one `.onnx` file: its bytes, its manifest, its evidence, and the bundles that edge ships."""

@@ -1,0 +1,269 @@
+"""The bundle: one `.onnx` file that describes itself, carries its evidence and detects any damaged byte.
+
+A bundle is an ONNX model whose bytes are followed by the metadata entries `edge.manifest`, `edge.evidence`, in
+recurrent models `edge.rows`, and, last of all, `edge.digest`: the SHA-256 of every byte before that entry. protobuf
+lets a field follow at the end, so the file stays valid ONNX for everybody else, and the digest is checked without
+parsing anything. The form of the digest entry is the same in every protocol.
+
+`edge.rows` is a piece of graph, as base64 of a serialised ModelProto. protobuf also merges a message that comes twice:
+appended to the bundle's bytes, the piece adds its nodes and its output `row_logits` to the graph, whose weights it
+reads by name. Nobody who only classifies ever loads it.
+
+The digest finds accidents: a flipped bit, a cut or patched file. It is no signature, and proves no origin.
+"""
+
+import base64
+import binascii
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.bundle import evidence as evidence_format
+from edge.bundle import manifest as manifest_format
+from edge.bundle.evidence import Evidence
+from edge.bundle.external import has_external_data
+from edge.bundle.manifest import PROTOCOL, Manifest
+from edge.bundle.wire import BYTES, VARINT, WireError, encode_bytes, encode_metadata, fields, metadata
+from edge.errors import BundleDamagedError, BundleError, BundleNotFoundError, NotABundleError
+from edge.text.files import write_atomically
+
+__all__ = ["PROTOCOL", "Bundle", "pack", "read", "write"]
+
+MANIFEST_KEY = "edge.manifest"
+EVIDENCE_KEY = "edge.evidence"
+ROWS_KEY = "edge.rows"
+DIGEST_KEY = "edge.digest"
+
+_DIGEST_DIGITS = 64
+_DIGEST_FIELD_BYTES = len(encode_metadata(DIGEST_KEY, "0" * _DIGEST_DIGITS))
+_DIGEST_PREFIX = encode_metadata(DIGEST_KEY, "0" * _DIGEST_DIGITS)[:-_DIGEST_DIGITS]
+_OUR_KEYS = (MANIFEST_KEY, EVIDENCE_KEY, ROWS_KEY, DIGEST_KEY)
+_ENCODED_KEYS = tuple(encode_bytes(1, key) for key in _OUR_KEYS)
+
+_MAX_BYTES = 2**31 - 1  # protobuf cannot hold more, so a larger file is no ONNX model
+_MODEL_IR_VERSION = 1
+_MODEL_GRAPH = 7
+_FIRST_BYTE_OF_ONNX = _MODEL_IR_VERSION << 3 | VARINT  # every exporter writes ir_version first
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """A bundle whose digest holds.
+
+    Attributes:
+        path: the file it was read from; None when it was read from bytes.
+        data: the whole file, which is also the ONNX model.
+        manifest: what the bundle says about itself.
+        evidence_json: the evidence, not decoded yet.
+        sha256: SHA-256 of the whole file, 64 hexadecimal digits, as `sha256sum` prints it.
+        rows_base64: the piece of graph that gives the logits after each row, not decoded yet; None where the model is
+            not recurrent, or was packed by an older edge.
+    """
+
+    path: Path | None
+    data: bytes
+    manifest: Manifest
+    evidence_json: bytes
+    sha256: str
+    rows_base64: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """Size of the file in bytes."""
+        return len(self.data)
+
+    @property
+    def evidence(self) -> Evidence:
+        """The golden images and their logits, decoded and checked; needs numpy.
+
+        Raises:
+            BundleError: the evidence was packed by something that does not follow the format.
+        """
+        return evidence_format.from_json(self.evidence_json)
+
+    @property
+    def data_with_rows(self) -> bytes | None:
+        """The ONNX model with a third output, `row_logits`: float32 [28, classes] for an image [1, 28, 28].
+
+        Row t holds the logits of the network that has read the first t + 1 rows and no more. None where the bundle
+        does not carry it.
+
+        Raises:
+            BundleError: the piece of graph was packed by something that does not follow the format.
+        """
+        if self.rows_base64 is None:
+            return None
+        try:
+            return self.data + base64.b64decode(self.rows_base64, validate=True)
+        except binascii.Error as error:
+            raise BundleError(f"{ROWS_KEY} is no base64: {error}; re-export the bundle with `edge export`") from error
+
+
+def read(source: str | os.PathLike[str] | bytes) -> Bundle:
+    """Reads a bundle and checks that it is whole, before anything interprets its graph.
+
+    Args:
+        source: path of the file, or its bytes.
+
+    Raises:
+        BundleNotFoundError: no file at that path.
+        BundleDamagedError: a bundle, or the beginning of an ONNX file, whose bytes are not all as packed.
+        NotABundleError: another file: no ONNX, or ONNX that edge did not pack.
+        ProtocolError: packed by another generation of edge.
+        BundleError: the file cannot be read, or its manifest does not follow the format.
+    """
+    path = None if isinstance(source, bytes) else Path(source)
+    data = source if isinstance(source, bytes) else _read_file(Path(source))
+    where = "the bundle" if path is None else str(path)
+    body, tail = data[:-_DIGEST_FIELD_BYTES], data[-_DIGEST_FIELD_BYTES:]
+    hasher = hashlib.sha256(body)
+    if tail != _DIGEST_PREFIX + hasher.hexdigest().encode():
+        raise _refusal(data, where)
+    hasher.update(tail)
+    entries = _own_entries(data, where)
+    return Bundle(
+        path=path,
+        data=data,
+        manifest=manifest_format.from_json(entries[MANIFEST_KEY]),
+        evidence_json=entries[EVIDENCE_KEY],
+        sha256=hasher.hexdigest(),
+        rows_base64=entries.get(ROWS_KEY),
+    )
+
+
+def pack(model: bytes, manifest: Manifest, evidence: Evidence, rows: bytes | None = None) -> bytes:
+    """Appends manifest, evidence and digest to a serialised ONNX model.
+
+    Args:
+        model: a self-contained ONNX model.
+        manifest: what the bundle says about itself.
+        evidence: golden images and PyTorch's logits.
+        rows: a serialised ModelProto that gives the model an output `row_logits` when it is appended to it; None for
+            a model that does not read row by row.
+
+    Returns:
+        The bytes of the bundle; the same arguments give the same bytes.
+
+    Raises:
+        BundleError: the model is no ONNX, keeps weights in other files or is packed already, or the manifest or
+            the evidence cannot be written.
+    """
+    try:
+        keys = [key for key, _ in metadata(model)]
+        external = has_external_data(model)
+    except WireError as error:
+        raise BundleError(f"the model is no serialised ONNX: {error}; pass the bytes of a ModelProto") from error
+    if external:
+        raise BundleError("the model keeps weights in other files; save it in one file before packing it")
+    if taken := [key for key in keys if key in _OUR_KEYS]:
+        raise BundleError(f"the model carries {', '.join(taken)} already; pass the model as it was before packing")
+    body = b"".join(
+        (
+            model,
+            encode_metadata(MANIFEST_KEY, manifest.to_json()),
+            encode_metadata(EVIDENCE_KEY, evidence.to_json()),
+            b"" if rows is None else encode_metadata(ROWS_KEY, base64.b64encode(rows).decode()),
+        )
+    )
+    data = body + encode_metadata(DIGEST_KEY, hashlib.sha256(body).hexdigest())
+    if len(data) > _MAX_BYTES:
+        raise BundleError(f"the bundle would have {len(data)} bytes, ONNX files end at {_MAX_BYTES}; export less")
+    return data
+
+
+def write(path: str | os.PathLike[str], data: bytes) -> None:
+    """Writes a file in one step: whoever opens it sees the old bytes or the new ones, never a part.
+
+    Args:
+        path: the file; its folder must exist. On any failure an old file stays as it was.
+        data: the bytes of a bundle, or of anything that belongs beside one.
+
+    Raises:
+        BundleError: the folder does not exist or is read-only, or the disk is full.
+    """
+    target = Path(path)
+    try:
+        write_atomically(target, data)
+    except OSError as error:
+        raise BundleError(f"{target} cannot be written: {error.strerror}; check the folder and its space") from error
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        facts = path.stat()
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise _unreadable(path, error) from error
+    if stat.S_ISDIR(facts.st_mode):
+        raise NotABundleError(f"{path} is a folder; name the .onnx file in it")
+    if not stat.S_ISREG(facts.st_mode):
+        raise NotABundleError(f"{path} is no regular file; name a .onnx file")
+    if facts.st_size > _MAX_BYTES:
+        raise NotABundleError(f"{path} has {facts.st_size} bytes, more than any ONNX file; name a bundle")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> BundleError:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return BundleNotFoundError(f"{path} does not exist; `edge models` lists the shipped bundles")
+    reason = error.strerror if isinstance(error, OSError) else error
+    return BundleError(f"{path} cannot be read: {reason}; check its name and permissions")
+
+
+def _own_entries(data: bytes, where: str) -> dict[str, bytes]:
+    try:
+        entries = [(key, value) for key, value in metadata(data) if key in _OUR_KEYS]
+    except WireError as error:
+        raise NotABundleError(f"{where} ends with a digest but is no ONNX file: {error}; re-export it") from error
+    found = dict(entries)
+    for key in (MANIFEST_KEY, EVIDENCE_KEY):
+        if key not in found:
+            raise NotABundleError(f"{where} has a digest but no {key}; re-export it with `edge export`")
+    if len(entries) != len(found):
+        raise NotABundleError(f"{where} was packed twice; re-export it with `edge export`")
+    return found
+
+
+def _refusal(data: bytes, where: str) -> BundleError:
+    """Says why a file without a valid digest is refused."""
+    if not data:
+        return NotABundleError(f"{where} is empty; copy it again, or re-export it with `edge export`")
+    # One changed byte spoils one key at most, so that the others still tell whose file it is.
+    if any(encoded in data for encoded in _ENCODED_KEYS):
+        return BundleDamagedError(f"{where} is damaged: {_damage(data)}; copy it again, or re-export it")
+    try:
+        return NotABundleError(f"{where} {_foreign(data)}")
+    except WireError as error:
+        if data[0] == _FIRST_BYTE_OF_ONNX:
+            return BundleDamagedError(f"{where} is cut off or damaged: {error}; copy it again, or re-export it")
+        return NotABundleError(f"{where} is no ONNX file; name a bundle made by `edge export`")
+
+
+def _foreign(data: bytes) -> str:
+    if not any(number == _MODEL_GRAPH and wire_type == BYTES for number, wire_type, _ in fields(data)):
+        return "holds no ONNX graph; name a bundle made by `edge export`"
+    if has_external_data(data):
+        return (
+            f"keeps its weights in other files and has no {MANIFEST_KEY}; "
+            "re-export the model with `edge export`, which packs one file"
+        )
+    return (
+        f"is an ONNX file without {MANIFEST_KEY}: labels, pre-processing and evidence are missing; "
+        "re-export the model with `edge export`"
+    )
+
+
+def _damage(data: bytes) -> str:
+    digest_at = data.rfind(_DIGEST_PREFIX)
+    if digest_at < 0:
+        return "its end is missing or changed"
+    surplus = len(data) - digest_at - _DIGEST_FIELD_BYTES
+    if surplus > 0:
+        return f"{surplus} bytes follow its digest"
+    if surplus < 0:
+        return f"its last {-surplus} bytes are missing"
+    return "its bytes do not match its digest"

@@ -1,0 +1,368 @@
+"""The manifest: what a bundle says about itself, as JSON in the metadata entry `edge.manifest`.
+
+The text is deterministic (sorted keys, no spaces, ASCII), because a bundle is byte-reproducible. Reading is
+strict about what must be there and of which type, and ignores keys it does not know: a later edge may add
+facts without a new protocol.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeVar
+
+from edge.errors import BundleError, ProtocolError
+
+PROTOCOL = 1
+"""The generation of the bundle format; it changes only when an older edge would misread a newer bundle."""
+
+Precision = Literal["fp32", "fp16", "int8"]
+Of = Literal["checkpoint", "bundle"]
+ProviderName = Literal["cpu", "cuda"]
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+_OF: tuple[Of, ...] = ("checkpoint", "bundle")
+_PROVIDERS: tuple[ProviderName, ...] = ("cpu", "cuda")
+
+_JSON_NAMES: dict[type, str] = {str: "a string", int: "an integer", list: "a list", dict: "an object"}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """The tensor that the graph takes.
+
+    Attributes:
+        shape: axes of `image`; a name stands for a free axis. Rows are the time steps of a recurrent model.
+        dtype: element type of `image`.
+        ink: value of a fully inked pixel.
+        background: value of an empty pixel.
+    """
+
+    shape: tuple[int | str, ...] = ("batch", 28, 28)
+    dtype: str = "uint8"
+    ink: int = 255
+    background: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """One measured accuracy.
+
+    Attributes:
+        data: name of the data, such as "mnist".
+        split: which part of it, such as "test".
+        images: how many images were classified.
+        of: whether the checkpoint or this bundle was measured.
+        accuracy: share of right labels, 0 to 1.
+    """
+
+    data: str
+    split: str
+    images: int
+    of: Of
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """When an answer is none: what `edge.classifier.rejection.scores` computes lies below the threshold.
+
+    Attributes:
+        threshold: the lowest score of an accepted image.
+        energy: median over the data, and how far the lowest of its digits lie below.
+        distance: the same of the distance to the nearest centre.
+        centres: for each label, the mean logits of its images.
+        whitening: lower triangle L, row by row, of which L L^T is the inverse covariance of the logits about their
+            centres.
+        data: name of the data that all of it was fitted on, such as "mnist-validation".
+        images: how many of them.
+        rejected: share of them below the threshold, 0 to 1.
+    """
+
+    threshold: float
+    energy: tuple[float, float]
+    distance: tuple[float, float]
+    centres: tuple[tuple[float, ...], ...]
+    whitening: tuple[tuple[float, ...], ...]
+    data: str
+    images: int
+    rejected: float
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The facts about a bundle.
+
+    Attributes:
+        name: name of the bundle, such as "lstm-int8".
+        model: name of the model specification, such as "lstm".
+        architecture: kind and sizes, such as `{"kind": "lstm", "hidden": 128, "layers": 1}`.
+        parameters: number of trained parameters.
+        labels: label of each column of `logits` and `probabilities`.
+        input: the tensor that the graph takes.
+        picture: how a picture file becomes that tensor, by name.
+        precision: of the arithmetic, or of the stored weights when `method` says so.
+        method: how it was quantised, "none" otherwise.
+        int8_weight_share: share of the bytes of all weights that is really stored as int8, 0 to 1.
+        int8_verdict: what int8 brings for this model, in a sentence; None where it was not judged.
+        int8_target: the processors that its integer products are exact on: "any", "vnni" (x86 with VNNI) or "arm64";
+            None where there are none, or where an older edge did not say.
+        providers: the providers that can run every node of the graph.
+        accuracy: measured figures.
+        temperature: divisor of the logits before the softmax of `probabilities`, which is part of the graph.
+        checkpoint_sha256: SHA-256 of the checkpoint file, 64 hexadecimal digits.
+        opset: operator set of the default ONNX domain.
+        ir_version: version of the ONNX file format.
+        minimum_onnxruntime: oldest ONNX Runtime that the bundle was tested with.
+        versions: versions of the packages that made the bundle.
+        rejection: when an answer is none; None where it was not fitted, as in bundles of an older edge.
+        protocol: generation of the bundle format.
+    """
+
+    name: str
+    model: str
+    architecture: Mapping[str, Any]
+    parameters: int
+    labels: tuple[str, ...]
+    picture: Mapping[str, Any]
+    precision: Precision
+    method: str
+    int8_weight_share: float
+    int8_verdict: str | None
+    providers: tuple[ProviderName, ...]
+    accuracy: tuple[Accuracy, ...]
+    temperature: float
+    checkpoint_sha256: str
+    opset: int
+    ir_version: int
+    minimum_onnxruntime: str
+    versions: Mapping[str, str]
+    input: Input = Input()
+    int8_target: str | None = None
+    rejection: Rejection | None = None
+    protocol: int = PROTOCOL
+
+    def to_json(self) -> str:
+        """Writes the manifest as deterministic JSON: sorted keys, no spaces, ASCII.
+
+        Raises:
+            BundleError: a value is no JSON, such as NaN, or `from_json` would refuse the text.
+        """
+        try:
+            text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise BundleError(f"the manifest cannot be written: {error}; give it plain JSON values") from error
+        from_json(text)
+        return text
+
+
+def from_json(text: str | bytes) -> Manifest:
+    """Reads and checks a manifest.
+
+    Args:
+        text: the value of `edge.manifest`.
+
+    Raises:
+        ProtocolError: the protocol number is not the one this edge knows.
+        BundleError: the text is no JSON object, or a field is missing, of the wrong type or out of range.
+    """
+    record = parse_object(text, "manifest")
+    protocol = _take(record, "protocol", int)
+    if protocol > PROTOCOL:
+        raise ProtocolError(
+            f"the bundle speaks protocol {protocol}, this edge knows protocol {PROTOCOL}; "
+            "upgrade it with: pip install -U edge-toolkit"
+        )
+    if protocol < PROTOCOL:
+        raise ProtocolError(
+            f"the bundle speaks the old protocol {protocol}, this edge knows protocol {PROTOCOL}; "
+            "re-export it with `edge export`"
+        )
+    manifest = Manifest(
+        name=_take(record, "name", str),
+        model=_take(record, "model", str),
+        architecture=_take(record, "architecture", dict),
+        parameters=_take(record, "parameters", int),
+        labels=_strings(record, "labels"),
+        picture=_take(record, "picture", dict),
+        precision=_one_of(record, "precision", PRECISIONS),
+        method=_take(record, "method", str),
+        int8_weight_share=_number(record, "int8_weight_share"),
+        int8_verdict=_optional_string(record, "int8_verdict"),
+        int8_target=_optional_string(record, "int8_target"),
+        providers=tuple(_member("providers", name, _PROVIDERS) for name in _strings(record, "providers")),
+        accuracy=tuple(_accuracy(item) for item in _take(record, "accuracy", list)),
+        temperature=_number(record, "temperature"),
+        checkpoint_sha256=_take(record, "checkpoint_sha256", str),
+        opset=_take(record, "opset", int),
+        ir_version=_take(record, "ir_version", int),
+        minimum_onnxruntime=_take(record, "minimum_onnxruntime", str),
+        versions=_versions(_take(record, "versions", dict)),
+        input=_input(_take(record, "input", dict)),
+        rejection=_rejection(record),
+        protocol=protocol,
+    )
+    _check_ranges(manifest)
+    return manifest
+
+
+def parse_object(text: str | bytes, what: str) -> dict[str, Any]:
+    """Parses one JSON object; `what` names it in the error.
+
+    Raises:
+        BundleError: the text is no JSON, no object, or holds NaN or an infinity.
+    """
+    try:
+        record = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"the {what} is no JSON: {error}; re-export the bundle with `edge export`") from error
+    if not isinstance(record, dict):
+        raise BundleError(f"the {what} is no JSON object; re-export the bundle with `edge export`")
+    return record
+
+
+def finite(value: object) -> float | None:
+    """The value as a float if it is a finite JSON number (true and false are none), otherwise None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _check_ranges(manifest: Manifest) -> None:
+    if not manifest.labels:
+        raise _wrong("labels", "at least one label", [])
+    if len(set(manifest.labels)) != len(manifest.labels):
+        raise _wrong("labels", "labels that differ", list(manifest.labels))
+    if not manifest.providers:
+        raise _wrong("providers", "at least one provider", [])
+    if not 0 <= manifest.int8_weight_share <= 1:
+        raise _wrong("int8_weight_share", "a share from 0 to 1", manifest.int8_weight_share)
+    if manifest.temperature <= 0:
+        raise _wrong("temperature", "a number above 0", manifest.temperature)
+
+
+def _input(record: dict[str, Any]) -> Input:
+    shape = _take(record, "shape", list)
+    if not all(isinstance(axis, int | str) and not isinstance(axis, bool) for axis in shape):
+        raise _wrong("shape", "a list of sizes and axis names", shape)
+    return Input(
+        shape=tuple(shape),
+        dtype=_take(record, "dtype", str),
+        ink=_take(record, "ink", int),
+        background=_take(record, "background", int),
+    )
+
+
+def _rejection(record: Mapping[str, Any]) -> Rejection | None:
+    if record.get("rejection") is None:
+        return None
+    facts = _take(record, "rejection", dict)
+    classes = len(_take(record, "labels", list))
+    return Rejection(
+        threshold=_number(facts, "threshold"),
+        energy=_pair(facts, "energy"),
+        distance=_pair(facts, "distance"),
+        centres=_rows(facts, "centres", [classes] * classes),
+        whitening=_rows(facts, "whitening", range(1, classes + 1)),
+        data=_take(facts, "data", str),
+        images=_take(facts, "images", int),
+        rejected=_number(facts, "rejected"),
+    )
+
+
+def _versions(record: dict[str, Any]) -> dict[str, str]:
+    if not all(isinstance(version, str) for version in record.values()):
+        raise _wrong("versions", "an object of strings", record)
+    return record
+
+
+def _accuracy(record: object) -> Accuracy:
+    if not isinstance(record, dict):
+        raise _wrong("accuracy", "a list of objects", record)
+    return Accuracy(
+        data=_take(record, "data", str),
+        split=_take(record, "split", str),
+        images=_take(record, "images", int),
+        of=_one_of(record, "of", _OF),
+        accuracy=_number(record, "accuracy"),
+    )
+
+
+def _take(record: Mapping[str, Any], key: str, kind: type[T]) -> T:
+    if key not in record:
+        raise BundleError(f"the manifest has no `{key}`; re-export the bundle with `edge export`")
+    value = record[key]
+    # bool is an int in Python, but never one in a manifest.
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise _wrong(key, _JSON_NAMES.get(kind, "a value"), value)
+    return value
+
+
+def _number(record: Mapping[str, Any], key: str) -> float:
+    number = finite(_take(record, key, object))
+    if number is None:
+        raise _wrong(key, "a finite number", record[key])
+    return number
+
+
+def _optional_string(record: Mapping[str, Any], key: str) -> str | None:
+    value = record.get(key)
+    if value is not None and not isinstance(value, str):
+        raise _wrong(key, "a string or null", value)
+    return value
+
+
+def _numbers(key: str, values: object, count: int) -> tuple[float, ...]:
+    numbers = [finite(value) for value in values] if isinstance(values, list) else []
+    if len(numbers) != count or None in numbers:
+        raise _wrong(key, f"{count} finite numbers", values)
+    return tuple(number for number in numbers if number is not None)
+
+
+def _pair(record: Mapping[str, Any], key: str) -> tuple[float, float]:
+    median, spread = _numbers(key, _take(record, key, list), 2)
+    if spread <= 0:
+        raise _wrong(key, "a median and a spread above 0", record[key])
+    return median, spread
+
+
+def _rows(record: Mapping[str, Any], key: str, sizes: Sequence[int]) -> tuple[tuple[float, ...], ...]:
+    rows = _take(record, key, list)
+    if len(rows) != len(sizes):
+        raise _wrong(key, f"{len(sizes)} rows", rows)
+    return tuple(_numbers(key, row, size) for row, size in zip(rows, sizes, strict=True))
+
+
+def _strings(record: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    values = _take(record, key, list)
+    if not all(isinstance(value, str) for value in values):
+        raise _wrong(key, "a list of strings", values)
+    return tuple(values)
+
+
+def _one_of(record: Mapping[str, Any], key: str, choices: Sequence[T]) -> T:
+    return _member(key, _take(record, key, str), choices)
+
+
+def _member(key: str, value: str, choices: Sequence[T]) -> T:
+    for choice in choices:
+        if choice == value:
+            return choice
+    raise _wrong(key, f"one of {', '.join(map(str, choices))}", value)
+
+
+def _wrong(key: str, expected: str, value: object) -> BundleError:
+    shown = repr(value)[:60]
+    return BundleError(
+        f"`{key}` in the manifest should be {expected}, but is {shown}; re-export the bundle with `edge export`"
+    )
+
+
+def _refuse_constant(text: str) -> float:
+    raise ValueError(f"{text} is no JSON number")

@@ -1,0 +1,129 @@
+"""Many pictures: read and classified a block at a time, several blocks side by side, the answers in order.
+
+A worker reads a block of pictures and runs it through the model, which lets go of Python's lock, so that the next
+worker reads meanwhile. A window of blocks is on its way at any time: pictures without end need no more memory, and the
+first answers come while the last pictures are still on the disk.
+"""
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.classifier.classifier import Classifier, Prediction
+from edge.errors import PictureError
+from edge.picture.pictures import Found
+from edge.session.plan import LEAST_IMAGES_PER_THREAD
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+# Blocks grow: the first answers come soon, and later ones are worth a batch, the largest that one thread runs alone.
+FIRST_BLOCK = 4
+LARGEST_BLOCK = 2 * LEAST_IMAGES_PER_THREAD - 1
+
+# How long a thread may keep Python's lock while another waits for it, seconds. Reading takes it for some ten
+# microseconds at a time, and whoever comes back from the model would wait for the usual 5 ms: as long as a block takes.
+SWITCH_SECONDS = 2e-4
+
+# Below this, starting threads takes longer than the pictures.
+FEWEST_FOR_THREADS = 16
+
+# Blocks on their way for each worker: one that it works on, and one that waits, so that it never does.
+_BLOCKS_PER_WORKER = 2
+
+Read = Callable[[Sequence[Found]], list[NDArray[np.uint8] | PictureError]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one picture: a prediction, or the error that kept it from one.
+
+    Attributes:
+        path: of the picture, or "-".
+        image: uint8 (28, 28), what the model saw; None with an error.
+        prediction: what it shows; None with an error.
+        error: why it could not be read; None otherwise.
+    """
+
+    path: str
+    image: NDArray[np.uint8] | None = None
+    prediction: Prediction | None = None
+    error: PictureError | None = None
+
+
+def answers(classifier: Classifier, found: Sequence[Found], read: Read, *, workers: int) -> Iterator[list[Answer]]:
+    """Classifies pictures.
+
+    Args:
+        classifier: the model.
+        found: the pictures, in the order in which they are wanted.
+        read: gives for each picture of a block the image that the model sees, uint8 (28, 28), or why there is none;
+            called from several threads at once, if there are more workers than one.
+        workers: blocks worked on at a time, at least 1.
+
+    Yields:
+        The answers to one block after the other, in the order of the pictures, as soon as they are there.
+
+    Raises:
+        ProviderError: onnxruntime failed.
+    """
+    if workers == 1 or len(found) < FEWEST_FOR_THREADS:
+        for block in blocks(found):
+            yield answer(classifier, block, read)
+        return
+    from concurrent.futures import ThreadPoolExecutor  # not for a single picture
+
+    waiting = blocks(found)
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="edge-read")
+    try:
+        window: deque[Future[list[Answer]]] = deque(
+            pool.submit(answer, classifier, block, read) for block in islice(waiting, workers * _BLOCKS_PER_WORKER)
+        )
+        while window:
+            done = window.popleft().result()
+            window.extend(pool.submit(answer, classifier, block, read) for block in islice(waiting, 1))
+            yield done
+    finally:
+        pool.shutdown(cancel_futures=True)
+        sys.setswitchinterval(usual)
+
+
+def blocks(found: Sequence[Found]) -> Iterator[Sequence[Found]]:
+    """Cuts pictures into blocks that grow to a batch."""
+    start, size = 0, FIRST_BLOCK
+    while start < len(found):
+        yield found[start : start + size]
+        start, size = start + size, min(2 * size, LARGEST_BLOCK)
+
+
+def answer(classifier: Classifier, block: Sequence[Found], read: Read) -> list[Answer]:
+    """Reads the pictures of a block and classifies them in one run.
+
+    Args:
+        classifier: the model.
+        block: at least one picture.
+        read: as for `answers`.
+
+    Returns:
+        An answer for each, in their order.
+
+    Raises:
+        ProviderError: onnxruntime failed.
+    """
+    read_ones = read(block)
+    images = [image for image in read_ones if not isinstance(image, PictureError)]
+    predictions = iter(classifier.predictions(np.stack(images)) if images else ())
+    return [
+        Answer(each.path, error=image)
+        if isinstance(image, PictureError)
+        else Answer(each.path, image, next(predictions))
+        for each, image in zip(block, read_ones, strict=True)
+    ]

@@ -1,0 +1,59 @@
+"""How much an image looks like one of the labels, from the model's logits alone.
+
+Softmax cannot say "none of these": a scribble gets a label, and often a confident one. Two things of the logits can.
+Their energy is low where the model finds little of any label; and for each label, the logits of its images lie close
+around a centre, of which other images stay clear. Neither is enough for every model: a convolutional one gives noise
+more energy than digits, and a recurrent one parts scribbles better by energy than by distance. So both count: energy
+where it is lower than usual, and the distance either way.
+
+Sources: W. Liu et al., "Energy-based Out-of-distribution Detection", 2020; K. Lee et al., "A Simple Unified Framework
+for Detecting Out-of-Distribution Samples and Adversarial Attacks", 2018.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle.manifest import Rejection
+
+Floats = NDArray[np.float64]
+
+
+def scores(logits: NDArray[np.float32], rejection: Rejection) -> Floats:
+    """The score of each image: about 0 for a usual digit, lower for what looks less like any label.
+
+    Args:
+        logits: float32 (N, classes).
+        rejection: of the bundle that they come from.
+
+    Returns:
+        float64 (N,); below `rejection.threshold` an image is rejected.
+    """
+    middle, spread = rejection.energy
+    lower = np.minimum((energies(logits) - middle) / spread, 0)
+    middle, spread = rejection.distance
+    whitening = np.zeros((len(rejection.whitening),) * 2)
+    whitening[np.tril_indices(len(whitening))] = np.concatenate(rejection.whitening)
+    nearer = (middle - distances(logits, np.array(rejection.centres), whitening)) / spread
+    return np.asarray(lower + nearer)
+
+
+def energies(logits: NDArray[np.float32]) -> Floats:
+    """log(sum(exp(logits))) of each row, float64 (N,): the higher, the more the model finds of any label."""
+    exact = logits.astype(np.float64)
+    highest = exact.max(axis=1, keepdims=True)
+    return np.asarray(highest[:, 0] + np.log(np.exp(exact - highest).sum(axis=1)))
+
+
+def distances(logits: NDArray[np.float32], centres: Floats, whitening: Floats) -> Floats:
+    """The Mahalanobis distance of each row to the nearest centre.
+
+    Args:
+        logits: float32 (N, classes).
+        centres: float64 (classes, classes), a row each.
+        whitening: float64 (classes, classes), lower triangle L; L L^T is the inverse covariance about the centres.
+
+    Returns:
+        float64 (N,), 0 or more.
+    """
+    apart = (logits.astype(np.float64)[:, None] - centres) @ whitening  # (N, classes, classes)
+    return np.asarray(np.sqrt(np.square(apart).sum(axis=2).min(axis=1)))

@@ -1,0 +1,1 @@
+"""The command line: the hub, the options that commands share, and a file for each command."""

@@ -1,0 +1,128 @@
+"""`edge bench`: what bundles cost on this machine."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge.bundle import shipped
+from edge.cli.arguments import JsonOption
+from edge.errors import InputError
+from edge.session.session import PROVIDERS, Provider
+
+if TYPE_CHECKING:
+    from edge.bench.document import Report
+
+
+def bench(
+    bundles: Annotated[
+        list[str] | None, typer.Argument(metavar="[BUNDLE]...", help="Paths, or names of shipped ones; default: all.")
+    ] = None,
+    *,
+    batch: Annotated[str, typer.Option(metavar="N,...", help="Batch sizes.")] = "1,16,256",
+    threads: Annotated[str, typer.Option(metavar="N,...", help="Threads inside one operator.")] = "1",
+    provider: Annotated[
+        list[str] | None, typer.Option(metavar="auto|cpu|cuda,...", help="Where to run. [default: auto]")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Time for each bundle, provider, thread count and batch size.")] = 3.0,
+    cold_starts: Annotated[int, typer.Option(help="Fresh processes for each bundle and provider; 0 for none.")] = 5,
+    as_json: JsonOption = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw latency against accuracy, as .png or .svg.")
+    ] = None,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Measure instead how each bundle runs many images fastest, and keep that.")
+    ] = False,
+) -> None:
+    """Measure bundles on this machine.
+
+    Latency, throughput, load, cold start and memory, all bundles in turns. Ctrl-C shows what there is so far.
+    """
+    if tune:
+        if as_json or plot is not None:
+            raise typer.BadParameter("--tune prints its own table; leave --json and --plot out.")
+        _tune(bundles or [shipped.DEFAULT])
+        return
+    from edge.bench import plan as planning
+    from edge.bench import scatter
+    from edge.bench.progress import Progress
+    from edge.bench.run import run
+
+    try:
+        plan = planning.Plan(
+            subjects=planning.subjects(bundles or []),
+            providers=_providers(provider or ["auto"]),
+            threads=_counts("--threads", threads),
+            batches=_counts("--batch", batch),
+            seconds=seconds,
+            cold_starts=cold_starts,
+        )
+        if plot is not None:
+            scatter.check(plot, plan)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from error
+    report = run(plan, Progress())
+    _show(report, as_json=as_json)
+    if not report.complete:
+        raise typer.Exit(130)
+    if plot is not None:
+        scatter.write(report, plot)
+        typer.echo(f"wrote {plot}", err=True)
+    if report.failures:
+        raise typer.Exit(1)
+
+
+def _tune(names: list[str]) -> None:
+    """Chunk size and threads for each bundle, measured and kept for `edge.load` and `edge predict`."""
+    from edge.bench import tuning
+    from edge.bundle import bundle
+    from edge.text.progress import Bar
+
+    for found in [bundle.read(shipped.locate(name)) for name in names]:
+        bar: Bar | None = None
+
+        def show(done: int, total: int) -> None:
+            nonlocal bar
+            bar = bar or Bar(total)
+            bar.show(done)
+
+        measured = tuning.tune(found, progress=show)
+        if bar is not None:
+            bar.clear()
+        typer.echo("\n".join(measured.lines()))
+
+
+def _show(report: "Report", *, as_json: bool) -> None:
+    from edge.bench import tables
+
+    if as_json:
+        typer.echo(json.dumps(report.document()))
+    else:
+        blocks = [[tables.machine_line(report)], tables.latency_lines(report), tables.cost_lines(report)]
+        typer.echo("\n\n".join("\n".join(block) for block in blocks if block))
+    for line in (*tables.warning_lines(report), *tables.failure_lines(report)):
+        typer.echo(f"edge: {line}", err=True)
+    if not report.complete:
+        some = report.latencies or report.cold_starts
+        typer.echo(
+            f"edge: stopped early; {'these are the figures so far' if some else 'nothing is measured yet'}", err=True
+        )
+
+
+def _providers(options: list[str]) -> tuple[Provider, ...]:
+    """The choices of one or several comma-separated lists, each once."""
+    words = dict.fromkeys(word.strip() for option in options for word in option.split(","))
+    known: dict[str, Provider] = {each: each for each in PROVIDERS}
+    for word in words:
+        if word not in known:
+            raise InputError(f"there is no provider {word!r}; use {', '.join(PROVIDERS)}")
+    return tuple(known[word] for word in words)
+
+
+def _counts(option: str, text: str) -> tuple[int, ...]:
+    """The numbers of a comma-separated list, ascending, each once."""
+    try:
+        return tuple(sorted({int(word) for word in text.split(",")}))
+    except ValueError as error:
+        raise InputError(f"{option} {text!r} is no list of whole numbers; write for example {option} 1,16") from error

@@ -1,0 +1,81 @@
+"""`edge info`: what a bundle says about itself."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from edge.bundle import bundle, shipped
+from edge.bundle.bundle import Bundle
+from edge.bundle.manifest import Rejection
+from edge.cli.arguments import JsonOption
+from edge.text.table import aligned, size
+
+
+def info(
+    source: Annotated[str, typer.Argument(metavar="BUNDLE", help="Path of a bundle, or the name of a shipped one.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a bundle says about itself.
+
+    Every byte of the file is checked first.
+    """
+    found = bundle.read(shipped.locate(source))
+    if as_json:
+        record = {
+            "path": str(found.path),
+            "size_bytes": found.size,
+            "sha256": found.sha256,
+            "manifest": asdict(found.manifest),
+        }
+        typer.echo(json.dumps(record))
+        return
+    for line in aligned(describe(found)):
+        typer.echo(line)
+
+
+def describe(found: Bundle) -> list[tuple[str, str]]:
+    """The facts of a bundle as rows of a name and a value."""
+    manifest = found.manifest
+    axes = ", ".join(map(str, manifest.input.shape))
+    rows = [
+        ("name", manifest.name),
+        ("file", f"{found.path}, {size(found.size)}"),
+        ("sha256", found.sha256),
+        ("model", f"{manifest.model}, {manifest.parameters} parameters"),
+        ("architecture", _pairs(manifest.architecture)),
+        ("labels", " ".join(manifest.labels)),
+        ("input", f"image {manifest.input.dtype} [{axes}], ink {manifest.input.ink} on {manifest.input.background}"),
+        ("picture", _pairs(manifest.picture)),
+        ("precision", f"{manifest.precision}, {manifest.int8_weight_share:.1%} of the weight bytes are int8"),
+        ("method", manifest.method),
+        ("int8 verdict", manifest.int8_verdict or "not judged"),
+        ("int8 target", manifest.int8_target or "none"),
+        ("providers", " ".join(manifest.providers)),
+        ("temperature", f"{manifest.temperature:g}"),
+        ("rejection", _rejection(manifest.rejection)),
+        ("checkpoint", manifest.checkpoint_sha256),
+        (
+            "onnx",
+            f"opset {manifest.opset}, IR {manifest.ir_version}, onnxruntime {manifest.minimum_onnxruntime} or newer",
+        ),
+        ("made with", _pairs(manifest.versions)),
+        ("protocol", str(manifest.protocol)),
+    ]
+    rows += [
+        ("accuracy", f"{each.accuracy:.2%} of {each.images} images of {each.data} {each.split} ({each.of})")
+        for each in manifest.accuracy
+    ]
+    return rows
+
+
+def _rejection(facts: Rejection | None) -> str:
+    if facts is None:
+        return "none: every answer is taken"
+    return f"scores below {facts.threshold:g}, {facts.rejected:.2%} of {facts.images} images of {facts.data}"
+
+
+def _pairs(record: Mapping[str, object]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in record.items())

@@ -1,0 +1,112 @@
+"""`edge read`: every digit of a page, line by line."""
+
+import io
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edge.bundle import shipped
+from edge.cli.arguments import JsonOption, ProviderChoice, ProviderOption
+from edge.errors import InputError, NoDigitError, PictureError
+from edge.picture import pictures
+from edge.text.files import write_atomically
+from edge.text.table import printable
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from edge.classifier.classifier import Classifier
+    from edge.classifier.reader import Reading
+
+SUFFIX = ".png"
+
+
+def read(
+    images: Annotated[list[str], typer.Argument(help="Files, folders, patterns, or - for the standard input.")],
+    *,
+    model: Annotated[str, typer.Option(help="A shipped bundle, or the path of one.")] = shipped.DEFAULT,
+    provider: ProviderOption = ProviderChoice.AUTO,
+    out: Annotated[
+        Path | None, typer.Option(help="Draw what was read: OUT.png for one picture, or a folder.", metavar="OUT")
+    ] = None,
+    as_json: JsonOption = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads inside one operator.")] = None,
+) -> None:
+    """Read every digit of pictures, line by line, from left to right.
+
+    Each line of digits is a line: the picture, the digits, and the confidence of the least certain one. A picture that
+    cannot be read or is blank is told, the others are still read, and the exit code is 1.
+    """
+    found = list(pictures.expand(images))
+    if out is not None and out.suffix.lower() == SUFFIX and len(found) > 1:
+        raise typer.BadParameter(f"{out} can hold one picture, and there are {len(found)}; name a folder.")
+    from edge.classifier.classifier import load
+
+    classifier = load(model, provider=provider.literal, threads=threads)
+    failed = False
+    for number, each in enumerate(found, 1):
+        try:
+            drawn, reading = _read(each, classifier, draws=out is not None)
+        except PictureError as error:
+            failed = True
+            if as_json:
+                typer.echo(json.dumps({"path": each.path, "error": str(error)}))
+            else:
+                typer.echo(f"edge: {printable(str(error))}", err=True)
+            continue
+        typer.echo(_record(each.path, reading, classifier) if as_json else _lines(each.path, reading))
+        if out is not None and drawn is not None:
+            _write(drawn, out if out.suffix.lower() == SUFFIX else out / f"{number:03}-{Path(each.path).stem}{SUFFIX}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _read(each: pictures.Found, classifier: "Classifier", *, draws: bool) -> "tuple[Image.Image | None, Reading]":
+    from edge.classifier import reader
+    from edge.picture import picture
+
+    if each.problem is not None:
+        raise each.problem
+    source = sys.stdin.buffer if each.path == pictures.STANDARD_INPUT else each.path
+    grey = picture.luminance(source, enough_pixels=picture.EVERY_PIXEL)
+    reading = reader.read_grey(grey, classifier)
+    if not reading.lines:
+        raise NoDigitError(each.path)
+    if not draws:
+        return None, reading
+    from edge.classifier.annotation import annotated
+
+    return annotated(grey, reading), reading
+
+
+def _lines(path: str, reading: "Reading") -> str:
+    """A line of text for each line of digits."""
+    name = printable(path)
+    return "\n".join(
+        f"{name}  {line.text}  {min(digit.confidence for digit in line.digits):.3f}" for line in reading.lines
+    )
+
+
+def _record(path: str, reading: "Reading", classifier: "Classifier") -> str:
+    lines = [{"text": line.text, "digits": [asdict(digit) for digit in line.digits]} for line in reading.lines]
+    record: dict[str, Any] = {
+        "path": path,
+        "lines": lines,
+        "model": classifier.manifest.name,
+        "provider": classifier.provider,
+    }
+    return json.dumps(record)
+
+
+def _write(drawn: "Image.Image", path: Path) -> None:
+    content = io.BytesIO()
+    drawn.save(content, "PNG")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content.getvalue())
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}; name another place") from error

@@ -1,0 +1,76 @@
+"""Where the strips of `edge predict --show-steps` go: into one picture, or one file each into a folder."""
+
+import io
+from pathlib import Path
+from typing import Final
+
+from edge.errors import InputError
+from edge.picture import picture, storyboard
+from edge.picture.storyboard import Bytes
+from edge.text.files import write_atomically
+
+SUFFIX: Final = ".png"
+# One picture for all is meant to be looked at; 50 strips are 16 000 pixels high and need some 100 MB to draw.
+MOST_ROWS: Final = 50
+
+
+class Storyboards:
+    """Takes the strips of pictures as they are classified, and writes them.
+
+    `out` ending in .png is one picture, a row for each strip, written by `finish`. Anything else is a folder, made if
+    it is missing: a strip a file, named after the picture and its place among them, written as it comes.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._is_one = out.suffix.lower() == SUFFIX and not out.is_dir()
+        self._rows: list[Bytes] = []
+        self._count = 0
+
+    def add(
+        self, name: str, source: picture.Source, answers: list[tuple[str, float]], note: str = storyboard.SENTENCE
+    ) -> None:
+        """Draws the way of one picture.
+
+        Args:
+            name: the path, as it is written above the strip.
+            source: what `edge.picture.picture.read` takes; read again.
+            answers: labels with their probabilities, the best first; none where there is no answer.
+            note: a sentence below the answer.
+
+        Raises:
+            PictureError: the picture cannot be read.
+            InputError: one picture would hold too many rows, or a file cannot be written.
+        """
+        self._count += 1
+        if self._is_one and self._count > MOST_ROWS:
+            raise InputError(
+                f"{self._out} would hold more than {MOST_ROWS} strips; name a folder for a file each, such as "
+                f"--show-steps {self._out.with_suffix('')}"
+            )
+        row = storyboard.draw(Path(name).name, picture.steps(picture.luminance(source)), answers, note)
+        if self._is_one:
+            self._rows.append(row)
+            return
+        try:
+            self._out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"the folder {self._out} cannot be made: {error.strerror}; name another") from error
+        self._write(self._out / f"{self._count:03}-{Path(name).stem or 'picture'}{SUFFIX}", [row])
+
+    def finish(self) -> None:
+        """Writes the one picture, if it is one and there is a strip.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        if self._rows:
+            self._write(self._out, self._rows)
+
+    def _write(self, path: Path, rows: list[Bytes]) -> None:
+        buffer = io.BytesIO()
+        storyboard.stacked(rows).save(buffer, "PNG")
+        try:
+            write_atomically(path, buffer.getvalue())
+        except OSError as error:
+            raise InputError(f"{path} cannot be written: {error.strerror}; name another place") from error

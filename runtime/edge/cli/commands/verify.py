@@ -1,0 +1,41 @@
+"""`edge verify`: does a bundle give on this machine what it gave where it was made?"""
+
+from typing import Annotated
+
+import typer
+
+from edge.bundle import shipped
+from edge.cli.arguments import ProviderChoice, ProviderOption
+from edge.errors import BundleNotFoundError
+from edge.text.table import aligned, printable
+
+
+def verify(
+    bundles: Annotated[list[str], typer.Argument(help="Paths of bundles, or names of shipped ones.")],
+    provider: ProviderOption = ProviderChoice.AUTO,
+) -> None:
+    """Check bundles on this machine.
+
+    Four steps, without torch: the digest of the file, its load, where its nodes run, and its evidence.
+    """
+    from edge import verification
+
+    failed = 0
+    for name in bundles:
+        try:
+            path = shipped.locate(name)
+        except BundleNotFoundError as error:
+            typer.echo(f"edge: {printable(str(error))}", err=True)
+            failed += 1
+            continue
+        outcome = verification.verify(path, provider.literal)
+        typer.echo(f"{printable(name)}: {'verified' if outcome.passed else 'FAILED'}")
+        rows = [(f"  {step.name}", "ok" if step.passed else "FAILED", step.detail) for step in outcome.steps]
+        skipped = verification.STEPS[len(outcome.steps) :]
+        rows += [(f"  {step}", "skipped", "") for step in skipped]
+        for line in aligned(rows):
+            typer.echo(line)
+        failed += not outcome.passed
+    if failed:
+        typer.echo(f"edge: {failed} of {len(bundles)} bundles failed; the lines above say why", err=True)
+        raise typer.Exit(1)

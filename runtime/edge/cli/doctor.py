@@ -1,0 +1,145 @@
+"""What this machine can run, found out by doing it, and how to repair what it cannot."""
+
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from edge.bundle import shipped
+from edge.cli import extras
+from edge.errors import ProviderError, RuntimeMissingError
+from edge.session import cpu, installation, session
+from edge.verification import Verification, verify
+
+State = Literal["ok", "note", "broken"]
+
+_PACKAGES = ("edge-toolkit", "numpy", "pillow", "typer")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: what was looked at.
+        state: "ok"; "note" for what is absent but not needed; "broken" for what must be repaired.
+        detail: what was found.
+        repair: what to type; None where nothing is to be done.
+    """
+
+    name: str
+    state: State
+    detail: str
+    repair: str | None = None
+
+
+def examine() -> Iterator[Check]:
+    """Looks at the installation, the runtime, the processor and the shipped bundles, one check at a time."""
+    yield Check("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield from _packages()
+    yield from _extras()
+    yield _runtime()
+    yield _provider_cpu()
+    yield _provider_cuda()
+    yield Check("cpus", "ok", _cpus())
+    yield _instructions()
+    yield from _bundles()
+
+
+def _packages() -> Iterator[Check]:
+    for name in _PACKAGES:
+        if found := installation.version(name):
+            yield Check(name, "ok", found)
+        else:
+            # From a source tree edge runs without being installed; its requirements have to be.
+            state: State = "note" if name == "edge-toolkit" else "broken"
+            yield Check(name, state, "not installed", f"pip install {name}")
+
+
+def _extras() -> Iterator[Check]:
+    for extra, packages in extras.PACKAGES.items():
+        versions = {name: installation.version(name) for name in packages}
+        if all(versions.values()):
+            yield Check(f"extra {extra}", "ok", ", ".join(f"{name} {found}" for name, found in versions.items()))
+        else:
+            missing = ", ".join(name for name, found in versions.items() if not found)
+            yield Check(f"extra {extra}", "note", f"without {missing}", f"pip install 'edge-toolkit[{extra}]'")
+
+
+def _runtime() -> Check:
+    found = installation.runtimes()
+    listed = ", ".join(f"{name} {number}" for name, number in found.items()) or "none"
+    try:
+        loaded = session.load_runtime().__version__
+    except RuntimeMissingError as error:
+        return Check("runtime", "broken", *_split(error))
+    if len(found) > 1:
+        return Check(
+            "runtime",
+            "broken",
+            f"{listed} are both installed and overwrite each other's files; the one that answers is {loaded}",
+            installation.repair(found),
+        )
+    return Check("runtime", "ok", f"{listed}, imported as {loaded}")
+
+
+def _provider_cpu() -> Check:
+    try:
+        session.prove("cpu")
+    except ProviderError as error:
+        return Check("provider cpu", "broken", *_split(error))
+    return Check("provider cpu", "ok", "proved by a session")
+
+
+def _provider_cuda() -> Check:
+    try:
+        session.prove("cuda")
+    except ProviderError as error:
+        # Only who installed the GPU build expects CUDA.
+        state: State = "broken" if "onnxruntime-gpu" in installation.runtimes() else "note"
+        return Check("provider cuda", state, *_split(error))
+    return Check("provider cuda", "ok", "proved by a session")
+
+
+def _cpus() -> str:
+    quota = cpu.cgroup_quota()
+    limit = "no quota" if quota is None else f"a quota of {quota:g}"
+    return f"{cpu.allowed()} allowed ({limit})"
+
+
+def _instructions() -> Check:
+    found = cpu.instruction_sets()
+    if found is None:
+        return Check("int8 instructions", "note", f"unknown on {platform.system()}", "edge verify lstm-int8")
+    listed = ", ".join(name for name in cpu.INT8_INSTRUCTIONS if name in found) or "none"
+    if found & cpu.EXACT_INT8:
+        return Check("int8 instructions", "ok", f"{listed}: int8 products are summed exactly")
+    return Check(
+        "int8 instructions",
+        "note",
+        f"{listed}: bundles for any target are exact; those for vnni or arm64 saturate, and int8 gains less speed",
+        "edge verify the int8 bundle that you use",
+    )
+
+
+def _bundles() -> Iterator[Check]:
+    names = shipped.names()
+    if not names:
+        yield Check("bundles", "broken", "none is shipped", "pip install --force-reinstall edge-toolkit")
+    for name in names:
+        yield _bundle(f"bundle {name}", verify(shipped.locate(name), "cpu"))
+
+
+def _bundle(title: str, outcome: Verification) -> Check:
+    if outcome.passed:
+        return Check(title, "ok", outcome.steps[-1].detail)
+    failed = outcome.steps[-1]
+    return Check(
+        title, "broken", f"{failed.name}: {failed.detail}", "use the fp32 bundle, or re-export on this machine"
+    )
+
+
+def _split(error: ProviderError) -> tuple[str, str]:
+    """Every message is `what happened; what to do next`."""
+    happened, _, repair = str(error).partition("; ")
+    return happened, repair

@@ -1,0 +1,78 @@
+"""What a recurrent model believes after each row: its probabilities when it has read the first t rows and no more.
+
+That is the network itself on a sequence of t rows, not a look inside the one that reads all 28: a bidirectional network
+begins its way back at row t, and a stack of layers knows nothing of what is still to come.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge.bundle.manifest import Manifest
+from edge.classifier.classifier import Classifier, as_batch
+from edge.classifier.softmax import softmax
+from edge.errors import BundleError, InputError
+from edge.session import session
+
+OUTPUT: Final = "row_logits"
+
+
+def is_recurrent(manifest: Manifest) -> bool:
+    """Whether the model is one of edge's that read a picture row by row."""
+    return manifest.architecture.get("kind") == "recurrent"
+
+
+def rows(classifier: Classifier, image: ArrayLike) -> NDArray[np.float32]:
+    """The probabilities of the labels after each row.
+
+    They are computed on the CPU, in floating point, whatever the classifier runs on: an int8 bundle's integer weights
+    count, but not the rounding of its state, so that the last row differs a little from its `probabilities`.
+
+    Args:
+        classifier: of a recurrent model.
+        image: uint8 (28, 28) or (1, 28, 28), ink 255 on background 0.
+
+    Returns:
+        float32 (28, classes), calibrated as the bundle's `probabilities`; row t is after the first t + 1 rows of the
+        image. The columns follow `classifier.labels`.
+
+    Raises:
+        BundleError: the bundle does not carry what its rows are computed with.
+        InputError: not exactly one image, or another shape or type.
+        ProviderError: onnxruntime failed.
+    """
+    batch = as_batch(image)
+    if len(batch) != 1:
+        raise InputError(f"{len(batch)} images cannot be explained at once; give one, uint8 (28, 28)")
+    manifest = classifier.manifest
+    if (data := classifier.bundle.data_with_rows) is None:
+        raise BundleError(_missing(manifest))
+    running = session.create(data, provider="cpu", threads=1, manifest=manifest)
+    (logits,) = running.fetch([OUTPUT], batch)
+    return softmax(logits.astype(np.float64) / manifest.temperature).astype(np.float32)
+
+
+def settled_row(beliefs: NDArray[np.float32], answer: int) -> int | None:
+    """The row, counted from 1, from which on the answer leads without interruption.
+
+    Args:
+        beliefs: float32 (rows, classes), as `rows` gives them.
+        answer: column of the answer.
+
+    Returns:
+        None where another label leads after the last row: int8 arithmetic can decide a close call the other way.
+    """
+    elsewhere = np.flatnonzero(beliefs.argmax(axis=1) != answer)
+    last = int(elsewhere[-1]) + 1 if len(elsewhere) else 0
+    return None if last == len(beliefs) else last + 1
+
+
+def _missing(manifest: Manifest) -> str:
+    if not is_recurrent(manifest):
+        return f"{manifest.name} does not read row by row; `edge explain` draws its occlusion map instead"
+    option = "" if manifest.precision == "fp32" else f" --precision {manifest.precision}"
+    return (
+        f"{manifest.name} was packed without its rows, by an older edge; export it again with "
+        f"`edge export --model {manifest.model}{option}`"
+    )

@@ -1,0 +1,1 @@
+"""Any picture file to the image that the model sees."""

@@ -1,0 +1,323 @@
+"""Any picture file, bytes or stream -> grey levels: formats, modes, transparency, orientation, and what is refused."""
+
+import io
+import os
+import stat
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, BinaryIO, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edge.errors import InputError, PictureError, PictureNotFoundError, UnreadablePictureError
+from edge.picture import plain_png
+
+Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
+Grey: TypeAlias = NDArray[np.uint8]
+
+# Only decoders that people's pictures need: every further one is code that a hostile file can reach.
+FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+
+# Checked in the header, before a pixel is decoded: a file of some kilobytes can claim gigabytes.
+MOST_PIXELS: Final = 100_000_000
+# A pipe has no size that could be checked first. The largest picture allowed fits, uncompressed with alpha channel.
+MOST_STREAM_BYTES: Final = 4 * MOST_PIXELS + 1_000_000
+
+# A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as its shorter side keeps this many pixels: a digit that
+# takes a thirtieth of the picture is then still larger than the 20 pixels that it ends as.
+ENOUGH_PIXELS: Final = 1000
+
+# Full scale of the 16-bit containers, smallest first: 8-bit values, 12-bit sensors, 16 bits.
+FULL_SCALES: Final = (255, 4095, 65535)
+
+# Opaque parts count as a sheet of paper with writing on it, not as bare ink, if they cover half of the picture and
+# their darkest and lightest tenth differ by this many grey levels.
+PAPER_SHARE: Final = 0.5
+PAPER_CONTRAST: Final = 96
+
+_ORIENTATION_TAG: Final = 0x0112
+_ORIENTATION_SOURCES: Final = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_warnings_lock = threading.RLock()
+
+
+def read_grey(source: Source, *, enough_pixels: int = ENOUGH_PIXELS) -> Grey:
+    """The luminance of a picture, upright.
+
+    Args:
+        source: a path, the bytes of a picture file, or a binary stream of them. Of a file with several frames or pages
+            the first counts.
+        enough_pixels: a JPEG may be decoded at a fraction of its size while its shorter side keeps this many pixels.
+
+    Returns:
+        uint8 (H, W), 0 black to 255 white; read-only.
+
+    Raises:
+        PictureNotFoundError: no file has that path.
+        UnreadablePictureError: a directory, an empty or unreadable file, not a picture of a known format, cut off or
+            damaged, or more than 100 megapixels.
+        InputError: neither a path, nor bytes, nor a stream.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        if (plain := plain_png.rows(bytes(source))) is not None:
+            return next(iter(plain_png.decode(plain[0], [plain[1]])))
+        return _decode(io.BytesIO(source), "the picture given as bytes", enough_pixels)
+    if isinstance(source, str | os.PathLike):
+        if (plain := _plain_file(source)) is not None:
+            return next(iter(plain_png.decode(plain[0], [plain[1]])))
+        return _decode_file(Path(source), enough_pixels)
+    if not hasattr(source, "read"):
+        raise InputError(f"a {type(source).__name__} is no picture; give a path, the bytes of a file, or a stream")
+    name = _name_of_stream(source)
+    try:
+        stream = _seekable(source, name)
+    except (OSError, ValueError) as cause:
+        raise UnreadablePictureError(f"{name} cannot be read ({_one_line(cause)}); open it again") from cause
+    return _decode(stream, name, enough_pixels)
+
+
+def grey_of(image: Image.Image, name: str = "the picture") -> Grey:
+    """The luminance of an opened Pillow image, upright; the image itself is left as it is.
+
+    Args:
+        image: any mode that Pillow's readers of the known formats give.
+        name: how error messages call the picture.
+
+    Returns:
+        uint8 (H, W), 0 black to 255 white; read-only.
+
+    Raises:
+        UnreadablePictureError: cut off or damaged, or more than 100 megapixels.
+    """
+    _refuse_size(image, name)
+    try:
+        # only TIFF reads headers while it decodes: all else may decode in several threads at once
+        with _silently() if image.format == "TIFF" else nullcontext():
+            image.load()
+        grey = _upright(_luminance(image), image)
+        return np.frombuffer(grey.tobytes(), np.uint8).reshape(grey.height, grey.width)
+    except Exception as cause:  # the decoders raise a dozen kinds of exceptions on damaged files
+        raise UnreadablePictureError(
+            f"{name} is cut off or damaged ({_one_line(cause)}); save or download it again"
+        ) from cause
+
+
+def plain_greys(sources: Sequence[object], size: plain_png.Size) -> tuple[list[int], Grey]:
+    """The luminance of those pictures that are plain PNG files of one size: several times quicker than one by one.
+
+    Args:
+        sources: anything; only paths are looked at.
+        size: height and width, in pixels.
+
+    Returns:
+        Positions in `sources`, and for each uint8 (height, width), read-only, as `read_grey` gives it: together uint8
+        (N, height, width). All other pictures are missing.
+    """
+    found = {
+        position: plain[1]
+        for position, source in enumerate(sources)
+        if isinstance(source, str | os.PathLike) and (plain := _plain_file(source)) is not None and plain[0] == size
+    }
+    return list(found), plain_png.decode(size, list(found.values())) if found else np.zeros((0, *size), np.uint8)
+
+
+def _plain_file(path: str | os.PathLike[str]) -> tuple[plain_png.Size, bytes] | None:
+    """The rows of a plain file; None for all else, from missing files to pipes, which can be read only once."""
+    try:
+        facts = os.stat(path)  # noqa: PTH116 - making a Path takes longer than asking
+        if facts.st_size > plain_png.MOST_BYTES or not stat.S_ISREG(facts.st_mode):
+            return None
+        # a file object takes as long as decoding the picture
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            return plain_png.rows(os.read(descriptor, facts.st_size))
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError):
+        return None
+
+
+def _decode_file(path: Path, enough_pixels: int) -> Grey:
+    name = _one_line(path)
+    try:
+        if path.is_dir():
+            raise UnreadablePictureError(f"{name} is a directory, not a picture; name the picture files in it")
+        with path.open("rb") as file:
+            return _decode(_seekable(file, name), name, enough_pixels)
+    except PictureError:
+        raise
+    except (FileNotFoundError, NotADirectoryError) as cause:
+        raise PictureNotFoundError(f"there is no file {name}; check the path and the working directory") from cause
+    except PermissionError as cause:
+        raise UnreadablePictureError(f"{name} may not be read; allow reading it, or copy it elsewhere") from cause
+    except (OSError, ValueError) as cause:
+        raise UnreadablePictureError(f"{name} cannot be opened ({_one_line(cause)}); check the path") from cause
+
+
+def _decode(stream: BinaryIO, name: str, enough_pixels: int) -> Grey:
+    with _silently():
+        image = _open(stream, name)
+    # the luminance of a JPEG is one of its planes: the colours need not be decoded; other formats ignore this
+    image.draft("L", (enough_pixels, enough_pixels))
+    return grey_of(image, name)
+
+
+def _open(stream: BinaryIO, name: str) -> Image.Image:
+    """Reads the header alone, and refuses what should not be decoded."""
+    try:
+        image = Image.open(stream, formats=FORMATS)
+    except Image.DecompressionBombError as cause:
+        raise UnreadablePictureError(_too_large(name, "")) from cause
+    except Exception as cause:  # see grey_of
+        if _is_empty(stream):
+            raise UnreadablePictureError(f"{name} is empty, zero bytes; save or download it again") from cause
+        known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        raise UnreadablePictureError(f"{name} is not a picture that can be read; give a {known} file") from cause
+    _refuse_size(image, name)
+    return image
+
+
+def _is_empty(stream: BinaryIO) -> bool:
+    try:
+        return stream.seek(0, os.SEEK_END) == 0
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def _silently() -> Iterator[None]:
+    """Keeps Pillow's doubts about headers to itself; one thread at a time, for the list of filters is the process's."""
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _refuse_size(image: Image.Image, name: str) -> None:
+    if image.width * image.height > MOST_PIXELS:
+        raise UnreadablePictureError(_too_large(name, f"{image.width} x {image.height} pixels, "))
+    if image.width * image.height == 0:
+        raise UnreadablePictureError(f"{name} has no pixels; save it again")
+
+
+def _too_large(name: str, size: str) -> str:
+    return f"{name} is too large ({size}more than {MOST_PIXELS // 1_000_000} megapixels); scale it down or crop it"
+
+
+def _seekable(stream: BinaryIO, name: str) -> BinaryIO:
+    """The stream itself, or for a pipe its whole content: decoders jump about in a file."""
+    if stream.seekable():
+        return stream
+    content = bytearray()
+    while part := stream.read(MOST_STREAM_BYTES + 1 - len(content)):  # a pipe may give less than was asked for
+        content += part
+        if len(content) > MOST_STREAM_BYTES:
+            raise UnreadablePictureError(_too_large(name, ""))
+    return io.BytesIO(content)
+
+
+def _name_of_stream(stream: BinaryIO) -> str:
+    name = getattr(stream, "name", None)
+    return _one_line(name) if isinstance(name, str) and name else "the picture in the stream"
+
+
+def _one_line(text: object) -> str:
+    """Text that prints on one line, whatever a file is called."""
+    plain = str(text)
+    return plain if plain.isprintable() else repr(plain)
+
+
+def _luminance(image: Image.Image) -> Image.Image:
+    """Mode L, with transparency filled."""
+    mode = image.mode
+    if mode in ("I", "F") or mode.startswith("I;"):
+        return Image.fromarray(_eight_bits(np.asarray(image)))
+    if "transparency" in image.info or mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+        return _filled(image)
+    if mode == "LAB":
+        return image.getchannel(0)
+    if mode == "CMYK":
+        image = image.convert("RGB")
+    return image if image.mode == "L" else image.convert("L")
+
+
+def _eight_bits(levels: NDArray[Any]) -> Grey:
+    """Grey levels of 16 or 32 bits or in floating point, scaled to 0 to 255.
+
+    White is the smallest full scale (1.0 for fractions, 255, 4095, 65535) that holds every level. Where none does, or
+    levels are negative, they are spread from the darkest to the lightest.
+    """
+    levels = np.nan_to_num(levels, nan=0, posinf=0, neginf=0)
+    darkest, lightest = float(levels.min()), float(levels.max())
+    white = next((scale for scale in FULL_SCALES if darkest >= 0 and lightest <= scale), 0)
+    if white and levels.dtype.kind in "iu":
+        return ((levels.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+    exact = levels.astype(np.float64)
+    if white:
+        share = exact if lightest <= 1 else exact / white
+    else:
+        share = (exact - darkest) / max(lightest - darkest, np.finfo(np.float64).tiny)
+    return np.floor(share * 255 + 0.5).astype(np.uint8)
+
+
+def _filled(image: Image.Image) -> Image.Image:
+    """The picture before the ground that its transparent parts stand for."""
+    with _silently():
+        if image.mode in ("La", "RGBa"):
+            image = image.convert(image.mode[:-1] + "A")
+        colours = image.convert("RGBA")
+    alpha = colours.getchannel("A")
+    grey = colours.convert("L")
+    if alpha.getextrema() == (255, 255):
+        return grey
+    ground = Image.new("L", grey.size, _ground_level(np.asarray(grey), np.asarray(alpha)))
+    return Image.composite(grey, ground, alpha)
+
+
+def _ground_level(grey: Grey, alpha: Grey) -> int:
+    """White, or black if what is not transparent is light ink: either way the ink stays visible.
+
+    Args:
+        grey: uint8 (H, W), luminance.
+        alpha: uint8 (H, W), 0 transparent to 255 opaque.
+
+    Returns:
+        0 or 255.
+    """
+    opaque = grey[alpha >= 128]
+    if opaque.size == 0:
+        opaque = grey[alpha > 0]
+    if opaque.size == 0:
+        return 255
+    tenth = opaque.size // 10
+    darkest, middle, lightest = np.sort(opaque)[[tenth, opaque.size // 2, opaque.size - 1 - tenth]].tolist()
+    is_paper = opaque.size >= PAPER_SHARE * grey.size and lightest - darkest >= PAPER_CONTRAST
+    if is_paper:
+        return 255 if middle >= 128 else 0
+    return 255 if int(opaque.sum(dtype=np.int64)) < 128 * opaque.size else 0
+
+
+def _upright(grey: Image.Image, original: Image.Image) -> Image.Image:
+    """Turned as the camera was held."""
+    if original.format != "TIFF" and not any(key in original.info for key in _ORIENTATION_SOURCES):
+        return grey
+    with _silently():
+        try:
+            orientation = original.getexif().get(_ORIENTATION_TAG, 1)
+        except Exception:  # noqa: BLE001 -- a damaged camera note is no reason to refuse the picture
+            orientation = 1
+    turn = _TURNS.get(orientation)
+    return grey if turn is None else grey.transpose(turn)

@@ -1,0 +1,116 @@
+"""Grey levels: scaled pictures, counted levels, and the level that splits them best."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edge.picture.ink.windows import Bytes, Integers
+
+# The name under which the manifest knows how pictures are made smaller: each new pixel is the mean of the area that
+# it covers.
+REDUCTION: Final = "box"
+# Faint writing has few grey levels, and averaging would round them away: pictures with less than this range are
+# spread over the whole scale first.
+WIDE_RANGE: Final = 128
+
+
+def resized(image: Bytes, height: int, width: int, part: tuple[float, float, float, float] | None = None) -> Bytes:
+    """A picture, or a part of it, at another size; area means where it shrinks, bicubic where it grows.
+
+    Args:
+        image: uint8 (H, W).
+        height: of the result, pixels.
+        width: of the result, pixels.
+        part: top, left, bottom, right within the image, whole or fractional pixels; all of it without.
+
+    Returns:
+        uint8 (height, width).
+    """
+    top, left, bottom, right = part or (0, 0, *image.shape)
+    method = Image.Resampling.BOX if bottom - top >= height else Image.Resampling.BICUBIC
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    return np.asarray(picture.resize((width, height), method, (left, top, right, bottom)))
+
+
+def reduced(image: Bytes, most_pixels: int) -> Bytes:
+    """The picture at a size of at most about `most_pixels`; smaller pictures stay as they are."""
+    height, width = image.shape
+    scale = (height * width / most_pixels) ** 0.5
+    if scale <= 1:
+        return image
+    return resized(image, max(1, round(height / scale)), max(1, round(width / scale)))
+
+
+def spread(image: Bytes, darkest: int, lightest: int) -> Bytes:
+    """The picture with `darkest` moved to 0 and `lightest` to 255; as it is, where the range is wide already."""
+    if lightest - darkest >= WIDE_RANGE or lightest <= darkest:
+        return image
+    level = np.clip(np.arange(256) - darkest, 0, lightest - darkest)
+    table = (level * 255 // (lightest - darkest)).astype(np.uint8)
+    return table[image]
+
+
+def histogram(values: NDArray[np.uint8] | NDArray[np.int32]) -> Integers:
+    """How often each level from 0 to 255 (or to the largest, if that is more) occurs."""
+    return np.bincount(values.ravel(), minlength=256)
+
+
+def quantile(counts: Integers, share: float) -> int:
+    """The smallest level at or below which at least that share of the counted values lies."""
+    running = np.cumsum(counts)
+    return int(np.searchsorted(running, max(1, round(share * int(running[-1])))))
+
+
+def split(counts: Integers) -> int:
+    """The level that parts the counted values into two groups whose means lie furthest apart.
+
+    Source: N. Otsu, "A threshold selection method from gray-level histograms", 1979.
+
+    Args:
+        counts: int64, how often each level occurs; not all zero.
+
+    Returns:
+        The largest level of the lower group.
+    """
+    lower = np.cumsum(counts).astype(np.float64)
+    lower_sum = np.cumsum(counts * np.arange(len(counts))).astype(np.float64)
+    upper = lower[-1] - lower
+    both = lower * upper
+    apart = (lower_sum[-1] * lower - lower_sum * lower[-1]) ** 2
+    return int(np.argmax(np.where(both > 0, apart / np.maximum(both, 1), -1.0)))
+
+
+def two_toned(counts: Integers) -> float:
+    """How much of the spread of the levels lies between the two groups of `split`: 1 for two levels, 0.75 for a slope.
+
+    Args:
+        counts: int64, how often each level occurs; not all zero.
+
+    Returns:
+        0 to 1; 0 for a single level.
+    """
+    place = np.arange(len(counts))
+    lower = np.where(place <= split(counts), counts, 0)
+    total, below = int(counts.sum()), int(lower.sum())
+    mass, mass_below = int((counts * place).sum()), int((lower * place).sum())
+    spread_of_all = total * int((counts * place * place).sum()) - mass * mass
+    if not 0 < below < total or spread_of_all == 0:
+        return 0.0
+    return (mass_below * total - mass * below) ** 2 / (below * (total - below) * spread_of_all)
+
+
+def noise(image: Bytes) -> float:
+    """The standard deviation of the picture's pixel noise, grey levels.
+
+    The median answer of a mask that is blind to anything flat or sloping, so that strokes, being rare, do not count.
+    Source: J. Immerkaer, "Fast noise variance estimation", 1996, with the median in place of the mean.
+    """
+    if min(image.shape) < 3:
+        return 0.0
+    level = image.astype(np.int32)
+    across = level[:, :-2] - 2 * level[:, 1:-1] + level[:, 2:]
+    answer = np.abs(across[:-2] - 2 * across[1:-1] + across[2:])
+    # the mask's squares sum to 36; half of the magnitudes of a normal distribution lie below 0.6745
+    return quantile(histogram(answer), 0.5) / (6 * 0.6745)

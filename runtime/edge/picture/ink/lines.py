@@ -1,0 +1,163 @@
+"""Ruled and grid lines are left out of the ink."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.picture.ink.windows import Bytes, Integers, Mask, widened
+
+# A printed line is thin, runs from edge to edge and hardly tilts; a stroke of the pen does at most two of these.
+THINNEST_SHARE: Final = 0.05  # of the picture's height: thicker is no line
+STEEPEST: Final = 0.06  # rise over run, 3.4 degrees
+LEAST_COVER: Final = 0.72  # of the columns must hold ink, thin or thick: a line may be faint, and a digit may cross it
+LEAST_COVER_AT_ENDS: Final = 0.5  # of the first and of the last twelfth of the columns
+ENDS: Final = 12
+LEAST_THIN_COVER: Final = 0.4  # of the columns must hold thin ink
+WOBBLE: Final = 2  # pixels above or below the straight line: paper bends
+# Where the ink's vertical run is longer than this many line thicknesses (and some pixels), a stroke crosses.
+CROSSING: Final = 1.6
+CROSSING_PIXELS: Final = 2
+# What is this much darker than the line usually is belongs to a stroke along it.
+DARKER: Final = 1.4
+# One line (a thick one may be found twice) with little else as dark is the digit 1.
+FEW: Final = 2
+LEAST_REST: Final = 0.1
+DIGIT_DARKNESS: Final = 0.6
+# One line alone must be thin for this share of the columns: the stem of a 4 or a 7 between other things at both edges
+# is not.
+LEAST_THIN_ALONE: Final = 0.6
+# The paler quarter of a printed line is hardly paler than its middle: a stroke with noise at both ends is no line.
+LEAST_EVEN: Final = 0.4
+SMALLEST_SIDE: Final = 24  # pixels: below, a stroke and a line cannot be told apart
+
+
+@dataclass(frozen=True, slots=True)
+class _Slanted:
+    """A straight line across the picture: one row for each column."""
+
+    rows: Integers
+    cover: int
+
+
+def without_lines(ink: Mask, strength: Bytes) -> Mask:
+    """The ink without lines that run across the whole picture, from left to right or from top to bottom.
+
+    Where a stroke crosses a line, the run of ink across the line is longer than the line is thick: there it stays.
+
+    Args:
+        ink: bool (H, W).
+        strength: uint8 (H, W), of the ink.
+
+    Returns:
+        bool (H, W); the same mask where there are no lines.
+    """
+    if min(ink.shape) < SMALLEST_SIDE:
+        return ink
+    level = _without_level_lines(ink, strength)
+    upright = _without_level_lines(np.ascontiguousarray(level.T), np.ascontiguousarray(strength.T))
+    return np.ascontiguousarray(upright.T)
+
+
+def _without_level_lines(ink: Mask, strength: Bytes) -> Mask:
+    height, width = ink.shape
+    reached: Mask = np.asarray(ink.any(axis=0))
+    end = max(2, width // ENDS)
+    if min(reached[:end].mean(), reached[-end:].mean()) < LEAST_COVER_AT_ENDS or reached.mean() < LEAST_COVER:
+        return ink
+    run = _vertical_run(ink)
+    thin = ink & (run <= max(3, int(THINNEST_SHARE * height)))
+    line = np.zeros_like(ink)
+    taken = np.zeros_like(ink)
+    columns = np.arange(width)
+    found = thinnest = 0
+    near = widened(ink, WOBBLE, columns=False)
+    for candidate in _candidates(thin):
+        rows = np.minimum(np.maximum(candidate.rows, 0), height - 1)
+        if not taken[rows, columns].any() and _covers(near, candidate) and _is_even(strength, candidate.rows):
+            found += 1
+            thinnest = max(thinnest, candidate.cover)
+            taken[np.clip(rows + np.arange(-WOBBLE - 1, WOBBLE + 2)[:, None], 0, height - 1), columns] = True
+            line[_ink_of_line(ink, strength, run, candidate)] = True
+    if not found:
+        return ink
+    rest = ink & ~line
+    as_dark = rest & (strength >= DIGIT_DARKNESS * _median(strength[line]))
+    if found <= FEW:
+        if np.count_nonzero(as_dark) < LEAST_REST * np.count_nonzero(line):
+            return ink
+        if thinnest < LEAST_THIN_ALONE * width:
+            return ink
+    return rest
+
+
+def _vertical_run(ink: Mask) -> NDArray[np.int32]:
+    """The length of the vertical run of ink through each pixel, 0 outside."""
+    height = len(ink)
+    row = np.arange(height, dtype=np.int32)[:, None]
+    above = np.maximum.accumulate(np.where(ink, np.int32(-1), row), axis=0)
+    below = np.minimum.accumulate(np.where(ink, np.int32(height), row)[::-1], axis=0)[::-1]
+    return np.where(ink, below - above - 1, 0)
+
+
+def _candidates(thin: Mask) -> list[_Slanted]:
+    """Straight lines that much thin ink lies on, the best first: rows of the picture after shearing it."""
+    height, width = thin.shape
+    rows, columns = np.nonzero(thin)
+    every = np.arange(width)
+    steepest = max(1, int(STEEPEST * width))
+    candidates: list[_Slanted] = []
+    for rise in range(-steepest, steepest + 1, max(1, width // 100)):
+        shear = (every * rise + width // 2) // width + steepest  # rows, of each column
+        cover = np.bincount(rows + shear[columns], minlength=height)
+        covered = np.flatnonzero(cover >= LEAST_THIN_COVER * width).tolist()
+        candidates += [_Slanted(row - shear, int(cover[row])) for row in covered]
+    return sorted(candidates, key=lambda candidate: -candidate.cover)
+
+
+def _covers(near: Mask, line: _Slanted) -> bool:
+    """Whether there is ink nearly all along the line, its own or that of a stroke across, and at both ends.
+
+    Args:
+        near: bool (H, W), the ink and what lies `WOBBLE` pixels above and below it.
+        line: some of it may lie outside of the picture.
+    """
+    height, width = near.shape
+    inside = np.flatnonzero((line.rows >= 0) & (line.rows < height))
+    if len(inside) < width // 2:
+        return False
+    inked = near[line.rows[inside], inside]
+    end = max(2, width // ENDS)
+    at_ends = min(np.count_nonzero(inked[:end]), np.count_nonzero(inked[-end:]))
+    return bool(np.count_nonzero(inked) >= LEAST_COVER * len(inked) and at_ends >= LEAST_COVER_AT_ENDS * end)
+
+
+def _is_even(strength: Bytes, rows: Integers) -> bool:
+    """Whether the ink along a line, as far as it lies in the picture, is of one darkness."""
+    columns = np.flatnonzero((rows >= 0) & (rows < len(strength)))
+    nearby = np.clip(rows[columns] + np.array([-1, 0, 1])[:, None], 0, len(strength) - 1), columns
+    levels = np.sort(strength[nearby].max(axis=0))
+    return bool(levels[len(levels) // 4] >= LEAST_EVEN * levels[len(levels) // 2])
+
+
+def _ink_of_line(
+    ink: Mask, strength: Bytes, run: NDArray[np.int32], line: _Slanted
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the pixels of the line, without those where a stroke crosses it."""
+    height, width = ink.shape
+    columns = np.arange(width)
+    nearby = np.clip(line.rows + np.array([-1, 0, 1])[:, None], 0, height - 1), columns
+    thickness = _median(run[nearby].max(axis=0))
+    darkness = _median(strength[nearby].max(axis=0))
+    rows = line.rows + np.arange(-thickness - WOBBLE, thickness + WOBBLE + 1)[:, None]
+    across, along = np.nonzero((rows >= 0) & (rows < height))
+    at = rows[across, along], along
+    own = ink[at] & (run[at] <= CROSSING * thickness + CROSSING_PIXELS) & (strength[at] <= DARKER * darkness)
+    return at[0][own], at[1][own]
+
+
+def _median(values: NDArray[Any]) -> int:
+    """The middle one of the values above zero."""
+    positive = np.sort(values[values > 0])
+    return int(positive[len(positive) // 2])

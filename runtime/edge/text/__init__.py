@@ -1,0 +1,1 @@
+"""Text for people: tables, progress, quoting for a terminal, and files that are written in one step."""

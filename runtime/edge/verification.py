@@ -1,0 +1,254 @@
+"""Verification: replays a bundle's evidence on this machine, without torch.
+
+int8 arithmetic differs between processors, and providers between themselves, so a model is right on a target
+only when it was asked there. The steps stop at the first that fails, because each stands on the one before:
+
+    digest      every byte is as it was packed, and the manifest is understood
+    load        onnxruntime accepts the graph on the provider
+    placement   every node ran on that provider
+    evidence    the logits are PyTorch's within the tolerance, the labels the same, the probabilities theirs
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import bundle
+from edge.bundle.bundle import Bundle
+from edge.bundle.evidence import Evidence
+from edge.classifier.softmax import softmax
+from edge.errors import BundleError, EdgeError, ProviderError, VerificationError
+from edge.session import cpu, session
+from edge.session.session import Provider, Session
+
+StepName = Literal["digest", "load", "placement", "evidence"]
+STEPS: tuple[StepName, ...] = ("digest", "load", "placement", "evidence")
+
+# A softmax in float16 keeps 11 bits, and each probability is at most 1: half a thousandth, with room for exp.
+PROBABILITY_TOLERANCE = 2e-3
+
+Run = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The outcome of one step.
+
+    Attributes:
+        name: which step.
+        passed: whether it holds.
+        detail: what was found, in one line.
+        figures: the numbers behind it, by name.
+    """
+
+    name: StepName
+    passed: bool
+    detail: str
+    figures: dict[str, float | int | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The outcome for one bundle; steps after a failed one are not there.
+
+    Attributes:
+        path: the file.
+        provider: where it ran, "cpu" or "cuda"; None when no session could be made.
+        steps: the steps that were taken, in order.
+    """
+
+    path: str
+    provider: str | None
+    steps: tuple[Step, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every step was taken and holds."""
+        return len(self.steps) == len(STEPS) and all(step.passed for step in self.steps)
+
+    def raise_if_failed(self) -> None:
+        """Turns a failure into an error.
+
+        Raises:
+            VerificationError: a step does not hold; the message says which, and why.
+        """
+        for step in self.steps:
+            if not step.passed:
+                raise VerificationError(f"{self.path} fails at {step.name}: {step.detail}")
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """How far a model is from its evidence.
+
+    Attributes:
+        images: number of golden images.
+        max_logit_error: largest absolute difference of a logit.
+        image_errors: the same for each image.
+        mean_logit_error: mean absolute difference of the logits.
+        flips: images that got another label than PyTorch gave.
+        max_probability_error: largest absolute difference of a probability from the softmax of the logits that
+            the model gave, divided by the temperature.
+    """
+
+    images: int
+    max_logit_error: float
+    image_errors: tuple[float, ...]
+    mean_logit_error: float
+    flips: int
+    max_probability_error: float
+
+
+def verify(path: str | os.PathLike[str], provider: Provider = "auto") -> Verification:
+    """Takes the four steps on this machine.
+
+    Args:
+        path: the bundle.
+        provider: "cpu", "cuda", or "auto" for CUDA where it works.
+
+    Returns:
+        The outcome; what fails is in it, not raised.
+    """
+    name = os.fspath(path)
+    try:
+        source = bundle.read(path)
+    except BundleError as error:
+        return Verification(name, None, (Step("digest", passed=False, detail=str(error)),))
+    steps = [_digest_step(source)]
+    try:
+        running = session.create(source.data, provider=provider, manifest=source.manifest)
+    except (ProviderError, BundleError) as error:
+        return Verification(name, None, (*steps, Step("load", passed=False, detail=str(error))))
+    steps.append(_load_step(running))
+    for take in (_placement_step, _evidence_step):
+        if steps[-1].passed:
+            steps.append(take(source, running))
+    return Verification(name, running.provider, tuple(steps))
+
+
+def replay(run: Run, evidence: Evidence, temperature: float = 1.0) -> Replay:
+    """Asks a model for the golden images, one by one and all at once, and compares it with PyTorch.
+
+    Both, because a graph may take another branch for a batch, and because dynamic quantisation scales a batch
+    as a whole: the worse of the two counts.
+
+    Args:
+        run: uint8 (N, 28, 28) to logits and probabilities, each float32 (N, classes).
+        evidence: golden images and PyTorch's logits.
+        temperature: divisor of the logits before the softmax.
+    """
+    count = len(evidence.images)
+    runs = [run(evidence.images)]
+    singles = [run(evidence.images[index : index + 1]) for index in range(count)]
+    runs.append((np.concatenate([one[0] for one in singles]), np.concatenate([one[1] for one in singles])))
+    logits = np.stack([one[0] for one in runs]).astype(np.float64)  # (2, N, classes)
+    probabilities = np.stack([one[1] for one in runs]).astype(np.float64)
+    errors = np.abs(logits - evidence.logits)
+    flipped = (logits.argmax(-1) != evidence.logits.argmax(-1)).any(0)
+    return Replay(
+        images=count,
+        max_logit_error=float(errors.max()),
+        image_errors=tuple(errors.max(axis=(0, 2)).tolist()),
+        mean_logit_error=float(errors.mean()),
+        flips=int(flipped.sum()),
+        max_probability_error=float(np.abs(probabilities - softmax(logits / temperature)).max()),
+    )
+
+
+def _digest_step(source: Bundle) -> Step:
+    return Step(
+        "digest",
+        passed=True,
+        detail=f"{source.size} bytes, SHA-256 {source.sha256[:12]}...",
+        figures={"size_bytes": source.size, "sha256": source.sha256},
+    )
+
+
+def _load_step(running: Session) -> Step:
+    threads = "1 thread" if running.threads == 1 else f"{running.threads} threads"
+    return Step("load", passed=True, detail=f"{running.provider}, {threads} ({running.reason})")
+
+
+def _placement_step(source: Bundle, running: Session) -> Step:
+    try:
+        placed = session.placement(source.data, running.provider, manifest=source.manifest)
+    except EdgeError as error:
+        return Step("placement", passed=False, detail=str(error))
+    strays = [node for node, provider in placed.items() if provider != running.provider]
+    figures: dict[str, float | int | str] = {"nodes": len(placed), "nodes_elsewhere": len(strays)}
+    if strays or not placed:
+        detail = f"{len(strays)} of {len(placed)} nodes ran elsewhere ({', '.join(strays[:3])}); use --provider cpu"
+        return Step("placement", passed=False, detail=detail, figures=figures)
+    return Step("placement", passed=True, detail=f"all {len(placed)} nodes on {running.provider}", figures=figures)
+
+
+def _evidence_step(source: Bundle, running: Session) -> Step:
+    try:
+        evidence = source.evidence
+        if evidence.logits.shape[1] != len(source.manifest.labels):
+            detail = f"it has {evidence.logits.shape[1]} classes for {len(source.manifest.labels)} labels; re-export it"
+            return Step("evidence", passed=False, detail=detail)
+        result = replay(running.run, evidence, source.manifest.temperature)
+    except EdgeError as error:
+        return Step("evidence", passed=False, detail=str(error))
+    worst = _worst(result, evidence)
+    largest, allowed = result.image_errors[worst], evidence.limit(worst)
+    figures: dict[str, float | int | str] = {
+        "images": result.images,
+        "max_logit_error": largest,
+        "max_logit_error_allowed": allowed,
+        "max_logit_error_image": evidence.kinds[worst],
+        "mean_logit_error": result.mean_logit_error,
+        "flips": result.flips,
+        "flips_allowed": evidence.max_flips,
+        "max_probability_error": result.max_probability_error,
+    }
+    complaints = _complaints(result, evidence)
+    if complaints and (reason := _saturation(source.manifest.int8_target)):
+        complaints.append(reason)
+    found = (
+        f"{result.images} images, max |logit error| {largest:.2e} (allowed {allowed:.2e}), "
+        f"mean {result.mean_logit_error:.2e}, "
+        f"flips {result.flips} (allowed {evidence.max_flips})"
+    )
+    detail = "; ".join([found, *complaints])
+    return Step("evidence", passed=not complaints, detail=detail, figures=figures)
+
+
+def _saturation(target: str | None) -> str:
+    """Why int8 for some processors fails on this one, in words; empty where that is not the cause."""
+    instructions = cpu.instruction_sets()
+    if target in {None, cpu.ANY_TARGET} or instructions is None or instructions & cpu.EXACT_INT8:
+        return ""
+    return f"the bundle is for {target}, and products saturate on this processor: export it with --target any"
+
+
+def _worst(result: Replay, evidence: Evidence) -> int:
+    """The image that comes closest to its limit, or exceeds it by most; one that is not a number above all."""
+    shares = [error / evidence.limit(index) for index, error in enumerate(result.image_errors)]
+    return int(np.argmax(np.nan_to_num(shares, nan=np.inf)))
+
+
+def _complaints(result: Replay, evidence: Evidence) -> list[str]:
+    """What does not hold, each with the tolerance that would have passed. Written so that NaN never passes."""
+    complaints = []
+    worst = _worst(result, evidence)
+    if not (largest := result.image_errors[worst]) <= evidence.limit(worst):
+        complaints.append(f"{evidence.kinds[worst]}: a tolerance of {_rounded_up(largest)} would have passed")
+    if result.flips > evidence.max_flips:
+        complaints.append(f"{result.flips} flips allowed would have passed")
+    if not result.max_probability_error <= PROBABILITY_TOLERANCE:
+        complaints.append(
+            f"the probabilities are {result.max_probability_error:.1e} off the softmax of the logits "
+            f"(allowed {PROBABILITY_TOLERANCE:.0e})"
+        )
+    return complaints
+
+
+def _rounded_up(value: float) -> str:
+    # Two digits rounded to the nearest could fall below the value: a tenth more never does.
+    return f"{value * 1.1:.1e}" if np.isfinite(value) else "no size"

@@ -1,0 +1,307 @@
+"""Somebody's own module: traced, then cleaned pass by pass until as little is left as in a graph of our own."""
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edge_export.graph import session, traced
+from edge_export.graph.draft import ConversionError
+from edge_export.int8 import candidates
+from edge_export.int8.rounding import int8_share
+from edge_export.int8.target import PROFILES
+from edge_train.training.loop import logits_of
+
+
+def module(forward, **layers: nn.Module) -> nn.Module:
+    """A network of those layers and that forward, called with the network and the images."""
+    torch.manual_seed(1)
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            for name, layer in layers.items():
+                self.add_module(name, layer)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return forward(self, images)
+
+    return Network().eval()
+
+
+def operators(model: onnx.ModelProto) -> list[str]:
+    return [node.op_type for node in model.graph.node]
+
+
+def zero_state(net: nn.Module, images: Tensor) -> Tensor:
+    sequence, _ = net.rnn(images, torch.zeros(1, images.size(0), 12))
+    return net.head(net.norm(sequence[:, -1]))
+
+
+def zero_states(net: nn.Module, images: Tensor) -> Tensor:
+    state = (torch.zeros(4, images.size(0), 9), torch.zeros(4, images.size(0), 9))
+    sequence, _ = net.rnn(images, state)
+    return net.head(sequence[:, -1])
+
+
+def batch_viewed(net: nn.Module, images: Tensor) -> Tensor:
+    features = net.pool(F.relu(net.norm(net.conv(images.unsqueeze(1)))))
+    return net.head(features.view(images.size(0), -1))
+
+
+def state_viewed(net: nn.Module, images: Tensor) -> Tensor:
+    _, state = net.rnn(images)
+    return net.head(state.view(images.size(0), -1))
+
+
+def columns_of_a_picture(net: nn.Module, images: Tensor) -> Tensor:
+    columns = F.relu(net.conv(images.unsqueeze(1))).transpose(1, 2).flatten(2)
+    return net.head(net.rnn(columns)[0][:, -1])
+
+
+def both_directions(net: nn.Module, images: Tensor) -> Tensor:
+    _, (state, _) = net.rnn(images)
+    return net.head(state.transpose(0, 1).reshape(images.shape[0], -1))
+
+
+def time_first(net: nn.Module, images: Tensor) -> Tensor:
+    sequence, _ = net.rnn(images.permute(1, 0, 2))
+    return net.head(sequence.permute(1, 0, 2).reshape(images.shape[0], -1))
+
+
+def own_state(net: nn.Module, images: Tensor) -> Tensor:
+    count = images.size(0)
+    first = net.start.weight.unsqueeze(0).expand(1, count, 8).contiguous()
+    sequence, _ = net.rnn(images, (first, torch.zeros(1, count, 8)))
+    return net.head(sequence[:, -1])
+
+
+def step_by_step(net: nn.Module, images: Tensor) -> Tensor:
+    state = torch.zeros(images.size(0), 8)
+    for row in range(images.size(1)):
+        state = net.cell(images[:, row], state)
+    return net.head(state)
+
+
+NETWORKS = {
+    "an RNN with its own zero state and a LayerNorm": (
+        zero_state,
+        lambda: {"rnn": nn.RNN(28, 12, batch_first=True), "norm": nn.LayerNorm(12), "head": nn.Linear(12, 10)},
+    ),
+    "a bidirectional LSTM of two layers with its own zero states": (
+        zero_states,
+        lambda: {"rnn": nn.LSTM(28, 9, 2, batch_first=True, bidirectional=True), "head": nn.Linear(18, 10)},
+    ),
+    "a CNN that views its features by the batch size": (
+        batch_viewed,
+        lambda: {
+            "conv": nn.Conv2d(1, 4, 5),
+            "norm": nn.BatchNorm2d(4),
+            "pool": nn.MaxPool2d(2),
+            "head": nn.Linear(4 * 12 * 12, 10),
+        },
+    ),
+    "an MLP": (
+        lambda net, images: net.layers(images),
+        lambda: {"layers": nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.ReLU(), nn.Linear(16, 10))},
+    ),
+    "a GRU whose state is viewed by the batch size": (
+        state_viewed,
+        lambda: {"rnn": nn.GRU(28, 12, batch_first=True), "head": nn.Linear(12, 10)},
+    ),
+    "a GRU over the columns of a convolution": (
+        columns_of_a_picture,
+        lambda: {"conv": nn.Conv2d(1, 3, 5), "rnn": nn.GRU(72, 8, batch_first=True), "head": nn.Linear(8, 10)},
+    ),
+    "an LSTM read from both directions": (
+        both_directions,
+        lambda: {"rnn": nn.LSTM(28, 12, bidirectional=True, batch_first=True), "head": nn.Linear(24, 10)},
+    ),
+    "an LSTM with time first": (time_first, lambda: {"rnn": nn.LSTM(28, 8), "head": nn.Linear(28 * 8, 10)}),
+}
+UNUSUAL = {
+    "an LSTM with a learned first state": (
+        own_state,
+        lambda: {"rnn": nn.LSTM(28, 8, batch_first=True), "start": nn.Embedding(1, 8), "head": nn.Linear(8, 10)},
+    ),
+    "a GRU cell in a loop": (step_by_step, lambda: {"cell": nn.GRUCell(28, 8), "head": nn.Linear(8, 10)}),
+    "a transformer": (
+        lambda net, images: net.head(net.encoder(images).mean(1)),
+        lambda: {"encoder": nn.TransformerEncoderLayer(28, 4, 32, batch_first=True), "head": nn.Linear(28, 10)},
+    ),
+}
+
+
+def built(name: str) -> nn.Module:
+    forward, layers = {**NETWORKS, **UNUSUAL}[name]
+    torch.manual_seed(2)
+    return module(forward, **layers())
+
+
+@pytest.fixture(scope="module")
+def graphs():
+    """Every network with its graph, traced once."""
+    networks = {name: built(name) for name in (*NETWORKS, *UNUSUAL)}
+    return {name: (net, traced.convert(net, classes=10, temperature=1.0)) for name, net in networks.items()}
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, *UNUSUAL])
+def test_an_own_network_converts_exactly_at_every_batch_size(name, graphs, images, answers):
+    net, converted = graphs[name]
+    np.testing.assert_allclose(answers(converted.model, images), logits_of(net, images), atol=2e-5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nothing_is_left_of_the_arithmetic_with_the_batch_size(name, graphs):
+    left = {"Shape", "Size", "ConstantOfShape", "Expand", "Concat", "Unsqueeze", "Slice", "Constant", "Identity"}
+    if "convolution" in name or "CNN" in name:
+        left.discard("Unsqueeze")  # the channel axis of the picture
+    assert not left & set(operators(graphs[name][1].model))
+
+
+@pytest.mark.parametrize(
+    ("name", "operator", "count"),
+    [
+        ("an RNN with its own zero state and a LayerNorm", "RNN", 1),
+        ("a bidirectional LSTM of two layers with its own zero states", "LSTM", 2),
+        ("a GRU whose state is viewed by the batch size", "GRU", 1),
+        ("an LSTM with time first", "LSTM", 1),
+    ],
+)
+def test_a_recurrent_layer_stays_one_operator_without_initial_states(name, operator, count, graphs):
+    found = [node for node in graphs[name][1].model.graph.node if node.op_type == operator]
+    assert len(found) == count
+    assert all(len(node.input) == 4 for node in found)
+
+
+def test_a_learned_first_state_is_kept_and_the_zero_one_beside_it_left_out(graphs):
+    model = graphs["an LSTM with a learned first state"][1].model
+    (node,) = [node for node in model.graph.node if node.op_type == "LSTM"]
+    assert len(node.input) == 6
+    assert node.input[5]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_opset_and_ir_are_the_lowest_and_the_graph_is_valid(name, graphs):
+    model = graphs[name][1].model
+    assert (model.opset_import[0].version, model.ir_version) == (13, 7)
+    onnx.checker.check_model(model, full_check=True)
+
+
+def test_an_operator_that_needs_a_newer_opset_gets_it_and_no_newer_one(graphs):
+    model = graphs["a transformer"][1].model
+    assert (model.opset_import[0].version, model.ir_version) == (17, 8)
+
+
+@pytest.mark.parametrize("name", ["an RNN with its own zero state and a LayerNorm", "a transformer"])
+def test_tracing_again_gives_the_same_bytes(name, graphs):
+    net, converted = graphs[name]
+    again = traced.convert(net, classes=10, temperature=1.0)
+    assert again.model.SerializeToString(deterministic=True) == converted.model.SerializeToString(deterministic=True)
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, *UNUSUAL])
+def test_no_trace_of_this_machine_is_in_the_graph(name, graphs):
+    content = graphs[name][1].model.SerializeToString()
+    assert b"test_traced" not in content
+    assert b".py" not in content
+    assert graphs[name][1].model.producer_version == ""
+
+
+def test_tracing_is_silent(capfd, recwarn):
+    traced.convert(built("a transformer"), classes=10, temperature=1.0)
+    assert capfd.readouterr().out == "", "results go to stdout, and nothing else"
+    assert not recwarn.list
+
+
+def test_stdout_works_again_after_a_failed_trace(capfd):
+    def failing(_net: nn.Module, images: Tensor) -> Tensor:
+        return torch.linalg.eigvals(images).real @ torch.ones(28, 10)
+
+    with pytest.raises(ConversionError, match=r"torch cannot export the model: .*; change its forward"):
+        traced.convert(module(failing), classes=10, temperature=1.0)
+    print("still here")
+    assert capfd.readouterr().out == "still here\n"
+
+
+def test_a_temperature_divides_the_logits_in_front_of_the_softmax(images):
+    model = traced.convert(built("an MLP"), classes=10, temperature=2.0).model
+    logits, probabilities = session.run(session.open_session(model), images, 17)
+    powers = np.exp(logits.astype(np.float64) / 2)
+    np.testing.assert_allclose(probabilities, powers / powers.sum(1, keepdims=True), atol=1e-6)
+
+
+def frozen_by_int(net: nn.Module, images: Tensor) -> Tensor:
+    return net.head(images.reshape(int(images.size(0)), 784))
+
+
+def frozen_by_stack(net: nn.Module, images: Tensor) -> Tensor:
+    return torch.stack([net.head(image.flatten()) for image in images])
+
+
+def frozen_by_state(net: nn.Module, images: Tensor) -> Tensor:
+    return net.head(images.flatten(1)) + torch.zeros(2, 10)
+
+
+@pytest.mark.parametrize("forward", [frozen_by_int, frozen_by_stack, frozen_by_state])
+def test_a_batch_size_that_the_trace_froze_is_refused(forward):
+    with pytest.raises(ConversionError, match=r"frozen|take the batch size from the input"):
+        traced.convert(module(forward, head=nn.Linear(784, 10)), classes=10, temperature=1.0)
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, *UNUSUAL])
+def test_taps_are_layers_of_the_module_in_order_of_computation(name, graphs):
+    net, converted = graphs[name]
+    outputs = [output for node in converted.model.graph.node for output in node.output]
+    positions = [outputs.index(tap.tensor) for tap in converted.taps]
+    assert positions == sorted(positions)
+    assert converted.taps[-1].layer == "output"
+    layers = {path for path, _ in net.named_modules()}
+    assert {tap.layer for tap in converted.taps[:-1]} <= layers
+
+
+def test_the_layers_of_a_sequential_are_tapped_by_their_paths(graphs):
+    taps = [tap.layer for tap in graphs["an MLP"][1].taps]
+    assert taps == ["layers.0", "layers.1", "layers.2", "output"]
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if "columns" not in name])
+def test_int8_of_an_own_network_is_mostly_int8_and_nearly_right(name, graphs, digits):
+    net, converted = graphs[name]
+    expected = logits_of(net, digits.images)
+    for quantised in candidates.build(converted.model, digits.images, PROFILES["any"]).values():
+        assert int8_share(quantised.model) > 0.7
+        found, _ = session.run(session.open_session(quantised.model), digits.images, 1)
+        assert np.abs(found - expected).max() < 0.08 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("name", "suitable"),
+    [
+        ("an RNN with its own zero state and a LayerNorm", ["weight-only"]),
+        ("an LSTM read from both directions", ["weight-only", "dynamic-lstm"]),
+        ("an LSTM with a learned first state", ["weight-only", "dynamic-lstm"]),
+        ("a GRU over the columns of a convolution", ["static-qdq"]),
+        ("an MLP", ["static-qdq", "blocks", "blocks-percentile"]),
+    ],
+)
+def test_own_layers_are_not_rewritten_row_by_row(name, suitable, graphs, digits):
+    """Their pixels are divided in the graph, their states may be anything: only node by node is it safe."""
+    assert list(candidates.build(graphs[name][1].model, digits.images, PROFILES["any"])) == suitable
+
+
+def test_int8_keeps_the_opset_that_the_network_needs(graphs, digits):
+    (result,) = candidates.build(graphs["a transformer"][1].model, digits.images, PROFILES["any"]).values()
+    assert {entry.domain: entry.version for entry in result.model.opset_import}[""] == 17
+
+
+def test_constant_targets_are_left_alone(graphs):
+    model = graphs["an MLP"][1].model
+    before = model.SerializeToString()
+    traced._fix_reshapes(model)
+    assert model.SerializeToString() == before
+    assert Counter(operators(model))["Reshape"] <= 1

@@ -1,0 +1,97 @@
+"""One graph with two ways to compute: the same answers, the same weights, each way at its batch sizes."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+from edge_export.graph import session
+from edge_export.int8.recurrent.branched import FEW
+from edge_export.int8.rounding import copy_of
+from edge_train.training.loop import logits_of
+
+CELL = {"lstm": "LSTM", "bilstm": "LSTM", "bilstm-2": "LSTM", "gru": "GRU", "bigru-2": "GRU"}
+BRANCHES = ["then_branch", "else_branch"]
+
+
+def limit_of(kind: str) -> int:
+    return FEW[CELL.get(kind, "RNN")]
+
+
+def branch_of(model: onnx.ModelProto, name: str) -> onnx.GraphProto:
+    (choice,) = [node for node in model.graph.node if node.op_type == "If"]
+    return next(one.g for one in choice.attribute if one.name == name)
+
+
+def logits_at(model: onnx.ModelProto, images: np.ndarray, batch: int) -> np.ndarray:
+    """The logits of the first pictures, in a single batch of that size."""
+    return session.run(session.open_session(model), images[:batch], batch)[0]
+
+
+def test_both_branches_say_what_pytorch_says_on_both_sides_of_the_limit(kind, quantised, converted, digits):
+    model = quantised(kind, "branched").model
+    expected = logits_of(converted(kind)[0].model(), digits.images)
+    limit = limit_of(kind)
+    for batch in (1, limit - 1, limit, limit + 1, 60):
+        found = logits_at(model, digits.images, batch)
+        assert np.abs(found - expected[:batch]).max() < 0.05 * np.abs(expected).max()
+
+
+def negated(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """The model with the other sign on what that branch gives."""
+    damaged = copy_of(model)
+    branch = branch_of(damaged, name)
+    result = branch.output[0].name
+    place, node = next((place, node) for place, node in enumerate(branch.node) if result in node.output)
+    node.output[list(node.output).index(result)] = "before"
+    branch.node.insert(place + 1, helper.make_node("Neg", ["before"], [result]))
+    return damaged
+
+
+@pytest.mark.parametrize("name", BRANCHES)
+def test_each_branch_is_taken_at_its_batch_sizes_and_at_no_others(kind, name, quantised, digits):
+    model = quantised(kind, "branched").model
+    damaged = negated(model, name)
+    limit = limit_of(kind)
+    for batch in (1, limit - 1, limit, 60):
+        same = np.array_equal(logits_at(damaged, digits.images, batch), logits_at(model, digits.images, batch))
+        assert same == ((name == "then_branch") == (batch >= limit))
+
+
+def stored_bytes(graph: onnx.GraphProto) -> int:
+    """The bytes of all int8 weights of a graph and of the graphs in it; single numbers are none."""
+    own = [numpy_helper.to_array(one) for one in graph.initializer]
+    inner = [one.g for node in graph.node for one in node.attribute if one.type == onnx.AttributeProto.GRAPH]
+    constants = [one for node in graph.node if node.op_type == "Constant" for one in node.attribute]
+    assert not constants, "a constant in a node would escape the count"
+    return sum(one.nbytes for one in own if one.dtype == np.int8 and one.size > 1) + sum(map(stored_bytes, inner))
+
+
+def test_the_weights_are_stored_once(kind, quantised):
+    branched, stepped = (quantised(kind, name).model for name in ("branched", "stepped"))
+    assert stored_bytes(branched.graph) == stored_bytes(stepped.graph) > 0
+    assert not any(branch_of(branched, name).initializer for name in BRANCHES)
+
+
+def test_few_pictures_take_the_fused_operators_and_many_take_steps(kind, quantised):
+    model = quantised(kind, "branched").model
+    few, many = ({node.op_type for node in branch_of(model, name).node} for name in BRANCHES)
+    fused = {"LSTM": "DynamicQuantizeLSTM", "GRU": "GRU"}.get(CELL.get(kind, "RNN"), "RNN")
+    assert fused in few
+    assert "Scan" not in few
+    assert "Scan" in many
+    assert fused not in many
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("lstm", 63), ("gru", 127), ("rnn-relu", 127)])
+def test_only_the_fused_lstm_asks_for_seven_bits(kind, bits, quantised, arrays):
+    weights = [
+        array.astype(int)
+        for name, array in arrays(quantised(kind, "branched").model).items()
+        if name.endswith(".weights") and name.startswith("recurrent")
+    ]
+    assert {np.abs(array).max() for array in weights} == {bits}
+
+
+def test_the_graph_is_valid(kind, quantised):
+    onnx.checker.check_model(quantised(kind, "branched").model)

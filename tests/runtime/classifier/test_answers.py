@@ -1,0 +1,122 @@
+"""Many pictures: answers in order whatever finishes first, a window of them at a time, errors where they belong."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import edge
+from edge.classifier import answers
+from edge.errors import NoDigitError, PictureNotFoundError, ProviderError, UnreadablePictureError
+from edge.picture import picture
+from edge.picture.pictures import Found
+
+
+@pytest.fixture
+def loaded(bundle_path):
+    return edge.load(bundle_path, provider="cpu", threads=1)
+
+
+def found(count):
+    return [Found(str(number)) for number in range(count)]
+
+
+def image(number):
+    return np.full((28, 28), number % 256, np.uint8)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("count", [0, 1, 4, 15, 16, 300])
+def test_the_answers_come_in_the_order_of_the_pictures(loaded, linear, count, workers):
+    def read(block):
+        time.sleep(0.002 * (int(block[0].path) % 3))  # later blocks are ready sooner
+        return [image(int(each.path)) for each in block]
+
+    rows = [row for block in answers.answers(loaded, found(count), read, workers=workers) for row in block]
+    assert [row.path for row in rows] == [str(number) for number in range(count)]
+    for number, row in enumerate(rows):
+        assert row.error is None
+        np.testing.assert_array_equal(row.image, image(number))
+        expected = linear.probabilities(image(number)[None])[0]
+        np.testing.assert_allclose(list(row.prediction.probabilities.values()), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_picture_that_cannot_be_read_keeps_its_place(loaded, workers):
+    def read(block):
+        return [
+            UnreadablePictureError("bad; worse") if int(each.path) % 3 == 0 else image(int(each.path)) for each in block
+        ]
+
+    rows = [row for block in answers.answers(loaded, found(100), read, workers=workers) for row in block]
+    assert [row.path for row in rows if row.error] == [str(number) for number in range(0, 100, 3)]
+    assert all((row.error is None) != (row.prediction is None) for row in rows)
+
+
+def test_only_a_window_of_pictures_is_read_ahead(loaded):
+    begun = []
+
+    def read(block):
+        begun.append(len(block))
+        return [image(0) for _ in block]
+
+    stream = answers.answers(loaded, found(10_000), read, workers=2)
+    next(stream)
+    time.sleep(0.2)  # the workers go on as far as they may
+    assert sum(begun) <= 5 * answers.LARGEST_BLOCK
+    stream.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("edge-read")]
+
+
+def test_the_blocks_grow_to_a_batch():
+    sizes = [len(block) for block in answers.blocks(found(300))]
+    assert sizes[:5] == [4, 8, 16, 32, 64]
+    assert max(sizes) == answers.LARGEST_BLOCK
+    assert sum(sizes) == 300
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_no_picture_s_fault_is_raised(loaded, workers):
+    def read(block):
+        raise ProviderError("no memory; buy some")
+
+    with pytest.raises(ProviderError, match="buy some"):
+        list(answers.answers(loaded, found(100), read, workers=workers))
+
+
+def alone(path):
+    try:
+        return picture.read_digit(path)
+    except NoDigitError as error:
+        return error
+
+
+def test_reading_many_is_reading_each(images, tmp_path):
+    paths = []
+    for number, one in enumerate([*images, *(255 - images)]):
+        paths.append(str(tmp_path / f"{number}.png"))
+        Image.fromarray(one).save(paths[-1])
+    Image.fromarray(images[2]).resize((60, 60)).save(tmp_path / "large.png")
+    Image.fromarray(images[2]).convert("RGB").save(tmp_path / "colours.png")
+    Image.fromarray(images[2]).save(tmp_path / "other.bmp")
+    paths += [str(tmp_path / name) for name in ("large.png", "colours.png", "other.bmp")]
+    paths = [*paths[5:], *paths[:5]]
+    outcomes = picture.read_digits(paths)
+    assert {isinstance(outcome, NoDigitError) for outcome in outcomes} == {True, False}
+    for outcome, expected in zip(outcomes, map(alone, paths), strict=True):
+        if isinstance(expected, NoDigitError):
+            assert str(outcome) == str(expected)
+        else:
+            np.testing.assert_array_equal(outcome, expected)
+            assert outcome.flags.writeable == expected.flags.writeable
+    assert picture.read_digits([]) == []
+
+
+def test_reading_many_gives_the_errors_in_their_places(images, tmp_path):
+    Image.fromarray(images[2]).save(tmp_path / "good.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:60])
+    good, cut = str(tmp_path / "good.png"), str(tmp_path / "cut.png")
+    kinds = [type(each) for each in picture.read_digits([good, "missing.png", cut, str(tmp_path), good])]
+    assert kinds == [np.ndarray, PictureNotFoundError, UnreadablePictureError, UnreadablePictureError, np.ndarray]

@@ -1,0 +1,141 @@
+"""What is no digit is told by the logits: little energy, or far from every centre."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import edge
+from edge.bundle import manifest as manifests
+from edge.bundle.manifest import Rejection
+from edge.classifier.rejection import scores
+from edge.errors import BundleError
+
+CLASSES = 10
+UNIT = tuple(tuple(map(float, row[: place + 1])) for place, row in enumerate(np.eye(CLASSES)))
+CENTRES = tuple(tuple(map(float, row)) for row in 12 * np.eye(CLASSES))
+
+
+def rejection(**changes):
+    facts = {
+        "threshold": -2.0,
+        "energy": (12.0, 4.0),
+        "distance": (3.0, 2.0),
+        "centres": CENTRES,
+        "whitening": UNIT,
+        "data": "mnist-validation",
+        "images": 5000,
+        "rejected": 0.0098,
+    }
+    return Rejection(**{**facts, **changes})
+
+
+def test_a_usual_digit_scores_about_zero():
+    random = np.random.default_rng(0)
+    logits = (12 * np.eye(CLASSES)[random.integers(0, 10, 200)] + random.normal(size=(200, CLASSES))).astype(np.float32)
+    found = scores(logits, rejection())
+    assert abs(np.median(found)) < 0.5
+    assert (found > -2).all()
+
+
+def test_little_energy_and_a_large_distance_both_lower_the_score():
+    usual = np.zeros((1, CLASSES), np.float32)
+    usual[0, 3] = 12
+    weak, torn, loud = usual / 4, usual.copy(), usual * 5
+    torn[0, 4] = 12
+    for other in (weak, torn, loud):
+        assert scores(other, rejection()) < scores(usual, rejection()) - 1
+
+
+def test_energy_above_the_usual_is_no_merit():
+    noise = np.full((1, CLASSES), 40, np.float32)
+    assert scores(noise, rejection()) < -10
+
+
+def test_scores_of_no_images_are_none():
+    assert scores(np.zeros((0, CLASSES), np.float32), rejection()).shape == (0,)
+
+
+@pytest.fixture
+def strict(bundle_path, repack):
+    """The linear bundle with a rejection that parts its images."""
+    classifier = edge.load(bundle_path, provider="cpu")
+
+    def pack(threshold):
+        bundle_path.write_bytes(repack(rejection=rejection(threshold=threshold)))
+        return edge.load(bundle_path, provider="cpu")
+
+    assert classifier.manifest.rejection is None
+    return pack
+
+
+def test_a_prediction_carries_its_score_and_is_rejected_below_the_threshold(strict, images):
+    first = strict(0.0).predict_image(images[2])
+    assert first.score == pytest.approx(strict(0.0).scores(images[2])[0])
+    assert not strict(first.score - 0.01).predict_image(images[2]).rejected
+    assert strict(first.score + 0.01).predict_image(images[2]).rejected
+
+
+def test_a_bundle_without_rejection_takes_every_answer(bundle_path, images):
+    classifier = edge.load(bundle_path, provider="cpu")
+    prediction = classifier.predict_image(images[4])
+    assert (prediction.score, prediction.rejected) == (None, False)
+    assert classifier.scores(images) == [None] * len(images)
+
+
+def test_the_command_marks_a_rejected_picture_and_exits_with_0(edge_command, strict, images, bundle_path, tmp_path):
+    strict(1e6)
+    Image.fromarray(images[2]).save(tmp_path / "a.png")
+    ended = edge_command("predict", tmp_path / "a.png", "--model", bundle_path)
+    assert ended.code == 0
+    assert "rejected: it looks like no digit" in ended.out
+    ended = edge_command("predict", tmp_path / "a.png", "--model", bundle_path, "--json")
+    assert ended.code == 0
+    record = json.loads(ended.out)
+    assert record["rejected"] is True
+    assert record["label"] in "0123456789"
+    assert isinstance(record["score"], float)
+
+
+def test_read_marks_what_is_no_digit(strict, images):
+    from edge.classifier import reader
+
+    (line,) = reader.read(images[2], strict(1e6)).lines
+    assert line.digits[0].rejected
+    (line,) = reader.read(images[2], strict(-1e6)).lines
+    assert not line.digits[0].rejected
+
+
+def test_the_manifest_keeps_it_and_info_shows_it(edge_command, strict, bundle_path, manifest):
+    assert manifests.from_json(manifest.to_json()).rejection is None
+    assert strict(-2.5).manifest.rejection == rejection(threshold=-2.5)
+    assert "0.98% of 5000 images of mnist-validation" in edge_command("info", bundle_path).out
+
+
+def test_a_manifest_of_an_older_edge_has_none(manifest):
+    record = json.loads(manifest.to_json())
+    del record["rejection"]
+    assert manifests.from_json(json.dumps(record)).rejection is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("threshold", "low"),
+        ("energy", [1.0]),
+        ("distance", [1.0, 0.0]),
+        ("centres", [[1.0] * CLASSES]),
+        ("whitening", [[1.0] * CLASSES] * CLASSES),
+        ("images", 1.5),
+    ],
+)
+def test_a_rejection_of_another_form_is_refused(manifest, key, value):
+    record = json.loads(manifest.to_json())
+    record["rejection"] = json.loads(json.dumps({**vars_of(rejection()), key: value}))
+    with pytest.raises(BundleError, match=f"`{key}`"):
+        manifests.from_json(json.dumps(record))
+
+
+def vars_of(facts):
+    return {name: getattr(facts, name) for name in facts.__slots__}

@@ -1,0 +1,221 @@
+"""What people see: aligned tables, progress on the standard error, exit codes, and nothing lost on Ctrl-C."""
+
+import io
+import json
+
+import pytest
+
+from edge.bench import rounds
+from edge.bench.progress import Progress
+
+QUICK = ("--seconds", "0.01", "--cold-starts", "0", "--provider", "cpu")
+
+
+@pytest.fixture
+def no_processes(monkeypatch):
+    from edge.bench import coldstart
+    from edge.bench.coldstart import Start
+
+    monkeypatch.setattr(coldstart, "start", lambda *_, **__: Start("cpu", 400.0, 300.0, 4.0, 0.5, 50_000_000))
+
+
+def rows(text, title):
+    lines = text.split(title, 1)[1].split("\n\n")[0].splitlines()
+    header = next(at for at, line in enumerate(lines) if line.startswith("bundle"))
+    return lines[header:]
+
+
+def test_a_row_for_each_configuration_with_the_columns_aligned(edge_command, shelf, repack):
+    (shelf / "a-longer-name.onnx").write_bytes(repack(name="a-longer-name"))
+    ended = edge_command("bench", "--batch", "1,4", "--threads", "1,2", *QUICK)
+    assert ended.code == 0
+    header, *body = rows(ended.out, "latency of a call")
+    cells = [line.split()[:4] for line in body if not line.startswith("-:")]
+    assert cells == [
+        [name, "cpu", threads, batch]
+        for name in ("a-longer-name", "linear-fp32")
+        for threads in ("1", "2")
+        for batch in ("1", "4")
+    ]
+    assert len({len(line) for line in [header, *body] if not line.startswith("-:")}) == 1
+
+
+def test_a_percentile_that_too_few_calls_stand_on_is_a_dash(edge_command, shelf):
+    ended = edge_command("bench", "--batch", "1", *QUICK)
+    header, row, note = rows(ended.out, "latency of a call")
+    assert dict(zip(header.split(), row.split(), strict=True))["p99.9"] == "-"
+    assert "p99.9 10000" in note
+
+
+def test_cold_start_load_and_memory_have_their_own_table(edge_command, shelf, no_processes):
+    ended = edge_command("bench", "--batch", "1,4", "--seconds", "0.01", "--cold-starts", "2", "--provider", "cpu")
+    header, row = rows(ended.out, "median of 8")
+    assert header.split()[:5] == ["bundle", "provider", "nodes", "file", "load"]
+    assert header.endswith("cold start  import  load   run     peak  peak at 4")
+    assert row.endswith("400     300  4.00  0.50  50.0 MB    50.0 MB")
+    assert "median of 2" in ended.out
+
+
+def test_the_peak_of_a_single_image_is_shown_once(edge_command, shelf, no_processes):
+    ended = edge_command("bench", "--batch", "1", "--seconds", "0.01", "--cold-starts", "2", "--provider", "cpu")
+    assert ended.out.count("peak") == 1
+
+
+def test_the_json_is_one_document_and_the_progress_stays_apart(edge_command, shelf):
+    ended = edge_command("bench", "linear-fp32", "--json", "--batch", "2", *QUICK)
+    document = json.loads(ended.out)
+    assert (document["schema"], document["complete"]) == ("edge.bench/1", True)
+    assert [(each["batch"], each["provider"]) for each in document["latencies"]] == [(2, "cpu")]
+    assert ended.err == "latency: 1 configuration of 0.01 s in 8 rounds\n"
+
+
+def test_providers_are_a_list_or_several_options(edge_command, shelf, repack):
+    (shelf / "linear-fp32.onnx").write_bytes(repack(providers=("cpu",)))
+    for words in (["--provider", "cpu,auto"], ["--provider", "cpu", "--provider", "auto"]):
+        ended = edge_command("bench", "--json", "--batch", "1", "--seconds", "0.01", "--cold-starts", "0", *words)
+        sessions = json.loads(ended.out)["sessions"]
+        assert [(each["requested_provider"], each["provider"]) for each in sessions] == [
+            ("cpu", "cpu"),
+            ("auto", "cpu"),
+        ]
+
+
+def test_a_refused_provider_is_told_the_others_are_measured_and_the_exit_code_is_1(edge_command, shelf, repack):
+    (shelf / "linear-fp32.onnx").write_bytes(repack(providers=("cpu",)))
+    ended = edge_command("bench", "--batch", "1", "--seconds", "0.01", "--cold-starts", "0", "--provider", "cuda,cpu")
+    assert ended.code == 1
+    assert "edge: linear-fp32 on cuda: linear-fp32 has fp32 kernels that exist on the CPU only" in ended.err
+    assert rows(ended.out, "latency of a call")[1].split()[:2] == ["linear-fp32", "cpu"]
+
+
+def test_figures_of_wrong_answers_are_told_as_such(edge_command, shelf, repack):
+    (shelf / "linear-fp32.onnx").write_bytes(repack(temperature=3.0))
+    ended = edge_command("bench", "--batch", "1", *QUICK)
+    assert ended.code == 0
+    warning = ended.err.splitlines()[-1]
+    assert warning.startswith("edge: linear-fp32 on cpu fails `edge verify` at evidence: ")
+    assert warning.endswith("; its figures are those of wrong answers")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--batch", "0"], "0 is no batch size"),
+        (["--batch", "1,two"], "no list of whole numbers"),
+        (["--threads", "0"], "0 is no number of threads"),
+        (["--provider", "cpu,tpu"], "no provider 'tpu'"),
+        (["--seconds", "0"], "above 0"),
+        (["--cold-starts", "-1"], "0 or more"),
+        (["--plot", "plot.pdf"], "no .png or .svg file"),
+    ],
+)
+def test_wrong_usage_exits_with_2_before_anything_is_measured(edge_command, shelf, monkeypatch, arguments, message):
+    monkeypatch.setattr("edge.bench.run.run", lambda *_: pytest.fail("it was measured"))
+    ended = edge_command("bench", *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert message in ended.err
+
+
+@pytest.mark.parametrize("arguments", [["nothing"], ["linear-fp32", "--plot", "missing/plot.png"]])
+def test_what_is_not_there_exits_with_1_before_anything_is_measured(edge_command, shelf, monkeypatch, arguments):
+    monkeypatch.setattr("edge.bench.run.run", lambda *_: pytest.fail("it was measured"))
+    ended = edge_command("bench", *arguments)
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("edge: ")
+    assert ended.err.count("\n") == 1
+
+
+def test_the_plot_is_drawn_beside_the_table(edge_command, shelf, tmp_path, monkeypatch):
+    monkeypatch.setattr("edge.bench.timing.samples_needed", lambda _: 1)
+    ended = edge_command("bench", "--batch", "1", "--plot", tmp_path / "plot.svg", *QUICK)
+    assert ended.code == 0
+    assert "linear-fp32" in (tmp_path / "plot.svg").read_text()
+    assert f"wrote {tmp_path / 'plot.svg'}" in ended.err
+
+
+def test_ctrl_c_gives_what_was_measured_and_exits_with_130(edge_command, shelf, monkeypatch, tmp_path):
+    real, turns = rounds._turn, []
+
+    def turn(one, seconds):
+        turns.append(one)
+        if len(turns) > 1:
+            raise KeyboardInterrupt
+        real(one, seconds)
+
+    monkeypatch.setattr(rounds, "_turn", turn)
+    ended = edge_command("bench", "--json", "--batch", "1,2", "--plot", tmp_path / "plot.svg", *QUICK)
+    assert ended.code == 130
+    document = json.loads(ended.out)
+    assert document["complete"] is False
+    assert [each["batch"] for each in document["latencies"]] == [1]
+    assert "stopped early" in ended.err
+    assert not (tmp_path / "plot.svg").exists()
+
+
+def test_ctrl_c_during_the_cold_starts_ends_cleanly(edge_command, shelf, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edge.bench.coldstart.start", interrupted)
+    ended = edge_command("bench")
+    assert ended.code == 130
+    assert "latency of a call" not in ended.out
+    assert ended.err.endswith("edge: stopped early; nothing is measured yet\n")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def hours(monkeypatch):
+    """A clock on which every look takes an hour."""
+    monkeypatch.setattr("edge.bench.progress.time.monotonic", iter(range(0, 10**9, 3600)).__next__)
+
+
+def test_progress_is_one_live_line_on_a_terminal_and_leaves_nothing(hours):
+    stream = Terminal()
+    progress = Progress(stream)
+    progress.begin("work", 2)
+    progress.step()
+    progress.end()
+    assert "\n" not in stream.getvalue()
+    assert "[###############...............] work 50%" in stream.getvalue()
+    assert stream.getvalue().endswith("\r\x1b[K")
+
+
+def test_progress_is_plain_lines_elsewhere(hours):
+    stream = io.StringIO()
+    progress = Progress(stream)
+    progress.begin("work", 2)
+    progress.step()
+    progress.end()
+    assert stream.getvalue() == "work\nwork: 1 of 2\n"
+
+
+def test_progress_says_little_when_little_time_passes(monkeypatch):
+    monkeypatch.setattr("edge.bench.progress.time.monotonic", lambda: 1.0)
+    stream = io.StringIO()
+    progress = Progress(stream)
+    progress.begin("work", 1000)
+    for _ in range(1000):
+        progress.step()
+    assert stream.getvalue() == "work\n"
+
+
+def test_tune_measures_and_keeps_how_a_bundle_runs_fastest(edge_command, shelf, bundle_path, tmp_path, monkeypatch):
+    monkeypatch.setattr("edge.session.profile.path", lambda: tmp_path / "profile.json")
+    monkeypatch.setattr("edge.bench.tuning.CHUNKS", (2, 4))
+    monkeypatch.setattr("edge.bench.tuning.IMAGES_PER_THREAD", 8)
+    ended = edge_command("bench", str(bundle_path), "--tune")
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    assert lines[0].startswith("linear-fp32 on ")
+    assert sum(line.endswith("chosen") for line in lines) == 1
+    assert lines[-1] == f"kept in {tmp_path / 'profile.json'}"
+
+
+@pytest.mark.parametrize("other", [("--json",), ("--plot", "plot.png")])
+def test_tune_has_a_table_of_its_own(other, edge_command, shelf):
+    assert edge_command("bench", "--tune", *other).code == 2

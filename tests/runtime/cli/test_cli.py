@@ -1,0 +1,221 @@
+"""The hub: exit codes, one line for an expected failure, and nothing imported that the command does not need."""
+
+import os
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from edge.cli import main
+from edge.errors import EdgeError
+
+RUN = [sys.executable, "-c", "from edge.cli.main import main; main()"]
+
+
+@pytest.fixture
+def registered(tmp_path, monkeypatch):
+    """Registers a command whose module has this source."""
+
+    def register(name: str, source: str) -> None:
+        (tmp_path / f"command_{name}.py").write_text(source)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, f"command_{name}", raising=False)
+        point = EntryPoint(name, f"command_{name}:{name}", main.GROUP)
+        monkeypatch.setattr(main, "entry_points", lambda group: [point] if group == main.GROUP else [])
+
+    return register
+
+
+def test_the_version_is_one_line(edge_command):
+    ended = edge_command("--version")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("edge ")
+
+
+def test_the_help_lists_every_built_in_command(edge_command):
+    ended = edge_command("--help")
+    assert ended.code == 0
+    for name in main.BUILT_IN:
+        assert f"\n  {name} " in ended.out
+    assert edge_command("-h").out == ended.out
+
+
+@pytest.mark.parametrize("name", sorted(main.BUILT_IN))
+def test_every_built_in_command_has_its_help(edge_command, name):
+    ended = edge_command(name, "--help")
+    assert ended.code == 0
+    assert f"Usage: edge {name}" in ended.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nothing"], ["predict"], ["info", "a", "b"], ["predict", "a.png", "--provider", "tpu"], ["--wrong"], []],
+)
+def test_wrong_usage_exits_with_2(edge_command, arguments):
+    ended = edge_command(*arguments)
+    assert ended.code == 2
+    assert "Usage: edge" in ended.err + ended.out
+    assert "Traceback" not in ended.err
+
+
+def test_an_expected_failure_is_one_line_and_exits_with_1(edge_command, shelf):
+    ended = edge_command("info", "missing")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("edge: there is no bundle and no file 'missing'; ")
+    assert ended.err.count("\n") == 1
+
+
+def test_a_message_of_several_lines_is_told_in_one(edge_command, registered):
+    registered("many", "from edge.errors import EdgeError\n\ndef many():\n    raise EdgeError('one\\ntwo; three')\n")
+    assert edge_command("many").err == "edge: one two; three\n"
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch, registered):
+    registered("buggy", "def buggy():\n    return 1 / 0\n")
+    monkeypatch.setattr("sys.argv", ["edge", "buggy"])
+    monkeypatch.setattr("sys.excepthook", sys.excepthook)
+    with pytest.raises(ZeroDivisionError):
+        main.main()
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["import torch\n\ndef train():\n    pass\n", "def train():\n    import torch\n"],
+    ids=["at import", "when it runs"],
+)
+def test_a_command_without_its_extra_prints_the_line_to_install_it(edge_command, registered, monkeypatch, source):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    registered("train", source)
+    ended = edge_command("train")
+    assert ended.code == 1
+    assert ended.err == (
+        "edge: `edge train` needs torch, which is not installed; install it with: pip install 'edge-toolkit[train]'\n"
+    )
+
+
+def test_a_command_that_is_called_otherwise_than_its_extra_names_the_extra(edge_command, registered, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    registered("sweep", "import onnx\n\ndef sweep():\n    pass\n")
+    assert edge_command("sweep").err == (
+        "edge: `edge sweep` needs onnx, which is not installed; install it with: pip install 'edge-toolkit[export]'\n"
+    )
+    assert "sweep    (not installed: edge-toolkit[export])" in edge_command("--help").out
+
+
+def test_the_help_still_works_without_the_extra(edge_command, registered, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    registered("train", "import torch\n\ndef train():\n    pass\n")
+    ended = edge_command("--help")
+    assert ended.code == 0
+    assert "train    (not installed: edge-toolkit[train])" in ended.out
+
+
+def test_a_module_missing_for_another_reason_is_a_bug(monkeypatch, registered):
+    registered("train", "import no_such_module_of_anybody\n\ndef train():\n    pass\n")
+    monkeypatch.setattr("sys.argv", ["edge", "train"])
+    with pytest.raises(ModuleNotFoundError, match="no_such_module_of_anybody"):
+        main.main()
+
+
+def test_a_registered_command_takes_options_and_ends_with_0(edge_command, registered):
+    registered(
+        "greet",
+        'def greet(name: str, loud: bool = False):\n    """Say hello."""\n    print(name.upper() if loud else name)\n',
+    )
+    assert edge_command("greet", "you", "--loud").out == "YOU\n"
+    assert "greet    Say hello." in edge_command("--help").out
+
+
+def test_a_built_in_command_cannot_be_replaced(edge_command, registered):
+    registered("info", "def info():\n    print('replaced')\n")
+    assert edge_command("info").code == 2
+    assert "replaced" not in edge_command("info").out
+
+
+def test_ctrl_c_exits_with_130_without_a_traceback(edge_command, registered):
+    registered("endless", "def endless():\n    raise KeyboardInterrupt\n")
+    ended = edge_command("endless")
+    assert ended.code == 130
+    assert "Traceback" not in ended.err
+
+
+def test_ctrl_c_while_the_command_is_imported_exits_with_130(edge_command, registered):
+    registered("slow", "raise KeyboardInterrupt\n")
+    assert edge_command("slow").code == 130
+
+
+def test_only_the_module_of_the_command_is_imported():
+    code = (
+        "import sys\nsys.argv[1:] = ['predict', '--help']\nfrom edge.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(sorted(m for m in sys.modules if m.startswith(('edge.cli.commands.', 'edge.cli.arguments'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "['edge.cli.arguments', 'edge.cli.commands.predict']"
+
+
+def test_the_process_ends_without_a_last_search_for_garbage():
+    code = (
+        "import atexit, gc, sys\nfrom edge.cli.main import main\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 0, flush=True))\n"  # runs after what main registers
+        "sys.argv[1:] = ['--version']\nmain()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "True"
+
+
+def test_predict_starts_without_what_it_does_not_need(bundle_path, images, tmp_path):
+    from PIL import Image
+
+    Image.fromarray(images[2]).save(tmp_path / "digit.png")
+    code = (
+        f"import sys\nsys.argv[1:] = ['predict', {str(tmp_path / 'digit.png')!r}, '--model', {str(bundle_path)!r}, "
+        "'--provider', 'cpu']\nfrom edge.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\nprint(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "onnxruntime" in loaded
+    unneeded = {"importlib.metadata", "email", "rich", "concurrent.futures.thread", "PIL.PngImagePlugin"}
+    assert loaded.isdisjoint(unneeded | {"edge.picture.ink.search", "edge.bench.tuning", "edge.verify"})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break differently there")
+def test_a_reader_that_has_left_ends_the_command_quietly(bundle_path):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        done = subprocess.run(
+            [*RUN, "info", str(bundle_path)],
+            stdout=write_end,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    finally:
+        os.close(write_end)
+    assert done.stderr == ""
+    assert done.returncode != 0
+
+
+def test_a_name_that_the_terminal_cannot_show_is_escaped(tmp_path, shelf):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [*RUN, "info", "zиф.onnx"], capture_output=True, text=True, check=False, timeout=60, env=environment
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_every_error_of_edge_has_the_one_root():
+    import edge
+
+    errors = [getattr(edge, name) for name in edge.__all__ if name.endswith("Error")]
+    assert len(errors) == 16
+    assert all(issubclass(error, EdgeError) for error in errors)
+
+
+def test_control_codes_in_a_name_do_not_reach_the_terminal(edge_command, shelf):
+    assert "\x1b" not in edge_command("info", "no\x1b[31m.onnx").err

@@ -1,0 +1,94 @@
+"""The doctor: what works is proved, what is broken comes with its repair."""
+
+import json
+
+import pytest
+
+from edge.cli import doctor
+from edge.errors import ProviderError, RuntimeMissingError
+
+
+def checks() -> dict[str, doctor.Check]:
+    return {check.name: check for check in doctor.examine()}
+
+
+def test_a_healthy_machine_has_nothing_broken(healthy):
+    found = checks()
+    assert [check for check in found.values() if check.state == "broken"] == []
+    assert found["provider cpu"].detail == "proved by a session"
+    assert found["bundle linear-fp32"].state == "ok"
+    assert found["cpus"].detail[0].isdigit()
+
+
+def test_two_runtimes_are_broken_even_while_they_answer(healthy, installed):
+    installed(onnxruntime="1.31.1", onnxruntime_gpu="1.31.1")
+    runtime = checks()["runtime"]
+    assert runtime.state == "broken"
+    assert "both installed" in runtime.detail
+    assert "pip uninstall -y onnxruntime onnxruntime-gpu" in runtime.repair
+
+
+@pytest.mark.parametrize(("distribution", "state"), [("onnxruntime", "note"), ("onnxruntime_gpu", "broken")])
+def test_failing_cuda_is_broken_only_for_who_installed_the_gpu_build(
+    healthy, installed, monkeypatch, distribution, state
+):
+    def prove(provider):
+        if provider == "cuda":
+            raise ProviderError("this machine has no NVIDIA driver; install the driver")
+
+    installed(**{distribution: "1.31.1"})
+    monkeypatch.setattr("edge.session.session.prove", prove)
+    check = checks()["provider cuda"]
+    assert (check.state, check.repair) == (state, "install the driver")
+
+
+def test_a_missing_runtime_is_broken_and_the_examination_goes_on(healthy, monkeypatch):
+    def missing():
+        raise RuntimeMissingError("onnxruntime is not installed; install it")
+
+    monkeypatch.setattr("edge.session.session.load_runtime", missing)
+    found = checks()
+    for name in ("runtime", "provider cpu", "bundle linear-fp32"):
+        assert found[name].state == "broken"
+        assert found[name].repair
+
+
+def test_a_missing_extra_is_a_note_with_its_line(healthy, installed):
+    installed(torch=None)
+    extra = checks()["extra train"]
+    assert (extra.state, extra.repair) == ("note", "pip install 'edge-toolkit[train]'")
+
+
+def test_a_damaged_shipped_bundle_is_broken(healthy, packed):
+    (healthy / "linear-fp32.onnx").write_bytes(packed[:-1])
+    bundle = checks()["bundle linear-fp32"]
+    assert bundle.state == "broken"
+    assert bundle.detail.startswith("digest: ")
+
+
+def test_an_installation_without_bundles_is_broken(healthy):
+    (healthy / "linear-fp32.onnx").unlink()
+    assert checks()["bundles"].state == "broken"
+
+
+@pytest.mark.parametrize(
+    ("found", "state", "word"),
+    [
+        (frozenset({"avx2", "avx512_vnni"}), "ok", "exactly"),
+        (frozenset({"asimddp"}), "ok", "exactly"),
+        (frozenset({"avx2"}), "note", "bundles for any target are exact; those for vnni or arm64 saturate"),
+        (None, "note", "unknown"),
+    ],
+)
+def test_the_instructions_are_judged_for_int8(healthy, monkeypatch, found, state, word):
+    monkeypatch.setattr("edge.session.cpu.instruction_sets", lambda: found)
+    check = checks()["int8 instructions"]
+    assert check.state == state
+    assert word in check.detail
+
+
+def test_the_report_is_plain_data(healthy):
+    from dataclasses import asdict
+
+    for check in doctor.examine():
+        assert json.loads(json.dumps(asdict(check)))["name"] == check.name

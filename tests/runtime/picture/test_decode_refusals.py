@@ -1,0 +1,241 @@
+"""What is no picture that can be read safely is refused in one line, before a pixel of it is decoded."""
+
+import io
+import struct
+import threading
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+import edge
+from edge.picture import decode
+
+
+def drawn():
+    """A dark stroke on light paper."""
+    image = Image.new("L", (90, 70), 240)
+    ImageDraw.Draw(image).line((30, 10, 60, 60), fill=20, width=5)
+    return image
+
+
+def saved(image, kind="PNG"):
+    file = io.BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+class Pipe(io.BytesIO):
+    """A stream that cannot be rewound."""
+
+    def seekable(self):
+        return False
+
+
+class Claims(Image.Image):
+    """An image that only claims a size."""
+
+    def __init__(self, width, height):
+        super().__init__()
+        self._size = (width, height)
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_claiming(width, height):
+    """A valid PNG header of a grey picture of that size, and next to nothing behind it."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 64)) + chunk(b"IEND", b"")
+
+
+def bmp_claiming(width, height):
+    information = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + information
+
+
+def refusal(source, kind=edge.UnreadablePictureError):
+    """The message that refuses a source: one line, what happened and what to do next."""
+    with pytest.raises(edge.PictureError) as caught:
+        decode.read_grey(source)
+    assert type(caught.value) is kind
+    message = str(caught.value)
+    assert message.isprintable()
+    happened, advice = message.split("; ", 1)
+    assert happened
+    assert advice
+    return message, caught.value.__cause__
+
+
+@pytest.mark.parametrize("name", ["missing.png", "missing/missing.png"])
+def test_a_missing_file_is_told(tmp_path, name):
+    path = tmp_path / name
+    message, cause = refusal(path, edge.PictureNotFoundError)
+    assert str(path) in message
+    assert isinstance(cause, FileNotFoundError)
+    with pytest.raises(FileNotFoundError):
+        decode.read_grey(path)
+
+
+def test_a_file_below_a_file_is_missing(tmp_path):
+    (tmp_path / "file").touch()
+    _, cause = refusal(tmp_path / "file" / "inner.png", edge.PictureNotFoundError)
+    assert isinstance(cause, OSError)
+
+
+def test_a_directory_is_told(tmp_path):
+    message, _ = refusal(tmp_path)
+    assert "directory" in message
+
+
+@pytest.mark.parametrize("wrap", [bytes, io.BytesIO, Pipe])
+def test_an_empty_source_is_told(wrap):
+    message, cause = refusal(wrap(b""))
+    assert "empty" in message
+    assert cause is not None
+
+
+def test_an_empty_file_is_told(tmp_path):
+    path = tmp_path / "empty.png"
+    path.touch()
+    message, cause = refusal(path)
+    assert "empty" in message
+    assert str(path) in message
+    assert cause is not None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"Buy milk.\n" * 100,
+        b"\x89PNG\r\n\x1a\n",
+        b"\xff\xd8\xff",
+        b"GIF89a",
+        b"BM",
+        b"RIFF\0\0\0\0WEBP",
+        b"II*\0",
+        b"\0" * 99,
+    ],
+)
+def test_what_calls_itself_a_picture_and_is_none_is_told(tmp_path, content):
+    path = tmp_path / "notes.png"
+    path.write_bytes(content)
+    message, cause = refusal(path)
+    assert str(path) in message
+    assert cause is not None
+
+
+@pytest.mark.parametrize("kind", ["PPM", "ICO", "TGA", "PCX", "PDF"])
+def test_formats_that_nobody_needs_are_not_decoded(kind):
+    message, cause = refusal(saved(drawn(), kind))
+    assert all(known in message for known in decode.FORMATS)
+    assert cause is not None
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.6, 0.9])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF"])
+def test_a_picture_that_was_cut_off_anywhere_is_told(tmp_path, kind, share):
+    grain = np.random.default_rng(1).integers(0, 256, (120, 160), dtype=np.uint8)
+    content = saved(Image.fromarray(grain), kind)
+    path = tmp_path / "part"
+    path.write_bytes(content[: int(len(content) * share)])
+    message, cause = refusal(path)
+    assert str(path) in message
+    assert cause is not None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        png_claiming(10_001, 10_000),
+        png_claiming(20_000, 20_000),
+        png_claiming(2**31 - 1, 2**31 - 1),
+        bmp_claiming(11_000, 10_000),
+        bmp_claiming(60_000, 60_000),
+    ],
+    ids=["png-100.01", "png-400", "png-most", "bmp-110", "bmp-3600"],
+)
+def test_a_picture_of_more_than_100_megapixels_is_refused_by_its_header(content, monkeypatch):
+    def decoded(*_):
+        pytest.fail("pixels were decoded")
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", decoded)
+    message, _ = refusal(content)
+    assert "100 megapixels" in message
+
+
+def test_an_opened_image_that_is_too_large_is_refused_before_it_is_decoded(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # somebody may have switched Pillow's own limit off
+    with (
+        Image.open(io.BytesIO(png_claiming(20_000, 20_000))) as image,
+        pytest.raises(edge.UnreadablePictureError, match="20000 x 20000"),
+    ):
+        decode.grey_of(image)
+
+
+def test_a_claimed_size_of_a_pillow_image_is_refused_too():
+    with pytest.raises(edge.UnreadablePictureError, match="100 megapixels"):
+        decode.grey_of(Claims(10_001, 10_000))
+
+
+def test_large_but_allowed_sizes_raise_no_warning():
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        message, _ = refusal(png_claiming(10_000, 9_900))
+    assert "cut off" in message
+    assert not told
+
+
+def test_a_file_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+    path = tmp_path / "secret.png"
+    path.write_bytes(saved(drawn()))
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    for place in ("os.open", "pathlib.Path.open"):  # root may read every file
+        monkeypatch.setattr(place, refuse)
+    message, cause = refusal(path)
+    assert "may not be read" in message
+    assert str(path) in message
+    assert isinstance(cause, PermissionError)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_name_with_a_line_break_still_gives_one_line(tmp_path, exists):
+    path = tmp_path / "two\nlines.png"
+    if exists:
+        path.write_bytes(b"no picture")
+    refusal(path, edge.UnreadablePictureError if exists else edge.PictureNotFoundError)
+
+
+@pytest.mark.parametrize("name", ["zero\0byte.png", "a" * 5000, "loop"])
+def test_a_path_that_no_system_can_open_is_told(tmp_path, name):
+    path = tmp_path / name
+    if name == "loop":
+        path.symlink_to(path)
+    refusal(path)
+
+
+def test_doubts_of_pillow_do_not_leak_as_warnings(monkeypatch):
+    image = drawn()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", image.width * image.height - 1)
+    content = saved(image)
+    with pytest.warns(Image.DecompressionBombWarning):
+        Image.open(io.BytesIO(content))
+    assert np.array_equal(decode.read_grey(content), image)  # a warning would be an error here
+
+
+def test_the_filters_of_warnings_are_as_before_after_many_threads(tmp_path):
+    path = tmp_path / "a.png"
+    drawn().convert("RGBA").save(path)
+    before = list(warnings.filters)
+    threads = [threading.Thread(target=lambda: [decode.read_grey(path) for _ in range(30)]) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert list(warnings.filters) == before

@@ -1,0 +1,58 @@
+"""What the arguments of a command mean: files, folders, patterns, the standard input."""
+
+import os
+
+import pytest
+
+from edge.picture import pictures
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.png", "a.JPG", "notes.txt", ".hidden.png", "c[1].gif", "deep/d.bmp", "deep/deeper/e.webp"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def paths(*arguments):
+    return [found.path.replace(os.sep, "/") for found in pictures.expand(arguments)]
+
+
+def test_a_named_file_is_taken_whatever_its_name(folder):
+    assert paths("notes.txt", ".hidden.png", "missing.png") == ["notes.txt", ".hidden.png", "missing.png"]
+
+
+def test_a_folder_stands_for_the_pictures_directly_in_it_sorted(folder):
+    assert paths("deep", ".") == ["deep/d.bmp", "a.JPG", "b.png", "c[1].gif"]
+
+
+def test_a_pattern_stands_for_the_matching_files(folder):
+    assert paths("*.png", "**/*.bmp", "**/e.*") == ["b.png", "deep/d.bmp", "deep/deeper/e.webp"]
+
+
+def test_an_existing_file_with_the_signs_of_a_pattern_is_that_file(folder):
+    assert paths("c[1].gif") == ["c[1].gif"]
+
+
+def test_a_dash_is_the_standard_input(folder):
+    assert paths("-") == ["-"]
+
+
+@pytest.mark.parametrize("argument", ["*.tiff", "deep/deeper/none", "empty"])
+def test_an_argument_without_pictures_is_told(folder, argument):
+    (folder / "empty").mkdir()
+    found = list(pictures.expand([argument]))
+    assert len(found) == 1
+    if argument == "deep/deeper/none":
+        assert found[0].problem is None  # whether a named file exists shows when it is read
+    else:
+        assert argument in str(found[0].problem)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may list every folder")
+def test_a_folder_that_cannot_be_listed_is_told(folder):
+    (folder / "deep").chmod(0)
+    assert "cannot be listed" in str(next(iter(pictures.expand(["deep"]))).problem)

@@ -1,0 +1,177 @@
+"""The profile: kept where the system keeps what can be made again, and passed over when it is not this machine's."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+import edge
+from edge.bench import tuning
+from edge.bench.tuning import Trial
+from edge.bundle.bundle import read
+from edge.errors import InputError
+from edge.session import profile
+from edge.session.plan import Plan, rule
+
+SHA = "a" * 64
+REAL_PATH = profile.path  # no other test sees it
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache folder of the user."""
+    folder = tmp_path / "cache"
+    monkeypatch.setattr("edge.session.profile.path", REAL_PATH)
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(folder))
+    if sys.platform == "darwin":
+        monkeypatch.setenv("HOME", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("system", "variables", "expected"),
+    [
+        ("linux", {"XDG_CACHE_HOME": "/x/cache"}, "/x/cache/edge-toolkit/profile.json"),
+        ("linux", {"HOME": "/home/me"}, "/home/me/.cache/edge-toolkit/profile.json"),
+        ("linux", {"HOME": "/home/me", "XDG_CACHE_HOME": "relative"}, "/home/me/.cache/edge-toolkit/profile.json"),
+        ("darwin", {"HOME": "/Users/me"}, "/Users/me/Library/Caches/edge-toolkit/profile.json"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/edge-toolkit/profile.json"),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="the paths are those of POSIX")
+def test_it_lies_in_the_cache_folder_of_the_system(monkeypatch, system, variables, expected):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("edge.session.profile.sys.platform", system)
+    assert REAL_PATH().as_posix() == expected
+
+
+def test_what_was_kept_is_the_plan_from_then_on(cache):
+    assert profile.plan_for(SHA, 2) == rule(2)
+    profile.keep(SHA, 2, Plan(512, 2, "profile"))
+    profile.keep(SHA, 1, Plan(128, 1, "profile"))
+    assert profile.plan_for(SHA, 2) == Plan(512, 2, "profile")
+    assert profile.plan_for(SHA, 1) == Plan(128, 1, "profile")
+    assert profile.plan_for("b" * 64, 2) == rule(2)
+
+
+def test_a_new_measurement_takes_the_place_of_the_old_one(cache):
+    profile.keep(SHA, 2, Plan(512, 2, "profile"))
+    profile.keep(SHA, 2, Plan(64, 1, "profile"))
+    assert profile.plan_for(SHA, 2) == Plan(64, 1, "profile")
+    assert len(json.loads(profile.path().read_text())["plans"]) == 1
+
+
+def test_the_profile_of_another_machine_is_passed_over_and_kept(cache, monkeypatch):
+    profile.keep(SHA, 2, Plan(512, 2, "profile"))
+    monkeypatch.setattr("edge.session.profile.machine", lambda: "another")
+    assert profile.plan_for(SHA, 2) == rule(2)
+    profile.keep(SHA, 2, Plan(64, 2, "profile"))
+    monkeypatch.undo()
+
+
+def test_the_profile_stays_small(cache):
+    for number in range(profile.MOST_ENTRIES + 3):
+        profile.keep(f"{number:064}", 2, Plan(512, 2, "profile"))
+    assert profile.plan_for(f"{0:064}", 2) == rule(2)
+    assert profile.plan_for(f"{profile.MOST_ENTRIES + 2:064}", 2).source == "profile"
+
+
+def entry(**changes):
+    return {"machine": profile.machine(), "bundle": SHA, "cores": 2, "chunk_images": 64, "threads": 2} | changes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "\0\xff",
+        "[" * 100_000,
+        '{"format": 1}',
+        '{"format": 1, "plans": 3}',
+        '{"format": 2, "plans": []}',
+        *(
+            json.dumps({"format": 1, "plans": [changed]})
+            for changed in (
+                3,
+                {},
+                entry(chunk_images=0),
+                entry(chunk_images=10**9),
+                entry(chunk_images="64"),
+                entry(chunk_images=True),
+                entry(threads=3),
+                entry(threads=0),
+                entry(machine=None),
+            )
+        ),
+    ],
+)
+def test_a_damaged_profile_is_passed_over(cache, text):
+    profile.path().parent.mkdir(parents=True)
+    profile.path().write_text(text, encoding="latin-1")
+    assert profile.plan_for(SHA, 2) == rule(2)
+    profile.keep(SHA, 2, Plan(128, 2, "profile"))
+    assert profile.plan_for(SHA, 2) == Plan(128, 2, "profile")
+
+
+def test_a_folder_in_its_place_is_passed_over(cache):
+    profile.path().mkdir(parents=True)
+    assert profile.plan_for(SHA, 2) == rule(2)
+
+
+def test_tuning_measures_every_candidate_and_keeps_its_choice(cache, bundle_path):
+    seen = []
+    result = tuning.tune(read(bundle_path), cores=2, rounds=1, progress=lambda done, total: seen.append((done, total)))
+    assert {(trial.threads, trial.chunk_images) for trial in result.trials} == {
+        (threads, chunk) for threads in (1, 2) for chunk in tuning.CHUNKS
+    }
+    assert seen[-1] == (20, 20)
+    assert [done for done, _ in seen] == list(range(1, 21))
+    assert result.kept == profile.path()
+    assert edge.load(bundle_path, provider="cpu", threads=2).plan == result.plan
+    lines = result.lines()
+    assert lines[0].startswith("linear-fp32 on ")
+    assert sum("chosen" in line for line in lines) == 1
+    assert lines[-1] == f"kept in {profile.path()}"
+
+
+def test_a_profile_that_cannot_be_written_is_told_and_no_error(cache, bundle_path):
+    cache.write_text("a file where the folder should be")
+    result = tuning.tune(read(bundle_path), cores=1, rounds=1)
+    assert result.kept is None
+    assert result.lines()[-1].startswith("not kept: ")
+
+
+def test_nothing_to_measure_is_refused(cache, bundle_path):
+    with pytest.raises(InputError, match="give 1 or more of each"):
+        tuning.tune(read(bundle_path), cores=0)
+
+
+def trial(chunk, ratio, error=0.001):
+    return Trial(chunk, 2, 10 * ratio, ratio, error)
+
+
+def test_what_is_not_clearly_better_changes_nothing():
+    assert tuning.choose([trial(256, 1.015), trial(128, 1.0)]).chunk_images == 256
+    assert tuning.choose([trial(256, 1.05, 0.03), trial(128, 1.0, 0.03)]).chunk_images == 256
+
+
+def test_what_is_clearly_better_is_taken():
+    assert tuning.choose([trial(256, 1.05), trial(128, 1.0)]).chunk_images == 128
+    assert tuning.choose([trial(256, 1.3, 0.5), trial(128, 1.0, 0.5)]).chunk_images == 128
+
+
+def test_the_plan_is_looked_up_only_when_a_batch_is_large(cache, bundle_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("edge.classifier.classifier.profile.plan_for", lambda *facts: asked.append(facts) or rule(2))
+    loaded = edge.load(bundle_path, provider="cpu", threads=2)
+    loaded.classify(np.zeros((63, 28, 28), np.uint8))
+    assert asked == []
+    loaded.classify(np.zeros((1000, 28, 28), np.uint8))
+    loaded.classify(np.zeros((1000, 28, 28), np.uint8))
+    assert asked == [(read(bundle_path).sha256, 2)]

@@ -1,0 +1,165 @@
+"""Sessions: the provider is proved or refused, by a message that names what is missing."""
+
+import sys
+import threading
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from edge.errors import BundleError, InputError, ProviderError, RuntimeMissingError
+from edge.session import cpu, session
+
+HAS_CUDA = "CUDAExecutionProvider" in session.load_runtime().get_available_providers()
+without_cuda = pytest.mark.skipif(HAS_CUDA, reason="this onnxruntime was built with CUDA")
+
+
+def test_the_cpu_runs_the_model(packed, images, linear):
+    running = session.create(packed, provider="cpu")
+    logits, probabilities = running.run(images)
+    assert (running.provider, running.threads) == ("cpu", 1)
+    np.testing.assert_allclose(logits, linear.logits(images), atol=1e-4)
+    np.testing.assert_allclose(probabilities, linear.probabilities(images), atol=1e-4)
+
+
+@without_cuda
+def test_auto_takes_the_cpu_and_says_why(packed):
+    running = session.create(packed, provider="auto")
+    assert running.provider == "cpu"
+    assert "built without CUDA" in running.reason
+
+
+@without_cuda
+def test_cuda_is_refused_by_a_cpu_only_build_with_the_way_to_swap_it(packed):
+    with pytest.raises(ProviderError, match=r"built without CUDA; .*pip uninstall -y onnxruntime; .*\[gpu\]"):
+        session.create(packed, provider="cuda")
+
+
+@without_cuda
+def test_cuda_cannot_be_proved_by_a_cpu_only_build():
+    with pytest.raises(ProviderError, match="built without CUDA"):
+        session.prove("cuda")
+
+
+def test_the_cpu_is_proved_by_a_session():
+    session.prove("cpu")
+
+
+def test_a_model_with_cpu_only_kernels_is_refused_on_cuda_whatever_is_installed(packed, manifest):
+    int8 = replace(manifest, name="lstm-int8", model="lstm", precision="int8", providers=("cpu",))
+    with pytest.raises(ProviderError, match=r"lstm-int8 has int8 kernels.*CPU only.*--model lstm --precision fp16"):
+        session.create(packed, provider="cuda", manifest=int8)
+    running = session.create(packed, provider="auto", manifest=int8)
+    assert running.provider == "cpu"
+    assert "CPU only" in running.reason
+
+
+def test_an_unknown_provider_and_too_few_threads_are_refused(packed):
+    with pytest.raises(InputError, match="tpu"):
+        session.create(packed, provider="tpu")
+    with pytest.raises(InputError, match="threads"):
+        session.create(packed, provider="cpu", threads=0)
+
+
+def test_a_graph_with_another_interface_is_refused(make_model, linear):
+    with pytest.raises(BundleError, match=r"expected image \(uint8\)"):
+        session.create(make_model(linear, input_name="pixels"), provider="cpu")
+
+
+def test_a_graph_with_another_number_of_classes_than_labels_is_refused(packed, manifest):
+    with pytest.raises(BundleError, match="10 classes in logits, the manifest 2 labels"):
+        session.create(packed, provider="cpu", manifest=replace(manifest, labels=("a", "b")))
+
+
+@pytest.mark.parametrize("too_new", [{"ir_version": 999}, {"opset": 9999}])
+def test_a_model_that_is_too_new_for_the_runtime_asks_for_an_upgrade(make_model, linear, manifest, too_new):
+    with pytest.raises(ProviderError, match=r"cannot load the model: .*1\.19\.2 and newer") as caught:
+        session.create(make_model(linear, **too_new), provider="cpu", manifest=manifest)
+    assert "[ONNXRuntimeError]" not in str(caught.value)
+
+
+def test_bytes_that_are_no_model_are_refused():
+    for data in (b"", b"no model"):
+        with pytest.raises(ProviderError, match="cannot load"):
+            session.create(data, provider="cpu")
+
+
+def test_a_batch_that_the_graph_does_not_take_is_told(packed):
+    running = session.create(packed, provider="cpu")
+    with pytest.raises(ProviderError, match="batch of 2 images"):
+        running.run(np.zeros((2, 28, 27), np.uint8))
+
+
+def test_small_models_run_on_one_thread_and_large_ones_on_all_allowed_cpus():
+    assert session.default_threads(100_000) == 1
+    assert session.default_threads(100_000_000) == cpu.allowed()
+
+
+def test_idle_threads_do_not_spin(packed, monkeypatch):
+    entries = {}
+    real = session.load_runtime()
+
+    class Recording(real.SessionOptions):
+        def add_session_config_entry(self, key, value):
+            entries[key] = value
+            super().add_session_config_entry(key, value)
+
+    monkeypatch.setattr(real, "SessionOptions", Recording)
+    session.create(packed, provider="cpu")
+    assert entries == {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
+
+
+def test_a_session_serves_several_threads_at_once(packed, images, linear):
+    running = session.create(packed, provider="cpu")
+    expected = linear.logits(images)
+    problems = []
+
+    def work():
+        problems.extend(run for run in range(50) if not np.allclose(running.run(images)[0], expected, atol=1e-4))
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert problems == []
+
+
+def test_placement_is_measured_node_by_node(packed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    placed = session.placement(packed, "cpu")
+    assert set(placed.values()) == {"cpu"}
+    assert "Gemm the Gemm" in placed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_of_the_runtime_reaches_the_user(packed, capfd):
+    for provider in ("cpu", "auto"):
+        session.create(packed, provider=provider)
+    with pytest.raises(ProviderError):
+        session.create(packed[:1000], provider="cpu")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_missing_runtime_is_told_with_both_ways_to_install_it(packed, monkeypatch, installed):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    installed()
+    with pytest.raises(RuntimeMissingError, match=r"not installed.*\[cpu\].*\[gpu\]") as caught:
+        session.create(packed)
+    assert isinstance(caught.value, ImportError)
+    assert isinstance(caught.value, ProviderError)
+
+
+def test_two_runtimes_that_broke_each_other_are_told_with_the_repair(packed, monkeypatch, installed):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    installed(onnxruntime="1.31.1", onnxruntime_gpu="1.31.1")
+    with pytest.raises(RuntimeMissingError, match=r"both installed.*uninstall -y onnxruntime onnxruntime-gpu, then"):
+        session.create(packed)
+
+
+def test_what_an_uninstalled_sibling_leaves_behind_is_told(packed, monkeypatch, installed):
+    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace())
+    installed(onnxruntime="1.31.1")
+    with pytest.raises(RuntimeMissingError, match=r"onnxruntime 1\.31\.1 cannot be imported \(the module is empty\)"):
+        session.create(packed)

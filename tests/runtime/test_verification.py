@@ -1,0 +1,170 @@
+"""Verification: every step tells its outcome, and the first that fails ends it."""
+
+import math
+from dataclasses import replace
+from hashlib import sha256
+
+import numpy as np
+import pytest
+
+from edge import verification
+from edge.bundle.wire import encode_metadata
+from edge.errors import VerificationError
+from edge.verification import verify
+
+
+def write(path, data):
+    path.write_bytes(data)
+    return path
+
+
+def outcome_of(path):
+    outcome = verify(path, "cpu")
+    return [(step.name, step.passed) for step in outcome.steps], outcome
+
+
+def test_a_good_bundle_passes_all_steps(bundle_path):
+    steps, outcome = outcome_of(bundle_path)
+    assert steps == [("digest", True), ("load", True), ("placement", True), ("evidence", True)]
+    assert outcome.passed
+    assert outcome.provider == "cpu"
+    outcome.raise_if_failed()
+    figures = outcome.steps[-1].figures
+    assert figures["images"] == 5
+    assert figures["flips"] == 0
+    assert 0 <= figures["mean_logit_error"] <= figures["max_logit_error"] < 1e-4
+
+
+def test_a_damaged_bundle_fails_at_the_digest(tmp_path, packed, monkeypatch):
+    monkeypatch.setattr("edge.session.session.create", lambda *_, **__: pytest.fail("a session was made"))
+    steps, outcome = outcome_of(write(tmp_path / "cut.onnx", packed[:-1]))
+    assert steps == [("digest", False)]
+    assert not outcome.passed
+    with pytest.raises(VerificationError, match=r"cut\.onnx fails at digest: .*damaged"):
+        outcome.raise_if_failed()
+
+
+def test_a_missing_file_fails_at_the_digest(tmp_path):
+    assert outcome_of(tmp_path / "missing.onnx")[0] == [("digest", False)]
+
+
+def test_a_graph_that_does_not_load_fails_at_the_load(tmp_path, repack, make_model, linear):
+    for model in (make_model(linear, opset=9999), make_model(linear, input_name="pixels")):
+        steps, outcome = outcome_of(write(tmp_path / "new.onnx", repack(model=model)))
+        assert steps == [("digest", True), ("load", False)]
+        assert outcome.provider is None
+
+
+def test_a_refused_provider_fails_at_the_load(tmp_path, repack):
+    outcome = verify(write(tmp_path / "int8.onnx", repack(providers=("cpu",))), "cuda")
+    assert [step.passed for step in outcome.steps] == [True, False]
+    assert "CPU only" in outcome.steps[-1].detail
+
+
+def test_a_node_that_ran_elsewhere_fails_at_the_placement(bundle_path, monkeypatch):
+    monkeypatch.setattr("edge.session.session.placement", lambda *_, **__: {"Gemm a": "cpu", "Softmax b": "cuda"})
+    steps, outcome = outcome_of(bundle_path)
+    assert steps[-1] == ("placement", False)
+    assert "1 of 2 nodes ran elsewhere (Softmax b)" in outcome.steps[-1].detail
+
+
+def test_another_model_than_the_evidence_was_made_of_fails_with_the_tolerance_that_would_have_passed(
+    tmp_path, repack, evidence, linear, make_model
+):
+    other = replace(linear, bias=linear.bias + np.float32(0.01))
+    steps, outcome = outcome_of(write(tmp_path / "other.onnx", repack(model=make_model(other))))
+    assert steps[-1] == ("evidence", False)
+    figures = outcome.steps[-1].figures
+    assert figures["max_logit_error"] == pytest.approx(0.01, abs=1e-4)
+    assert figures["flips"] == 0
+    assert "a tolerance of 1.1e-02 would have passed" in outcome.steps[-1].detail
+    wider = replace(evidence, max_logit_error=1.1e-2)
+    assert verify(write(tmp_path / "wider.onnx", repack(model=make_model(other), evidence=wider)), "cpu").passed
+
+
+def test_an_image_is_held_to_its_own_limit(tmp_path, repack, evidence, linear, make_model):
+    other = make_model(replace(linear, bias=linear.bias + np.float32(0.01)))
+    own = replace(evidence, max_logit_error=1.0, limits=(1.0, 1.0, 1.0, 0.5e-2, 1.0))
+    outcome = verify(write(tmp_path / "strict.onnx", repack(model=other, evidence=own)), "cpu")
+    assert not outcome.passed
+    assert outcome.steps[-1].figures["max_logit_error_image"] == evidence.kinds[3]
+    assert f"{evidence.kinds[3]}: a tolerance of 1.1e-02 would have passed" in outcome.steps[-1].detail
+    wider = replace(own, limits=(1.0, 1.0, 1.0, 1.1e-2, 1.0))
+    assert verify(write(tmp_path / "wider.onnx", repack(model=other, evidence=wider)), "cpu").passed
+
+
+@pytest.mark.parametrize(
+    ("target", "instructions", "told"),
+    [
+        ("vnni", {"avx2"}, True),
+        ("vnni", {"avx2", "avx512_vnni"}, False),
+        ("vnni", None, False),
+        ("any", {"avx2"}, False),
+        (None, {"avx2"}, False),
+    ],
+)
+def test_a_failure_on_a_processor_that_saturates_says_so(
+    *, target, instructions, told, tmp_path, repack, linear, make_model, monkeypatch
+):
+    monkeypatch.setattr("edge.session.cpu.instruction_sets", lambda: instructions and frozenset(instructions))
+    other = make_model(replace(linear, bias=linear.bias + np.float32(0.01)))
+    outcome = verify(write(tmp_path / "other.onnx", repack(model=other, int8_target=target)), "cpu")
+    assert not outcome.passed
+    assert ("export it with --target any" in outcome.steps[-1].detail) == told
+
+
+def test_flips_fail_even_within_the_logit_tolerance(tmp_path, repack, evidence):
+    loose = replace(evidence, logits=-evidence.logits, max_logit_error=1e3)
+    outcome = verify(write(tmp_path / "flipped.onnx", repack(evidence=loose)), "cpu")
+    assert "5 flips allowed would have passed" in outcome.steps[-1].detail
+    allowed = replace(loose, max_flips=5)
+    assert verify(write(tmp_path / "allowed.onnx", repack(evidence=allowed)), "cpu").passed
+
+
+def test_probabilities_at_another_temperature_than_the_manifest_says_fail(tmp_path, repack):
+    outcome = verify(write(tmp_path / "hot.onnx", repack(temperature=2.0)), "cpu")
+    assert not outcome.passed
+    assert "off the softmax of the logits" in outcome.steps[-1].detail
+
+
+def test_labels_that_do_not_fit_the_graph_fail_at_the_load(tmp_path, repack):
+    steps, outcome = outcome_of(write(tmp_path / "two.onnx", repack(labels=("a", "b"))))
+    assert steps[-1] == ("load", False)
+    assert "10 classes in logits, the manifest 2 labels" in outcome.steps[-1].detail
+
+
+def test_evidence_that_does_not_fit_the_labels_fails(tmp_path, repack, evidence):
+    fewer = replace(evidence, logits=np.ascontiguousarray(evidence.logits[:, :9]))
+    outcome = verify(write(tmp_path / "nine.onnx", repack(evidence=fewer)), "cpu")
+    assert "9 classes for 10 labels" in outcome.steps[-1].detail
+
+
+def test_unusable_evidence_fails(tmp_path, packed):
+    body = packed[:-81].replace(b'"max_flips":0', b'"max_flips":x')
+    outcome = verify(
+        write(tmp_path / "odd.onnx", body + encode_metadata("edge.digest", sha256(body).hexdigest())), "cpu"
+    )
+    assert outcome.steps[-1].name == "evidence"
+    assert not outcome.passed
+
+
+def test_the_worse_of_single_images_and_the_batch_counts(evidence, linear):
+    def run(images):
+        logits = linear.logits(images) + np.float32(0.5 if len(images) == 1 else 0)
+        powers = np.exp(logits - logits.max(1, keepdims=True))
+        return logits, powers / powers.sum(1, keepdims=True)
+
+    result = verification.replay(run, evidence)
+    assert result.max_logit_error == pytest.approx(0.5, abs=1e-5)
+    assert result.mean_logit_error == pytest.approx(0.25, abs=1e-5)
+    assert result.max_probability_error < 1e-5
+
+
+def test_a_result_that_is_no_number_never_passes(evidence, linear):
+    def run(images):
+        logits = np.full_like(linear.logits(images), np.nan)
+        return logits, logits
+
+    result = verification.replay(run, evidence)
+    assert math.isnan(result.max_logit_error)
+    assert len(verification._complaints(result, replace(evidence, max_flips=5))) == 2

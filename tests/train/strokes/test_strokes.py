@@ -1,0 +1,387 @@
+"""The stroke generator: the same digits from the same seed everywhere, in MNIST's frame, no two alike."""
+
+import hashlib
+import time
+
+import numpy as np
+import pytest
+
+from edge.errors import InputError
+from edge_train.data.sheet import GAP_PIXELS, contact_sheet
+from edge_train.strokes import pen
+from edge_train.strokes.glyphs import FORMS
+from edge_train.strokes.handwriting import Dice, write
+from edge_train.strokes.skeletons import skeletons
+from edge_train.strokes.strokes import DRAWS, draw_page, sample
+
+# Of sample(20, seed=0). It changes with every change of a glyph or of the drawing, and then only on purpose: golden
+# pictures, sample pictures and documented figures change with it.
+PINNED_SHA256 = "93c97e34f9eca35441b09927278ea5eab2467ff22bc2a8f6db5dcd1fb87ede27"
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return sample(400, seed=11)
+
+
+def test_a_seed_means_the_same_bytes_everywhere():
+    images, labels = sample(20, seed=0)
+    assert hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest() == PINNED_SHA256
+
+
+def test_another_seed_draws_other_digits():
+    assert not np.array_equal(sample(10, seed=1)[0], sample(10, seed=2)[0])
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 64, 65, 130])
+def test_a_picture_does_not_depend_on_how_many_are_drawn(count, digits):
+    images, labels = sample(count, seed=11)
+    np.testing.assert_array_equal(images, digits[0][:count])
+    np.testing.assert_array_equal(labels, digits[1][:count])
+
+
+def test_a_picture_does_not_depend_on_the_labels_of_the_others(digits):
+    labels = digits[1].copy()
+    labels[::2] = 8
+    images, _ = sample(400, seed=11, labels=labels)
+    np.testing.assert_array_equal(images[1::2], digits[0][1::2])
+
+
+def test_types_and_shapes_are_those_of_mnist(digits):
+    images, labels = digits
+    assert (images.dtype, images.shape) == (np.uint8, (400, 28, 28))
+    assert (labels.dtype, labels.shape) == (np.int64, (400,))
+
+
+@pytest.mark.parametrize("count", [1, 9, 10, 25, 400])
+def test_each_digit_comes_equally_often_up_to_one(count):
+    _, labels = sample(count, seed=3)
+    often = np.bincount(labels, minlength=10)
+    assert often.sum() == count
+    assert often.max() - often.min() <= 1
+
+
+def test_the_digits_come_in_an_order_that_the_seed_decides():
+    assert not np.array_equal(sample(50, seed=3)[1], np.arange(50) % 10)
+    assert not np.array_equal(sample(50, seed=3)[1], sample(50, seed=4)[1])
+
+
+def test_asked_labels_are_what_is_returned():
+    asked = np.array([9, 9, 0, 4], np.int8)
+    _, labels = sample(4, seed=5, labels=asked)
+    assert labels.dtype == np.int64
+    np.testing.assert_array_equal(labels, asked)
+
+
+def test_the_centre_of_mass_is_on_pixel_14(digits):
+    ink = digits[0].astype(np.float64)
+    mass = ink.sum(axis=(1, 2))
+    x = (ink.sum(axis=1) * np.arange(28)).sum(axis=1) / mass
+    y = (ink.sum(axis=2) * np.arange(28)).sum(axis=1) / mass
+    beside = np.abs(np.stack([x, y]) - 14)
+    # Half a pixel as MNIST; a little more where a tail leaves the picture.
+    assert beside.max() < 0.75
+    assert beside.mean() < 0.25
+
+
+def test_the_longer_side_of_the_ink_fills_a_box_of_20_pixels(digits):
+    drawn = digits[0] >= 128
+    heights, widths = drawn.any(axis=2).sum(axis=1), drawn.any(axis=1).sum(axis=1)
+    longer = np.maximum(heights, widths)
+    assert longer.max() <= 21  # a box between two pixels touches one more
+    assert np.median(longer) >= 19
+
+
+def test_ink_is_dark_in_the_middle_of_a_line_and_the_paper_is_clean(digits):
+    images = digits[0]
+    assert images.max(axis=(1, 2)).min() >= 150
+    assert np.median(images.max(axis=(1, 2))) >= 230
+    assert (images == 0).mean() > 0.6
+
+
+def test_edges_are_smooth(digits):
+    inked = digits[0] > 0
+    between = (digits[0] > 20) & (digits[0] < 150)
+    assert 0.15 < between.sum() / inked.sum() < 0.6
+
+
+def test_the_ink_of_a_digit_is_about_that_of_mnist(digits):
+    assert 80 < digits[0].sum(axis=(1, 2)).mean() / 255 < 125  # MNIST: 103
+
+
+def test_no_two_digits_are_alike():
+    images, _ = sample(300, seed=21, labels=np.full(300, 4))
+    flat = images.reshape(300, -1).astype(np.float64)
+    squares = (flat**2).sum(axis=1)
+    distance = squares[:, None] + squares - 2 * flat @ flat.T
+    np.fill_diagonal(distance, np.inf)
+    assert np.sqrt(distance.min()) > 255  # at least as if a whole pixel of full ink had changed
+
+
+@pytest.mark.parametrize("label", range(10))
+def test_the_shares_of_the_forms_of_a_digit_add_up(label):
+    assert sum(form.share for form in FORMS[label]) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("label", range(10))
+def test_the_hands_of_a_form_have_the_same_strokes(label):
+    for form, skeleton in zip(FORMS[label], skeletons(label), strict=True):
+        assert len(skeleton.controls) == len(form.hands) >= 2
+        # Drawn about one height tall, so that jitter and slant mean the same for all of them.
+        heights = np.ptp(skeleton.controls[..., 1], axis=1)
+        assert 0.85 <= heights.min() <= heights.max() <= 1.1
+
+
+@pytest.mark.parametrize("label", range(10))
+def test_every_form_of_a_digit_is_written(label):
+    count = 400
+    numbers = np.random.Generator(np.random.PCG64(2)).random((count, DRAWS))
+    writing = write(np.full(count, label), Dice(numbers), 64)
+    # A form is told from another by its share of the writers: the first number of each decides.
+    bounds = np.cumsum([0.0] + [form.share for form in FORMS[label]])
+    lifted = (~writing.joined).sum(axis=1)
+    for low, high, skeleton in zip(bounds[:-1], bounds[1:], skeletons(label), strict=True):
+        writers = (numbers[:, 0] >= low) & (numbers[:, 0] < high)
+        assert writers.any()
+        assert (lifted[writers] == len(skeleton.runs) - 1).all()
+
+
+def test_dice_do_not_give_more_numbers_than_they_have():
+    dice = Dice(np.zeros((2, 3)))
+    dice.uniforms(3)
+    with pytest.raises(AssertionError, match="raise DRAWS"):
+        dice.uniform()
+
+
+def test_a_trace_passes_the_points_of_its_path():
+    skeleton = skeletons(8)[0]
+    hand = skeleton.controls.mean(axis=0)
+    positions = pen.trace(skeleton, 400).exact @ hand
+    distance = np.hypot(*(positions[:, None] - hand).transpose(2, 0, 1)).min(axis=0)
+    assert distance.max() < 0.01
+
+
+def test_a_trace_is_evenly_spaced_while_the_pen_is_down():
+    skeleton = skeletons(4)[0]
+    trace = pen.trace(skeleton, 200)
+    step = np.hypot(*np.diff(trace.exact @ skeleton.controls.mean(axis=0), axis=0).T)
+    assert (~trace.joined).sum() == 1
+    assert step[trace.joined].max() < 1.1 * step[trace.joined].mean()
+
+
+def _brute_force(positions, radii, softness, shape):
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    best = np.zeros(shape)
+    for index in range(len(positions) - 1):
+        start, step = positions[index], positions[index + 1] - positions[index]
+        share = np.clip(((columns - start[0]) * step[0] + (rows - start[1]) * step[1]) / (step**2).sum(), 0, 1)
+        distance = np.hypot(columns - start[0] - share * step[0], rows - start[1] - share * step[1])
+        radius = radii[index] + share * (radii[index + 1] - radii[index])
+        best = np.maximum(best, np.clip((radius - distance) / softness + 0.5, 0, 1))
+    return best
+
+
+def test_ink_equals_the_distance_of_every_pixel_to_every_piece():
+    random = np.random.Generator(np.random.PCG64(6))
+    positions = random.random((3, 12, 2)) * 34 - 3  # some of it outside the picture
+    radii = 0.5 + 2 * random.random((3, 12))
+    softness = 0.8 + random.random(3)
+    drawn = pen.ink(positions, radii, np.ones((3, 11), np.bool_), shape=(24, 28), softness=softness)
+    for index in range(3):
+        expected = _brute_force(positions[index], radii[index], softness[index], (24, 28))
+        np.testing.assert_allclose(drawn[index], expected, atol=1e-12)
+
+
+def test_a_lifted_pen_leaves_no_ink():
+    positions = np.array([[[2.0, 5.0], [4.0, 5.0], [20.0, 5.0], [22.0, 5.0]]])
+    joined = np.array([[True, False, True]])
+    drawn = pen.ink(positions, np.ones((1, 4)), joined, shape=(10, 28), softness=np.ones(1))[0]
+    assert drawn[5, 3] == drawn[5, 21] == 1
+    assert not drawn[:, 7:18].any()
+
+
+def test_ink_far_outside_the_picture_is_not_drawn():
+    positions = np.array([[[-900.0, 5.0], [-899.0, 5.0], [-898.0, 900.0]]])
+    drawn = pen.ink(positions, np.ones((1, 3)), np.array([[True, False]]), shape=(10, 12), softness=np.ones(1))
+    assert drawn.shape == (1, 10, 12)
+    assert not drawn.any()
+
+
+def test_thousands_of_digits_take_seconds():
+    sample(64, seed=0)
+    start = time.perf_counter()
+    sample(600, seed=1)
+    assert 600 / (time.perf_counter() - start) > 500  # measured: 5000 to 8000 a second; a slow machine may pass
+
+
+@pytest.mark.parametrize(
+    ("count", "seed", "labels"),
+    [
+        (-1, 0, None),
+        (3, -1, None),
+        (3, 0, np.array([1, 2])),
+        (2, 0, np.array([1, 10])),
+        (2, 0, np.array([-1, 3])),
+        (2, 0, np.array([1.0, 2.0])),
+    ],
+)
+def test_a_sample_that_cannot_be_drawn_is_refused(count, seed, labels):
+    with pytest.raises(InputError, match=";"):
+        sample(count, seed=seed, labels=labels)
+
+
+def _luminance(page):
+    return page.astype(np.float64).mean(axis=2)
+
+
+def _rim(grey):
+    return np.concatenate([grey[:4].ravel(), grey[-4:].ravel(), grey[:, :4].ravel(), grey[:, -4:].ravel()])
+
+
+@pytest.mark.parametrize("label", range(10))
+def test_a_page_is_dark_ink_on_light_paper(label):
+    grey = _luminance(draw_page(label, seed=label, shadow=False, pen_width_px=8.0))
+    paper = np.median(grey)
+    assert paper > 110
+    assert np.percentile(grey, 0.2) < 0.75 * paper
+    assert (grey > 1.25 * paper).mean() < 0.01
+
+
+@pytest.mark.parametrize("label", range(10))
+def test_an_inverted_page_is_light_chalk_on_a_dark_board(label):
+    grey = _luminance(draw_page(label, seed=label, inverted=True, pen_width_px=8.0))
+    board = np.median(grey)
+    assert board < 90
+    assert np.percentile(grey, 99.8) > board + 60
+
+
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (32, 32), (300, 60), (45, 211)])
+def test_a_page_has_the_asked_size_and_the_whole_digit_on_it(size):
+    for seed in range(3):
+        page = draw_page(7, seed=seed, size=size, shadow=False, ruled=False, grid=False, ink_contrast=1.0, blur=0.0)
+        assert (page.dtype, page.shape) == (np.uint8, (size[1], size[0], 3))
+        grey = _luminance(page)
+        assert grey.min() < 0.6 * np.median(grey)
+        assert grey[[0, -1]].min() > 0.5 * np.median(grey)
+        assert grey[:, [0, -1]].min() > 0.5 * np.median(grey)
+
+
+def test_a_page_follows_from_its_seed():
+    np.testing.assert_array_equal(draw_page(5, seed=8, size=(160, 120)), draw_page(5, seed=8, size=(160, 120)))
+    assert not np.array_equal(draw_page(5, seed=8, size=(160, 120)), draw_page(5, seed=9, size=(160, 120)))
+
+
+@pytest.mark.parametrize("setting", ["ruled", "grid", "shadow"])
+def test_a_setting_changes_what_it_names_and_nothing_else(setting):
+    others = {"ruled": False, "grid": False, "shadow": False}
+    del others[setting]
+    for seed in range(4):
+        natural = draw_page(2, seed=seed, size=(160, 120), **others)
+        with_it = draw_page(2, seed=seed, size=(160, 120), **others, **{setting: True})
+        without = draw_page(2, seed=seed, size=(160, 120), **others, **{setting: False})
+        assert np.array_equal(natural, with_it) != np.array_equal(natural, without)
+        assert with_it.mean() < without.mean()
+
+
+def test_pages_differ_in_lines_and_shadow_when_nothing_is_asked():
+    def has(setting, seed):
+        page = draw_page(2, seed=seed, size=(64, 48))
+        return np.array_equal(page, draw_page(2, seed=seed, size=(64, 48), **{setting: True}))
+
+    for setting in ("ruled", "grid", "shadow"):
+        assert 0 < sum(has(setting, seed) for seed in range(60)) < 30
+
+
+def test_a_wider_pen_leaves_more_ink():
+    def inked(width):
+        page = draw_page(3, seed=4, shadow=False, ruled=False, grid=False, pen_width_px=width, ink_contrast=0.9)
+        grey = _luminance(page)
+        return (grey < 0.6 * np.median(grey)).sum()
+
+    assert inked(4.0) < 0.6 * inked(12.0) < 0.5 * inked(30.0)
+
+
+def test_more_contrast_makes_darker_ink():
+    def darkest(contrast):
+        page = draw_page(3, seed=4, shadow=False, pen_width_px=20.0, ink_contrast=contrast)
+        return np.percentile(_luminance(page), 1)
+
+    assert darkest(1.0) < darkest(0.6) - 20 < darkest(0.2) - 40
+
+
+def test_blur_softens_the_edges():
+    def steepest(blur):
+        page = draw_page(3, seed=4, shadow=False, pen_width_px=20.0, ink_contrast=1.0, blur=blur)
+        return np.abs(np.diff(_luminance(page), axis=1)).max()
+
+    assert steepest(0.0) > 1.5 * steepest(2.0) > 2 * steepest(6.0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"label": 10},
+        {"label": -1},
+        {"seed": -1},
+        {"size": (31, 100)},
+        {"blur": -0.1},
+        {"pen_width_px": 0.0},
+        {"ink_contrast": 0.0},
+        {"ink_contrast": 1.1},
+    ],
+)
+def test_a_page_that_cannot_be_drawn_is_refused(wrong):
+    settings = {"label": 1, "seed": 0, **wrong}
+    with pytest.raises(InputError, match=";"):
+        draw_page(settings.pop("label"), **settings)
+
+
+def test_a_sheet_has_room_for_every_picture_and_its_gaps(digits):
+    sheet = contact_sheet(digits[0][:23], columns=10, scale=2)
+    assert sheet.size == (10 * (56 + GAP_PIXELS) + GAP_PIXELS, 3 * (56 + GAP_PIXELS) + GAP_PIXELS)
+    assert contact_sheet(digits[0][:3], columns=10, scale=2).width == 3 * (56 + GAP_PIXELS) + GAP_PIXELS
+
+
+def test_captions_tell_letters_with_accents_apart(digits):
+    drawn = [np.asarray(contact_sheet(digits[0][:1], [letter])) for letter in ("é", "è", "ß", "e")]
+    assert len({sheet.tobytes() for sheet in drawn}) == 4
+
+
+def test_a_sheet_shows_the_pictures_dark_on_white_in_reading_order(digits):
+    sheet = np.asarray(contact_sheet(digits[0][:12], columns=5, scale=3))
+    for index in (0, 4, 7, 11):
+        top = GAP_PIXELS + index // 5 * (84 + GAP_PIXELS)
+        left = GAP_PIXELS + index % 5 * (84 + GAP_PIXELS)
+        np.testing.assert_array_equal(sheet[top : top + 84 : 3, left : left + 84 : 3], 255 - digits[0][index])
+
+
+def test_captions_stand_below_their_pictures_and_do_not_overlap():
+    blank = np.zeros((4, 28, 28), np.uint8)
+    plain = contact_sheet(blank, columns=2, scale=2)
+    captions = ["7", "4 became 9\nmargin 0.02", "", "0"]
+    written = contact_sheet(blank, captions, columns=2, scale=2)
+    assert written.height > plain.height + 2 * 20  # two rows of two lines
+    assert written.width > plain.width  # a caption wider than its picture widens the tiles
+    ink = np.asarray(written) < 128
+    tile_width, tile_height = (written.width - GAP_PIXELS) // 2, (written.height - GAP_PIXELS) // 2
+    assert not ink[: GAP_PIXELS + 56].any()
+    assert not ink[:, tile_width : tile_width + GAP_PIXELS].any()
+    assert ink[:tile_height, tile_width:].sum() > ink[:tile_height, :tile_width].sum() > 0
+    assert ink[tile_height:, tile_width:].any()
+    assert not ink[tile_height + GAP_PIXELS :, :tile_width].any()
+
+
+@pytest.mark.parametrize(
+    ("images", "captions", "columns", "scale"),
+    [
+        (np.zeros((0, 28, 28), np.uint8), None, 5, 3),
+        (np.zeros((28, 28), np.uint8), None, 5, 3),
+        (np.zeros((2, 28, 28), np.float32), None, 5, 3),
+        (np.zeros((2, 28, 28), np.uint8), ["1"], 5, 3),
+        (np.zeros((2, 28, 28), np.uint8), None, 0, 3),
+        (np.zeros((2, 28, 28), np.uint8), None, 5, 0),
+    ],
+)
+def test_a_sheet_that_cannot_be_drawn_is_refused(images, captions, columns, scale):
+    with pytest.raises(InputError, match=";"):
+        contact_sheet(images, captions, columns, scale)

@@ -1,0 +1,177 @@
+"""What the loop measures: logits, scores and the temperature that makes probabilities honest."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from edge_train.data.mnist import Split
+from edge_train.models import models
+from edge_train.models.specification import Recurrent
+from edge_train.strokes import strokes
+from edge_train.training import loop
+from edge_train.training.loop import Epoch, State
+from edge_train.training.recipes import Recipe
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return models.build(Recurrent("gru", hidden=8))
+
+
+@pytest.fixture(scope="module")
+def noise() -> Split:
+    random = np.random.default_rng(3)
+    return Split("noise-test", random.integers(0, 256, (70, 28, 28), np.uint8), np.arange(70) % 10)
+
+
+def calibrated(count: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
+    """Logits, and labels drawn by exactly their softmax."""
+    random = np.random.default_rng(4)
+    logits = random.normal(0, spread, (count, 10)).astype(np.float32)
+    uniform = random.uniform(size=(count, 1))
+    probabilities = np.exp(logits.astype(np.float64))
+    probabilities /= probabilities.sum(1, keepdims=True)
+    return logits, (probabilities.cumsum(1) < uniform).sum(1).clip(max=9)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0, 3.5])
+def test_a_temperature_is_found_again(temperature):
+    logits, labels = calibrated(20_000, spread=2.0)
+    assert loop.temperature_of(logits * np.float32(temperature), labels) == pytest.approx(temperature, rel=0.05)
+
+
+def test_no_other_temperature_has_a_lower_loss():
+    logits, labels = calibrated(2_000, spread=2.0)
+    logits = logits * np.float32(1.7)
+    scores, targets = torch.from_numpy(logits).double(), torch.from_numpy(labels)
+    best = loop.temperature_of(logits, labels)
+
+    def loss(temperature: float) -> float:
+        return F.cross_entropy(scores / temperature, targets).item()
+
+    assert all(loss(best) <= loss(other) + 1e-7 for other in np.linspace(0.25, 4, 100))
+
+
+def test_a_perfect_model_gets_the_lowest_temperature_and_a_useless_one_the_highest():
+    labels = np.arange(100) % 10
+    perfect = (np.eye(10, dtype=np.float32) * 3)[labels]
+    assert loop.temperature_of(perfect, labels) == pytest.approx(0.25, abs=0.01)
+    wrong = (np.eye(10, dtype=np.float32) * 9)[(labels + 1) % 10]
+    assert loop.temperature_of(wrong, labels) == pytest.approx(4.0, abs=0.01)
+
+
+def test_logits_do_not_depend_on_how_the_pictures_are_batched(network, noise, monkeypatch):
+    whole = loop.logits_of(network, noise.images)
+    monkeypatch.setattr(loop, "EVALUATION_BATCH", 7)
+    np.testing.assert_allclose(loop.logits_of(network, noise.images), whole, atol=1e-5)
+    assert (whole.dtype, whole.shape) == (np.float32, (70, 10))
+
+
+def test_pixels_are_scaled_to_one(network):
+    full = np.full((1, 28, 28), 255, np.uint8)
+    with torch.no_grad():
+        expected = network.eval()(torch.ones(1, 28, 28)).numpy()
+    np.testing.assert_allclose(loop.logits_of(network, full), expected, atol=1e-6)
+
+
+def test_a_score_is_mean_cross_entropy_and_share_of_right_labels(network, noise):
+    loss, accuracy = loop.score(network, noise)
+    logits = loop.logits_of(network, noise.images).astype(np.float64)
+    likelihood = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    assert loss == pytest.approx(-likelihood[np.arange(70), noise.labels].mean(), rel=1e-5)
+    assert accuracy == pytest.approx((logits.argmax(1) == noise.labels).mean(), rel=1e-6)
+
+
+def test_scoring_turns_training_behaviour_off_and_leaves_weights_alone(noise):
+    network = models.build(Recurrent("lstm", hidden=4)).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    loop.score(network, noise)
+    assert not network.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def test_the_best_epoch_has_the_highest_accuracy_then_the_lowest_loss_then_comes_first():
+    def epoch(number: int, loss: float, accuracy: float) -> Epoch:
+        return Epoch(number, 1.0, 0.5, loss, accuracy, 1.0)
+
+    state = State(torch.nn.Linear(1, 1), torch.optim.SGD(torch.nn.Linear(1, 1).parameters()))
+    assert state.best_epoch is None
+    state.epochs = [epoch(1, 0.5, 0.9), epoch(2, 0.4, 0.9), epoch(3, 0.1, 0.8), epoch(4, 0.4, 0.9)]
+    assert state.best_epoch == state.epochs[1]
+
+
+def material(teacher: torch.nn.Module | None = None) -> loop.Material:
+    images, labels = strokes.sample(120, seed=31)
+    drawn, drawn_labels = strokes.sample(60, seed=32)
+    return loop.Material(
+        Split("strokes-training", images, labels),
+        Split("strokes-validation", images[:40], labels[:40]),
+        Split("strokes-mixed", drawn, drawn_labels),
+        teacher,
+    )
+
+
+def trained(recipe: Recipe, teacher: torch.nn.Module | None = None) -> State:
+    torch.manual_seed(0)
+    state = loop.begin(models.build(Recurrent("gru", hidden=8)), recipe, torch.device("cpu"))
+    ignore = {"on_progress": lambda _: None, "on_epoch": lambda _: None}
+    loop.run(state, recipe, material(teacher), device=torch.device("cpu"), **ignore)
+    return state
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "adam", "sgd", "rmsprop"])
+def test_every_optimiser_lowers_the_loss(optimiser):
+    rate = 2.0 if optimiser == "sgd" else 0.05
+    recipe = Recipe(epochs=12, batch_size=20, optimiser=optimiser, learning_rate=rate, augmentation="none")
+    epochs = trained(recipe).epochs
+    assert epochs[-1].training_loss < epochs[0].training_loss * 0.9
+
+
+def test_averaged_weights_lag_behind_and_are_the_ones_that_are_kept():
+    state = trained(Recipe(epochs=2, batch_size=20, learning_rate=0.02, averaging=0.99))
+    assert state.averaged is not None
+    assert state.judged is state.averaged
+    last, mean = state.model.state_dict(), state.averaged.state_dict()
+    assert all(not torch.equal(last[name], mean[name]) for name in last)
+    if state.best_epoch is state.epochs[-1]:
+        assert all(torch.equal(state.best[name], mean[name]) for name in mean)
+
+
+def test_an_average_of_one_step_is_nearly_its_weights():
+    state = trained(Recipe(epochs=1, batch_size=1000, averaging=0.999))
+    assert state.steps == 1
+    # (1 + 1) / (10 + 1) of the first weights are left after one step.
+    start = trained_start()
+    for name, weight in state.model.state_dict().items():
+        expected = start[name] * (2 / 11) + weight * (9 / 11)
+        torch.testing.assert_close(state.averaged.state_dict()[name], expected)
+
+
+def trained_start() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return models.build(Recurrent("gru", hidden=8)).state_dict()
+
+
+def test_drawn_digits_are_mixed_into_every_epoch_and_differ_between_epochs():
+    first, second = (loop._order(120, 60, 12, seed=seed) for seed in (1, 2))
+    for order in (first, second):
+        assert len(order) == len(set(order.tolist())) == 132
+        assert set(range(120)) <= set(order.tolist())
+    assert {*first.tolist()} != {*second.tolist()}
+
+
+def test_a_pupil_of_a_teacher_alone_learns_the_teachers_answers_not_the_labels():
+    class Stubborn(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.one_hot(torch.full((len(images),), 3), 10).float() * 12
+
+    recipe = Recipe(epochs=6, batch_size=20, learning_rate=0.05, distillation=1.0)
+    state = trained(recipe, Stubborn())
+    assert (loop.logits_of(state.judged, material().validation.images).argmax(1) == 3).all()
+
+
+def test_pictures_are_varied_in_whole_batches_whatever_their_size():
+    recipe = Recipe(epochs=1, batch_size=7, augmentation="pictures", strokes=0.1)
+    assert trained(recipe).steps == -(-132 // 7)

@@ -1,0 +1,178 @@
+"""Interruption: what Ctrl-C leaves is usable, and going on gives the bytes of a run that was never interrupted."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from edge.errors import EdgeError
+from edge_train.training import checkpoint, loop, training
+from edge_train.training.checkpoint import CheckpointError
+from edge_train.training.recipes import RecipeError
+from edge_train.training.training import Request
+
+CNN = {"model": "cnn", "sizes": {"chain": "conv5x4 bn relu pool conv3x6 relu dropout0.2 flatten linear10"}}
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Presses Ctrl-C in that batch of that epoch; in epoch 0, never."""
+
+    def at(epoch: int, batch: int) -> None:
+        def step(_display, progress):
+            if (progress.epoch, progress.batch) == (epoch, batch):
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr("edge_train.training.progress.Display.step", step)
+
+    return at
+
+
+def test_ctrl_c_leaves_a_usable_checkpoint(tiny_run, interrupt, tmp_path):
+    interrupt(2, 1)
+    result = tiny_run(dials={"epochs": 3})
+    assert result.interrupted
+    assert result.test is None
+    assert result.best.number == 1
+    stored = checkpoint.load(result.path)
+    with torch.no_grad():
+        assert stored.model()(torch.zeros(1, 28, 28)).shape == (1, 10)
+    course = json.loads((tmp_path / "lstm-8" / "metrics.json").read_text())
+    assert [epoch["number"] for epoch in course["epochs"]] == [1]
+
+
+def test_an_interrupted_run_says_how_to_go_on(tiny_run, interrupt):
+    interrupt(2, 1)
+    assert "--resume goes on" in training.summary(tiny_run())
+
+
+@pytest.mark.parametrize("fields", [{}, CNN], ids=["lstm", "cnn"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_going_on_gives_the_bytes_of_an_uninterrupted_run(tiny_run, tmp_path, interrupt, fields, batch):
+    whole = tiny_run(out=tmp_path / "whole", dials={"epochs": 3}, **fields)
+    interrupt(2, batch)
+    tiny_run(out=tmp_path / "parts", dials={"epochs": 3}, **fields)
+    interrupt(0, 0)
+    resumed = tiny_run(out=tmp_path / "parts", dials={"epochs": 3}, resume=True, **fields)
+    assert not resumed.interrupted
+    assert resumed.path.read_bytes() == whole.path.read_bytes()
+    assert resumed.test == whole.test
+
+
+def test_it_goes_on_where_it_stopped(tiny_run, interrupt, monkeypatch):
+    interrupt(3, 2)
+    tiny_run(dials={"epochs": 4})
+    seen = []
+    monkeypatch.setattr("edge_train.training.progress.Display.step", lambda _, progress: seen.append(progress.epoch))
+    tiny_run(dials={"epochs": 4}, resume=True)
+    assert sorted(set(seen)) == [3, 4]
+
+
+def test_the_settings_of_the_run_are_used_again(tiny_run, interrupt, tmp_path):
+    interrupt(2, 1)
+    tiny_run(dials={"epochs": 3, "seed": 7})
+    interrupt(0, 0)
+    bare = Request(sizes={"hidden": 8}, out=tmp_path, resume=True, threads=1)
+    stored = checkpoint.load(training.train(bare).path)
+    assert stored.training["recipe"]["seed"] == 7
+    assert stored.training["recipe"]["epochs"] == 3
+    assert stored.accuracy[0]["data"] == "strokes"
+
+
+def test_other_dials_cannot_be_slipped_into_a_running_run(tiny_run, interrupt):
+    interrupt(2, 1)
+    tiny_run(dials={"epochs": 3})
+    with pytest.raises(RecipeError, match="--epochs 3, and --resume goes on with it"):
+        tiny_run(dials={"epochs": 30}, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"sizes": {"hidden": 16}}, "started as lstm-8, .* leave --model, --hidden out"),
+        ({"sizes": {"hidden": 16}, "model": None}, "started as lstm-8, .* leave --hidden out"),
+        ({"model": "gru"}, "started as lstm-8, .* leave --model, --hidden out"),
+        ({"model": "cnn", "sizes": {}}, "started as lstm-8, .* leave --model out"),
+        ({"data": "mnist"}, "started with --data strokes, .* leave --data out"),
+    ],
+)
+def test_nothing_else_can_be_slipped_into_a_running_run_by_its_name(tiny_run, fields, complaint):
+    done = tiny_run(name="mine")
+    with pytest.raises(EdgeError, match=complaint):
+        tiny_run(name="mine", **fields, resume=True)
+    for same in ({}, {"model": None, "data": None, "sizes": {}}):
+        assert tiny_run(name="mine", **same, resume=True).path == done.path
+
+
+def test_ctrl_c_before_the_first_epoch_is_over_keeps_nothing_and_says_so(tiny_run, interrupt, tmp_path):
+    interrupt(1, 2)
+    with pytest.raises(EdgeError, match="nothing was kept; start again"):
+        tiny_run()
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_ctrl_c_while_an_epoch_is_being_kept_does_not_lose_it(tiny_run, tmp_path, monkeypatch, epoch):
+    whole = tiny_run(out=tmp_path / "whole", dials={"epochs": 3, "augmentation": "none"})
+    real, calls = loop.temperature_of, []
+
+    def pressed(logits, labels):
+        calls.append(1)
+        if len(calls) == epoch:
+            raise KeyboardInterrupt
+        return real(logits, labels)
+
+    monkeypatch.setattr(loop, "temperature_of", pressed)
+    result = tiny_run(out=tmp_path / "parts", dials={"epochs": 3, "augmentation": "none"})
+    assert result.interrupted
+    assert result.best.number == epoch
+    assert checkpoint.load(result.path).training["best_epoch"] == epoch
+    monkeypatch.setattr(loop, "temperature_of", real)
+    resumed = tiny_run(out=tmp_path / "parts", dials={"epochs": 3, "augmentation": "none"}, resume=True)
+    assert resumed.path.read_bytes() == whole.path.read_bytes()
+
+
+def test_a_finished_run_can_be_resumed_without_changing_anything(tiny_run):
+    done = tiny_run()
+    before = done.path.read_bytes()
+    assert tiny_run(resume=True).path.read_bytes() == before
+
+
+def test_nothing_to_resume_is_told(tiny_run):
+    with pytest.raises(CheckpointError, match=r"no run to resume in .*lstm-8; start one without --resume"):
+        tiny_run(resume=True)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "foreign"])
+def test_a_damaged_state_is_told(tiny_run, tmp_path, damage):
+    path = tiny_run().path.parent / "last.safetensors"
+    content = path.read_bytes()
+    path.write_bytes({"truncated": content[:-1], "empty": b"", "foreign": b"PK\x03\x04 something else"}[damage])
+    with pytest.raises(CheckpointError, match="is damaged"):
+        tiny_run(resume=True)
+
+
+@pytest.mark.parametrize("damage", ["dial", "sizes", "tensor"])
+def test_a_state_whose_parts_do_not_fit_is_told(tiny_run, damage):
+    path = tiny_run(name="mine").path.parent / "last.safetensors"
+    content = path.read_bytes()
+    header, tensors = json.loads(checkpoint.header_of(content)[checkpoint.HEADER]), load_tensors(content)
+    if damage == "dial":
+        header["settings"]["recipe"]["of_another_version"] = 1
+    elif damage == "sizes":
+        header["settings"]["specification"]["hidden"] = 9
+    else:
+        del tensors[next(name for name in tensors if name.startswith("model."))]
+    path.write_bytes(save_tensors(tensors, metadata={checkpoint.HEADER: json.dumps(header)}))
+    with pytest.raises(EdgeError, match=r"; (start the run|train the model) again"):
+        tiny_run(name="mine", sizes={}, resume=True)
+
+
+def test_a_checkpoint_is_no_state_to_go_on_from(tiny_run):
+    path = tiny_run().path
+    shutil.copy(path, path.parent / "last.safetensors")
+    with pytest.raises(CheckpointError, match="start the run again without --resume"):
+        tiny_run(resume=True)

@@ -1,0 +1,1 @@
+"""What can be trained: specifications, the networks, and their layers as a table."""

@@ -1,0 +1,1 @@
+"""Handwritten digits out of nothing: glyphs, pen, hand and paper."""
