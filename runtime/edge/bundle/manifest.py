@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeVar
 
+from edge.bundle.input import INPUT, Input
 from edge.errors import BundleError, ProtocolError
 
 PROTOCOL = 1
@@ -27,23 +28,6 @@ _PROVIDERS: tuple[ProviderName, ...] = ("cpu", "cuda")
 _JSON_NAMES: dict[type, str] = {str: "a string", int: "an integer", list: "a list", dict: "an object"}
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """The tensor that the graph takes.
-
-    Attributes:
-        shape: axes of `image`; a name stands for a free axis. Rows are the time steps of a recurrent model.
-        dtype: element type of `image`.
-        ink: value of a fully inked pixel.
-        background: value of an empty pixel.
-    """
-
-    shape: tuple[int | str, ...] = ("batch", 28, 28)
-    dtype: str = "uint8"
-    ink: int = 255
-    background: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +123,7 @@ class Manifest:
     ir_version: int
     minimum_onnxruntime: str
     versions: Mapping[str, str]
-    input: Input = Input()
+    input: Input = INPUT
     int8_target: str | None = None
     rejection: Rejection | None = None
     protocol: int = PROTOCOL
