@@ -17,7 +17,7 @@ from edge_export.graph import (
     half,
     session,
 )
-from edge_export.graph.draft import Converted, Tap
+from edge_export.graph.builder import Converted, Tap
 from edge_export.graph.session import Session
 from edge_export.int8 import (
     candidates,

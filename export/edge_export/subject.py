@@ -12,9 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import nn
 
+from edge.bundle.input import COLUMNS, ROWS
 from edge.errors import EdgeError
 from edge_export.graph import convert, traced
-from edge_export.graph.draft import COLUMNS, ROWS, Converted
+from edge_export.graph.builder import Converted
 from edge_train.models import models, specification
 from edge_train.models.specification import MODELS
 from edge_train.training import checkpoint

@@ -19,7 +19,7 @@ from edge_export.graph import (
     convert,
     session,
 )
-from edge_export.graph.draft import Converted
+from edge_export.graph.builder import Converted
 from edge_export.int8 import (
     candidates,
     latency,

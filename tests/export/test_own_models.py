@@ -16,7 +16,7 @@ from edge import verification
 from edge.bundle import bundle
 from edge.classifier import classifier
 from edge_export import pipeline, subject
-from edge_export.graph.draft import ConversionError
+from edge_export.graph.builder import ConversionError
 from edge_export.int8 import candidates
 from edge_export.int8.rounding import QuantisationError
 from edge_export.pack.outcome import Exported

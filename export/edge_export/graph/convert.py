@@ -6,8 +6,9 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 
+from edge.bundle.input import COLUMNS, ROWS
 from edge_export.graph import convolutional, recurrent
-from edge_export.graph.draft import COLUMNS, INPUT, LOGITS, PROBABILITIES, ROWS, ConversionError, Converted, finish
+from edge_export.graph.builder import IMAGE, LOGITS, PROBABILITIES, ConversionError, Converted, finish
 from edge_export.graph.session import open_session
 from edge_train.models.models import ConvolutionalClassifier
 from edge_train.models.specification import Recurrent
@@ -32,11 +33,11 @@ def convert(checkpoint: Checkpoint, *, fold_forward: bool = True) -> Converted:
     model = checkpoint.model()
     sizes = checkpoint.specification
     if isinstance(sizes, Recurrent):
-        draft = recurrent.write(sizes, checkpoint.weights)
+        builder = recurrent.write(sizes, checkpoint.weights)
     else:
         assert isinstance(model, ConvolutionalClassifier)
-        draft = convolutional.write(model, fold_forward=fold_forward)
-    converted = finish(draft, classes=len(checkpoint.labels), temperature=checkpoint.temperature)
+        builder = convolutional.write(model, fold_forward=fold_forward)
+    converted = finish(builder, classes=len(checkpoint.labels), temperature=checkpoint.temperature)
     check_form(converted.model, classes=len(checkpoint.labels))
     return converted
 
@@ -53,7 +54,7 @@ def check_form(model: ModelProto, *, classes: int, lean: bool = True) -> None:
         ConversionError: it has another form; the message says which part.
     """
     inputs = [_signature(entry) for entry in model.graph.input]
-    expected = (INPUT, onnx.TensorProto.UINT8, ("batch", ROWS, COLUMNS))
+    expected = (IMAGE, onnx.TensorProto.UINT8, ("batch", ROWS, COLUMNS))
     if inputs != [expected]:
         raise ConversionError(f"the graph takes {inputs}; a bundle takes {expected}")
     outputs = [_signature(entry) for entry in model.graph.output]
@@ -72,7 +73,7 @@ def _check_axes(model: ModelProto, classes: int) -> None:
     session = open_session(model)
     for batch in BATCHES:
         try:
-            logits = session.run([LOGITS], {INPUT: np.zeros((batch, ROWS, COLUMNS), np.uint8)})[0]
+            logits = session.run([LOGITS], {IMAGE: np.zeros((batch, ROWS, COLUMNS), np.uint8)})[0]
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise ConversionError(
                 f"the graph does not run with {batch} images: {' '.join(str(error).split())}; the batch axis may be "

@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edge_export.graph.draft import INPUT, LOGITS, PIXEL_SCALE, Draft
+from edge_export.graph.builder import IMAGE, LOGITS, PIXEL_SCALE, GraphBuilder
 from edge_train.models.models import ConvolutionalClassifier
 
 Array = NDArray[np.float64]
 
 
-def write(model: ConvolutionalClassifier, *, fold_forward: bool = True) -> Draft:
+def write(model: ConvolutionalClassifier, *, fold_forward: bool = True) -> GraphBuilder:
     """The graph of a convolutional classifier up to its logits.
 
     Args:
@@ -28,10 +28,10 @@ def write(model: ConvolutionalClassifier, *, fold_forward: bool = True) -> Draft
         fold_forward: rule 2 above; exact in fp32, but it widens the spread of a convolution's weights, which int8
             pays for.
     """
-    draft = Draft()
-    pixels = draft.node("Cast", [INPUT], "pixels", to=1)
-    axis = draft.weight("channel_axis", np.array([1], np.int64))
-    tensor = draft.node("Unsqueeze", [pixels, axis], "picture")  # [batch, 1, 28, 28]
+    builder = GraphBuilder()
+    pixels = builder.node("Cast", [IMAGE], "pixels", to=1)
+    axis = builder.weight("channel_axis", np.array([1], np.int64))
+    tensor = builder.node("Unsqueeze", [pixels, axis], "picture")  # [batch, 1, 28, 28]
     layers = [(f"chain.{index}", layer) for index, layer in enumerate(model.chain) if not isinstance(layer, nn.Dropout)]
     scale, shift = np.array([PIXEL_SCALE]), np.zeros(1)  # of the channels that enter the next convolution
     pending = True  # whether scale and shift are still to be folded into a convolution
@@ -50,49 +50,50 @@ def write(model: ConvolutionalClassifier, *, fold_forward: bool = True) -> Draft
                 position += 1
                 path = layers[position][0]
                 output = LOGITS if position == len(layers) - 1 else f"{path}.output"
-            weights = [draft.weight(f"{path}.weight", weight), draft.weight(f"{path}.bias", bias)]
-            tensor = draft.node("Conv", [tensor, *weights], output, kernel_shape=list(layer.kernel_size))
+            weights = [builder.weight(f"{path}.weight", weight), builder.weight(f"{path}.bias", bias)]
+            tensor = builder.node("Conv", [tensor, *weights], output, kernel_shape=list(layer.kernel_size))
         elif isinstance(layer, nn.BatchNorm2d):
             gain, offset = _normalisation(layer)
             if fold_forward and _reaches_convolution(layers[position + 1 :], gain):
                 scale, shift, pending = gain * scale, gain * shift + offset, True
             else:
                 if pending:
-                    factor = draft.weight(f"{path}.pixel_scale", np.array(PIXEL_SCALE))
-                    tensor, pending = draft.node("Mul", [tensor, factor], f"{path}.scaled"), False
+                    factor = builder.weight(f"{path}.pixel_scale", np.array(PIXEL_SCALE))
+                    tensor, pending = builder.node("Mul", [tensor, factor], f"{path}.scaled"), False
                     scale = np.ones(1)
-                tensor = _normalise(draft, tensor, path, layer, output)
+                tensor = _normalise(builder, tensor, path, layer, output)
         elif isinstance(layer, nn.Linear):
             weight, bias = _affine(layer)
             if pending:  # the first weights of a chain without convolutions
                 weight, pending = weight * PIXEL_SCALE, False
-            weights = [draft.weight(f"{path}.weight", weight), draft.weight(f"{path}.bias", bias)]
-            tensor = draft.node("Gemm", [tensor, *weights], output, transB=1)
+            weights = [builder.weight(f"{path}.weight", weight), builder.weight(f"{path}.bias", bias)]
+            tensor = builder.node("Gemm", [tensor, *weights], output, transB=1)
         else:
-            tensor = _plain(draft, tensor, layer, output)
+            tensor = _plain(builder, tensor, layer, output)
         if not pending:
-            draft.tap(path, tensor)
+            builder.tap(path, tensor)
         position += 1
-    return draft
+    return builder
 
 
-def _plain(draft: Draft, tensor: str, layer: nn.Module, output: str) -> str:
+def _plain(builder: GraphBuilder, tensor: str, layer: nn.Module, output: str) -> str:
     if isinstance(layer, nn.ReLU):
-        return draft.node("Relu", [tensor], output)
+        return builder.node("Relu", [tensor], output)
     if isinstance(layer, nn.MaxPool2d):
-        return draft.node("MaxPool", [tensor], output, kernel_shape=[2, 2], strides=[2, 2])
+        return builder.node("MaxPool", [tensor], output, kernel_shape=[2, 2], strides=[2, 2])
     if isinstance(layer, nn.AvgPool2d):
-        return draft.node("AveragePool", [tensor], output, kernel_shape=[2, 2], strides=[2, 2])
+        return builder.node("AveragePool", [tensor], output, kernel_shape=[2, 2], strides=[2, 2])
     assert isinstance(layer, nn.Flatten), layer
-    return draft.node("Flatten", [tensor], output, axis=1)
+    return builder.node("Flatten", [tensor], output, axis=1)
 
 
-def _normalise(draft: Draft, tensor: str, path: str, layer: nn.BatchNorm2d, output: str) -> str:
+def _normalise(builder: GraphBuilder, tensor: str, path: str, layer: nn.BatchNorm2d, output: str) -> str:
     statistics = {"scale": layer.weight, "shift": layer.bias, "mean": layer.running_mean, "variance": layer.running_var}
     names = [
-        draft.weight(f"{path}.{name}", torch.as_tensor(values).detach().numpy()) for name, values in statistics.items()
+        builder.weight(f"{path}.{name}", torch.as_tensor(values).detach().numpy())
+        for name, values in statistics.items()
     ]
-    return draft.node("BatchNormalization", [tensor, *names], output, epsilon=layer.eps)
+    return builder.node("BatchNormalization", [tensor, *names], output, epsilon=layer.eps)
 
 
 def _reaches_convolution(following: list[tuple[str, nn.Module]], gain: Array) -> bool:

@@ -3,7 +3,7 @@
 import onnx
 from onnx import ModelProto, NodeProto
 
-from edge_export.graph.draft import LOGITS
+from edge_export.graph.builder import LOGITS
 
 
 def to_fp16(model: ModelProto) -> ModelProto:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_export.graph.draft import COLUMNS, INPUT, LOGITS, PIXEL_SCALE, Draft
+from edge.bundle.input import COLUMNS
+from edge_export.graph.builder import IMAGE, LOGITS, PIXEL_SCALE, GraphBuilder
 from edge_train.models.specification import Recurrent
 
 # Where ONNX's gates lie among torch's. Sources: onnx.ai operator documentation; torch.nn.LSTM and torch.nn.GRU.
@@ -21,7 +22,7 @@ _GATE_ORDER: dict[str, tuple[int, ...]] = {
 _OPERATOR = {"lstm": "LSTM", "gru": "GRU", "rnn-tanh": "RNN", "rnn-relu": "RNN"}
 
 
-def write(specification: Recurrent, weights: dict[str, Tensor]) -> Draft:
+def write(specification: Recurrent, weights: dict[str, Tensor]) -> GraphBuilder:
     """The graph of a recurrent classifier up to its logits.
 
     Args:
@@ -29,28 +30,28 @@ def write(specification: Recurrent, weights: dict[str, Tensor]) -> Draft:
         weights: the state of a `RecurrentClassifier` of that specification.
     """
     arrays = {name: tensor.detach().numpy().astype(np.float64) for name, tensor in weights.items()}
-    draft = Draft()
-    pixels = draft.node("Cast", [INPUT], "pixels", to=1)
-    sequence = draft.node("Transpose", [pixels], "rows", perm=[1, 0, 2])  # [28, batch, columns]
+    builder = GraphBuilder()
+    pixels = builder.node("Cast", [IMAGE], "pixels", to=1)
+    sequence = builder.node("Transpose", [pixels], "rows", perm=[1, 0, 2])  # [28, batch, columns]
     state = ""
     for layer in range(specification.layers):
         last = layer == specification.layers - 1
-        sequence, state = _layer(draft, specification, arrays, layer, sequence, keep_sequence=not last)
+        sequence, state = _layer(builder, specification, arrays, layer, sequence, keep_sequence=not last)
     if specification.bidirectional:
-        side_by_side = draft.node("Transpose", [state], "final.directions", perm=[1, 0, 2])  # [batch, 2, hidden]
-        features = draft.node("Flatten", [side_by_side], "final", axis=1)
+        side_by_side = builder.node("Transpose", [state], "final.directions", perm=[1, 0, 2])  # [batch, 2, hidden]
+        features = builder.node("Flatten", [side_by_side], "final", axis=1)
     else:
-        axis = draft.weight("direction", np.array([0], np.int64))
-        features = draft.node("Squeeze", [state, axis], "final")
-    draft.weight("head.weight", arrays["head.weight"])
-    draft.weight("head.bias", arrays["head.bias"])
-    draft.node("Gemm", [features, "head.weight", "head.bias"], LOGITS, transB=1)
-    draft.tap("head", LOGITS)
-    return draft
+        axis = builder.weight("direction", np.array([0], np.int64))
+        features = builder.node("Squeeze", [state, axis], "final")
+    builder.weight("head.weight", arrays["head.weight"])
+    builder.weight("head.bias", arrays["head.bias"])
+    builder.node("Gemm", [features, "head.weight", "head.bias"], LOGITS, transB=1)
+    builder.tap("head", LOGITS)
+    return builder
 
 
 def _layer(
-    draft: Draft,
+    builder: GraphBuilder,
     specification: Recurrent,
     arrays: dict[str, NDArray[np.float64]],
     layer: int,
@@ -70,9 +71,9 @@ def _layer(
         assert inputs.shape[-1] == COLUMNS
         inputs = inputs * PIXEL_SCALE
     biases = [np.concatenate(pair) for pair in zip(stacked("bias_ih"), stacked("bias_hh"), strict=True)]
-    draft.weight(f"{prefix}.W", inputs)
-    draft.weight(f"{prefix}.R", np.stack(stacked("weight_hh")))
-    draft.weight(f"{prefix}.B", np.stack(biases))
+    builder.weight(f"{prefix}.W", inputs)
+    builder.weight(f"{prefix}.R", np.stack(stacked("weight_hh")))
+    builder.weight(f"{prefix}.B", np.stack(biases))
 
     attributes: dict[str, object] = {"hidden_size": specification.hidden}
     if specification.bidirectional:
@@ -82,22 +83,22 @@ def _layer(
     if specification.cell == "rnn-relu":
         attributes["activations"] = ["Relu"] * len(directions)
     sequence_name, state_name = f"{prefix}.sequence", f"{prefix}.state"
-    draft.node(
+    builder.node(
         _OPERATOR[specification.cell],
         [sequence, f"{prefix}.W", f"{prefix}.R", f"{prefix}.B"],
         sequence_name,  # [28, directions, batch, hidden]
         **attributes,
     )
-    draft.nodes[-1].output.append(state_name)  # [directions, batch, hidden]
-    draft.tap(f"recurrent layer {layer}", sequence_name, steps=True)
+    builder.nodes[-1].output.append(state_name)  # [directions, batch, hidden]
+    builder.tap(f"recurrent layer {layer}", sequence_name, steps=True)
     if not keep_sequence:
         return "", state_name
     if specification.bidirectional:
-        turned = draft.node("Transpose", [sequence_name], f"{prefix}.turned", perm=[0, 2, 1, 3])
-        shape = draft.weight(f"{prefix}.joined_shape", np.array([0, 0, 2 * specification.hidden], np.int64))
-        return draft.node("Reshape", [turned, shape], f"{prefix}.joined"), state_name
-    axis = draft.weight(f"{prefix}.direction", np.array([1], np.int64))
-    return draft.node("Squeeze", [sequence_name, axis], f"{prefix}.output"), state_name
+        turned = builder.node("Transpose", [sequence_name], f"{prefix}.turned", perm=[0, 2, 1, 3])
+        shape = builder.weight(f"{prefix}.joined_shape", np.array([0, 0, 2 * specification.hidden], np.int64))
+        return builder.node("Reshape", [turned, shape], f"{prefix}.joined"), state_name
+    axis = builder.weight(f"{prefix}.direction", np.array([1], np.int64))
+    return builder.node("Squeeze", [sequence_name, axis], f"{prefix}.output"), state_name
 
 
 def _regated(array: NDArray[np.float64], order: tuple[int, ...]) -> NDArray[np.float64]:

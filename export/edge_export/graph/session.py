@@ -8,7 +8,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from edge_export.graph.draft import INPUT, LOGITS, PROBABILITIES
+from edge_export.graph.builder import IMAGE, LOGITS, PROBABILITIES
 
 ERRORS_ONLY = 3  # onnxruntime's log severity: 0 verbose to 4 fatal
 
@@ -35,7 +35,7 @@ def open_session(model: ModelProto) -> Session:
 def run(session: Session, images: NDArray[np.uint8], batch: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Logits and probabilities, each float32 (N, classes), of uint8 images (N, 28, 28) in batches of that size."""
     parts: Sequence[Any] = [
-        session.run([LOGITS, PROBABILITIES], {INPUT: images[start : start + batch]})
+        session.run([LOGITS, PROBABILITIES], {IMAGE: images[start : start + batch]})
         for start in range(0, len(images), batch)
     ]
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])

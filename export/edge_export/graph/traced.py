@@ -23,15 +23,15 @@ import torch
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from edge.bundle.input import ROWS
 from edge_export.graph import convert as form
-from edge_export.graph.draft import (
-    INPUT,
+from edge_export.graph.builder import (
+    IMAGE,
     IR_VERSION,
     LOGITS,
     OPSET,
     PROBABILITIES,
     PRODUCER,
-    ROWS,
     ConversionError,
     Converted,
     Tap,
@@ -111,9 +111,9 @@ def _traced(whole: nn.Module) -> ModelProto:
                     whole,
                     (example,),
                     buffer,  # type: ignore[arg-type]
-                    input_names=[INPUT],
+                    input_names=[IMAGE],
                     output_names=[LOGITS, PROBABILITIES],
-                    dynamic_axes={name: {0: BATCH} for name in (INPUT, LOGITS, PROBABILITIES)},
+                    dynamic_axes={name: {0: BATCH} for name in (IMAGE, LOGITS, PROBABILITIES)},
                     opset_version=opset,
                     dynamo=False,
                 )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from edge_export.graph.draft import INPUT
+from edge_export.graph.builder import IMAGE
 from edge_export.graph.session import Session, open_session
 
 WARM_UP = 3
@@ -57,7 +57,7 @@ def measure(
     clock = _clock()
     sessions = [("", baseline), *candidates.items()]
     for batch, repetitions in REPETITIONS.items():
-        feed = {INPUT: np.resize(images, (batch, *images.shape[1:]))}
+        feed = {IMAGE: np.resize(images, (batch, *images.shape[1:]))}
         times: dict[str, list[float]] = {name: [] for name, _ in sessions}
         began, rounds = time.perf_counter(), 0
         while rounds < WARM_UP + repetitions or time.perf_counter() - began < SECONDS:

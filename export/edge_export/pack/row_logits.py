@@ -18,9 +18,10 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from edge.bundle import bundle
+from edge.bundle.input import COLUMNS, ROWS
 from edge.explanation import belief
 from edge.session import session as thin_session
-from edge_export.graph.draft import COLUMNS, INPUT, LOGITS, ROWS
+from edge_export.graph.builder import IMAGE, LOGITS
 from edge_export.int8.rounding import Quantised
 from edge_export.parity.parity import ParityError
 from edge_export.parity.tolerances import TOLERANCES, Precision
@@ -75,7 +76,7 @@ def fragment(model: ModelProto, twin: ModelProto) -> bytes:
     lengths = helper.make_tensor(f"{PREFIX}lengths", TensorProto.INT32, [ROWS], range(1, ROWS + 1))
     shape = helper.make_tensor(f"{PREFIX}shape", TensorProto.INT64, [3], [ROWS, ROWS, COLUMNS])
     piece.initializer.extend([lengths, shape])
-    piece.node.append(helper.make_node("Expand", [INPUT, shape.name], [renamed(INPUT)]))
+    piece.node.append(helper.make_node("Expand", [IMAGE, shape.name], [renamed(IMAGE)]))
     needed = _needed(twin)
     for weight in twin.graph.initializer:
         if weight.name in needed and weight.name not in shared:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 from torch import Tensor, nn
 
-from edge_export.graph.draft import INPUT, ROWS, Tap
+from edge.bundle.input import ROWS
+from edge_export.graph.builder import IMAGE, Tap
 from edge_export.graph.session import open_session
 from edge_train.models.models import RecurrentClassifier
 
@@ -150,5 +151,5 @@ def _graph_outputs(graph: ModelProto, taps: tuple[Tap, ...], images: NDArray[np.
     names = [tap.tensor for tap in taps]
     # Without a type: a tap of an fp16 graph is float16, and the session infers it.
     tapped.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in declared)
-    values = open_session(tapped).run(names, {INPUT: images})
+    values = open_session(tapped).run(names, {IMAGE: images})
     return {name: np.asarray(values[position], np.float32) for position, name in enumerate(names)}

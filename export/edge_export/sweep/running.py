@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_export.graph.draft import ConversionError
+from edge_export.graph.builder import ConversionError
 from edge_export.sweep import document, grid, measuring
 from edge_export.sweep.grid import Axis, Point, SweepError
 from edge_export.sweep.outcome import Figures, Outcome, Status, ranked

@@ -8,9 +8,9 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from edge.errors import EdgeError
-from edge_export.graph import draft
+from edge_export.graph import builder
+from edge_export.graph.builder import ConversionError, GraphBuilder
 from edge_export.graph.convert import check_form
-from edge_export.graph.draft import ConversionError, Draft
 
 
 def graph(
@@ -160,10 +160,10 @@ def test_a_batch_axis_that_is_free_in_name_only_is_refused(frozen: Callable[[], 
 
 
 def test_a_draft_that_is_no_valid_onnx_is_refused():
-    unfinished = Draft()
+    unfinished = GraphBuilder()
     unfinished.node("Relu", ["nothing makes this"], "logits")
     with pytest.raises(ConversionError, match="not valid ONNX"):
-        draft.finish(unfinished, classes=10, temperature=1.0)
+        builder.finish(unfinished, classes=10, temperature=1.0)
 
 
 def test_a_refusal_is_an_expected_failure():

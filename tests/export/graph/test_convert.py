@@ -8,7 +8,7 @@ import pytest
 from onnx import numpy_helper
 
 from edge_export.graph import convert, session
-from edge_export.graph.draft import IR_VERSION, OPSET
+from edge_export.graph.builder import IR_VERSION, OPSET
 from edge_train.models.specification import MODELS, Convolutional, Recurrent
 from edge_train.training.checkpoint import CheckpointError
 from edge_train.training.loop import logits_of

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edge_export.graph import session, traced
-from edge_export.graph.draft import ConversionError
+from edge_export.graph.builder import ConversionError
 from edge_export.int8 import candidates
 from edge_export.int8.rounding import int8_share
 from edge_export.int8.target import PROFILES

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_export.graph.draft import Converted
+from edge_export.graph.builder import Converted
 from edge_export.int8.recurrent import layers, states
 from edge_export.int8.recurrent.layers import Stack
 from edge_export.int8.recurrent.states import Observed

@@ -13,7 +13,7 @@ from edge.bundle import bundle
 from edge.classifier import classifier
 from edge_export import subject
 from edge_export.graph import session
-from edge_export.graph.draft import INPUT, Converted
+from edge_export.graph.builder import IMAGE, Converted
 from edge_export.pack import row_logits
 from edge_export.parity.parity import ParityError
 from edge_train.models.specification import Recurrent
@@ -42,7 +42,7 @@ def appended(model: ModelProto, piece: bytes) -> ModelProto:
 
 def row_logits_of(model: ModelProto, piece: bytes, image: np.ndarray) -> np.ndarray:
     running = session.open_session(appended(model, piece))
-    return running.run([explanation.belief.OUTPUT], {INPUT: image[None]})[0]
+    return running.run([explanation.belief.OUTPUT], {IMAGE: image[None]})[0]
 
 
 def carried(piece: bytes) -> dict[str, np.ndarray]:

@@ -22,7 +22,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
-from edge_export.graph.draft import COLUMNS, INPUT, LOGITS, ROWS, Draft
+from edge.bundle.input import COLUMNS, ROWS
+from edge_export.graph.builder import IMAGE, LOGITS, GraphBuilder
 from edge_export.int8.convolutional.block import Axes, choose, merged
 from edge_export.int8.convolutional.chain import UnsuitableError
 from edge_export.int8.convolutional.channels import MULTIPLE
@@ -42,14 +43,14 @@ class Tensor:
 
 @dataclass(slots=True)
 class _Graph:
-    """The draft, and the weights that several nodes share."""
+    """The builder, and the weights that several nodes share."""
 
-    draft: Draft = field(default_factory=Draft)
+    builder: GraphBuilder = field(default_factory=GraphBuilder)
     shared: dict[str, str] = field(default_factory=dict)
 
     def constant(self, name: str, array: NDArray[Any]) -> str:
         if name not in self.shared:
-            self.shared[name] = self.draft.weight(name, array)
+            self.shared[name] = self.builder.weight(name, array)
         return name
 
     def one(self) -> str:
@@ -61,8 +62,8 @@ class _Graph:
     def reshaped(self, tensor: Tensor, axes: Axes, name: str) -> str:
         if tensor.axes == axes:
             return tensor.name
-        target = self.draft.weight(f"{name}_shape", np.array([-1, *axes], np.int64))
-        return self.draft.node("Reshape", [tensor.name, target], name)
+        target = self.builder.weight(f"{name}_shape", np.array([-1, *axes], np.int64))
+        return self.builder.node("Reshape", [tensor.name, target], name)
 
 
 def write(stages: list[Integers], model: ModelProto) -> ModelProto:
@@ -78,13 +79,13 @@ def write(stages: list[Integers], model: ModelProto) -> ModelProto:
     if stages[-1].weight.ndim != 2:
         raise UnsuitableError("the logits come from a convolution; int8 in blocks needs a linear layer at the end")
     graph = _Graph()
-    tensor = Tensor(INPUT, (ROWS, COLUMNS), (ROWS, COLUMNS, 1))
+    tensor = Tensor(IMAGE, (ROWS, COLUMNS), (ROWS, COLUMNS, 1))
     for index, stage in enumerate(stages):
         if stage.weight.ndim == 4:
             tensor = _convolution(graph, stage, tensor, f"stage.{index}")
         else:
             tensor = _linear(graph, stage, tensor, f"stage.{index}", last=index == len(stages) - 1)
-    return _finished(graph.draft, model)
+    return _finished(graph.builder, model)
 
 
 def _convolution(graph: _Graph, stage: Integers, tensor: Tensor, name: str) -> Tensor:
@@ -97,7 +98,7 @@ def _convolution(graph: _Graph, stage: Integers, tensor: Tensor, name: str) -> T
     top, left, bottom, right = stage.pads
     rows = (read[0] + top + bottom - kernel[0]) // strides[0] + 1
     columns = (read[1] + left + right - kernel[1]) // strides[1] + 1
-    product = graph.draft.node(
+    product = graph.builder.node(
         "QLinearConv",
         [
             graph.reshaped(tensor, read, f"{name}.input"),
@@ -119,7 +120,7 @@ def _convolution(graph: _Graph, stage: Integers, tensor: Tensor, name: str) -> T
         return computed
     pixels = graph.reshaped(computed, computed.picture, f"{name}.pixels")
     window = [pool, pool]
-    pooled = graph.draft.node(
+    pooled = graph.builder.node(
         "NhwcMaxPool", [pixels], f"{name}.output", domain=MICROSOFT, kernel_shape=window, strides=window
     )
     picture = rows // pool, columns * width // pool, outputs
@@ -135,20 +136,20 @@ def _linear(graph: _Graph, stage: Integers, tensor: Tensor, name: str, *, last: 
     operands = [
         graph.reshaped(tensor, (features,), f"{name}.input"),
         *(graph.one(), graph.zero(np.uint8)),
-        graph.draft.weight(f"{name}.weight", weight.T),
-        graph.draft.weight(f"{name}.weight_scale", stage.multiplier),
-        graph.draft.weight(f"{name}.weight_zero_point", np.zeros(len(weight), np.int8)),  # QGemm takes no shared one
-        graph.draft.weight(f"{name}.bias", stage.bias),
+        graph.builder.weight(f"{name}.weight", weight.T),
+        graph.builder.weight(f"{name}.weight_scale", stage.multiplier),
+        graph.builder.weight(f"{name}.weight_zero_point", np.zeros(len(weight), np.int8)),  # QGemm takes no shared one
+        graph.builder.weight(f"{name}.bias", stage.bias),
     ]
     if not last:  # logits stay in floating point
         operands += [graph.one(), graph.zero(np.uint8)]
-    output = graph.draft.node("QGemm", operands, LOGITS if last else f"{name}.output", domain=MICROSOFT)
+    output = graph.builder.node("QGemm", operands, LOGITS if last else f"{name}.output", domain=MICROSOFT)
     return Tensor(output, (len(weight),), (len(weight),))
 
 
 def _spread(graph: _Graph, stage: Integers, width: int, together: int, name: str) -> str:
     """The kernel of a block, made of the weights by nodes that fold; its outputs are ordered by pixel, then channel."""
-    weight = graph.draft.weight(f"{name}.weight", stage.weight)
+    weight = graph.builder.weight(f"{name}.weight", stage.weight)
     if width == 1:
         return weight
     columns = math.ceil((stage.weight.shape[3] + width - 1) / together) * together
@@ -156,22 +157,22 @@ def _spread(graph: _Graph, stage: Integers, width: int, together: int, name: str
     for left in range(width):
         right = columns - stage.weight.shape[3] - left
         size = graph.constant(f"pads_{left}_{right}", np.array([0, 0, 0, left, 0, 0, 0, right], np.int64))
-        parts.append(graph.draft.node("Pad", [weight, size, graph.zero(np.int8)], f"{name}.weight_{left}"))
-    kernel = graph.draft.node("Concat", parts, f"{name}.kernel", axis=0)
+        parts.append(graph.builder.node("Pad", [weight, size, graph.zero(np.int8)], f"{name}.weight_{left}"))
+    kernel = graph.builder.node("Concat", parts, f"{name}.kernel", axis=0)
     if together == 1:
         return kernel
     axes = np.array([-1, stage.weight.shape[2], columns // together, together], np.int64)
-    split = graph.draft.node("Reshape", [kernel, graph.draft.weight(f"{name}.kernel_axes", axes)], f"{name}.split")
-    return graph.draft.node("Transpose", [split], f"{name}.merged", perm=[0, 3, 1, 2])
+    split = graph.builder.node("Reshape", [kernel, graph.builder.weight(f"{name}.kernel_axes", axes)], f"{name}.split")
+    return graph.builder.node("Transpose", [split], f"{name}.merged", perm=[0, 3, 1, 2])
 
 
 def _repeated(graph: _Graph, array: NDArray[Any], width: int, name: str) -> str:
-    once = graph.draft.weight(name, array)
-    return once if width == 1 else graph.draft.node("Concat", [once] * width, f"{name}_of_block", axis=0)
+    once = graph.builder.weight(name, array)
+    return once if width == 1 else graph.builder.node("Concat", [once] * width, f"{name}_of_block", axis=0)
 
 
-def _finished(draft: Draft, model: ModelProto) -> ModelProto:
-    """The model with its graph up to the logits replaced by the draft's."""
+def _finished(builder: GraphBuilder, model: ModelProto) -> ModelProto:
+    """The model with its graph up to the logits replaced by the builder's."""
     result = onnx.ModelProto()
     result.CopyFrom(model)
     known, tail = {LOGITS}, []
@@ -183,8 +184,8 @@ def _finished(draft: Draft, model: ModelProto) -> ModelProto:
     constants = [node for node in model.graph.node if node.op_type == "Constant" and used & set(node.output)]
     kept = [weight for weight in model.graph.initializer if weight.name in used]
     del result.graph.node[:], result.graph.initializer[:], result.graph.value_info[:]
-    result.graph.node.extend([*draft.nodes, *constants, *tail])
-    result.graph.initializer.extend([*draft.weights, *kept])
+    result.graph.node.extend([*builder.nodes, *constants, *tail])
+    result.graph.initializer.extend([*builder.weights, *kept])
     if MICROSOFT not in {entry.domain for entry in result.opset_import}:
         result.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
     return result

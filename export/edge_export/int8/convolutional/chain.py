@@ -18,7 +18,7 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 from torch import Tensor
 
 from edge.errors import EdgeError
-from edge_export.graph.draft import INPUT, LOGITS
+from edge_export.graph.builder import IMAGE, LOGITS
 
 Array = NDArray[np.float64]
 Pair = tuple[int, int]
@@ -92,7 +92,7 @@ def read(model: ModelProto) -> list[Layer]:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             arrays[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
     layers: list[Layer] = []
-    tensor = INPUT
+    tensor = IMAGE
     while tensor != LOGITS:
         readers = [node for node in model.graph.node if tensor in node.input]
         if len(readers) != 1:

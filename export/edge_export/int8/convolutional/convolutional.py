@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from edge_export.graph.draft import INPUT, LOGITS
+from edge_export.graph.builder import IMAGE, LOGITS
 from edge_export.graph.session import open_session
 from edge_export.int8.convolutional import blocks, channels, levels, stages
 from edge_export.int8.convolutional.chain import UnsuitableError, read
@@ -85,7 +85,7 @@ def _chain(model: ModelProto, images: NDArray[np.uint8]) -> list[stages.Stage]:
         if isinstance(error, UnsuitableError):
             raise
         raise UnsuitableError(f"the layers do not fit the picture one after another: {error}") from error
-    expected = open_session(model).run([LOGITS], {INPUT: images})[0]
+    expected = open_session(model).run([LOGITS], {IMAGE: images})[0]
     found = tensor.numpy()
     if found.shape != expected.shape or np.abs(found - expected).max() > READING_TOLERANCE * np.abs(expected).max():
         raise UnsuitableError("the graph computes something else than its layers one after another")

@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, numpy_helper
 
-from edge_export.graph.draft import INPUT
+from edge_export.graph.builder import IMAGE
 from edge_export.graph.session import open_session
 
 _COMMUTE = frozenset({"Relu", "MaxPool", "AveragePool"})
@@ -88,7 +88,7 @@ def _ranges(model: ModelProto, tensors: list[str], images: NDArray[np.uint8]) ->
     tapped = onnx.ModelProto()
     tapped.CopyFrom(model)
     tapped.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
-    values = open_session(tapped).run(tensors, {INPUT: images})
+    values = open_session(tapped).run(tensors, {IMAGE: images})
     return {name: np.abs(values[index]).max(axis=(0, 2, 3)) for index, name in enumerate(tensors)}
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edge_export.graph.draft import COLUMNS, ROWS
+from edge.bundle.input import COLUMNS, ROWS
 from edge_export.int8.convolutional.chain import (
     Affine,
     Array,

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from edge_export.graph.draft import INPUT
+from edge_export.graph.builder import IMAGE
 from edge_export.int8.convolutional.equalise import equalise
 from edge_export.int8.rounding import Bits, copy_of, opset
 
@@ -48,7 +48,7 @@ def static(model: ModelProto, calibration: NDArray[np.uint8], bits: Bits) -> Mod
 
         def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
             batch = next(self.batches, None)
-            return None if batch is None else {INPUT: batch}
+            return None if batch is None else {IMAGE: batch}
 
     marked = copy_of(equalise(model, calibration))
     add_pre_process_metadata(marked)  # the graph is lean: the advice to simplify it first would only worry people

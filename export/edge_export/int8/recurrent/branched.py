@@ -9,7 +9,7 @@ loads.
 import numpy as np
 from onnx import TensorProto, helper
 
-from edge_export.graph.draft import Draft
+from edge_export.graph.builder import GraphBuilder
 from edge_export.int8.recurrent import fused, stepped
 from edge_export.int8.recurrent.rounded import Rounded
 
@@ -17,21 +17,21 @@ from edge_export.int8.recurrent.rounded import Rounded
 FEW = {"LSTM": 16, "GRU": 12, "RNN": 4}
 
 
-def write(draft: Draft, layers: tuple[Rounded, ...], features: str, *, unsigned: bool) -> None:
+def write(builder: GraphBuilder, layers: tuple[Rounded, ...], features: str, *, unsigned: bool) -> None:
     """Writes the layers from the picture to the features.
 
     Args:
-        draft: takes everything.
+        builder: takes everything.
         layers: the layers.
         features: the name of the result, float32 [batch, directions * hidden].
         unsigned: as `stepped.write` takes it.
     """
-    stepped.write_batch_size(draft)
-    few, many = Draft(), Draft()
-    fused.write(draft, few, layers, f"{features}_of_few", dynamic=True)
-    stepped.write(draft, many, layers, f"{features}_of_many", unsigned=unsigned)
-    limit = draft.weight("few", np.array([FEW[layers[0].layer.cell]], np.int64))
-    draft.node("Less", [stepped.BATCH_SIZE, limit], "is_few")
+    stepped.write_batch_size(builder)
+    few, many = GraphBuilder(), GraphBuilder()
+    fused.write(builder, few, layers, f"{features}_of_few", dynamic=True)
+    stepped.write(builder, many, layers, f"{features}_of_many", unsigned=unsigned)
+    limit = builder.weight("few", np.array([FEW[layers[0].layer.cell]], np.int64))
+    builder.node("Less", [stepped.BATCH_SIZE, limit], "is_few")
     width = layers[-1].layer.hidden * layers[-1].layer.directions
     branches = {
         "then_branch": (few, f"{features}_of_few"),
@@ -43,4 +43,4 @@ def write(draft: Draft, layers: tuple[Rounded, ...], features: str, *, unsigned:
         )
         for branch, (part, result) in branches.items()
     }
-    draft.node("If", ["is_few"], features, **graphs)
+    builder.node("If", ["is_few"], features, **graphs)

@@ -7,22 +7,24 @@ weights become float when the session loads. All that is computed from constants
 import numpy as np
 from onnx import TensorProto, numpy_helper
 
-from edge_export.graph.draft import INPUT, Draft
+from edge_export.graph.builder import IMAGE, GraphBuilder
 from edge_export.int8.recurrent.rounded import Rounded, store_scales, store_weights
 from edge_export.int8.rewrite import DYNAMIC_LSTM_OPERATOR, MICROSOFT
 
 
-def write(constants: Draft, here: Draft, layers: tuple[Rounded, ...], features: str, *, dynamic: bool) -> None:
+def write(
+    constants: GraphBuilder, here: GraphBuilder, layers: tuple[Rounded, ...], features: str, *, dynamic: bool
+) -> None:
     """Writes the layers from the picture to the features.
 
     Args:
         constants: takes the weights, and what is computed from them alone.
-        here: takes the nodes that depend on the picture; may be the same draft.
+        here: takes the nodes that depend on the picture; may be the same builder.
         layers: the layers.
         features: the name of the result, float32 [batch, directions * hidden].
         dynamic: whether LSTMs get integer products; otherwise all arithmetic is fp32.
     """
-    pixels = here.node("Cast", [INPUT], "pixels", to=TensorProto.FLOAT)
+    pixels = here.node("Cast", [IMAGE], "pixels", to=TensorProto.FLOAT)
     sequence = here.node("Transpose", [pixels], "rows", perm=[1, 0, 2])  # [28, batch, columns]
     for position, one in enumerate(layers):
         last = position == len(layers) - 1
@@ -47,7 +49,7 @@ def write(constants: Draft, here: Draft, layers: tuple[Rounded, ...], features: 
     _features(constants, here, layers[-1], features)
 
 
-def _integer_weights(constants: Draft, one: Rounded) -> list[str]:
+def _integer_weights(constants: GraphBuilder, one: Rounded) -> list[str]:
     """W, R, and scale and zero point of each. The weights lie as DynamicQuantizeLSTM wants them."""
     name = one.layer.name
     parts = _parts(constants, one)
@@ -62,7 +64,7 @@ def _integer_weights(constants: Draft, one: Rounded) -> list[str]:
     return [*parts, scales[0], zero, scales[1], zero]
 
 
-def _float_weights(constants: Draft, one: Rounded) -> list[str]:
+def _float_weights(constants: GraphBuilder, one: Rounded) -> list[str]:
     """W and R, float32 [directions, gates * hidden, inputs or hidden]."""
     axis = constants.weight("axis_1", np.array([1], np.int64))
     results = []
@@ -76,14 +78,14 @@ def _float_weights(constants: Draft, one: Rounded) -> list[str]:
     return results
 
 
-def _parts(constants: Draft, one: Rounded) -> list[str]:
+def _parts(constants: GraphBuilder, one: Rounded) -> list[str]:
     """The int8 weights of inputs and state, [directions, inputs or hidden, gates * hidden]."""
     name = one.layer.name
     sizes = [one.layer.inputs, one.layer.hidden]
     return constants.split(store_weights(constants, one), sizes, [f"{name}.W", f"{name}.R"], axis=1)
 
 
-def _biases(constants: Draft, one: Rounded) -> str:
+def _biases(constants: GraphBuilder, one: Rounded) -> str:
     """ONNX's two biases for each gate; where they are only ever added, their sum, and zeros made at session load."""
     name, layer = one.layer.name, one.layer
     gates = layer.input_bias.shape[1]
@@ -104,14 +106,14 @@ def _biases(constants: Draft, one: Rounded) -> str:
     return constants.node("Pad", [total, pads], f"{name}.B")
 
 
-def _times(constants: Draft, tensor: str, factor: float, output: str) -> str:
+def _times(constants: GraphBuilder, tensor: str, factor: float, output: str) -> str:
     if factor == 1:
         return tensor
     number = constants.weight(f"{output}_unit", np.array(factor, np.float32))
     return constants.node("Mul", [tensor, number], output)
 
 
-def _joined(constants: Draft, here: Draft, one: Rounded) -> str:
+def _joined(constants: GraphBuilder, here: GraphBuilder, one: Rounded) -> str:
     """The sequence as the next layer takes it, [28, batch, directions * hidden]."""
     layer, name = one.layer, one.layer.name
     turned = here.node("Transpose", [layer.sequence], f"{name}.turned_sequence", perm=[0, 2, 1, 3])
@@ -119,7 +121,7 @@ def _joined(constants: Draft, here: Draft, one: Rounded) -> str:
     return here.node("Reshape", [turned, shape], f"{name}.joined")
 
 
-def _features(constants: Draft, here: Draft, one: Rounded, features: str) -> None:
+def _features(constants: GraphBuilder, here: GraphBuilder, one: Rounded, features: str) -> None:
     state = f"{one.layer.name}.state"
     if one.layer.directions == 2:
         side_by_side = here.node("Transpose", [state], "final.directions", perm=[1, 0, 2])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from edge_export.graph.draft import INPUT
+from edge_export.graph.builder import IMAGE
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 # Attributes with the values that the equations of `stepped` stand for; any other value is another model.
@@ -102,7 +102,7 @@ def read(model: ModelProto) -> Stack | None:
     hidden_from_rest = {output for node in (*before, *inside) for output in node.output} - {features}
     if (
         [node.op_type for node in before] != ["Cast", "Transpose"]
-        or before[0].input[0] != INPUT
+        or before[0].input[0] != IMAGE
         or list(helper.get_node_attr_value(before[1], "perm")) != [1, 0, 2]  # time first, then the batch
         or nodes[first].input[0] != before[1].output[0]
         or any(node.op_type not in _GLUE | GATES.keys() for node in inside)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from onnx import ModelProto, helper
 
-from edge_export.graph.draft import Draft
+from edge_export.graph.builder import GraphBuilder
 from edge_export.int8 import rewrite
 from edge_export.int8.material import Material, Recurrences
 from edge_export.int8.recurrent import branched, fused, stepped
@@ -12,8 +12,8 @@ from edge_export.int8.recurrent.rounded import Rounded, round_layers
 from edge_export.int8.rewrite import DYNAMIC_LSTM_OPERATOR, MICROSOFT, RECURRENT, beyond_onnx
 from edge_export.int8.rounding import Bits, Quantised, copy_of
 
-# Takes the draft, the layers, and the name of their result.
-Write = Callable[[Draft, tuple[Rounded, ...], str], None]
+# Takes the builder, the layers, and the name of their result.
+Write = Callable[[GraphBuilder, tuple[Rounded, ...], str], None]
 
 
 def weight_only(material: Material) -> Quantised | None:
@@ -31,8 +31,8 @@ def dynamic_lstm(material: Material) -> Quantised | None:
     if "LSTM" not in operators or "Conv" in operators:
         return None
 
-    def write(draft: Draft, layers: tuple[Rounded, ...], features: str) -> None:
-        fused.write(draft, draft, layers, features, dynamic=True)
+    def write(builder: GraphBuilder, layers: tuple[Rounded, ...], features: str) -> None:
+        fused.write(builder, builder, layers, features, dynamic=True)
 
     as_stack = _rewritten(material, material.profile.bits, write)
     return as_stack or Quantised(rewrite.dynamic(material.model, material.profile.bits), (DYNAMIC_LSTM_OPERATOR,))
@@ -41,9 +41,9 @@ def dynamic_lstm(material: Material) -> Quantised | None:
 def row_by_row(material: Material) -> Quantised | None:
     """Integer products, a row of the picture at a time."""
 
-    def write(draft: Draft, layers: tuple[Rounded, ...], features: str) -> None:
-        stepped.write_batch_size(draft)
-        stepped.write(draft, draft, layers, features, unsigned=material.profile.unsigned)
+    def write(builder: GraphBuilder, layers: tuple[Rounded, ...], features: str) -> None:
+        stepped.write_batch_size(builder)
+        stepped.write(builder, builder, layers, features, unsigned=material.profile.unsigned)
 
     return _rewritten(material, 8, write)
 
@@ -53,14 +53,14 @@ def both(material: Material) -> Quantised | None:
     # Both branches share the weights: the fused LSTM decides their bits.
     bits = material.profile.bits if "LSTM" in material.operators else 8
 
-    def write(draft: Draft, layers: tuple[Rounded, ...], features: str) -> None:
-        branched.write(draft, layers, features, unsigned=material.profile.unsigned and bits == 8)
+    def write(builder: GraphBuilder, layers: tuple[Rounded, ...], features: str) -> None:
+        branched.write(builder, layers, features, unsigned=material.profile.unsigned and bits == 8)
 
     return _rewritten(material, bits, write)
 
 
-def _in_floats(draft: Draft, layers: tuple[Rounded, ...], features: str) -> None:
-    fused.write(draft, draft, layers, features, dynamic=False)
+def _in_floats(builder: GraphBuilder, layers: tuple[Rounded, ...], features: str) -> None:
+    fused.write(builder, builder, layers, features, dynamic=False)
 
 
 def _rewritten(material: Material, bits: Bits, write: Write) -> Quantised | None:
@@ -78,28 +78,28 @@ def _rewritten(material: Material, bits: Bits, write: Write) -> Quantised | None
 def _around(found: Recurrences, layers: tuple[Rounded, ...], write: Write) -> ModelProto:
     """The model with those layers in the place of its own."""
     stack = found.stack
-    draft = Draft()
+    builder = GraphBuilder()
     if found.gain is None:
-        write(draft, layers, stack.features)
+        write(builder, layers, stack.features)
     else:
-        write(draft, layers, f"{stack.features}_equalised")
-        gain = draft.weight("features_gain", found.gain)
-        draft.node("Mul", [f"{stack.features}_equalised", gain], stack.features)
-    draft.nodes.extend(stack.rest)
+        write(builder, layers, f"{stack.features}_equalised")
+        gain = builder.weight("features_gain", found.gain)
+        builder.node("Mul", [f"{stack.features}_equalised", gain], stack.features)
+    builder.nodes.extend(stack.rest)
     used = {name for node in stack.rest for name in node.input}
-    draft.weights.extend(weight for weight in found.rest.graph.initializer if weight.name in used)
-    _unname_constants(draft)
+    builder.weights.extend(weight for weight in found.rest.graph.initializer if weight.name in used)
+    _unname_constants(builder)
     written = copy_of(found.rest)
     del written.graph.node[:], written.graph.initializer[:]
-    written.graph.node.extend(draft.nodes)
-    written.graph.initializer.extend(draft.weights)
+    written.graph.node.extend(builder.nodes)
+    written.graph.initializer.extend(builder.weights)
     return written
 
 
-def _unname_constants(draft: Draft) -> None:
+def _unname_constants(builder: GraphBuilder) -> None:
     """Takes the names off nodes that fold away when the session loads: nobody sees them, and each costs bytes."""
-    constant = {weight.name for weight in draft.weights}
-    for node in draft.nodes:
+    constant = {weight.name for weight in builder.weights}
+    for node in builder.nodes:
         if node.input and constant.issuperset(node.input):
             node.name = ""
             constant.update(node.output)

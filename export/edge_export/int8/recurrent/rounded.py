@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_export.graph.draft import Draft
+from edge_export.graph.builder import GraphBuilder
 from edge_export.int8.recurrent.compensated import compensated
 from edge_export.int8.recurrent.layers import Array, Layer, Stack
 from edge_export.int8.recurrent.states import Observed, moments
@@ -115,12 +115,12 @@ def _scales(layer: Layer, weights: Array, bits: Bits) -> tuple[NDArray[np.float3
     return scale, scale
 
 
-def store_weights(constants: Draft, one: Rounded) -> str:
+def store_weights(constants: GraphBuilder, one: Rounded) -> str:
     """Stores the weights, int8 [directions, inputs + hidden, gates * hidden], once for all forms; their name."""
     return constants.weight(f"{one.layer.name}.weights", one.weights)
 
 
-def store_scales(constants: Draft, one: Rounded) -> tuple[str, str]:
+def store_scales(constants: GraphBuilder, one: Rounded) -> tuple[str, str]:
     """Stores the scales of inputs and state, float32 [directions, gates * hidden], once for all forms; their names."""
     name = one.layer.name
     if one.joint:

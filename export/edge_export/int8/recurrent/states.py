@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, ValueInfoProto
 
-from edge_export.graph.draft import INPUT
+from edge_export.graph.builder import IMAGE
 from edge_export.graph.session import open_session
 from edge_export.int8.recurrent.layers import Array, Stack
 from edge_export.int8.rounding import copy_of
@@ -43,7 +43,7 @@ def observe(model: ModelProto, stack: Stack, images: NDArray[np.uint8]) -> Obser
     tapped.graph.output.extend(ValueInfoProto(name=name) for name in names)
     running = open_session(tapped)
     batches = [
-        running.run(names, {INPUT: images[start : start + CALIBRATION_BATCH]})
+        running.run(names, {IMAGE: images[start : start + CALIBRATION_BATCH]})
         for start in range(0, len(images), CALIBRATION_BATCH)
     ]
     return Observed(images, tuple(np.concatenate(parts, axis=2) for parts in zip(*batches, strict=True)))

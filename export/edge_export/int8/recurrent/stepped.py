@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import TensorProto, ValueInfoProto, helper
 
-from edge_export.graph.draft import INPUT, Draft
+from edge_export.graph.builder import IMAGE, GraphBuilder
 from edge_export.int8.recurrent.layers import Array
 from edge_export.int8.recurrent.rounded import Rounded, store_scales, store_weights
 from edge_export.int8.rewrite import MICROSOFT
@@ -29,18 +29,20 @@ BATCH_SIZE = "batch_size"
 UNSIGNED_ZERO = 128
 
 
-def write(constants: Draft, here: Draft, layers: tuple[Rounded, ...], features: str, *, unsigned: bool) -> None:
+def write(
+    constants: GraphBuilder, here: GraphBuilder, layers: tuple[Rounded, ...], features: str, *, unsigned: bool
+) -> None:
     """Writes the layers from the picture to the features.
 
     Args:
         constants: takes the weights, and what is computed from them alone; must hold the tensor `batch_size` by the
             time that `here` runs.
-        here: takes the nodes that depend on the picture; may be the same draft.
+        here: takes the nodes that depend on the picture; may be the same builder.
         layers: the layers.
         features: the name of the result, float32 [batch, directions * hidden].
         unsigned: whether the weights are handed to the kernel as uint8 around 128.
     """
-    sequence = here.node("Transpose", [INPUT], "pixel_rows", perm=[1, 0, 2])  # uint8 [28, batch, columns]
+    sequence = here.node("Transpose", [IMAGE], "pixel_rows", perm=[1, 0, 2])  # uint8 [28, batch, columns]
     for position, one in enumerate(layers):
         last = position == len(layers) - 1
         weights = store_weights(constants, one)
@@ -56,9 +58,9 @@ def write(constants: Draft, here: Draft, layers: tuple[Rounded, ...], features: 
             sequence = _side_by_side(here, [end.sequence for end in ends], f"{one.layer.name}.stepped", axis=2)
 
 
-def write_batch_size(constants: Draft) -> None:
+def write_batch_size(constants: GraphBuilder) -> None:
     """The tensor `batch_size`, int64 [1]."""
-    shape = constants.node("Shape", [INPUT], "image_shape")
+    shape = constants.node("Shape", [IMAGE], "image_shape")
     constants.node("Gather", [shape, constants.weight("axis_0", np.array([0], np.int64))], BATCH_SIZE, axis=0)
 
 
@@ -68,12 +70,12 @@ class _End:
     sequence: str  # uint8 [28, batch, hidden]; empty where it is not kept
 
 
-def _scan(here: Draft, cell: "_Cell", sequence: str, *, keep_sequence: bool) -> _End:
+def _scan(here: GraphBuilder, cell: "_Cell", sequence: str, *, keep_sequence: bool) -> _End:
     layer, name = cell.layer, cell.name
     size = cell.constants.weight(f"hidden_{layer.hidden}", np.array([layer.hidden], np.int64))
     shape = here.node("Concat", [BATCH_SIZE, size], f"{name}.state_shape", axis=0)
     start = here.node("ConstantOfShape", [shape], f"{name}.start")
-    body = Draft()
+    body = GraphBuilder()
     states = cell.step(body)
     end = _End(f"{name}.end", f"{name}.states" if keep_sequence else "")
     taken = [_tensor(state, TensorProto.FLOAT, layer.hidden) for state in states]
@@ -101,7 +103,7 @@ def _tensor(name: str, kind: int, width: int) -> ValueInfoProto:
 class _Cell:
     """One direction of a layer: its constants, laid out for the products, and its step."""
 
-    def __init__(self, constants: Draft, one: Rounded, direction: int, weights: str, *, unsigned: bool) -> None:
+    def __init__(self, constants: GraphBuilder, one: Rounded, direction: int, weights: str, *, unsigned: bool) -> None:
         self.constants = constants
         self.layer = one.layer
         self.direction = direction
@@ -122,14 +124,14 @@ class _Cell:
             constants.weight(f"{one.layer.name}.zero", np.array(one.state.zero, np.uint8)),
         )
 
-    def step(self, body: Draft) -> list[str]:
+    def step(self, body: GraphBuilder) -> list[str]:
         """Writes one step, from `x`, `h` (and `c`) to `h_next` (and `c_next`); the names of the states."""
         state = body.node("QuantizeLinear", ["h", *self.unit], "h_integer")
         if self.layer.cell == "LSTM":
             return self._lstm(body, state)
         return self._gru(body, state) if self.layer.cell == "GRU" else self._rnn(body, state)
 
-    def _lstm(self, body: Draft, state: str) -> list[str]:
+    def _lstm(self, body: GraphBuilder, state: str) -> list[str]:
         row = body.node("Concat", ["x", state], "row", axis=1)
         gates = self._product(body, row, (self.weights, self.state_scale), self.input_bias + self.state_bias, "gates")
         parts = body.split(gates, None, ["i_sum", "o_sum", "f_sum", "g_sum"], axis=1)
@@ -140,7 +142,7 @@ class _Cell:
         body.node("Mul", [o, body.node("Tanh", [cell], "c_tanh")], "h_next")
         return ["h", "c"]
 
-    def _gru(self, body: Draft, state: str) -> list[str]:
+    def _gru(self, body: GraphBuilder, state: str) -> list[str]:
         # The reset gate lies between the two products of the new state, so that they cannot be one.
         hidden, both = self.layer.hidden, 2 * self.layer.hidden
         opened, new = self.constants.split(self.weights, [both, hidden], [f"{self.name}.zr", f"{self.name}.n"], axis=1)
@@ -160,7 +162,7 @@ class _Cell:
         body.node("Add", [n, body.node("Mul", [z, difference], "kept")], "h_next")
         return ["h"]
 
-    def _rnn(self, body: Draft, state: str) -> list[str]:
+    def _rnn(self, body: GraphBuilder, state: str) -> list[str]:
         bias = self.input_bias + self.state_bias
         if self.joint:
             row = body.node("Concat", ["x", state], "row", axis=1)
@@ -177,7 +179,9 @@ class _Cell:
         sizes = [self.layer.inputs, self.layer.hidden]
         return self.constants.split(weights, sizes, [f"{weights}_x", f"{weights}_h"], axis=0)
 
-    def _product(self, body: Draft, tensor: str, matrix: tuple[str, str], bias: Array | None, output: str) -> str:
+    def _product(
+        self, body: GraphBuilder, tensor: str, matrix: tuple[str, str], bias: Array | None, output: str
+    ) -> str:
         """A row, uint8, times a matrix, of that name and with scales of that name, as float32."""
         one = self.constants.weight("one", np.array(1, np.float32))
         zero = self.constants.weight("input_zero", np.array(0, np.uint8))
@@ -188,7 +192,7 @@ class _Cell:
         return body.node(PRODUCT_OPERATOR, inputs, output, domain=MICROSOFT)
 
 
-def _as_unsigned(constants: Draft, weights: str) -> str:
+def _as_unsigned(constants: GraphBuilder, weights: str) -> str:
     """The same weights as uint8 around 128, made when the session loads."""
     wide = constants.node("Cast", [weights], f"{weights}_wide", to=TensorProto.INT32)
     offset = constants.weight("unsigned_offset", np.array(UNSIGNED_ZERO, np.int32))
@@ -196,7 +200,7 @@ def _as_unsigned(constants: Draft, weights: str) -> str:
     return constants.node("Cast", [moved], f"{weights}_unsigned", to=TensorProto.UINT8)
 
 
-def _side_by_side(here: Draft, tensors: list[str], output: str, *, axis: int) -> str:
+def _side_by_side(here: GraphBuilder, tensors: list[str], output: str, *, axis: int) -> str:
     if len(tensors) == 1:
         return here.node("Identity", tensors, output)  # which ONNX Runtime takes out
     return here.node("Concat", tensors, output, axis=axis)

@@ -113,7 +113,7 @@ def test_a_spread_kernel_computes_neighbouring_pixels():
     graph = blocks._Graph()
     stage = Integers(np.arange(1, 5, dtype=np.int8).reshape(1, 1, 2, 2), np.zeros(1, np.int32), np.ones(1, np.float32))
     blocks._spread(graph, stage, 2, 1, "layer")
-    pads = [numpy_helper.to_array(entry) for entry in graph.draft.weights if entry.name.startswith("pads")]
+    pads = [numpy_helper.to_array(entry) for entry in graph.builder.weights if entry.name.startswith("pads")]
     assert [list(entry) for entry in pads] == [[0, 0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 1, 0, 0, 0, 0]]
 
 

@@ -24,9 +24,9 @@ def close(found: np.ndarray, expected: np.ndarray) -> bool:
 def with_bits(model: onnx.ModelProto, images: np.ndarray, *, bits: int, unsigned: bool) -> onnx.ModelProto:
     """The model row by row, with weights of that many bits, handed to the kernel as uint8 or int8."""
 
-    def write(draft, layers, features):
-        stepped.write_batch_size(draft)
-        stepped.write(draft, draft, layers, features, unsigned=unsigned)
+    def write(builder, layers, features):
+        stepped.write_batch_size(builder)
+        stepped.write(builder, builder, layers, features, unsigned=unsigned)
 
     return recurrent._rewritten(gather(model, images, PROFILES["any"]), bits, write).model
 

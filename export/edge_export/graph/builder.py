@@ -8,6 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from edge.bundle.input import COLUMNS, NAME, ROWS
 from edge.errors import EdgeError
 
 # The lowest that carry these graphs: opset 13 has Squeeze with its axes as an input and per-axis DequantizeLinear,
@@ -16,9 +17,7 @@ OPSET = 13
 IR_VERSION = 7
 PRODUCER = "edge-toolkit"
 
-ROWS = 28
-COLUMNS = 28
-INPUT = "image"
+IMAGE = NAME
 LOGITS = "logits"
 PROBABILITIES = "probabilities"
 
@@ -51,8 +50,8 @@ class Converted:
 
 
 @dataclass(slots=True)
-class Draft:
-    """Collects the graph in order of computation."""
+class GraphBuilder:
+    """Collects nodes and weights in order of computation."""
 
     nodes: list[NodeProto] = field(default_factory=list)
     weights: list[TensorProto] = field(default_factory=list)
@@ -82,11 +81,11 @@ class Draft:
         self.taps.append(Tap(layer, tensor, steps))
 
 
-def finish(draft: Draft, *, classes: int, temperature: float) -> Converted:
-    """Closes a draft whose last tensor is `logits`: probabilities, declared inputs and outputs, checked by onnx.
+def finish(builder: GraphBuilder, *, classes: int, temperature: float) -> Converted:
+    """Closes a graph whose last tensor is `logits`: probabilities, declared inputs and outputs, checked by onnx.
 
     Args:
-        draft: ends in a float32 tensor `logits` [batch, classes].
+        builder: holds a graph that ends in a float32 tensor `logits` [batch, classes].
         classes: number of labels.
         temperature: `probabilities` is softmax(logits / temperature).
 
@@ -95,18 +94,18 @@ def finish(draft: Draft, *, classes: int, temperature: float) -> Converted:
     """
     scores = LOGITS
     if temperature != 1.0:
-        draft.weight("inverse_temperature", np.array(1 / temperature, np.float32))
-        scores = draft.node("Mul", [LOGITS, "inverse_temperature"], "tempered")
-    draft.node("Softmax", [scores], PROBABILITIES, axis=1)
+        builder.weight("inverse_temperature", np.array(1 / temperature, np.float32))
+        scores = builder.node("Mul", [LOGITS, "inverse_temperature"], "tempered")
+    builder.node("Softmax", [scores], PROBABILITIES, axis=1)
     graph = helper.make_graph(
-        draft.nodes,
+        builder.nodes,
         "classifier",
-        inputs=[helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["batch", ROWS, COLUMNS])],
+        inputs=[helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, ["batch", ROWS, COLUMNS])],
         outputs=[
             helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", classes])
             for name in (LOGITS, PROBABILITIES)
         ],
-        initializer=draft.weights,
+        initializer=builder.weights,
     )
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name=PRODUCER
@@ -115,4 +114,4 @@ def finish(draft: Draft, *, classes: int, temperature: float) -> Converted:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ConversionError(f"the graph is not valid ONNX: {error}") from error
-    return Converted(model, tuple(draft.taps))
+    return Converted(model, tuple(builder.taps))
