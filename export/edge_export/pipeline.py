@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from edge_export import (
-    subject,
+    trained_model,
 )
-from edge_export.graph import (
-    half,
-    session,
-)
+from edge_export.graph import fp16, session
 from edge_export.graph.builder import Converted, Tap
 from edge_export.graph.session import Session
 from edge_export.int8 import (
@@ -45,7 +42,7 @@ from edge_export.parity import (
 from edge_export.parity.judging import JudgingData
 from edge_export.parity.parity import Comparison, Logits, ParityError, Reference
 from edge_export.parity.tolerances import Precision, with_budget
-from edge_export.subject import Subject
+from edge_export.trained_model import TrainedModel
 from edge_train.training.training import record
 
 LOCATE_IMAGES = 64  # enough to show where an error begins, few enough to keep every tensor of them
@@ -89,7 +86,7 @@ def export(request: Request, tell: Tell) -> Exported:
     """
     if request.precision == "int8":
         target.check(request.target)
-    chosen = subject.find(request.model, request.checkpoint, request.labels)
+    chosen = trained_model.find(request.model, request.checkpoint, request.labels)
     data = judging.find(request.data, request.data_dir, trained_on=chosen.trained_on, labels=chosen.labels)
     extremes, _ = golden.extremes()
     reference = parity.reference(
@@ -115,7 +112,7 @@ def export(request: Request, tell: Tell) -> Exported:
         taken = _best(request, chosen, converted, measured, reference, tell=tell)
         model = taken.quantised.model
     elif request.precision == "fp16":
-        model = half.to_fp16(model)
+        model = fp16.to_fp16(model)
 
     batches = ", ".join(map(str, parity.BATCHES))
     tell(f"step 3/4 parity: {len(data.parity):,} {data.parity.name} images at batches {batches}")
@@ -173,7 +170,7 @@ def _measured(
 
 def _best(
     request: Request,
-    chosen: Subject,
+    chosen: TrainedModel,
     converted: Converted,
     measured: tuple[Measured, ...],
     reference: Reference,
@@ -196,7 +193,7 @@ def _best(
 
 
 def _compared(
-    chosen: Subject,
+    chosen: TrainedModel,
     taps: tuple[Tap, ...],
     model: ModelProto,
     precision: Precision,
@@ -212,7 +209,7 @@ def _compared(
 
 
 def _where(
-    chosen: Subject, taps: tuple[Tap, ...], model: ModelProto, precision: Precision, reference: Reference
+    chosen: TrainedModel, taps: tuple[Tap, ...], model: ModelProto, precision: Precision, reference: Reference
 ) -> str:
     """Where the difference to PyTorch begins, in words; empty where no layer can be named."""
     worst = _worst_images(reference, session.open_session(model))

@@ -15,10 +15,7 @@ from torch import nn
 from edge_export import (
     pipeline,
 )
-from edge_export.graph import (
-    convert,
-    session,
-)
+from edge_export.graph import conversion, session
 from edge_export.graph.builder import Converted
 from edge_export.int8 import (
     candidates,
@@ -144,7 +141,7 @@ def converted(lstm, cnn, drawn) -> Callable[[str], tuple[Checkpoint, Converted]]
     @cache
     def make(kind: str) -> tuple[Checkpoint, Converted]:
         stored = sizes[kind]()
-        return stored, convert.convert(stored)
+        return stored, conversion.convert(stored)
 
     return make
 

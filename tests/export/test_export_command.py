@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from edge.bundle import bundle
-from edge_export.graph import recurrent
+from edge_export.graph import recurrent_graph
 from edge_train.models.specification import Recurrent
 from edge_train.training import checkpoint
 
@@ -214,7 +214,7 @@ def test_a_contradiction_is_told_before_anything_heavy_is_imported(edge_command,
 
 
 def test_a_broken_tolerance_exits_with_1_and_writes_nothing(export, stored, tmp_path, monkeypatch):
-    monkeypatch.setitem(recurrent._GATE_ORDER, "lstm", (0, 1, 2, 3))
+    monkeypatch.setitem(recurrent_graph._GATE_ORDER, "lstm", (0, 1, 2, 3))
     ended = export("--model", "lstm-8", "--checkpoint", stored)
     assert ended.code == 1
     assert ended.out == ""

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from edge import verification
 from edge.bundle import bundle
 from edge.classifier import classifier
-from edge_export import pipeline, subject
+from edge_export import pipeline, trained_model
 from edge_export.graph.builder import ConversionError
 from edge_export.int8 import candidates
 from edge_export.int8.rounding import QuantisationError
@@ -219,7 +219,7 @@ def test_nothing_to_quantise_is_told(export_own, tmp_path):
 
 
 def test_a_difference_is_located_in_the_layer_of_the_network(export_own, monkeypatch, tmp_path):
-    real = subject.Subject.convert
+    real = trained_model.TrainedModel.convert
 
     def wrong(self):
         converted = real(self)
@@ -229,7 +229,7 @@ def test_a_difference_is_located_in_the_layer_of_the_network(export_own, monkeyp
         weight.CopyFrom(onnx.numpy_helper.from_array(array, weight.name))
         return converted
 
-    monkeypatch.setattr(subject.Subject, "convert", wrong)
+    monkeypatch.setattr(trained_model.TrainedModel, "convert", wrong)
     with pytest.raises(ParityError, match=r"first at features\.2: error"):  # convolution, norm and ReLU are one there
         export_own("Cnn", decided=False)
     assert not (tmp_path / "out").exists()

@@ -12,9 +12,7 @@ from edge.bundle import bundle
 from edge_export import (
     pipeline,
 )
-from edge_export.graph import (
-    convert,
-)
+from edge_export.graph import form
 from edge_export.int8.rounding import LARGEST
 from edge_export.int8.selection import NotWorthwhileError
 from edge_export.pack import (
@@ -51,7 +49,7 @@ def test_a_bundle_reads_back_and_verifies(name, precision, stored, export):
     assert checked.passed, checked.steps[-1].detail
     model = onnx.load(done.path)
     onnx.checker.check_model(model, full_check=precision != "int8")
-    convert.check_form(model, classes=10, lean=precision != "int8")
+    form.check_form(model, classes=10, lean=precision != "int8")
 
 
 @pytest.mark.parametrize("name", NAMES)

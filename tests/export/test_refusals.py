@@ -14,10 +14,7 @@ from edge.errors import EdgeError
 from edge_export import (
     pipeline,
 )
-from edge_export.graph import (
-    half,
-    recurrent,
-)
+from edge_export.graph import fp16, recurrent_graph
 from edge_export.int8 import candidates
 from edge_export.int8.recurrent import rounded
 from edge_export.int8.rounding import QuantisationError
@@ -52,7 +49,7 @@ def old_export(tmp_path):
 
 @pytest.fixture
 def swapped_gates(monkeypatch):
-    monkeypatch.setitem(recurrent._GATE_ORDER, "lstm", (0, 1, 2, 3))
+    monkeypatch.setitem(recurrent_graph._GATE_ORDER, "lstm", (0, 1, 2, 3))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -104,7 +101,7 @@ def test_int8_that_breaks_is_located(drawn, undecided, export, monkeypatch):
 
 
 def test_fp16_beyond_its_tolerance_is_refused(stored, export, old_export, monkeypatch):
-    real = half.to_fp16
+    real = fp16.to_fp16
 
     def wrong(model):
         copy = real(model)
@@ -112,7 +109,7 @@ def test_fp16_beyond_its_tolerance_is_refused(stored, export, old_export, monkey
         bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float16(1), "head.bias"))
         return copy
 
-    monkeypatch.setattr(half, "to_fp16", wrong)
+    monkeypatch.setattr(fp16, "to_fp16", wrong)
     with pytest.raises(ParityError, match=r"onnx fp16 differs .*first at head.*export it in fp32, fp16 is not safe"):
         export(stored["lstm"], precision="fp16")
 

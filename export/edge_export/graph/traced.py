@@ -23,8 +23,8 @@ import torch
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from edge.bundle.input import ROWS
-from edge_export.graph import convert as form
+from edge.bundle.input import COLUMNS, ROWS
+from edge_export.graph import form
 from edge_export.graph.builder import (
     IMAGE,
     IR_VERSION,
@@ -100,7 +100,7 @@ def convert(module: nn.Module, *, classes: int, temperature: float) -> Converted
 
 
 def _traced(whole: nn.Module) -> ModelProto:
-    example = torch.zeros(TRACE_BATCH, ROWS, ROWS, dtype=torch.uint8)
+    example = torch.zeros(TRACE_BATCH, ROWS, COLUMNS, dtype=torch.uint8)
     failure: Exception | None = None
     for opset, ir_version in OPSETS.items():
         buffer = io.BytesIO()

@@ -19,7 +19,7 @@ from edge_export.int8.target import Target
 from edge_export.pack import golden
 from edge_export.parity.parity import exact_logits, margins
 from edge_export.parity.tolerances import Precision, evidence_tolerance
-from edge_export.subject import Subject, bundle_name
+from edge_export.trained_model import TrainedModel, bundle_name
 
 # The oldest ONNX Runtime that the extra `cpu` admits; the test command replays every shipped bundle on it.
 MINIMUM_ONNXRUNTIME = "1.19"
@@ -43,20 +43,20 @@ class Int8:
     verdict: str
 
 
-def evidence(subject: Subject, precision: Precision, run: verification.Run) -> Evidence:
+def evidence(trained: TrainedModel, precision: Precision, run: verification.Run) -> Evidence:
     """The golden images with PyTorch's logits, and what a target may differ by.
 
     The observed error is taken the way `edge verify` takes it: image by image and as one batch.
 
     Args:
-        subject: the model.
+        trained: the model.
         precision: of the bundle.
         run: the graph that is packed: uint8 (N, 28, 28) to logits and probabilities, each float32 (N, classes).
     """
     images, kinds = golden.golden()
-    expected = exact_logits(subject.module, images)
+    expected = exact_logits(trained.module, images)
     unlimited = Evidence(images, expected, kinds, max_logit_error=float("inf"), max_flips=len(images))
-    errors = np.array(verification.replay(run, unlimited, subject.temperature).image_errors)
+    errors = np.array(verification.replay(run, unlimited, trained.temperature).image_errors)
     # Digits and extremes apart: an unbounded state grows far beyond a digit's on a page that is all ink.
     digits = np.array([kind.startswith(golden.STROKE) for kind in kinds])
     limits = np.empty(len(kinds))
@@ -68,7 +68,7 @@ def evidence(subject: Subject, precision: Precision, run: verification.Run) -> E
 
 
 def manifest(
-    subject: Subject,
+    trained: TrainedModel,
     *,
     model: ModelProto,
     precision: Precision,
@@ -80,7 +80,7 @@ def manifest(
     """What the bundle says about itself.
 
     Args:
-        subject: the model.
+        trained: the model.
         model: the graph that is packed.
         precision: of the bundle.
         quantised: how int8 came about; `None` for the other precisions.
@@ -89,13 +89,13 @@ def manifest(
         rejection: when an answer is none; `None` for a model that does not read digits.
     """
     own = [Accuracy(**figure, of="bundle") for figure in accuracy]
-    before = [Accuracy(**figure, of="checkpoint") for figure in subject.accuracy]
+    before = [Accuracy(**figure, of="checkpoint") for figure in trained.accuracy]
     return Manifest(
-        name=bundle_name(subject, precision),
-        model=subject.model,
-        architecture=subject.architecture,
-        parameters=subject.parameters,
-        labels=subject.labels,
+        name=bundle_name(trained, precision),
+        model=trained.model,
+        architecture=trained.architecture,
+        parameters=trained.parameters,
+        labels=trained.labels,
         picture=picture.RECIPE,
         precision=precision,
         method="none" if quantised is None else quantised.method,
@@ -104,9 +104,9 @@ def manifest(
         int8_target=None if quantised is None else quantised.target,
         providers=CPU_ONLY if cpu_only else EVERYWHERE,
         accuracy=(*own, *before),
-        temperature=subject.temperature,
+        temperature=trained.temperature,
         rejection=rejection,
-        checkpoint_sha256=subject.checkpoint_sha256,
+        checkpoint_sha256=trained.checkpoint_sha256,
         opset=next(entry.version for entry in model.opset_import if entry.domain == ""),
         ir_version=model.ir_version,
         minimum_onnxruntime=MINIMUM_ONNXRUNTIME,

@@ -25,7 +25,7 @@ from edge_export.graph.builder import IMAGE, LOGITS
 from edge_export.int8.rounding import Quantised
 from edge_export.parity.parity import ParityError
 from edge_export.parity.tolerances import TOLERANCES, Precision
-from edge_export.subject import Subject
+from edge_export.trained_model import TrainedModel
 from edge_train.models.specification import Recurrent
 
 # Inputs of ONNX's recurrent operators: X, W, R, B, sequence_lens.
@@ -35,15 +35,15 @@ _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 PREFIX = "r."
 
 
-def of(subject: Subject, model: ModelProto, quantised: Quantised | None) -> bytes | None:
+def of(trained: TrainedModel, model: ModelProto, quantised: Quantised | None) -> bytes | None:
     """The piece for a bundle; `None` where edge does not know that the network reads row by row.
 
     Args:
-        subject: the model.
+        trained: the model.
         model: the graph that is packed.
         quantised: how it came about, if it is int8.
     """
-    if subject.checkpoint is None or not isinstance(subject.checkpoint.specification, Recurrent):
+    if trained.checkpoint is None or not isinstance(trained.checkpoint.specification, Recurrent):
         return None
     twin = model if quantised is None else quantised.twin
     assert twin is not None, "edge's own recurrent models are stacks of layers"

@@ -9,12 +9,9 @@ from pathlib import Path
 from onnx import ModelProto
 
 from edge_export import (
-    subject,
+    trained_model,
 )
-from edge_export.graph import (
-    convert,
-    session,
-)
+from edge_export.graph import conversion, session
 from edge_export.int8 import (
     latency,
 )
@@ -31,7 +28,7 @@ def size_bytes(path: Path) -> int:
     Raises:
         ConversionError: it cannot be written as a bundle's graph.
     """
-    chosen = subject.find(path.stem, path, None)
+    chosen = trained_model.find(path.stem, path, None)
     converted = chosen.convert()
     running = session.open_session(converted.model)
     facts = packing.manifest(
@@ -53,7 +50,7 @@ def latencies(paths: Mapping[int, Path]) -> dict[int, tuple[float, float]]:
     Returns:
         By the same number: microseconds for one picture, and for each of a batch.
     """
-    graphs = {number: convert.convert(checkpoint.load(path)).model for number, path in paths.items()}
+    graphs = {number: conversion.convert(checkpoint.load(path)).model for number, path in paths.items()}
     forms = {number: _form(graph) for number, graph in graphs.items()}
     sessions = {forms[number]: session.open_session(graph) for number, graph in graphs.items()}
     if not sessions:

@@ -15,13 +15,9 @@ from edge.classifier import classifier
 from edge.picture import picture
 from edge_export import (
     pipeline,
-    subject,
+    trained_model,
 )
-from edge_export.graph import (
-    convert,
-    half,
-    session,
-)
+from edge_export.graph import conversion, fp16, session
 from edge_export.int8 import (
     candidates,
     latency,
@@ -101,11 +97,11 @@ def files(pictures, tmp_path_factory) -> list[Path]:
 @pytest.fixture(scope="module")
 def answers(pictures, exported, files) -> dict[str, np.ndarray]:
     """Logits of the same pictures by form."""
-    fp32 = subject.find("lstm", None, None).convert().model
+    fp32 = trained_model.find("lstm", None, None).convert().model
     int8 = candidates.build(fp32, judging.find("strokes", None).calibration, PROFILES["any"], CANDIDATE)[
         CANDIDATE
     ].model
-    graphs = {"fp32": fp32, "int8": int8, "fp16": half.to_fp16(fp32)}
+    graphs = {"fp32": fp32, "int8": int8, "fp16": fp16.to_fp16(fp32)}
     found = {}
     for precision, model in graphs.items():
         running = session.open_session(model)
@@ -156,7 +152,7 @@ def test_labels_and_probabilities_follow_the_logits(exported, files, torch_logit
 def test_every_shipped_checkpoint_converts_within_the_tolerance(name, pictures):
     stored = checkpoint.load(checkpoint.shipped(name))
     expected = logits_of(stored.model(), pictures)
-    running = session.open_session(convert.convert(stored).model)
+    running = session.open_session(conversion.convert(stored).model)
     for batch in (1, 3, 17):
         logits, _ = session.run(running, pictures, batch)
         assert np.abs(logits - expected).max() <= 1e-4

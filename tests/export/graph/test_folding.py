@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from edge_export.graph import convert
+from edge_export.graph import conversion
 from edge_train.models import models
 from edge_train.models.specification import MODELS, Convolutional, SpecificationError, named
 from edge_train.training.loop import logits_of
@@ -23,7 +23,7 @@ def norms(model) -> int:
 def test_folding_changes_no_answer(*, name, gains, fold_forward, drawn, images, answers):
     stored = drawn(named(name), seed=5, gains=gains)
     expected = logits_of(stored.model(), images)
-    found = answers(convert.convert(stored, fold_forward=fold_forward).model, images, spread=1e-4)
+    found = answers(conversion.convert(stored, fold_forward=fold_forward).model, images, spread=1e-4)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
@@ -37,7 +37,7 @@ def test_folding_changes_no_answer(*, name, gains, fold_forward, drawn, images, 
     ],
 )
 def test_as_many_are_folded_as_is_exact(*, name, gains, fold_forward, kept, drawn):
-    assert norms(convert.convert(drawn(named(name), gains=gains), fold_forward=fold_forward).model) == kept
+    assert norms(conversion.convert(drawn(named(name), gains=gains), fold_forward=fold_forward).model) == kept
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_unusual_orders_of_layers_convert_exactly(*, chain, gains, drawn, images
     stored = drawn(Convolutional(chain), seed=3, gains=gains)
     expected = logits_of(stored.model(), images)
     for fold_forward in (True, False):
-        model = convert.convert(stored, fold_forward=fold_forward).model
+        model = conversion.convert(stored, fold_forward=fold_forward).model
         np.testing.assert_allclose(answers(model, images, spread=1e-4), expected, atol=1e-4)
 
 
@@ -88,7 +88,7 @@ def test_any_chain_that_can_be_trained_can_be_exported(chain, drawn, images, ans
     expected = logits_of(stored.model(), images)
     scale = max(1.0, float(np.abs(expected).max()))
     np.testing.assert_allclose(
-        answers(convert.convert(stored).model, images, spread=1e-4 * scale), expected, atol=1e-4 * scale
+        answers(conversion.convert(stored).model, images, spread=1e-4 * scale), expected, atol=1e-4 * scale
     )
 
 
@@ -96,7 +96,7 @@ def test_a_gain_of_zero_is_folded_or_kept_but_never_divided_by(drawn, images, an
     stored = drawn(Convolutional("conv3x4 relu bn pool conv3x4 flatten linear10"), gains="positive")
     stored.weights["chain.2.weight"].zero_()
     np.testing.assert_allclose(
-        answers(convert.convert(stored).model, images), logits_of(stored.model(), images), atol=1e-5
+        answers(conversion.convert(stored).model, images), logits_of(stored.model(), images), atol=1e-5
     )
 
 

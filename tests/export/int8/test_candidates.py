@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from edge_export.graph import convert, session
+from edge_export.graph import conversion, form, session
 from edge_export.int8 import candidates
 from edge_export.int8.candidates import CANDIDATES
 from edge_export.int8.rounding import QuantisationError, int8_share
@@ -50,7 +50,7 @@ def test_int8_says_nearly_what_pytorch_says(kind, name, quantised, converted, di
 def test_the_interface_and_the_versions_stay(kind, name, quantised):
     model = quantised(kind, name).model
     onnx.checker.check_model(model)
-    convert.check_form(model, classes=10, lean=False)
+    form.check_form(model, classes=10, lean=False)
     assert model.ir_version == 7
     assert {entry.domain: entry.version for entry in model.opset_import if not entry.domain} == {"": 13}
 
@@ -158,7 +158,7 @@ def test_calibration_images_decide_and_the_candidate_says_so(kind, name, convert
 
 @pytest.mark.parametrize("name", ["weight-only", "dynamic-lstm", "branched"])
 def test_the_shipped_lstm_keeps_nearly_all_its_weights_in_int8(name, images):
-    model = convert.convert(checkpoint.load(checkpoint.shipped("lstm"))).model
+    model = conversion.convert(checkpoint.load(checkpoint.shipped("lstm"))).model
     result = candidates.build(model, images, PROFILES["any"], name)[name].model
     assert int8_share(result) > 0.95
     assert len(result.SerializeToString()) < 0.32 * len(model.SerializeToString())
@@ -166,5 +166,5 @@ def test_the_shipped_lstm_keeps_nearly_all_its_weights_in_int8(name, images):
 
 def test_a_folded_chain_can_be_quantised(drawn, digits):
     one = drawn(Convolutional("conv5x4 relu bn pool conv3x4 relu flatten linear10"), gains="positive")
-    built = candidates.build(convert.convert(one).model, digits.images, PROFILES["any"])
+    built = candidates.build(conversion.convert(one).model, digits.images, PROFILES["any"])
     assert list(built) == SUITABLE["cnn"]

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from edge_export.graph import convert, session
+from edge_export.graph import conversion, session
 from edge_export.int8 import rewrite
 from edge_export.int8.rounding import LARGEST
 from edge_train.models.specification import Recurrent
@@ -102,7 +102,7 @@ def test_a_row_of_zeros_stays_zero(drawn, images):
     one = drawn(Recurrent("gru", hidden=6))
     one.weights["recurrent.weight_hh_l0"][3:9] = 0
     one.weights["head.weight"][2] = 0
-    model = rewrite.weight_only(convert.convert(one).model)
+    model = rewrite.weight_only(conversion.convert(one).model)
     logits, _ = session.run(session.open_session(model), images, 17)
     assert np.isfinite(logits).all()
     np.testing.assert_allclose(logits[:, 2], one.weights["head.bias"][2], atol=1e-6)

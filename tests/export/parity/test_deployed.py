@@ -3,11 +3,9 @@
 import numpy as np
 
 from edge_export import (
-    subject,
+    trained_model,
 )
-from edge_export.graph import (
-    session,
-)
+from edge_export.graph import session
 from edge_export.pack import (
     golden,
     packing,
@@ -38,7 +36,7 @@ def compare(drawn, split: Split, folder) -> list[parity.Comparison]:
     """The rows of a small bundle on these pictures."""
     path = folder / "gru-6.safetensors"
     checkpoint.save(path, drawn(Recurrent("gru", hidden=6), name="gru-6"))
-    chosen = subject.find(None, path, None)
+    chosen = trained_model.find(None, path, None)
     model = chosen.convert().model
     running = session.open_session(model)
     facts = packing.manifest(chosen, model=model, precision="fp32", quantised=None, cpu_only=False, accuracy=())

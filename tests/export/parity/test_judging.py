@@ -7,10 +7,7 @@ import numpy as np
 import pytest
 
 from edge.errors import EdgeError
-from edge_export.graph import (
-    convert,
-    session,
-)
+from edge_export.graph import conversion, session
 from edge_export.int8 import (
     latency,
 )
@@ -143,7 +140,7 @@ def test_loading_is_timed_in_milliseconds(monkeypatch):
 
 
 def test_sessions_run_on_one_thread(lstm):
-    running = session.open_session(convert.convert(lstm).model)
+    running = session.open_session(conversion.convert(lstm).model)
     options = running.get_session_options()
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
     assert running.get_providers() == ["CPUExecutionProvider"]

@@ -7,7 +7,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from edge_export.graph import convert, half, recurrent, traced
+from edge_export.graph import conversion, fp16, recurrent_graph, traced
 from edge_export.parity import locate
 from edge_export.parity.tolerances import TOLERANCES
 from edge_train.models.specification import Convolutional, Recurrent
@@ -27,7 +27,7 @@ def damaged(model: onnx.ModelProto, name: str, by: float = 0.2) -> onnx.ModelPro
 
 
 def first(stored, model, images, *, budget=FP32, taps=None):
-    taps = convert.convert(stored).taps if taps is None else taps
+    taps = conversion.convert(stored).taps if taps is None else taps
     return locate.first_excess(stored.model(), model, taps, images, budget=budget)
 
 
@@ -73,8 +73,8 @@ def test_the_backward_direction_is_compared_too(converted, images):
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_swapped_gates_show_at_the_first_step_of_the_first_layer(cell, drawn, images, monkeypatch):
     stored = drawn(Recurrent(cell, hidden=8, layers=2))
-    monkeypatch.setitem(recurrent._GATE_ORDER, cell, tuple(range(len(recurrent._GATE_ORDER[cell]))))
-    excess = first(stored, convert.convert(stored).model, images)
+    monkeypatch.setitem(recurrent_graph._GATE_ORDER, cell, tuple(range(len(recurrent_graph._GATE_ORDER[cell]))))
+    excess = first(stored, conversion.convert(stored).model, images)
     assert str(excess).startswith("first at recurrent layer 0, step 0: error ")
     assert "its share is" in str(excess)
 
@@ -90,13 +90,13 @@ def test_swapped_gates_show_at_the_first_step_of_the_first_layer(cell, drawn, im
     ],
 )
 def test_a_damaged_weight_of_a_cnn_is_found_in_its_layer(weight, layer, cnn, images):
-    model = convert.convert(cnn).model
+    model = conversion.convert(cnn).model
     excess = first(cnn, damaged(model, weight), images)
     assert (excess.layer, excess.step) == (layer, None)
 
 
 def test_a_damaged_weight_is_found_without_folding_too(cnn, images):
-    one = convert.convert(cnn, fold_forward=False)
+    one = conversion.convert(cnn, fold_forward=False)
     assert first(cnn, damaged(one.model, "chain.6.shift"), images, taps=one.taps).layer == "chain.6"
 
 
@@ -150,7 +150,7 @@ def test_a_layer_that_cannot_be_seen_is_not_blamed_on_the_next_one(
 @pytest.mark.parametrize("kind", ["lstm", "cnn"])
 def test_fp16_is_compared_in_its_own_type(kind, converted, images):
     stored, one = converted(kind)
-    model = half.to_fp16(one.model)
+    model = fp16.to_fp16(one.model)
     assert first(stored, model, images, budget=TOLERANCES["fp16"].logit_error) is None
     weight = {"lstm": "recurrent.1.W", "cnn": "chain.7.weight"}[kind]
     excess = first(stored, damaged(model, weight), images, budget=TOLERANCES["fp16"].logit_error)
@@ -159,7 +159,7 @@ def test_fp16_is_compared_in_its_own_type(kind, converted, images):
 
 def test_taps_that_were_optimised_away_are_passed_over(drawn, images):
     stored = drawn(Convolutional("flatten linear10"))
-    one = convert.convert(stored)
+    one = conversion.convert(stored)
     assert locate.first_excess(stored.model(), one.model, (), images, budget=FP32) is None
 
 

@@ -10,7 +10,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from edge_export.graph import convert, session, traced
+from edge_export.graph import conversion, form, session, traced
 from edge_export.int8.convolutional import block, blocks, channels, convolutional, levels, stages
 from edge_export.int8.convolutional.chain import UnsuitableError, read
 from edge_export.int8.convolutional.levels import Integers
@@ -29,7 +29,7 @@ WIDTHS = [1, 2, 4, 8]
 
 @pytest.fixture(scope="module", params=CHAINS.values(), ids=CHAINS)
 def fp32(request, drawn):
-    return convert.convert(drawn(Convolutional(request.param), temperature=0.75)).model
+    return conversion.convert(drawn(Convolutional(request.param), temperature=0.75)).model
 
 
 def integers(model: onnx.ModelProto, images: np.ndarray) -> list[Integers]:
@@ -51,7 +51,7 @@ def test_the_graph_computes_the_integers(fp32, digits, images, in_integers, answ
 
 @pytest.mark.parametrize("forced", WIDTHS)
 def test_whatever_the_block_is(*, forced, drawn, digits, images, in_integers, answers, monkeypatch):
-    fp32 = convert.convert(drawn(Convolutional(CHAINS["pooled"]))).model
+    fp32 = conversion.convert(drawn(Convolutional(CHAINS["pooled"]))).model
     monkeypatch.setattr(blocks, "choose", lambda _stage, picture: forced if picture[2] == 1 else 1)
     network = integers(fp32, digits.images)
     assert_computes(blocks.write(network, fp32), in_integers(network, images), images, answers)
@@ -63,7 +63,7 @@ def test_a_candidate_has_the_form_and_the_versions_of_a_bundle(share, bits, fp32
     before = fp32.SerializeToString(deterministic=True)
     model = convolutional.build_blocks(fp32, digits.images, bits, share=share)
     onnx.checker.check_model(model)
-    convert.check_form(model, classes=10)
+    form.check_form(model, classes=10)
     assert model.ir_version == 7
     assert {entry.domain: entry.version for entry in model.opset_import} == {"": 13, "com.microsoft": 1}
     assert fp32.SerializeToString(deterministic=True) == before, "the caller's model stays as it was"
@@ -97,7 +97,7 @@ def test_weights_are_stored_once_and_in_their_range(fp32, digits):
 
 
 def test_what_makes_a_kernel_of_a_block_folds_when_the_session_loads(drawn, digits, tmp_path):
-    fp32 = convert.convert(drawn(Convolutional(CHAINS["pooled"]))).model
+    fp32 = conversion.convert(drawn(Convolutional(CHAINS["pooled"]))).model
     model = convolutional.build_blocks(fp32, digits.images, 7)
     assert "Pad" in {node.op_type for node in model.graph.node}
     options = onnxruntime.SessionOptions()
@@ -154,12 +154,12 @@ def test_somebodys_own_chain_with_padding_and_strides(digits, images, in_integer
     network = integers(fp32, digits.images)
     model = convolutional.build_blocks(fp32, digits.images, 7)
     assert_computes(model, in_integers(network, images), images, answers)
-    convert.check_form(model, classes=10)
+    form.check_form(model, classes=10)
 
 
 def test_a_graph_that_only_looks_like_a_chain_is_refused(drawn, digits):
     """An Unsqueeze moves no number; elsewhere than in front of the picture it would."""
-    fp32 = convert.convert(drawn(Convolutional("conv5x4 relu flatten linear10"))).model
+    fp32 = conversion.convert(drawn(Convolutional("conv5x4 relu flatten linear10"))).model
     fp32.graph.initializer.remove(next(entry for entry in fp32.graph.initializer if entry.name == "chain.0.weight"))
     other = np.random.default_rng(0).normal(size=(4, 28, 5, 1)).astype(np.float32)
     fp32.graph.initializer.append(numpy_helper.from_array(other, "chain.0.weight"))

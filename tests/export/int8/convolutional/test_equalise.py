@@ -6,7 +6,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_export.graph import convert, session
+from edge_export.graph import conversion, session
 from edge_export.int8.convolutional.equalise import equalise
 from edge_train.models.specification import Convolutional, Recurrent
 
@@ -37,7 +37,7 @@ def unbalanced(stored, first: str = "chain.0", second: str = "chain.2"):
 
 @pytest.mark.parametrize("chain", CHAINS)
 def test_it_changes_weights_but_no_answer(chain, drawn, images):
-    model = convert.convert(drawn(Convolutional(chain), gains="positive")).model
+    model = conversion.convert(drawn(Convolutional(chain), gains="positive")).model
     equal = equalise(model, images)
     assert equal != model
     expected = logits(model, images)
@@ -46,7 +46,7 @@ def test_it_changes_weights_but_no_answer(chain, drawn, images):
 
 
 def test_channels_of_very_different_size_become_alike(drawn, images):
-    model = convert.convert(unbalanced(drawn(Convolutional(CHAINS[0])))).model
+    model = conversion.convert(unbalanced(drawn(Convolutional(CHAINS[0])))).model
     equal = equalise(model, images)
 
     def spread(one: onnx.ModelProto) -> float:
@@ -62,14 +62,14 @@ def test_a_channel_that_is_always_empty_is_not_scaled_beyond_measure(drawn, imag
     stored = drawn(Convolutional(CHAINS[0]))
     stored.weights["chain.0.weight"][1] = 0
     stored.weights["chain.0.bias"][1] = -1  # the ReLU that follows leaves nothing of it
-    model = convert.convert(stored).model
+    model = conversion.convert(stored).model
     equal = equalise(model, images)
     assert all(np.isfinite(array).all() for array in arrays(equal).values())
     np.testing.assert_allclose(logits(equal, images), logits(model, images), atol=1e-4)
 
 
 def test_scaled_tensors_are_no_longer_called_as_in_pytorch(drawn, images):
-    model = convert.convert(drawn(Convolutional(CHAINS[0]))).model
+    model = conversion.convert(drawn(Convolutional(CHAINS[0]))).model
     outputs = [output for node in equalise(model, images).graph.node for output in node.output]
     assert "chain.0.output" not in outputs
     assert "chain.0.output.equalised" in outputs
@@ -77,7 +77,7 @@ def test_scaled_tensors_are_no_longer_called_as_in_pytorch(drawn, images):
 
 
 def test_the_callers_model_stays_as_it_was(drawn, images):
-    model = convert.convert(drawn(Convolutional(CHAINS[0]))).model
+    model = conversion.convert(drawn(Convolutional(CHAINS[0]))).model
     before = model.SerializeToString(deterministic=True)
     equalise(model, images)
     assert model.SerializeToString(deterministic=True) == before
@@ -93,7 +93,7 @@ def test_the_callers_model_stays_as_it_was(drawn, images):
     ],
 )
 def test_without_a_pair_of_convolutions_nothing_happens(sizes, drawn, images):
-    model = convert.convert(drawn(sizes)).model
+    model = conversion.convert(drawn(sizes)).model
     assert equalise(model, images) == model
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from edge_export.graph import convert
+from edge_export.graph import conversion
 from edge_export.int8.convolutional import channels, levels, stages
 from edge_export.int8.convolutional.chain import Convolution, Linear, UnsuitableError, read
 from edge_export.int8.convolutional.levels import Integers
@@ -17,7 +17,7 @@ WORDS = "conv3x8 relu bn conv3x4 conv3x8 relu bn pool relu conv3x6 relu flatten 
 
 @pytest.fixture(scope="module")
 def chain(drawn):
-    return stages.form(read(convert.convert(drawn(Convolutional(WORDS))).model))
+    return stages.form(read(conversion.convert(drawn(Convolutional(WORDS))).model))
 
 
 @pytest.mark.parametrize(("bits", "largest", "error"), [(7, 63, 0.08), (8, 127, 0.05)])

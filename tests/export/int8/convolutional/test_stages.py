@@ -7,7 +7,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch import nn
 
-from edge_export.graph import convert, session, traced
+from edge_export.graph import conversion, session, traced
 from edge_export.int8.convolutional import stages
 from edge_export.int8.convolutional.chain import Convolution, UnsuitableError, read
 from edge_train.models.specification import Convolutional
@@ -36,7 +36,7 @@ def expected(model: onnx.ModelProto, images: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("words", CHAINS.values(), ids=CHAINS)
 def test_stages_compute_what_the_graph_computes(words, drawn, images):
-    model = convert.convert(drawn(Convolutional(words))).model
+    model = conversion.convert(drawn(Convolutional(words))).model
     chain = stages.form(read(model))
     wanted = expected(model, images)
     np.testing.assert_allclose(computed(chain, images), wanted, atol=1e-4 * np.abs(wanted).max())
@@ -44,7 +44,7 @@ def test_stages_compute_what_the_graph_computes(words, drawn, images):
 
 @pytest.mark.parametrize("words", CHAINS.values(), ids=CHAINS)
 def test_from_zero_upwards_they_still_do(words, drawn, images):
-    model = convert.convert(drawn(Convolutional(words))).model
+    model = conversion.convert(drawn(Convolutional(words))).model
     chain = stages.form(read(model))
     moved = stages.zero_based(chain, [np.full(len(stage.lower), -2.5) for stage in chain[:-1]])
     assert all(not stage.lower.any() for stage in moved[:-1])
@@ -56,7 +56,7 @@ def test_from_zero_upwards_they_still_do(words, drawn, images):
 
 def test_a_negative_scale_after_relu_becomes_an_upper_limit(drawn):
     chain = stages.form(
-        read(convert.convert(drawn(Convolutional(CHAINS["BatchNorm after ReLU, before pooling"]))).model)
+        read(conversion.convert(drawn(Convolutional(CHAINS["BatchNorm after ReLU, before pooling"]))).model)
     )
     limited = np.isfinite(chain[1].upper)
     assert limited.any()
@@ -64,7 +64,7 @@ def test_a_negative_scale_after_relu_becomes_an_upper_limit(drawn):
 
 
 def test_a_linear_tail_is_one_layer(drawn):
-    model = convert.convert(drawn(Convolutional("conv3x6 relu pool conv1x10 average flatten linear10"))).model
+    model = conversion.convert(drawn(Convolutional("conv3x6 relu pool conv1x10 average flatten linear10"))).model
     chain = stages.form(read(model))
     assert [stage.product.weight.shape for stage in chain] == [(6, 1, 3, 3), (10, 6 * 13 * 13)]
 
@@ -144,13 +144,13 @@ def test_a_padded_convolution_needs_a_tensor_that_starts_at_zero():
 
 
 def test_logits_behind_a_relu_are_refused(drawn):
-    model = convert.convert(drawn(Convolutional("conv5x4 flatten linear10 relu"))).model
+    model = conversion.convert(drawn(Convolutional("conv5x4 flatten linear10 relu"))).model
     with pytest.raises(UnsuitableError, match="last layer is not linear"):
         stages.form(read(model))
 
 
 def test_weights_that_are_computed_are_refused(drawn):
-    model = convert.convert(drawn(Convolutional("conv5x4 flatten linear10"))).model
+    model = conversion.convert(drawn(Convolutional("conv5x4 flatten linear10"))).model
     weight = next(entry for entry in model.graph.initializer if entry.name == "chain.0.weight")
     array = numpy_helper.to_array(weight)
     model.graph.initializer.remove(weight)

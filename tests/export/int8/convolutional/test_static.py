@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
-from edge_export.graph import convert
+from edge_export.graph import conversion
 from edge_export.int8.convolutional.static import static
 from edge_train.models.specification import Convolutional
 
@@ -23,7 +23,7 @@ def test_products_have_int8_on_both_sides_except_in_a_small_last_layer(kind, pro
 
 def test_a_last_layer_with_much_of_the_weights_is_int8_too(drawn, digits):
     one = drawn(Convolutional("conv5x4 relu flatten linear10"))
-    assert sides(static(convert.convert(one).model, digits.images, 7)) == [True, True]
+    assert sides(static(conversion.convert(one).model, digits.images, 7)) == [True, True]
 
 
 def test_every_output_channel_has_its_own_scale(quantised, arrays):

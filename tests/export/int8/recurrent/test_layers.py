@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from edge_export.graph import convert
+from edge_export.graph import conversion
 from edge_export.int8.recurrent import layers
 from edge_export.int8.rounding import copy_of
 from edge_train.models.specification import Recurrent
@@ -168,7 +168,7 @@ def test_a_graph_of_another_form_is_none(change, converted):
 
 @pytest.mark.parametrize(("activations", "relu"), [(["Tanh"], None), (["Relu"], True), (["Sigmoid"], None)])
 def test_an_rnn_rectifies_or_squashes_without_a_word(activations, relu, drawn):
-    model = convert.convert(drawn(Recurrent("rnn-tanh", hidden=6))).model
+    model = conversion.convert(drawn(Recurrent("rnn-tanh", hidden=6))).model
     attribute(node(model, "recurrent.0.sequence"), "activations", activations)
     stack = layers.read(model)
     assert (None if stack is None else stack.layers[0].relu) == relu

@@ -5,7 +5,7 @@ import onnx
 import pytest
 import torch
 
-from edge_export.graph import convert, session
+from edge_export.graph import conversion, form, session
 from edge_export.int8 import candidates
 from edge_export.int8.material import gather
 from edge_export.int8.recurrent import recurrent, stepped
@@ -48,7 +48,7 @@ def test_one_picture_says_the_same_whatever_stands_beside_it(kind, quantised, di
 def test_the_graph_is_valid(kind, quantised, operators):
     model = quantised(kind, "stepped").model
     onnx.checker.check_model(model)
-    convert.check_form(model, classes=10, lean=False)
+    form.check_form(model, classes=10, lean=False)
     layers = 2 if kind in ("lstm", "gru", "rnn-relu") or kind.endswith("-2") else 1
     assert operators(model)["Scan"] == layers * (2 if kind.startswith("bi") else 1)
     assert not set(operators(model)) & {"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"}
@@ -95,7 +95,7 @@ def uniform(checkpoint, size: float):
 def test_products_at_their_extremes_do_not_saturate_on_this_processor(cell, candidate, drawn):
     """Every weight at its largest and every pixel at 255: half of each sum would be lost in 16 bits."""
     checkpoint = uniform(drawn(Recurrent(cell, hidden=16)), 0.8 / 28)
-    model = convert.convert(checkpoint).model
+    model = conversion.convert(checkpoint).model
     images = np.stack([np.full((28, 28), level, np.uint8) for level in (0, 60, 120, 200, 255)])
     built = candidates.build(model, images, PROFILES["any"], candidate)[candidate].model
     weights = next(one for one in built.graph.initializer if one.name.endswith(".weights"))

@@ -1,4 +1,4 @@
-"""From a trained model to an fp32 ONNX graph, and the promises about its form that are asserted, not assumed."""
+"""The promises about the form of a bundle's graph, which are asserted, not assumed."""
 
 from collections.abc import Sequence
 
@@ -6,40 +6,14 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 
-from edge.bundle.input import COLUMNS, ROWS
-from edge_export.graph import convolutional, recurrent
-from edge_export.graph.builder import IMAGE, LOGITS, PROBABILITIES, ConversionError, Converted, finish
+from edge.bundle.input import COLUMNS, INPUT, ROWS
+from edge_export.graph.builder import IMAGE, LOGITS, PROBABILITIES, ConversionError
 from edge_export.graph.session import open_session
-from edge_train.models.models import ConvolutionalClassifier
-from edge_train.models.specification import Recurrent
-from edge_train.training.checkpoint import Checkpoint
 
 # What a graph needs only when it computes shapes at run time: in a lean graph every shape is known.
-_SHAPE_ARITHMETIC = frozenset({"Shape", "Size", "ConstantOfShape", "Expand", "Range", "Loop", "Scan"})
+SHAPE_ARITHMETIC = frozenset({"Shape", "Size", "ConstantOfShape", "Expand", "Range", "Loop", "Scan"})
 
 BATCHES = (1, 2, 3)
-
-
-def convert(checkpoint: Checkpoint, *, fold_forward: bool = True) -> Converted:
-    """The graph of a checkpoint of one of edge's own models.
-
-    It is written straight from the weights: `torch.onnx.export` builds the zero initial state from the batch size at
-    run time and unrolls a plain RNN, and what is left after cleaning that up is longer to explain than the graph.
-
-    Raises:
-        ConversionError: the graph is not what a bundle needs.
-        CheckpointError: the weights do not fit the specification.
-    """
-    model = checkpoint.model()
-    sizes = checkpoint.specification
-    if isinstance(sizes, Recurrent):
-        builder = recurrent.write(sizes, checkpoint.weights)
-    else:
-        assert isinstance(model, ConvolutionalClassifier)
-        builder = convolutional.write(model, fold_forward=fold_forward)
-    converted = finish(builder, classes=len(checkpoint.labels), temperature=checkpoint.temperature)
-    check_form(converted.model, classes=len(checkpoint.labels))
-    return converted
 
 
 def check_form(model: ModelProto, *, classes: int, lean: bool = True) -> None:
@@ -54,7 +28,7 @@ def check_form(model: ModelProto, *, classes: int, lean: bool = True) -> None:
         ConversionError: it has another form; the message says which part.
     """
     inputs = [_signature(entry) for entry in model.graph.input]
-    expected = (IMAGE, onnx.TensorProto.UINT8, ("batch", ROWS, COLUMNS))
+    expected = (IMAGE, onnx.TensorProto.UINT8, INPUT.shape)
     if inputs != [expected]:
         raise ConversionError(f"the graph takes {inputs}; a bundle takes {expected}")
     outputs = [_signature(entry) for entry in model.graph.output]
@@ -63,7 +37,7 @@ def check_form(model: ModelProto, *, classes: int, lean: bool = True) -> None:
         raise ConversionError(
             f"the graph gives {outputs}; a bundle gives {wanted}: take the batch size from the input, do not fix it"
         )
-    shapely = sorted({node.op_type for node in model.graph.node} & _SHAPE_ARITHMETIC)
+    shapely = sorted({node.op_type for node in model.graph.node} & SHAPE_ARITHMETIC)
     if lean and shapely:
         raise ConversionError(f"the graph computes shapes at run time: {', '.join(shapely)}; it must not need them")
     _check_axes(model, classes)

@@ -10,7 +10,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from edge.errors import EdgeError
 from edge_export.graph import builder
 from edge_export.graph.builder import ConversionError, GraphBuilder
-from edge_export.graph.convert import check_form
+from edge_export.graph.form import check_form
 
 
 def graph(

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edge_export.graph import convert, session
+from edge_export.graph import conversion, session
 from edge_export.graph.builder import IR_VERSION, OPSET
 from edge_train.models.specification import MODELS, Convolutional, Recurrent
 from edge_train.training.checkpoint import CheckpointError
@@ -45,7 +45,7 @@ def operators(model: onnx.ModelProto) -> Counter[str]:
 def tables(drawn):
     """Every model of the table with random weights, and its graph."""
     stored = {name: drawn(entry.specification) for name, entry in MODELS.items()}
-    return {name: (one, convert.convert(one).model) for name, one in stored.items()}
+    return {name: (one, conversion.convert(one).model) for name, one in stored.items()}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -62,7 +62,7 @@ def test_a_graph_has_no_node_too_many(name, tables):
 
 
 def test_the_lstm_needs_at_most_eight_nodes_also_with_a_temperature(drawn):
-    model = convert.convert(drawn(Recurrent("lstm"), temperature=0.5)).model
+    model = conversion.convert(drawn(Recurrent("lstm"), temperature=0.5)).model
     assert len(model.graph.node) <= 8
 
 
@@ -119,14 +119,14 @@ def test_weights_are_float32_and_stored_once(name, tables):
 @pytest.mark.parametrize("name", ["lstm", "cnn-16k"])
 def test_the_same_checkpoint_gives_the_same_bytes(name, tables):
     stored, model = tables[name]
-    assert convert.convert(stored).model.SerializeToString(deterministic=True) == model.SerializeToString(
+    assert conversion.convert(stored).model.SerializeToString(deterministic=True) == model.SerializeToString(
         deterministic=True
     )
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
 def test_probabilities_are_the_softmax_of_logits_by_temperature(drawn, images, temperature):
-    model = convert.convert(drawn(Recurrent("gru", hidden=9), temperature=temperature)).model
+    model = conversion.convert(drawn(Recurrent("gru", hidden=9), temperature=temperature)).model
     logits, probabilities = session.run(session.open_session(model), images, 17)
     powers = np.exp(logits.astype(np.float64) / temperature)
     np.testing.assert_allclose(probabilities, powers / powers.sum(1, keepdims=True), atol=1e-6)
@@ -135,7 +135,7 @@ def test_probabilities_are_the_softmax_of_logits_by_temperature(drawn, images, t
 
 def test_pixels_go_in_raw_the_scale_is_in_the_weights(drawn):
     stored = drawn(Recurrent("rnn-tanh", hidden=9))
-    model = convert.convert(stored).model
+    model = conversion.convert(stored).model
     weights = {weight.name: numpy_helper.to_array(weight) for weight in model.graph.initializer}
     np.testing.assert_allclose(weights["recurrent.0.W"][0] * 255, stored.weights["recurrent.weight_ih_l0"], rtol=1e-5)
     assert not {"Div", "Mul", "Sub"} & set(operators(model))
@@ -148,32 +148,32 @@ def test_every_free_size_converts_exactly(*, cell, layers, bidirectional, drawn,
     stored = drawn(Recurrent(cell, hidden=7, layers=layers, bidirectional=bidirectional), seed=layers)
     expected = logits_of(stored.model(), images)
     limit = 2e-5 * max(1.0, float(np.abs(expected).max()))  # a ReLU state has no bound, and neither have its logits
-    found = answers(convert.convert(stored).model, images, spread=limit)
+    found = answers(conversion.convert(stored).model, images, spread=limit)
     np.testing.assert_allclose(found, expected, atol=limit)
 
 
 def test_a_hidden_state_of_one_number_converts(drawn, images, answers):
     stored = drawn(Recurrent("lstm", hidden=1))
     np.testing.assert_allclose(
-        answers(convert.convert(stored).model, images), logits_of(stored.model(), images), atol=2e-5
+        answers(conversion.convert(stored).model, images), logits_of(stored.model(), images), atol=2e-5
     )
 
 
 def test_the_labels_decide_nothing_about_the_graph(drawn):
     stored = drawn(Recurrent("gru", hidden=5), labels=tuple("zyxwvutsrq"))
-    assert session.open_session(convert.convert(stored).model).get_outputs()[0].shape == ["batch", 10]
+    assert session.open_session(conversion.convert(stored).model).get_outputs()[0].shape == ["batch", 10]
 
 
 def test_weights_that_do_not_fit_are_refused(drawn):
     stored = drawn(Recurrent("gru", hidden=5))
     other = drawn(Convolutional("flatten linear10"), weights=stored.weights)
     with pytest.raises(CheckpointError, match="do not fit"):
-        convert.convert(other)
+        conversion.convert(other)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_tap_exists_and_the_last_one_is_the_logits(name, drawn, tables):
-    taps = convert.convert(tables[name][0]).taps
+    taps = conversion.convert(tables[name][0]).taps
     outputs = [output for node in tables[name][1].graph.node for output in node.output]
     assert taps[-1].tensor == "logits"
     positions = [outputs.index(tap.tensor) for tap in taps]

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_export.graph import convert, half, session
+from edge_export.graph import conversion, form, fp16, session
 from edge_export.parity.parity import softmax
 from edge_export.parity.tolerances import TOLERANCES
 from edge_train.models.specification import Recurrent
@@ -16,7 +16,7 @@ KINDS = ["lstm", "bilstm", "gru", "rnn", "cnn", "mlp"]
 
 @pytest.fixture(scope="module")
 def halved(converted):
-    return {kind: half.to_fp16(converted(kind)[1].model) for kind in KINDS}
+    return {kind: fp16.to_fp16(converted(kind)[1].model) for kind in KINDS}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -32,7 +32,7 @@ def test_every_weight_is_fp16(kind, halved):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_image_stays_uint8_and_the_outputs_float32(kind, halved):
-    convert.check_form(halved[kind], classes=10)
+    form.check_form(halved[kind], classes=10)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -62,7 +62,7 @@ def test_answers_stay_within_the_tolerance_of_fp16(kind, halved, converted, imag
 
 
 def test_probabilities_keep_the_precision_of_fp32(drawn, images):
-    model = half.to_fp16(convert.convert(drawn(Recurrent("gru", hidden=9), temperature=0.5)).model)
+    model = fp16.to_fp16(conversion.convert(drawn(Recurrent("gru", hidden=9), temperature=0.5)).model)
     logits, probabilities = session.run(session.open_session(model), images, 17)
     np.testing.assert_allclose(probabilities, softmax(logits, 0.5), atol=1e-6)
 
@@ -79,7 +79,7 @@ def test_the_file_has_half_the_weights(kind, halved, converted):
 def test_the_callers_model_stays_and_the_result_is_the_same_each_time(kind, halved, converted):
     model = converted(kind)[1].model
     before = model.SerializeToString(deterministic=True)
-    again = half.to_fp16(model)
+    again = fp16.to_fp16(model)
     assert model.SerializeToString(deterministic=True) == before
     assert again.SerializeToString(deterministic=True) == halved[kind].SerializeToString(deterministic=True)
 
@@ -106,7 +106,7 @@ def test_operators_that_have_no_fp16_are_cast_around_and_the_graph_stays_sorted(
         opset_imports=[helper.make_opsetid("", 13)],
         ir_version=7,
     )
-    halved = half.to_fp16(model)
+    halved = fp16.to_fp16(model)
     assert sum(node.op_type == "Cast" for node in halved.graph.node) > 2
     known = {"image", *weights}
     for node in halved.graph.node:

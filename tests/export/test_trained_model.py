@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from edge_export import subject
-from edge_export.subject import DIGITS, SubjectError
+from edge.bundle.input import DIGITS
+from edge_export import trained_model
+from edge_export.trained_model import ModelError
 from edge_train.models.specification import Recurrent, to_json
 from edge_train.training import checkpoint
 from edge_train.training.checkpoint import CheckpointError
@@ -50,7 +51,7 @@ def weights(tmp_path) -> Path:
 
 
 def test_a_name_alone_means_the_shipped_checkpoint():
-    found = subject.find("lstm", None, None)
+    found = trained_model.find("lstm", None, None)
     stored = checkpoint.load(checkpoint.shipped("lstm"))
     assert (found.name, found.model, found.labels) == ("lstm", "lstm", DIGITS)
     assert found.checkpoint_sha256 == stored.sha256
@@ -64,31 +65,31 @@ def test_a_name_alone_means_the_shipped_checkpoint():
 def test_a_checkpoint_of_that_name_is_taken(drawn, tmp_path):
     stored = drawn(Recurrent("gru", hidden=6), name="mine", temperature=0.5)
     checkpoint.save(tmp_path / "a.safetensors", stored)
-    found = subject.find("mine", tmp_path / "a.safetensors", None)
+    found = trained_model.find("mine", tmp_path / "a.safetensors", None)
     assert (found.name, found.temperature) == ("mine", 0.5)
 
 
 def test_a_checkpoint_alone_says_which_model_it_is(drawn, tmp_path):
     checkpoint.save(tmp_path / "a.safetensors", drawn(Recurrent("gru", hidden=6), name="mine"))
-    assert subject.find(None, tmp_path / "a.safetensors", None).name == "mine"
-    assert subject.find(None, None, None).name == "lstm"
+    assert trained_model.find(None, tmp_path / "a.safetensors", None).name == "mine"
+    assert trained_model.find(None, None, None).name == "lstm"
 
 
 def test_a_checkpoint_of_another_name_is_refused_with_the_right_one(drawn, tmp_path):
     checkpoint.save(tmp_path / "a.safetensors", drawn(Recurrent("gru", hidden=6), name="mine"))
     with pytest.raises(CheckpointError, match="checkpoint of 'mine', not 'lstm'; use --model mine"):
-        subject.find("lstm", tmp_path / "a.safetensors", None)
+        trained_model.find("lstm", tmp_path / "a.safetensors", None)
 
 
 def test_a_model_without_a_shipped_checkpoint_is_to_be_trained(monkeypatch):
     monkeypatch.setattr(checkpoint, "shipped", lambda _: None)
     with pytest.raises(CheckpointError, match="train it with `edge train --model gru`"):
-        subject.find("gru", None, None)
+        trained_model.find("gru", None, None)
 
 
 def test_an_unknown_name_is_told_with_the_known_ones():
     with pytest.raises(CheckpointError, match=r"no checkpoint of 'lstn' is shipped; use one of lstm, "):
-        subject.find("lstn", None, None)
+        trained_model.find("lstn", None, None)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".pth", ".bin"])
@@ -99,7 +100,7 @@ def test_an_own_module_gets_its_weights_from_either_format(written, weights, tmp
         save_file(state, path)
     else:
         torch.save(state, path)
-    found = subject.find(f"{written(LINEAR)}:make", path, None)
+    found = trained_model.find(f"{written(LINEAR)}:make", path, None)
     assert torch.equal(found.module.state_dict()["1.weight"], state["1.weight"])
     assert found.checkpoint_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert (found.name, found.temperature, found.checkpoint) == ("make", 1.0, None)
@@ -116,14 +117,14 @@ def test_a_class_is_a_factory_too(written, weights):
             def __init__(self):
                 super().__init__(nn.Flatten(), nn.Linear(784, 10))
     """)
-    assert subject.find(f"{name}:Net", weights, None).name == "net"
+    assert trained_model.find(f"{name}:Net", weights, None).name == "net"
 
 
 def test_a_module_in_a_package_is_found(in_folder, weights):
     package = f"their_package_{next(NUMBERS)}"
     (in_folder / package).mkdir()
     (in_folder / package / "nets.py").write_text(textwrap.dedent(LINEAR))
-    assert subject.find(f"{package}.nets:make", weights, None).name == "make"
+    assert trained_model.find(f"{package}.nets:make", weights, None).name == "make"
 
 
 def test_training_behaviour_is_turned_off(written, tmp_path):
@@ -134,7 +135,7 @@ def test_training_behaviour_is_turned_off(written, tmp_path):
             return nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(784, 10)).train()
     """)
     save_file(nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(784, 10)).state_dict(), tmp_path / "w.safetensors")
-    module = subject.find(f"{name}:make", tmp_path / "w.safetensors", None).module
+    module = trained_model.find(f"{name}:make", tmp_path / "w.safetensors", None).module
     assert not any(layer.training for layer in module.modules())
 
 
@@ -145,54 +146,54 @@ def test_a_network_of_other_floats_is_taken_in_float32(written, weights):
         def make():
             return nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).double()
     """)
-    module = subject.find(f"{name}:make", weights, None).module
+    module = trained_model.find(f"{name}:make", weights, None).module
     assert {parameter.dtype for parameter in module.parameters()} == {torch.float32}
 
 
 def test_an_own_module_needs_weights(written):
     with pytest.raises(CheckpointError, match="name their file with --checkpoint"):
-        subject.find(f"{written(LINEAR)}:make", None, None)
+        trained_model.find(f"{written(LINEAR)}:make", None, None)
 
 
 def test_a_module_that_is_not_there_is_told(weights, in_folder):
-    with pytest.raises(SubjectError, match="no module 'nowhere'; run edge in its folder, or install it"):
-        subject.find("nowhere:make", weights, None)
+    with pytest.raises(ModelError, match="no module 'nowhere'; run edge in its folder, or install it"):
+        trained_model.find("nowhere:make", weights, None)
 
 
 def test_what_a_module_itself_lacks_is_told_by_its_own_name(written, weights):
-    with pytest.raises(SubjectError, match="no module 'not_installed_here'"):
-        subject.find(f"{written('import not_installed_here')}:make", weights, None)
+    with pytest.raises(ModelError, match="no module 'not_installed_here'"):
+        trained_model.find(f"{written('import not_installed_here')}:make", weights, None)
 
 
 @pytest.mark.parametrize("factory", ["missing", "torch.nn", "VALUE"])
 def test_a_factory_that_is_not_there_is_told(written, weights, factory):
     name = written(LINEAR + "    VALUE = 3\n")
-    with pytest.raises(SubjectError, match=f"has no factory '{factory}'; give --model package.module:factory"):
-        subject.find(f"{name}:{factory}", weights, None)
+    with pytest.raises(ModelError, match=f"has no factory '{factory}'; give --model package.module:factory"):
+        trained_model.find(f"{name}:{factory}", weights, None)
 
 
 @pytest.mark.parametrize("model", [":make", "nets:", ":", ".nets:make", "..:x"])
 def test_half_a_name_is_told(in_folder, weights, model):
-    with pytest.raises(SubjectError, match=r"names no factory; give --model package\.module:factory"):
-        subject.find(model, weights, None)
+    with pytest.raises(ModelError, match=r"names no factory; give --model package\.module:factory"):
+        trained_model.find(model, weights, None)
 
 
 def test_a_factory_that_wants_arguments_is_told(written, weights):
-    with pytest.raises(SubjectError, match=r"cannot be called without arguments: .*'hidden'; write a factory that can"):
-        subject.find(f"{written('def make(hidden): ...')}:make", weights, None)
+    with pytest.raises(ModelError, match=r"cannot be called without arguments: .*'hidden'; write a factory that can"):
+        trained_model.find(f"{written('def make(hidden): ...')}:make", weights, None)
 
 
 @pytest.mark.parametrize(("made", "kind"), [("None", "NoneType"), ("[1, 2]", "list"), ("dict()", "dict")])
 def test_a_factory_that_makes_no_module_is_told(written, weights, made, kind):
     name = written(f"def make(): return {made}")
-    with pytest.raises(SubjectError, match=f"gives a {kind}, not a torch.nn.Module; return the model"):
-        subject.find(f"{name}:make", weights, None)
+    with pytest.raises(ModelError, match=f"gives a {kind}, not a torch.nn.Module; return the model"):
+        trained_model.find(f"{name}:make", weights, None)
 
 
 def test_weights_of_another_network_are_told(written, tmp_path):
     save_file({"1.weight": torch.zeros(10, 783), "1.bias": torch.zeros(10)}, tmp_path / "w.safetensors")
     with pytest.raises(CheckpointError, match=r"do not fit .*size mismatch for 1\.weight.*; check both"):
-        subject.find(f"{written(LINEAR)}:make", tmp_path / "w.safetensors", None)
+        trained_model.find(f"{written(LINEAR)}:make", tmp_path / "w.safetensors", None)
 
 
 @pytest.mark.parametrize("names", [["1.weight"], ["1.weight", "1.bias", "2.weight"]], ids=["missing", "too many"])
@@ -200,7 +201,7 @@ def test_weights_that_lack_or_add_a_name_are_told(written, tmp_path, names):
     tensors = {"weight": torch.zeros(10, 784), "bias": torch.zeros(10)}
     save_file({name: tensors[name[2:]].clone() for name in names}, tmp_path / "w.safetensors")
     with pytest.raises(CheckpointError, match="do not fit"):
-        subject.find(f"{written(LINEAR)}:make", tmp_path / "w.safetensors", None)
+        trained_model.find(f"{written(LINEAR)}:make", tmp_path / "w.safetensors", None)
 
 
 @pytest.mark.parametrize(
@@ -231,8 +232,8 @@ def test_a_network_of_another_form_is_told(written, tmp_path, forward, complaint
     """)
     state = {f"fc.{key}": tensor for key, tensor in nn.Linear(784, 10).state_dict().items()}
     save_file(state, tmp_path / "w.safetensors")
-    with pytest.raises(SubjectError, match=complaint):
-        subject.find(f"{name}:Net", tmp_path / "w.safetensors", None)
+    with pytest.raises(ModelError, match=complaint):
+        trained_model.find(f"{name}:Net", tmp_path / "w.safetensors", None)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
@@ -241,7 +242,7 @@ def test_a_file_that_is_no_state_dict_is_told(written, tmp_path, suffix, content
     path = tmp_path / f"w{suffix}"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"w\.(pt is no plain state dict|safetensors is damaged)"):
-        subject.find(f"{written(LINEAR)}:make", path, None)
+        trained_model.find(f"{written(LINEAR)}:make", path, None)
 
 
 @pytest.mark.parametrize("kept", [0.2, 0.5, 0.9, 0.999])
@@ -250,14 +251,14 @@ def test_a_state_dict_that_was_cut_off_is_told(written, tmp_path, kept):
     torch.save(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).state_dict(), path)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
     with pytest.raises(CheckpointError, match="no plain state dict"):
-        subject.find(f"{written(LINEAR)}:make", path, None)
+        trained_model.find(f"{written(LINEAR)}:make", path, None)
 
 
 def test_a_pickled_model_is_not_executed(written, tmp_path):
     path = tmp_path / "w.pt"
     torch.save(nn.Linear(784, 10), path)
     with pytest.raises(CheckpointError, match="no plain state dict"):
-        subject.find(f"{written(LINEAR)}:make", path, None)
+        trained_model.find(f"{written(LINEAR)}:make", path, None)
 
 
 @pytest.mark.parametrize("wrapped", [{"model": {"a": torch.zeros(1)}, "epoch": 3}, [torch.zeros(1)], torch.zeros(1)])
@@ -265,12 +266,12 @@ def test_a_wrapper_around_a_state_dict_is_told(written, tmp_path, wrapped):
     path = tmp_path / "w.pt"
     torch.save(wrapped, path)
     with pytest.raises(CheckpointError, match=r"holds no state dict; save model.state_dict\(\)"):
-        subject.find(f"{written(LINEAR)}:make", path, None)
+        trained_model.find(f"{written(LINEAR)}:make", path, None)
 
 
 def test_a_missing_weights_file_is_told(written, tmp_path):
     with pytest.raises(CheckpointError, match="check the path"):
-        subject.find(f"{written(LINEAR)}:make", tmp_path / "nothing.pt", None)
+        trained_model.find(f"{written(LINEAR)}:make", tmp_path / "nothing.pt", None)
 
 
 # --- labels -----------------------------------------------------------------------------------------------------------
@@ -291,13 +292,13 @@ def letters(written, tmp_path) -> tuple[str, Path]:
 
 def test_labels_are_lines_of_a_text_file(letters, tmp_path):
     (tmp_path / "labels.txt").write_text("ä\r\n  b b \n\nc\n", encoding="utf-8")
-    found = subject.find(*letters, tmp_path / "labels.txt")
+    found = trained_model.find(*letters, tmp_path / "labels.txt")
     assert found.labels == ("ä", "b b", "c")
 
 
 def test_other_classes_than_ten_need_labels(letters):
-    with pytest.raises(SubjectError, match="has 3 classes; name them with --labels FILE, one a line"):
-        subject.find(*letters, None)
+    with pytest.raises(ModelError, match="has 3 classes; name them with --labels FILE, one a line"):
+        trained_model.find(*letters, None)
 
 
 @pytest.mark.parametrize(
@@ -310,24 +311,24 @@ def test_other_classes_than_ten_need_labels(letters):
 )
 def test_labels_that_do_not_fit_are_told(letters, tmp_path, text, complaint):
     (tmp_path / "labels.txt").write_text(text)
-    with pytest.raises(SubjectError, match=complaint):
-        subject.find(*letters, tmp_path / "labels.txt")
+    with pytest.raises(ModelError, match=complaint):
+        trained_model.find(*letters, tmp_path / "labels.txt")
 
 
 def test_labels_that_cannot_be_read_are_told(letters, tmp_path):
-    with pytest.raises(SubjectError, match="cannot read the labels"):
-        subject.find(*letters, tmp_path / "nothing.txt")
+    with pytest.raises(ModelError, match="cannot read the labels"):
+        trained_model.find(*letters, tmp_path / "nothing.txt")
     (tmp_path / "labels.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SubjectError, match="give a text file, one label a line"):
-        subject.find(*letters, tmp_path / "labels.txt")
+    with pytest.raises(ModelError, match="give a text file, one label a line"):
+        trained_model.find(*letters, tmp_path / "labels.txt")
 
 
 def test_a_named_model_takes_labels_too(tmp_path):
     (tmp_path / "labels.txt").write_text("\n".join(f"digit {digit}" for digit in range(10)))
-    found = subject.find("lstm", None, tmp_path / "labels.txt")
+    found = trained_model.find("lstm", None, tmp_path / "labels.txt")
     assert found.labels[3] == "digit 3"
 
 
 @pytest.mark.parametrize(("precision", "name"), [("fp32", "lstm"), ("int8", "lstm-int8"), ("fp16", "lstm-fp16")])
 def test_the_bundle_is_named_by_model_and_precision(precision, name):
-    assert subject.bundle_name(subject.find("lstm", None, None), precision) == name
+    assert trained_model.bundle_name(trained_model.find("lstm", None, None), precision) == name

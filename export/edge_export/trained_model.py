@@ -12,26 +12,25 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import nn
 
-from edge.bundle.input import COLUMNS, ROWS
+from edge.bundle.input import COLUMNS, DIGITS, ROWS
 from edge.errors import EdgeError
-from edge_export.graph import convert, traced
+from edge_export.graph import conversion, traced
 from edge_export.graph.builder import Converted
 from edge_train.models import models, specification
 from edge_train.models.specification import MODELS
 from edge_train.training import checkpoint
 from edge_train.training.checkpoint import Checkpoint, CheckpointError
 
-DIGITS = tuple("0123456789")
 DEFAULT = "lstm"  # what is exported when nothing is named
 PROBES = (2, 3)  # batch sizes that somebody's own module is asked with
 
 
-class SubjectError(EdgeError, ValueError):
+class ModelError(EdgeError, ValueError):
     """What `--model` names cannot be exported."""
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class TrainedModel:
     """A trained PyTorch model and everything that the manifest says of it.
 
     `module`: float images [batch, 28, 28] in [0, 1] to logits [batch, labels], in evaluation mode, on the CPU.
@@ -60,11 +59,11 @@ class Subject:
     def convert(self) -> Converted:
         """The fp32 graph: written from the weights where edge knows the model, traced by torch otherwise."""
         if self.checkpoint is not None:
-            return convert.convert(self.checkpoint)
+            return conversion.convert(self.checkpoint)
         return traced.convert(self.module, classes=len(self.labels), temperature=self.temperature)
 
 
-def find(model: str | None, path: Path | None, labels: Path | None) -> Subject:
+def find(model: str | None, path: Path | None, labels: Path | None) -> TrainedModel:
     """The subject of an export.
 
     Args:
@@ -74,7 +73,7 @@ def find(model: str | None, path: Path | None, labels: Path | None) -> Subject:
         labels: a text file with one label a line, in the order of the logits.
 
     Raises:
-        SubjectError: no such name or factory, labels that do not fit.
+        ModelError: no such name or factory, labels that do not fit.
         CheckpointError: no checkpoint, or one of another model.
     """
     if model is not None and ":" in model:
@@ -91,7 +90,7 @@ def find(model: str | None, path: Path | None, labels: Path | None) -> Subject:
     stored = checkpoint.load(path)
     if model not in (None, stored.name):
         raise CheckpointError(f"{path} is a checkpoint of {stored.name!r}, not {model!r}; use --model {stored.name}")
-    return Subject(
+    return TrainedModel(
         name=stored.name,
         model=stored.name,
         module=stored.model(),
@@ -108,21 +107,21 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     """The labels in a text file, one a line.
 
     Raises:
-        SubjectError: it cannot be read, or has not one different label for each class.
+        ModelError: it cannot be read, or has not one different label for each class.
     """
     try:
         lines = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise SubjectError(f"cannot read the labels in {path}: {error}; give a text file, one label a line") from error
+        raise ModelError(f"cannot read the labels in {path}: {error}; give a text file, one label a line") from error
     if len(lines) != classes or len(set(lines)) != classes:
-        raise SubjectError(
+        raise ModelError(
             f"{path} has {len(lines)} labels ({len(set(lines))} different), the model has {classes} classes; "
             "give each class one label of its own, one a line"
         )
     return lines
 
 
-def _own(model: str, path: Path | None, labels: Path | None) -> Subject:
+def _own(model: str, path: Path | None, labels: Path | None) -> TrainedModel:
     if path is None:
         raise CheckpointError(f"{model} needs its weights; name their file with --checkpoint")
     module = _made(model)
@@ -135,8 +134,8 @@ def _own(model: str, path: Path | None, labels: Path | None) -> Subject:
     module = module.eval().cpu().float()
     classes = _classes(model, module)
     if labels is None and classes != specification.CLASSES:
-        raise SubjectError(f"{model} has {classes} classes; name them with --labels FILE, one a line")
-    return Subject(
+        raise ModelError(f"{model} has {classes} classes; name them with --labels FILE, one a line")
+    return TrainedModel(
         name=model.rpartition(":")[2].lower(),
         model=model,
         module=module,
@@ -153,38 +152,36 @@ def _classes(model: str, module: nn.Module) -> int:
             try:
                 output = module(torch.zeros(batch, ROWS, COLUMNS))
             except Exception as error:  # foreign code may raise anything, and all of it means the same
-                raise SubjectError(
+                raise ModelError(
                     f"{model} does not take {batch} float images [{batch}, {ROWS}, {COLUMNS}]: {error}; "
                     "wrap it in a module that takes any batch"
                 ) from error
         if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != batch or output.shape[1] < 2:
             shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-            raise SubjectError(f"{model} gives {shape} for {batch} images; it must give logits [batch, classes]")
+            raise ModelError(f"{model} gives {shape} for {batch} images; it must give logits [batch, classes]")
     return int(output.shape[1])
 
 
 def _made(model: str) -> nn.Module:
     package, _, factory = model.partition(":")
     if not package or package.startswith(".") or not factory:
-        raise SubjectError(f"{model!r} names no factory; give --model package.module:factory")
+        raise ModelError(f"{model!r} names no factory; give --model package.module:factory")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)  # as `python -m` does: the user's module usually lies beside the data
     try:
         source = importlib.import_module(package)
     except ModuleNotFoundError as error:
-        raise SubjectError(f"no module {error.name!r}; run edge in its folder, or install it") from error
+        raise ModelError(f"no module {error.name!r}; run edge in its folder, or install it") from error
     maker = getattr(source, factory, None)
     if not callable(maker):
-        raise SubjectError(f"{package} has no factory {factory!r}; give --model package.module:factory")
+        raise ModelError(f"{package} has no factory {factory!r}; give --model package.module:factory")
     try:
         module = maker()
     except TypeError as error:
-        raise SubjectError(
-            f"{model}() cannot be called without arguments: {error}; write a factory that can"
-        ) from error
+        raise ModelError(f"{model}() cannot be called without arguments: {error}; write a factory that can") from error
     if not isinstance(module, nn.Module):
-        raise SubjectError(f"{model}() gives a {type(module).__name__}, not a torch.nn.Module; return the model")
+        raise ModelError(f"{model}() gives a {type(module).__name__}, not a torch.nn.Module; return the model")
     return module
 
 
@@ -207,6 +204,6 @@ def _state(path: Path, content: bytes) -> dict[str, torch.Tensor]:
     return state
 
 
-def bundle_name(subject: Subject, precision: str) -> str:
+def bundle_name(trained: TrainedModel, precision: str) -> str:
     """The name of the bundle of that precision: `lstm`, `lstm-int8`."""
-    return subject.name if precision == "fp32" else f"{subject.name}-{precision}"
+    return trained.name if precision == "fp32" else f"{trained.name}-{precision}"
