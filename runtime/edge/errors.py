@@ -14,6 +14,7 @@
     ├── InputError (ValueError)      an array of the wrong shape or type
     ├── ProviderError (RuntimeError)
     │   └── RuntimeMissingError (ImportError)
+    ├── WriteError (OSError)         a file or folder cannot be written
     ├── VerificationError            the evidence does not hold on this machine
     └── MissingExtraError (ImportError)
 
@@ -91,6 +92,13 @@ class ProviderError(EdgeError, RuntimeError):
 
 class RuntimeMissingError(ProviderError, ImportError):
     """Neither onnxruntime nor onnxruntime-gpu is installed, or they break each other."""
+
+
+class WriteError(EdgeError, OSError):
+    """A file or a folder cannot be written; an old file stays as it was."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # without the number that the system gives errors
 
 
 class VerificationError(EdgeError):

@@ -68,11 +68,14 @@ def test_classifying_imports_no_trainer_and_no_onnx(bundle_path):
     assert loaded.isdisjoint({"PIL", "typer", "rich", *HEAVY})
 
 
-@pytest.mark.parametrize("arguments", ["['--version']", "['info', PATH]", "['predict', '--help']"])
+@pytest.mark.parametrize(
+    "arguments",
+    ["['--version']", "['info', PATH]", "['predict', '--help']", "['--help']", "[]", "['predcit']"],
+)
 def test_commands_that_compute_nothing_start_without_numpy_and_onnxruntime(bundle_path, arguments):
     loaded = modules_after(
         f"import sys\nPATH = {str(bundle_path)!r}\nsys.argv[1:] = {arguments}\n"
         "from edge.cli.main import main\n"
-        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code"
+        "try:\n    main()\nexcept SystemExit:\n    pass"
     )
     assert loaded.isdisjoint({"numpy", "onnxruntime", "PIL", "rich", *HEAVY})

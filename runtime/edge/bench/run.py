@@ -4,12 +4,12 @@ from edge.bench import coldstart, machine, rounds
 from edge.bench.coldstart import ColdStarts
 from edge.bench.document import Report
 from edge.bench.plan import Plan
-from edge.bench.progress import Progress
 from edge.bench.report import report
 from edge.bench.rounds import Measured
+from edge.text.progress import ProgressBar
 
 
-def run(plan: Plan, progress: Progress) -> Report:
+def run(plan: Plan, progress: ProgressBar) -> Report:
     """Measures all of a plan, or what there is of it when Ctrl-C comes.
 
     Args:
@@ -31,18 +31,19 @@ def run(plan: Plan, progress: Progress) -> Report:
     except KeyboardInterrupt:
         complete = False
     finally:
-        progress.end()
+        progress.clear()
     return report(plan, where, cold, measured, complete=complete)
 
 
-def _measure(plan: Plan, progress: Progress, cold: list[ColdStarts], measured: Measured) -> None:
+def _measure(plan: Plan, progress: ProgressBar, cold: list[ColdStarts], measured: Measured) -> None:
     if count := coldstart.processes(plan):
-        progress.begin(f"cold start: {count} fresh processes", count)
+        progress.begin(count, f"cold start: {count} fresh processes")
         for _ in coldstart.measure(plan, cold):
             progress.step()
     rounds.open_sessions(plan, measured)
     series = len(measured.series)
     configurations = "1 configuration" if series == 1 else f"{series} configurations"
-    progress.begin(f"latency: {configurations} of {plan.seconds:g} s in {rounds.ROUNDS} rounds", series * rounds.ROUNDS)
+    stage = f"latency: {configurations} of {plan.seconds:g} s in {rounds.ROUNDS} rounds"
+    progress.begin(series * rounds.ROUNDS, stage)
     for _ in rounds.measure(plan, measured):
         progress.step()

@@ -19,7 +19,7 @@ from edge.bench.plan import Plan
 from edge.bench.report import bundle_facts
 from edge.errors import EdgeError, InputError
 from edge.text.files import write_atomically
-from edge.text.table import printable
+from edge.text.terminal import printable
 
 SUFFIXES = (".png", ".svg")
 
@@ -90,17 +90,15 @@ def write(report: Report, path: Path) -> None:
         path: a .png or .svg file.
 
     Raises:
-        EdgeError: nothing to draw, or the file cannot be written; an old file stays as it was.
+        EdgeError: nothing to draw.
+        WriteError: the file cannot be written; an old file stays as it was.
     """
     canvas = draw(report)
     if path.suffix.lower() == ".svg":
         from edge.bench.svg import svg as encode
     else:
         from edge.bench.png import png as encode
-    try:
-        write_atomically(path, encode(canvas))
-    except OSError as error:
-        raise EdgeError(f"{path} cannot be written: {error.strerror}; check the folder and its space") from error
+    write_atomically(path, encode(canvas), "the picture")
 
 
 def points(report: Report) -> list[Point]:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from edge.bench.document import ColdStartFacts, LatencyFacts, Report, SessionFacts
 from edge.bench.timing import PERCENTILES
-from edge.text.table import aligned, printable, size
+from edge.text.table import aligned, size
+from edge.text.terminal import printable
 
 ABSENT = "-"
 

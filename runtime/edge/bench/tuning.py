@@ -6,7 +6,6 @@ apart, a fixed order decides, which begins with the rule of `edge.session.plan`:
 nothing.
 """
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.bundle import Bundle
-from edge.errors import InputError
+from edge.errors import InputError, WriteError
 from edge.session import cpu, profile, session
 from edge.session.plan import Plan, run_in_parts
 from edge.session.session import Session
@@ -121,10 +120,8 @@ def tune(
     kept, problem = None, None
     try:
         kept = profile.keep(source.sha256, most, plan)
-    except OSError as error:
-        problem = f"{error.strerror or error}; set XDG_CACHE_HOME to a folder that can be written"
-        if os.name == "nt":
-            problem = f"{error.strerror or error}; set LOCALAPPDATA to a folder that can be written"
+    except WriteError as error:
+        problem = str(error)
     return Tuning(source.manifest.name, profile.machine(), tuple(trials), plan, kept, problem)
 
 

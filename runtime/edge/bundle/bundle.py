@@ -181,13 +181,9 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
         data: the bytes of a bundle, or of anything that belongs beside one.
 
     Raises:
-        BundleError: the folder does not exist or is read-only, or the disk is full.
+        WriteError: the folder does not exist or is read-only, or the disk is full.
     """
-    target = Path(path)
-    try:
-        write_atomically(target, data)
-    except OSError as error:
-        raise BundleError(f"{target} cannot be written: {error.strerror}; check the folder and its space") from error
+    write_atomically(Path(path), data)
 
 
 def _read_file(path: Path) -> bytes:

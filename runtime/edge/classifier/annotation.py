@@ -4,11 +4,11 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from edge.classifier.reader import FoundDigit, Reading
+from edge.drawing import GREEN, RED, Pen
 
-SURE, UNSURE = "#1a7f37", "#cf222e"
 DOUBT: Final = 0.9  # below this confidence a box is red, as it is where the digit is rejected
 LETTER: Final = 0.5  # height of a label, as a share of the usual height of the digits
 SMALLEST_LETTER: Final = 11  # pixels
@@ -28,24 +28,16 @@ def annotated(grey: NDArray[np.uint8], reading: Reading) -> Image.Image:
     heights = [digit.box[3] - digit.box[1] for digit in digits]
     size = max(SMALLEST_LETTER, round(LETTER * float(np.median(heights)))) if heights else SMALLEST_LETTER
     head = size + 4
-    page = Image.new("RGB", (grey.shape[1], grey.shape[0] + head), "white")
-    page.paste(Image.fromarray(np.ascontiguousarray(grey)), (0, head))
-    pen = ImageDraw.Draw(page)
-    font = ImageFont.load_default(size)
+    pen = Pen(grey.shape[1], grey.shape[0] + head, oversampling=1)
+    pen.paste(Image.fromarray(np.ascontiguousarray(grey)), 0, head)
     for digit in digits:
-        _mark(pen, digit, head, font, max(1, size // 14))
-    return page
+        _mark(pen, digit, head, size)
+    return pen.finished()
 
 
-def _mark(
-    pen: ImageDraw.ImageDraw,
-    digit: FoundDigit,
-    head: int,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    width: int,
-) -> None:
+def _mark(pen: Pen, digit: FoundDigit, head: int, size: int) -> None:
     left, top, right, bottom = digit.box
-    colour = SURE if digit.confidence >= DOUBT and not digit.rejected else UNSURE
-    frame = left - width - 1, top + head - width - 1, right + width, bottom + head + width
-    pen.rectangle(frame, outline=colour, width=width)
-    pen.text(((left + right) / 2, top + head - width - 2), digit.label, fill=colour, font=font, anchor="mb")
+    colour = GREEN if digit.confidence >= DOUBT and not digit.rejected else RED
+    width = max(1, size // 14)
+    pen.frame(left - 1, top + head - 1, right + 1, bottom + head + 1, colour, width=width)
+    pen.text((left + right) / 2, top + head - width - 2, digit.label, size=size, colour=colour, anchor="mb")

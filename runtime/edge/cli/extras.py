@@ -15,6 +15,21 @@ MODULE_OF = {"scikit-learn": "sklearn"}
 """Modules whose name is not that of their package."""
 
 
+def extra_of(command: str) -> str:
+    """The extra that brings what a command needs."""
+    return EXTRA_OF.get(command, command)
+
+
+def missing(command: str) -> str | None:
+    """The first package of a command's extra that is not installed; None where all are, or it needs no extra."""
+    from importlib.util import find_spec  # for the help only
+
+    for package in PACKAGES.get(extra_of(command), ()):
+        if find_spec(MODULE_OF.get(package, package)) is None:
+            return package
+    return None
+
+
 def explain(command: str, error: ImportError) -> MissingExtraError | None:
     """Turns the failed import of a command into the line that installs its extra.
 
@@ -25,9 +40,9 @@ def explain(command: str, error: ImportError) -> MissingExtraError | None:
     Returns:
         None when the missing module belongs to no package of the extra: that is a bug, and keeps its traceback.
     """
-    missing = (error.name or "").partition(".")[0]
-    extra = EXTRA_OF.get(command, command)
+    absent = (error.name or "").partition(".")[0]
+    extra = extra_of(command)
     for package in PACKAGES.get(extra, ()):
-        if missing == MODULE_OF.get(package, package):
+        if absent == MODULE_OF.get(package, package):
             return MissingExtraError(command, extra, package)
     return None

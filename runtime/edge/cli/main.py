@@ -12,34 +12,14 @@ device above all. The upper layers register their commands as entry points, so n
 import atexit
 import gc
 import sys
-from collections.abc import Callable
-from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from edge.cli import extras
-from edge.errors import EdgeError, MissingExtraError
-from edge.text.table import printable
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint, EntryPoints
-
-GROUP = "edge.commands"
-
-BUILT_IN = {
-    "predict": "edge.cli.commands.predict",
-    "read": "edge.cli.commands.read",
-    "explain": "edge.cli.commands.explain",
-    "verify": "edge.cli.commands.verify",
-    "info": "edge.cli.commands.info",
-    "models": "edge.cli.commands.models",
-    "doctor": "edge.cli.commands.doctor",
-    "bench": "edge.cli.commands.bench",
-}
-"""Module of each command of this package; the function has the command's name."""
-
-Command = Callable[..., Any]
+from edge.cli.registry import commands
+from edge.errors import EdgeError
+from edge.text.terminal import printable
 
 # Importing numpy, Pillow and onnxruntime makes some 27 000 lasting objects. Python would look for garbage among them
 # seventy times on the way, and twice at the end: together an eighth of the time of `edge predict digit.png`.
@@ -106,43 +86,6 @@ def hub(
     """From a trained classifier to a verified ONNX model on the device."""
 
 
-def commands(word: str) -> dict[str, Command]:
-    """The commands that the first word may mean: one of them, or all for help and for unknown words."""
-    if word == "--version":
-        return {}
-    if word in BUILT_IN:
-        return {word: _built_in(word)}
-    registered = {point.name: point for point in entry_points(GROUP)}
-    if word in registered:
-        return {word: load(registered[word])}
-    found: dict[str, Command] = {name: _built_in(name) for name in BUILT_IN}
-    for name, point in registered.items():
-        found.setdefault(name, _load_or_explain(point))
-    return found
-
-
-def entry_points(group: str) -> "EntryPoints":
-    """The commands that other packages registered; only the commands of this one do without, and start sooner."""
-    from importlib import metadata  # imports the e-mail package among others: an eighth of the start of `edge predict`
-
-    return metadata.entry_points(group=group)
-
-
-def load(point: "EntryPoint") -> Command:
-    """Imports a registered command.
-
-    Raises:
-        MissingExtraError: it needs packages that are not installed.
-    """
-    try:
-        command: Command = point.load()
-    except ModuleNotFoundError as error:
-        if (explained := extras.explain(point.name, error)) is None:
-            raise
-        raise explained from error
-    return command
-
-
 def fail(error: EdgeError) -> NoReturn:
     """Tells an expected failure in one line and ends the process."""
     typer.echo(f"edge: {printable(' '.join(str(error).splitlines()))}", err=True)
@@ -153,24 +96,3 @@ def _leave_objects() -> None:
     """Keeps Python from looking for garbage at the end. PyTorch's libraries would report what is left as leaks."""
     if "torch" not in sys.modules:
         gc.freeze()
-
-
-def _built_in(name: str) -> Command:
-    command: Command = getattr(import_module(BUILT_IN[name]), name)
-    return command
-
-
-def _load_or_explain(point: "EntryPoint") -> Command:
-    """The registered command; for the help, where it cannot be imported, a line that tells why."""
-    try:
-        return load(point)
-    except MissingExtraError:
-        reason = f"(not installed: edge-toolkit[{extras.EXTRA_OF.get(point.name, point.name)}])"
-    except ImportError as error:
-        reason = f"(broken: {error})"
-
-    def unavailable() -> None:
-        """Never called: a command that is named itself is loaded by `commands`, which raises."""
-
-    unavailable.__doc__ = reason
-    return unavailable

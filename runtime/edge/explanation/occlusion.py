@@ -5,6 +5,7 @@ Works for any model, because it only asks for answers.
 Source: Zeiler and Fergus, 2014, Visualizing and Understanding Convolutional Networks, section 4.2.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,10 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.classifier.classifier import SIDE, Classifier, as_batch
 from edge.errors import InputError
+from edge.text.table import percent
 
 # Of 28: a stroke and a half, which parts what it lies on. A narrower patch leaves ink at its side that a network sees
 # through, a wider one costs nearly every answer everything wherever it lies: the map has no places any more.
 PATCH: Final = 5
+
+# An answer that loses less than this to every patch hangs on none of them.
+HANGS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +53,7 @@ class Occlusion:
         return row, column
 
 
-def occlusion(classifier: Classifier, image: ArrayLike, *, patch: int = PATCH) -> Occlusion:
+def measure(classifier: Classifier, image: ArrayLike, *, patch: int = PATCH) -> Occlusion:
     """Asks for the answer with each patch of the image hidden.
 
     Args:
@@ -73,6 +78,21 @@ def occlusion(classifier: Classifier, image: ArrayLike, *, patch: int = PATCH) -
     hidden[changed] = classifier.classify(covered[changed])
     answer = int(whole.argmax())
     return Occlusion(answer, float(whole[answer]), patch, hidden.reshape(SIDE, SIDE, -1))
+
+
+def sentence(found: Occlusion, labels: Sequence[str]) -> str:
+    """Where the answer hangs most, in a sentence; rows and columns count from 1."""
+    row, column = found.most
+    label, patch = labels[found.answer], f"{found.patch}x{found.patch} pixels"
+    if found.drop[row, column] < HANGS:
+        worst = 100 * float(found.drop[row, column])
+        return f"{label} hangs on no single place: no hidden patch of {patch} costs it more than {worst:.1f} points"
+    hidden = found.hidden[row, column]
+    leader = int(hidden.argmax())
+    where = f"row {row + 1}, column {column + 1}"
+    fall = f"{percent(found.confidence)} to {percent(float(hidden[found.answer]))}"
+    rest = f", and {labels[leader]} leads with {percent(float(hidden[leader]))}" if leader != found.answer else ""
+    return f"{label} hangs most on {where}: with {patch} hidden there it falls from {fall}{rest}"
 
 
 def _covered(image: NDArray[np.uint8], patch: int) -> NDArray[np.uint8]:

@@ -8,13 +8,12 @@ passed over without a word, and the rule of `edge.session.plan` holds.
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from edge.session import cpu, installation
 from edge.session.plan import Plan, rule
-from edge.text.files import write_atomically
+from edge.text.files import cache_folder, make_folder, write_atomically
 
 FORMAT = 1
 
@@ -23,24 +22,12 @@ MOST_ENTRIES = 64
 # Larger numbers were not written by edge.
 MOST_CHUNK_IMAGES = 65_536
 
-_FOLDER = "edge-toolkit"
 _FILE = "profile.json"
 
 
 def path() -> Path:
-    """Where the profile is kept: the folder that this system has for what can be made again.
-
-    `$XDG_CACHE_HOME` or `~/.cache`, `%LOCALAPPDATA%` on Windows, `~/Library/Caches` on macOS.
-    """
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        if not os.path.isabs(base) and not base.startswith("~"):  # noqa: PTH117 - the XDG rules ignore relative ones
-            base = "~/.cache"
-    return Path(os.path.expanduser(base)) / _FOLDER / _FILE  # noqa: PTH111 - without a home, Path raises
+    """Where the profile is kept."""
+    return cache_folder() / _FILE
 
 
 def machine() -> str:
@@ -75,7 +62,7 @@ def keep(bundle_sha256: str, cores: int, plan: Plan) -> Path:
         The file.
 
     Raises:
-        OSError: the folder cannot be made or written.
+        WriteError: the folder cannot be made or written.
     """
     new = {
         "machine": machine(),
@@ -87,9 +74,10 @@ def keep(bundle_sha256: str, cores: int, plan: Plan) -> Path:
     same = ("machine", "bundle", "cores")
     others = [entry for entry in _entries() if any(entry[key] != new[key] for key in same)]
     target = path()
-    target.parent.mkdir(parents=True, exist_ok=True)
+    advice = f"set {'LOCALAPPDATA' if os.name == 'nt' else 'XDG_CACHE_HOME'} to a folder that can be written"
+    make_folder(target.parent, advice=advice)
     record = {"format": FORMAT, "plans": [*others, new][-MOST_ENTRIES:]}
-    write_atomically(target, (json.dumps(record, indent=1) + "\n").encode())
+    write_atomically(target, (json.dumps(record, indent=1) + "\n").encode(), "the profile", advice=advice)
     return target
 
 

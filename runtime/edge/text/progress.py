@@ -1,43 +1,89 @@
-"""A progress bar on a terminal: one line of the standard error, redrawn a few times a second; elsewhere nothing."""
+"""Progress on the standard error: one line that is redrawn on a terminal; elsewhere nothing, or a line now and then."""
 
 import sys
 import time
+from collections.abc import Callable
+from typing import TextIO
 
 _COLUMNS = 24
-_SECONDS_BETWEEN = 0.1  # more often is seen by nobody, and slows a terminal down
+_ERASE = "\r\x1b[K"
+_LIVE_SECONDS = 0.1  # between two drawings: more often is not seen, and takes time from what is done
+_LOG_SECONDS = 10.0  # between two lines of a log
+_TELLING_SECONDS = 2.0  # after which the time left is more than a guess
 
 
-class Bar:
-    """How much of something is done. Between `clear` and the next `show`, other lines may be printed."""
+class ProgressBar:
+    """Tells how far something has come. Between `clear` and the next `show`, other lines may be printed.
 
-    __slots__ = ("_drawn", "_next", "_total")
+    Args:
+        stream: where to; None takes the standard error.
+        in_logs: whether a stream that is no terminal gets a plain line for each stage, and one now and then.
+        clock: seconds, for tests.
+    """
 
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._drawn = 0
-        self._next = time.monotonic() + _SECONDS_BETWEEN  # what is quick needs no bar
+    __slots__ = ("_begun", "_clock", "_done", "_drawn", "_in_logs", "_live", "_next", "_stage", "_stream", "_total")
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        *,
+        in_logs: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty()
+        self._in_logs = in_logs and not self._live
+        self._clock = clock
+        self._stage = ""
+        self._total = self._done = 0
+        self._begun = self._next = 0.0
+        self._drawn = False
+
+    def begin(self, total: int, stage: str = "") -> None:
+        """Begins a stage.
+
+        Args:
+            total: steps that it has.
+            stage: its name; none needs to be given where there is only one.
+        """
+        self.clear()
+        self._stage, self._total, self._done = stage, total, 0
+        self._begun = self._clock()
+        self._next = self._begun + (_LIVE_SECONDS if self._live else _LOG_SECONDS)  # what is quick needs no bar
+        if self._in_logs:
+            self._write(f"{stage}\n")
+
+    def step(self) -> None:
+        """Counts one step more."""
+        self.show(self._done + 1)
 
     def show(self, done: int) -> None:
-        """Draws the bar, unless it is no terminal that would show it, or it was drawn just now.
+        """Tells how many steps are done, unless the last word was just now.
 
         Args:
             done: 0 to the total.
         """
-        now = time.monotonic()
-        if now < self._next or not sys.stderr.isatty():
+        self._done = done
+        if not (self._live or self._in_logs) or (now := self._clock()) < self._next:
             return
-        self._next = now + _SECONDS_BETWEEN
+        self._next = now + (_LIVE_SECONDS if self._live else _LOG_SECONDS)
+        if self._in_logs:
+            self._write(f"{self._stage}: {done} of {self._total}\n")
+            return
         filled = _COLUMNS * done // max(self._total, 1)
-        line = f"[{'#' * filled}{'.' * (_COLUMNS - filled)}] {done} of {self._total}"
-        self._write("\r" + line.ljust(self._drawn), len(line))
+        left = (now - self._begun) * (self._total / done - 1) if done else 0.0
+        words = [f"[{'#' * filled}{'.' * (_COLUMNS - filled)}]", *self._stage.split(), f"{done} of {self._total}"]
+        rest = f", {left:.0f} s left" if now - self._begun >= _TELLING_SECONDS and left >= 1 else ""
+        self._write(f"{_ERASE}{' '.join(words)}{rest}")
+        self._drawn = True
 
     def clear(self) -> None:
         """Leaves an empty line, if there is a bar."""
         if self._drawn:
-            self._write("\r" + " " * self._drawn + "\r", 0)
+            self._write(_ERASE)
+            self._drawn = False
             self._next = 0.0
 
-    def _write(self, text: str, columns: int) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
-        self._drawn = columns
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()

@@ -1,15 +1,21 @@
-"""What people read in a terminal: the signs that it can show, and the words that several commands share."""
+"""What a terminal shows: words that come from files, made harmless, and the signs that it can draw."""
 
 import sys
-from collections.abc import Iterable
 
-REJECTED = "  rejected: it looks like "
-_DIGITS = tuple("0123456789")
+WIDEST_CELL = 32
 
 
-def none_of(labels: Iterable[str]) -> str:
-    """What a rejected picture is: a bundle may have other labels than digits."""
-    return "no digit" if tuple(labels) == _DIGITS else "none of the labels"
+def printable(text: str) -> str:
+    """The text as it is, or quoted when a terminal would act on it or hide a part of it.
+
+    For every word that comes from a file or from people: names, labels, versions, kinds.
+    """
+    return text if text.isprintable() else repr(text)
+
+
+def shortened(cell: str) -> str:
+    """The cell, cut to `WIDEST_CELL` letters: one long text must not push all that stands beside it off the screen."""
+    return cell if len(cell) <= WIDEST_CELL else cell[: WIDEST_CELL - 3] + "..."
 
 
 def shows_blocks() -> bool:

@@ -138,7 +138,7 @@ def test_a_plot_that_cannot_be_written_leaves_the_old_one(found, tmp_path, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("edge.text.files.os.fsync", full)
-    with pytest.raises(EdgeError, match="No space left on device; check the folder"):
+    with pytest.raises(EdgeError, match="No space left on device; free some space"):
         scatter.write(found, path)
     assert path.read_text() == "old"
     assert list(tmp_path.glob(".*")) == []

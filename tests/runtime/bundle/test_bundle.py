@@ -17,6 +17,7 @@ from edge.errors import (
     BundleNotFoundError,
     NotABundleError,
     ProtocolError,
+    WriteError,
 )
 
 DIGEST_BYTES = 81
@@ -271,7 +272,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(failing, fail)
-    with pytest.raises(BundleError, match="No space left on device"):
+    with pytest.raises(WriteError, match="No space left on device"):
         bundle.write(path, b"new")
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["model.onnx"]
@@ -292,5 +293,5 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, mon
 
 
 def test_writing_into_a_missing_folder_is_told(tmp_path):
-    with pytest.raises(BundleError, match="check the folder"):
+    with pytest.raises(WriteError, match="make its folder first"):
         bundle.write(Path(tmp_path / "missing" / "model.onnx"), b"new")

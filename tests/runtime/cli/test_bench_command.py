@@ -1,12 +1,10 @@
 """What people see: aligned tables, progress on the standard error, exit codes, and nothing lost on Ctrl-C."""
 
-import io
 import json
 
 import pytest
 
 from edge.bench import rounds
-from edge.bench.progress import Progress
 
 QUICK = ("--seconds", "0.01", "--cold-starts", "0", "--provider", "cpu")
 
@@ -161,47 +159,6 @@ def test_ctrl_c_during_the_cold_starts_ends_cleanly(edge_command, shelf, monkeyp
     assert ended.code == 130
     assert "latency of a call" not in ended.out
     assert ended.err.endswith("edge: stopped early; nothing is measured yet\n")
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-@pytest.fixture
-def hours(monkeypatch):
-    """A clock on which every look takes an hour."""
-    monkeypatch.setattr("edge.bench.progress.time.monotonic", iter(range(0, 10**9, 3600)).__next__)
-
-
-def test_progress_is_one_live_line_on_a_terminal_and_leaves_nothing(hours):
-    stream = Terminal()
-    progress = Progress(stream)
-    progress.begin("work", 2)
-    progress.step()
-    progress.end()
-    assert "\n" not in stream.getvalue()
-    assert "[###############...............] work 50%" in stream.getvalue()
-    assert stream.getvalue().endswith("\r\x1b[K")
-
-
-def test_progress_is_plain_lines_elsewhere(hours):
-    stream = io.StringIO()
-    progress = Progress(stream)
-    progress.begin("work", 2)
-    progress.step()
-    progress.end()
-    assert stream.getvalue() == "work\nwork: 1 of 2\n"
-
-
-def test_progress_says_little_when_little_time_passes(monkeypatch):
-    monkeypatch.setattr("edge.bench.progress.time.monotonic", lambda: 1.0)
-    stream = io.StringIO()
-    progress = Progress(stream)
-    progress.begin("work", 1000)
-    for _ in range(1000):
-        progress.step()
-    assert stream.getvalue() == "work\n"
 
 
 def test_tune_measures_and_keeps_how_a_bundle_runs_fastest(edge_command, shelf, bundle_path, tmp_path, monkeypatch):

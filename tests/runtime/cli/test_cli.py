@@ -3,28 +3,13 @@
 import os
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
 
 import pytest
 
-from edge.cli import main
+from edge.cli import main, registry
 from edge.errors import EdgeError
 
-RUN = [sys.executable, "-c", "from edge.cli.main import main; main()"]
-
-
-@pytest.fixture
-def registered(tmp_path, monkeypatch):
-    """Registers a command whose module has this source."""
-
-    def register(name: str, source: str) -> None:
-        (tmp_path / f"command_{name}.py").write_text(source)
-        monkeypatch.syspath_prepend(tmp_path)
-        monkeypatch.delitem(sys.modules, f"command_{name}", raising=False)
-        point = EntryPoint(name, f"command_{name}:{name}", main.GROUP)
-        monkeypatch.setattr(main, "entry_points", lambda group: [point] if group == main.GROUP else [])
-
-    return register
+RUN = [sys.executable, "-m", "edge"]
 
 
 def test_the_version_is_one_line(edge_command):
@@ -36,12 +21,12 @@ def test_the_version_is_one_line(edge_command):
 def test_the_help_lists_every_built_in_command(edge_command):
     ended = edge_command("--help")
     assert ended.code == 0
-    for name in main.BUILT_IN:
+    for name in registry.BUILT_IN:
         assert f"\n  {name} " in ended.out
     assert edge_command("-h").out == ended.out
 
 
-@pytest.mark.parametrize("name", sorted(main.BUILT_IN))
+@pytest.mark.parametrize("name", sorted(registry.BUILT_IN))
 def test_every_built_in_command_has_its_help(edge_command, name):
     ended = edge_command(name, "--help")
     assert ended.code == 0
@@ -109,6 +94,31 @@ def test_the_help_still_works_without_the_extra(edge_command, registered, monkey
     ended = edge_command("--help")
     assert ended.code == 0
     assert "train    (not installed: edge-toolkit[train])" in ended.out
+
+
+def test_the_help_imports_no_command(edge_command, registered):
+    registered("greet", 'raise SystemError("imported")\n\ndef greet():\n    """Say hello.\n\n    To all.\n    """\n')
+    ended = edge_command("--help")
+    assert ended.code == 0
+    assert "greet    Say hello." in ended.out
+
+
+@pytest.mark.parametrize(
+    ("source", "told"), [("def greet(:\n", "(broken: "), ("def another():\n    pass\n", "\n  greet\n")]
+)
+def test_a_registered_command_that_cannot_be_read_does_not_stop_the_help(edge_command, registered, source, told):
+    registered("greet", source)
+    ended = edge_command("--help")
+    assert ended.code == 0
+    assert told in ended.out
+
+
+def test_a_mistyped_command_is_answered_with_the_nearest(edge_command, registered):
+    registered("greet", "def greet():\n    pass\n")
+    for typed, meant in (("predcit", "predict"), ("gret", "greet")):
+        ended = edge_command(typed)
+        assert ended.code == 2
+        assert f"No such command '{typed}'. Did you mean '{meant}'?" in ended.err
 
 
 def test_a_module_missing_for_another_reason_is_a_bug(monkeypatch, registered):

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from edge.cli.commands import models
-from edge.errors import EdgeError
 
 
 def test_verify_prints_a_table_and_exits_with_0(edge_command, bundle_path):
@@ -67,32 +66,29 @@ def test_info_refuses_a_damaged_bundle(edge_command, bundle_path):
     assert "is damaged" in ended.err
 
 
-@pytest.fixture
-def trainable(monkeypatch):
-    """Registers what an upper layer tells about its models."""
-
-    def register(tell):
-        class Point:
-            def load(self):
-                return tell
-
-        monkeypatch.setattr(models, "entry_points", lambda group: [Point()] if group == models.GROUP else [])
-
-    return register
-
+TRAINABLE = """
+from edge.errors import EdgeError
 
 def describe(name):
     if name not in {None, "linear", "lstm"}:
         raise EdgeError(f"there is no model {name!r}; use linear or lstm")
     return f"layers of {name or 'all'}"
+"""
+WITHOUT = "def describe(_name):\n    raise ModuleNotFoundError(\"No module named '{0}'\", name='{0}')\n"
 
 
-def missing(_name):
-    raise ModuleNotFoundError("No module named 'torch'", name="torch")
+@pytest.fixture
+def trainable(registered):
+    """Registers what an upper layer tells about its models."""
+
+    def register(source):
+        registered("describe", source, group=models.GROUP)
+
+    return register
 
 
 def test_models_lists_what_is_shipped_and_what_is_trainable(edge_command, shelf, trainable):
-    trainable(describe)
+    trainable(TRAINABLE)
     ended = edge_command("models")
     assert ended.code == 0
     assert "linear-fp32" in ended.out
@@ -101,7 +97,7 @@ def test_models_lists_what_is_shipped_and_what_is_trainable(edge_command, shelf,
 
 
 def test_models_without_the_trainer_says_how_to_get_it(edge_command, shelf, trainable):
-    trainable(missing)
+    trainable(WITHOUT.format("torch"))
     ended = edge_command("models")
     assert ended.code == 0
     assert "linear-fp32" in ended.out
@@ -109,16 +105,13 @@ def test_models_without_the_trainer_says_how_to_get_it(edge_command, shelf, trai
 
 
 def test_models_does_not_hide_a_bug_of_the_trainer(shelf, trainable):
-    def buggy(_name):
-        raise ModuleNotFoundError("No module named 'no_such'", name="no_such")
-
-    trainable(buggy)
+    trainable(WITHOUT.format("no_such"))
     with pytest.raises(ModuleNotFoundError, match="no_such"):
         models.models(None)
 
 
 def test_models_shows_one_bundle_or_one_model(edge_command, shelf, trainable):
-    trainable(describe)
+    trainable(TRAINABLE)
     assert "checkpoint" in edge_command("models", "linear-fp32").out
     of_model = edge_command("models", "linear").out
     assert "linear-fp32" in of_model
@@ -128,19 +121,16 @@ def test_models_shows_one_bundle_or_one_model(edge_command, shelf, trainable):
 
 
 def test_models_tells_an_unknown_name(edge_command, shelf, trainable):
-    trainable(describe)
+    trainable(TRAINABLE)
     assert edge_command("models", "nothing").err == "edge: there is no model 'nothing'; use linear or lstm\n"
-    trainable(missing)
+    trainable(WITHOUT.format("torch"))
     ended = edge_command("models", "nothing")
     assert ended.code == 1
     assert "the shipped ones are: linear-fp32" in ended.err
 
 
 def test_models_still_shows_a_shipped_model_that_the_trainer_does_not_know(edge_command, shelf, trainable):
-    def know_nothing(name):
-        raise EdgeError(f"there is no model {name!r}; train one")
-
-    trainable(know_nothing)
+    trainable('from edge.errors import EdgeError\n\ndef describe(name):\n    raise EdgeError("there is no such")\n')
     ended = edge_command("models", "linear")
     assert ended.code == 0
     assert "linear-fp32" in ended.out

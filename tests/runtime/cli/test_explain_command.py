@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge import explanation, load
+from edge import load
+from edge.explanation import belief, occlusion
 
 
 @pytest.fixture
@@ -37,16 +38,16 @@ def test_json_is_one_object_with_the_rows(edge_command, digit, golden, recurrent
     ended = edge_command("explain", digit, "--model", recurrent_path, "--json")
     record = json.loads(ended.out)
     classifier = load(recurrent_path, provider="cpu")
-    beliefs = explanation.rows(classifier, golden[0][1])
+    beliefs = belief.rows(classifier, golden[0][1])
     np.testing.assert_allclose(record["rows"], beliefs, atol=1e-6)
     assert record["labels"] == list(classifier.labels)
-    assert record["settled_row"] == explanation.settled_row(beliefs, classifier.labels.index(record["label"]))
+    assert record["settled_row"] == belief.settled_row(beliefs, classifier.labels.index(record["label"]))
     assert (record["path"], record["model"], record["rejected"]) == (str(digit), "by-rows", False)
 
 
 def test_json_of_another_model_holds_its_map(edge_command, digit, golden, bundle_path):
     record = json.loads(edge_command("explain", digit, "--model", bundle_path, "--json").out)
-    found = explanation.occlusion(load(bundle_path, provider="cpu"), golden[0][1])
+    found = occlusion.measure(load(bundle_path, provider="cpu"), golden[0][1])
     np.testing.assert_allclose(record["drop"], found.drop, atol=1e-6)
     row, column = found.most
     assert record["most"] == {"row": row + 1, "column": column + 1}
@@ -103,4 +104,4 @@ def test_a_place_that_cannot_be_written_is_told(edge_command, digit, tmp_path, r
     ended = edge_command("explain", digit, "--model", recurrent_path, "--out", tmp_path / "nowhere" / "why.png")
     assert ended.code == 1
     assert ended.err.startswith("edge: ")
-    assert "; name another place" in ended.err
+    assert "name another place" in ended.err

@@ -75,7 +75,7 @@ def test_a_place_that_cannot_be_written_is_told(edge_command, sheet, tmp_path):
         ended = edge_command("predict", sheet, "--provider", "cpu", "--show-steps", out)
         assert ended.code == 1
         assert ended.err.startswith("edge: ")
-        assert "; name another" in ended.err
+        assert "name another place" in ended.err
 
 
 def test_every_step_of_the_strip_is_the_picture_of_that_step(golden):

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge.explanation import curves, heat, lines, look
+from edge import drawing
+from edge.explanation import belief, occlusion
+from edge.explanation import belief_chart as curves
+from edge.explanation import occlusion_map as heat
 from edge.explanation.occlusion import Occlusion
 
 DIGITS = tuple("0123456789")
@@ -21,7 +24,7 @@ def beliefs_of(*leaders: int, classes: int = 10, share: float = 0.9) -> np.ndarr
 @pytest.fixture(scope="module")
 def scene(golden):
     beliefs = beliefs_of(*[1] * 12, *[7] * 16)
-    return curves.Scene("digit.png", "lstm-int8", DIGITS, golden[7][1], beliefs, answer=7, settled=13)
+    return curves.BeliefChart("digit.png", "lstm-int8", DIGITS, golden[7][1], beliefs, answer=7, settled=13)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +39,7 @@ def part(picture: Image.Image, *box: float, pixels: int = 1) -> np.ndarray:
 
 
 def of_colour(pixels: np.ndarray, colour: str) -> int:
-    return int((pixels == look.rgb(colour).astype(np.uint8)).all(-1).sum())
+    return int((pixels == drawing.rgb(colour).astype(np.uint8)).all(-1).sum())
 
 
 def digit_in(picture: Image.Image) -> np.ndarray:
@@ -46,13 +49,13 @@ def digit_in(picture: Image.Image) -> np.ndarray:
 
 
 def test_the_digit_stands_there_pixel_by_pixel(scene):
-    np.testing.assert_array_equal(digit_in(curves.frame(scene, 28, pixels=1)), look.paper(scene.image))
+    np.testing.assert_array_equal(digit_in(curves.frame(scene, 28, pixels=1)), drawing.paper(scene.image))
 
 
 def test_rows_that_are_not_read_yet_are_not_seen(scene):
     shown = digit_in(curves.frame(scene, 10, pixels=1))
-    np.testing.assert_array_equal(shown[:10], look.paper(scene.image)[:10])
-    assert (shown[10:] == look.rgb(look.UNREAD)).all()
+    np.testing.assert_array_equal(shown[:10], drawing.paper(scene.image)[:10])
+    assert (shown[10:] == drawing.rgb(drawing.UNREAD)).all()
 
 
 def test_the_leading_label_of_each_row_has_its_colour(scene):
@@ -60,7 +63,7 @@ def test_the_leading_label_of_each_row_has_its_colour(scene):
     for row, column in ((0, 1), (11, 1), (12, 7), (27, 7)):
         top = curves.TOP + row * curves.CELL
         cell = part(picture, curves.STRIP_LEFT, top, curves.STRIP_LEFT + curves.STRIP_WIDTH, top + curves.CELL)
-        assert of_colour(cell, curves.COLOURS[column]) > cell.shape[0] * cell.shape[1] / 2
+        assert of_colour(cell, drawing.SERIES[column]) > cell.shape[0] * cell.shape[1] / 2
 
 
 def test_a_curve_runs_beside_the_row_at_its_belief(scene):
@@ -68,13 +71,13 @@ def test_a_curve_runs_beside_the_row_at_its_belief(scene):
     x = curves.CHART_LEFT + 0.9 * curves.CHART_WIDTH
     for row, column in ((5, 1), (25, 7)):
         y = curves.TOP + (row + 0.5) * curves.CELL
-        assert of_colour(part(picture, x - 2, y - 2, x + 3, y + 3), curves.COLOURS[column])
+        assert of_colour(part(picture, x - 2, y - 2, x + 3, y + 3), drawing.SERIES[column])
 
 
 def test_a_chart_ends_at_the_row_that_was_read_last(scene):
     below = curves.TOP + 11 * curves.CELL
     chart = part(curves.frame(scene, 10, pixels=1), curves.CHART_LEFT - 4, below, curves.BARS_LEFT, curves.BOTTOM)
-    assert not any(of_colour(chart, colour) for colour in curves.COLOURS)
+    assert not any(of_colour(chart, colour) for colour in drawing.SERIES)
 
 
 def test_the_bars_grow_with_the_belief(scene):
@@ -82,8 +85,8 @@ def test_the_bars_grow_with_the_belief(scene):
         part(curves.frame(scene, count, pixels=1), curves.BAR_LEFT, curves.TOP, curves.WIDTH, curves.BOTTOM)
         for count in (5, 28)
     )
-    assert of_colour(early, curves.COLOURS[1]) > 10 * of_colour(late, curves.COLOURS[1])
-    assert of_colour(late, curves.COLOURS[7]) > 10 * of_colour(early, curves.COLOURS[7])
+    assert of_colour(early, drawing.SERIES[1]) > 10 * of_colour(late, drawing.SERIES[1])
+    assert of_colour(late, drawing.SERIES[7]) > 10 * of_colour(early, drawing.SERIES[7])
 
 
 def test_the_line_of_settlement_is_drawn_once_everything_is_read(scene):
@@ -110,7 +113,7 @@ def test_the_animation_reveals_a_row_at_a_time_and_rests_at_the_end(animation):
         for number in range(frames.n_frames):
             frames.seek(number)
             durations.append(frames.info["duration"])
-            unread = (digit_in(frames.convert("RGB")) == look.rgb(look.UNREAD)).all(axis=(1, 2))
+            unread = (digit_in(frames.convert("RGB")) == drawing.rgb(drawing.UNREAD)).all(axis=(1, 2))
             read.append(28 - int(unread.sum()))
     assert read == list(range(1, 29))
     assert durations == [curves.ROW_MS] * 27 + [curves.LAST_MS]
@@ -133,14 +136,14 @@ def test_many_classes_give_ten_curves_and_the_answer_is_one_of_them(scene):
     assert 35 in columns
     assert columns == sorted(columns)
     labels = tuple(f"a class with a long name {number}" for number in range(40))
-    wide = curves.Scene("x" * 300, "m" * 30, labels, scene.image, beliefs, answer=35, settled=None)
+    wide = curves.BeliefChart("x" * 300, "m" * 30, labels, scene.image, beliefs, answer=35, settled=None)
     assert curves.frame(wide, 28, pixels=1).size == (curves.WIDTH, curves.HEIGHT)
 
 
 def test_two_classes_give_two_curves(scene):
     beliefs = beliefs_of(*[1] * 28, classes=2)
     assert curves.shown(beliefs, answer=1) == [0, 1]
-    two = curves.Scene("d", "m", ("no", "yes"), scene.image, beliefs, answer=1, settled=1)
+    two = curves.BeliefChart("d", "m", ("no", "yes"), scene.image, beliefs, answer=1, settled=1)
     assert curves.frame(two, 28, pixels=1).size == (curves.WIDTH, curves.HEIGHT)
 
 
@@ -159,7 +162,7 @@ def test_the_map_is_red_where_hiding_costs_belief_and_blue_where_it_helps(found,
     assert pixels[20, 20, 2] > pixels[20, 20, 0] + 10
     assert (pixels[0, 0] == 255).all()
     np.testing.assert_array_equal(
-        heat.coloured(golden[0][1], np.zeros((28, 28), np.float32), 0.6), look.paper(golden[0][1], heat.PALE_INK)
+        heat.coloured(golden[0][1], np.zeros((28, 28), np.float32), 0.6), drawing.paper(golden[0][1], drawing.PALE_INK)
     )
 
 
@@ -172,7 +175,7 @@ def test_the_patch_that_is_drawn_is_the_one_that_was_hidden():
 
 def test_the_map_is_drawn_with_a_rise_and_without(found, golden):
     for hidden in (found.hidden, np.minimum(found.hidden, np.float32(0.9))):
-        scene = heat.Scene("d.png", "cnn", DIGITS, golden[0][1], Occlusion(4, 0.9, 5, hidden))
+        scene = heat.OcclusionMap("d.png", "cnn", DIGITS, golden[0][1], Occlusion(4, 0.9, 5, hidden))
         with Image.open(io.BytesIO(heat.png(scene))) as picture:
             assert picture.size == (heat.PIXELS * heat.WIDTH, heat.PIXELS * heat.HEIGHT)
             legend = heat.LEFTS[1] + heat.TILE + 14
@@ -184,7 +187,7 @@ def test_the_map_is_drawn_with_a_rise_and_without(found, golden):
 def test_lines_show_number_ink_leader_and_belief_of_each_row(golden):
     image = golden[7][1]
     beliefs = beliefs_of(*[1] * 12, *[7] * 16)
-    head, *rows = lines.of_rows(image, beliefs, DIGITS, 13)
+    head, *rows = belief.lines(image, beliefs, DIGITS, 13)
     assert head.split() == ["row", "leads", "belief"]
     assert [int(row.split()[0]) for row in rows] == list(range(1, 29))
     assert [row.endswith("settled") for row in rows].index(True) == 12
@@ -195,19 +198,19 @@ def test_lines_show_number_ink_leader_and_belief_of_each_row(golden):
 
 
 def test_lines_need_no_unicode_and_cope_with_a_blank_image():
-    rows = lines.of_rows(np.zeros((28, 28), np.uint8), beliefs_of(*[1] * 28), DIGITS, 1, unicode=False)
+    rows = belief.lines(np.zeros((28, 28), np.uint8), beliefs_of(*[1] * 28), DIGITS, 1, unicode=False)
     assert len(rows) == 29
     assert all(row.isascii() for row in rows)
 
 
 def test_a_close_call_is_told():
-    assert lines.settlement(None, "4", "9").startswith("a close call: in floating point 9 leads")
-    assert lines.settlement(1, "4", "4") == "4 leads from the first row on"
-    assert lines.settlement(20, "4", "4") == "after row 20 the answer no longer changes: 4"
+    assert belief.settlement(None, "4", "9").startswith("a close call: in floating point 9 leads")
+    assert belief.settlement(1, "4", "4") == "4 leads from the first row on"
+    assert belief.settlement(20, "4", "4") == "after row 20 the answer no longer changes: 4"
 
 
 def test_where_the_answer_hangs_is_told_counting_from_1(found):
-    told = lines.of_occlusion(found, DIGITS)
+    told = occlusion.sentence(found, DIGITS)
     assert told.startswith(
         "4 hangs most on row 11, column 13: with 5x5 pixels hidden there it falls from 90.0 % to 30.0 %"
     )
@@ -215,13 +218,5 @@ def test_where_the_answer_hangs_is_told_counting_from_1(found):
     level = Occlusion(4, 0.9, 5, np.where(np.arange(10) == 4, np.float32(0.88), np.float32(0)) + np.zeros((28, 28, 1)))
     assert (
         "hangs on no single place: no hidden patch of 5x5 pixels costs it more than 2.0 points"
-        in lines.of_occlusion(level, DIGITS)
+        in occlusion.sentence(level, DIGITS)
     )
-
-
-@pytest.mark.parametrize(
-    ("share", "words"),
-    [(1.0, "100.0 %"), (0.9997, "> 99.9 %"), (0.999, "99.9 %"), (0.5, "50.0 %"), (0.0001, "< 0.1 %"), (0.0, "0.0 %")],
-)
-def test_nothing_is_certain_that_is_not(share, words):
-    assert look.percent(share) == words

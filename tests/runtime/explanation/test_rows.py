@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge import explanation, load
+from edge import load
 from edge.bundle import bundle, shipped
 from edge.bundle.wire import encode_metadata, metadata
 from edge.classifier.classifier import Classifier
 from edge.errors import BundleError, InputError
+from edge.explanation import belief
 from edge.session.session import create
 
 
@@ -23,25 +24,25 @@ def of(found: bundle.Bundle) -> Classifier:
 
 
 def test_each_row_is_the_calibrated_belief_of_the_rows_so_far(recurrent_path, linear, images):
-    beliefs = explanation.rows(load(recurrent_path, provider="cpu"), images[2])
+    beliefs = belief.rows(load(recurrent_path, provider="cpu"), images[2])
     assert beliefs.dtype == np.float32
     np.testing.assert_allclose(beliefs, linear.probabilities(first_rows(images[2])), atol=1e-6)
 
 
 def test_the_temperature_of_the_bundle_counts(recurrent_path, linear, images):
     found = bundle.read(recurrent_path)
-    beliefs = explanation.rows(of(replace(found, manifest=replace(found.manifest, temperature=2.0))), images[3])
+    beliefs = belief.rows(of(replace(found, manifest=replace(found.manifest, temperature=2.0))), images[3])
     powers = np.exp(linear.logits(first_rows(images[3])).astype(np.float64) / 2)
     np.testing.assert_allclose(beliefs, powers / powers.sum(1, keepdims=True), atol=1e-6)
 
 
 def test_one_image_at_a_time(recurrent_path, images):
     classifier = load(recurrent_path, provider="cpu")
-    np.testing.assert_array_equal(explanation.rows(classifier, images[:1]), explanation.rows(classifier, images[0]))
+    np.testing.assert_array_equal(belief.rows(classifier, images[:1]), belief.rows(classifier, images[0]))
     with pytest.raises(InputError, match="5 images cannot be explained at once; give one"):
-        explanation.rows(classifier, images)
+        belief.rows(classifier, images)
     with pytest.raises(InputError, match="expected uint8"):
-        explanation.rows(classifier, images[0].astype(np.float32))
+        belief.rows(classifier, images[0].astype(np.float32))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_one_image_at_a_time(recurrent_path, images):
 def test_an_answer_is_settled_after_the_last_row_that_gives_it_the_lead_for_good(leaders, row):
     beliefs = np.full((28, 10), 0.05, np.float32)
     beliefs[np.arange(28), leaders] = 0.55
-    assert explanation.settled_row(beliefs, 3) == row
+    assert belief.settled_row(beliefs, 3) == row
 
 
 @pytest.mark.parametrize(
@@ -62,12 +63,12 @@ def test_a_bundle_without_rows_says_how_to_get_them(precision, command, packed, 
     found = bundle.read(packed)
     facts = replace(found.manifest, name="old", model="lstm", precision=precision, architecture={"kind": "recurrent"})
     with pytest.raises(BundleError, match=f"old was packed without its rows, .*; export it again .*{command}"):
-        explanation.rows(of(replace(found, manifest=facts)), images[0])
+        belief.rows(of(replace(found, manifest=facts)), images[0])
 
 
 def test_a_model_that_does_not_read_row_by_row_has_none(packed, images):
     with pytest.raises(BundleError, match="linear-fp32 does not read row by row"):
-        explanation.rows(of(bundle.read(packed)), images[0])
+        belief.rows(of(bundle.read(packed)), images[0])
 
 
 def test_the_rows_stand_between_the_evidence_and_the_digest(model, manifest, evidence, rows_piece):
@@ -98,7 +99,7 @@ def test_a_model_that_has_rows_already_is_not_packed_again(model, manifest, evid
 def test_the_rows_of_a_shipped_bundle_end_where_its_answer_is(name, golden):
     classifier = load(name, provider="cpu")
     for _, image in golden[:5]:
-        beliefs = explanation.rows(classifier, image)
+        beliefs = belief.rows(classifier, image)
         np.testing.assert_allclose(beliefs.sum(axis=1), 1, atol=1e-5)
         np.testing.assert_allclose(beliefs[-1], classifier.classify(image)[0], atol=0.05)
         assert beliefs[0].max() < 0.5, "the first row of a digit says little"

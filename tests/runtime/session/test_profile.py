@@ -30,25 +30,6 @@ def cache(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.mark.parametrize(
-    ("system", "variables", "expected"),
-    [
-        ("linux", {"XDG_CACHE_HOME": "/x/cache"}, "/x/cache/edge-toolkit/profile.json"),
-        ("linux", {"HOME": "/home/me"}, "/home/me/.cache/edge-toolkit/profile.json"),
-        ("linux", {"HOME": "/home/me", "XDG_CACHE_HOME": "relative"}, "/home/me/.cache/edge-toolkit/profile.json"),
-        ("darwin", {"HOME": "/Users/me"}, "/Users/me/Library/Caches/edge-toolkit/profile.json"),
-        ("win32", {"LOCALAPPDATA": "/local"}, "/local/edge-toolkit/profile.json"),
-    ],
-)
-@pytest.mark.skipif(sys.platform == "win32", reason="the paths are those of POSIX")
-def test_it_lies_in_the_cache_folder_of_the_system(monkeypatch, system, variables, expected):
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("edge.session.profile.sys.platform", system)
-    assert REAL_PATH().as_posix() == expected
-
-
 def test_what_was_kept_is_the_plan_from_then_on(cache):
     assert profile.plan_for(SHA, 2) == rule(2)
     profile.keep(SHA, 2, Plan(512, 2, "profile"))

@@ -1,4 +1,4 @@
-"""Columns: aligned, plain, and safe to print."""
+"""Columns: aligned, and figures for people."""
 
 import pytest
 
@@ -7,6 +7,23 @@ from edge.text import table
 
 def test_columns_are_padded_to_their_longest_cell_and_lines_have_no_tail():
     assert table.aligned([("a", "long cell", "x"), ("abc", "b", "")]) == ["a    long cell  x", "abc  b"]
+
+
+def test_numbers_stand_to_the_right():
+    rows = [("name", "images", "share"), ("a", "5", "100 %"), ("bc", "12000", "3 %")]
+    assert table.aligned(rows, right=range(1, 3)) == [
+        "name  images  share",
+        "a          5  100 %",
+        "bc     12000    3 %",
+    ]
+
+
+def test_the_same_is_written_as_markdown():
+    assert table.markdown([("name", "images"), ("a", "5")], right={1}) == [
+        "| name | images |",
+        "| --- | ---: |",
+        "| a | 5 |",
+    ]
 
 
 def test_no_rows_are_no_lines():
@@ -18,10 +35,13 @@ def test_rows_of_different_lengths_are_a_bug():
         table.aligned([("a", "b"), ("c",)])
 
 
-def test_what_a_terminal_would_act_on_is_quoted():
-    assert table.printable("übung 1.png") == "übung 1.png"
-    assert table.printable("a\x1b[31m\n") == r"'a\x1b[31m\n'"
-
-
 def test_sizes_are_for_people():
     assert [table.size(count) for count in (0, 89_213, 2_500_000)] == ["0.0 KB", "89.2 KB", "2.5 MB"]
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(1.0, "100.0 %"), (0.9997, "> 99.9 %"), (0.999, "99.9 %"), (0.5, "50.0 %"), (0.0001, "< 0.1 %"), (0.0, "0.0 %")],
+)
+def test_nothing_is_certain_that_is_not(share, words):
+    assert table.percent(share) == words

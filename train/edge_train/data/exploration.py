@@ -7,7 +7,8 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from edge.text.table import aligned, printable
+from edge.text.table import aligned
+from edge.text.terminal import printable
 from edge_train.data.datasets import Dataset
 from edge_train.data.mnist import Split
 from edge_train.data.sheet import contact_sheet

@@ -22,7 +22,7 @@ from edge.errors import PictureError
 from edge.picture import picture
 from edge.session import cpu, profile
 from edge.text.files import write_atomically
-from edge.text.progress import Bar
+from edge.text.progress import ProgressBar
 
 BLOCK: Final = 16  # pictures a worker takes at a time
 
@@ -63,7 +63,8 @@ def read(files: Sequence[Path], cache: Path) -> Images:
     digests: list[str] = []
     problems: dict[int, str] = {}
     starts = range(0, len(files), BLOCK)
-    bar = Bar(len(files))
+    bar = ProgressBar()
+    bar.begin(len(files))
     pool = ThreadPoolExecutor(cpu.allowed(), thread_name_prefix="edge-read")
     try:
         for start, block in zip(starts, pool.map(lambda at: _block(files[at : at + BLOCK], kept), starts), strict=True):

@@ -8,14 +8,17 @@ import shlex
 import sys
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge.errors import EdgeError
-from edge_train.report.run import Answers, Course, Run
 
-__all__ = ["Answers", "Course", "Run", "attempt", "write"]
+if TYPE_CHECKING:
+    from edge_train.report.run import Run
+
+__all__ = ["attempt", "write"]
 
 
-def write(folder: Path, run: Run) -> Path:
+def write(folder: Path, run: "Run") -> Path:
     """Writes the report and returns the path of `report.html`.
 
     Args:
@@ -30,7 +33,7 @@ def write(folder: Path, run: Run) -> Path:
     return writing.write(folder, run)
 
 
-def attempt(folder: Path, run: Run) -> Path | None:
+def attempt(folder: Path, run: "Run") -> Path | None:
     """Writes the report; where that fails, tells it and returns None: a trained model is never lost to its report."""
     try:
         return write(folder, run)

@@ -17,7 +17,8 @@ def report(
     ] = None,
 ) -> None:
     """Compare runs side by side, or make the report of one again."""
-    from edge.text.table import aligned, shortened
+    from edge.text.table import aligned
+    from edge.text.terminal import shortened
     from edge_train.report import comparison, comparison_page, document, remaking
     from edge_train.training import checkpoint
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from edge.errors import EdgeError
-from edge.text.table import printable
+from edge.text.terminal import printable
 from edge_train import (
     report,
 )
@@ -27,7 +27,8 @@ from edge_train.models import (
     specification,
 )
 from edge_train.models.specification import Specification, SpecificationError
-from edge_train.report import Answers, Course, Run, environment
+from edge_train.report import environment
+from edge_train.report.run import Answers, Course, Run
 from edge_train.strokes import (
     strokes,
 )

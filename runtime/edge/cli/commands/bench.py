@@ -46,8 +46,8 @@ def bench(
         return
     from edge.bench import plan as planning
     from edge.bench import scatter
-    from edge.bench.progress import Progress
     from edge.bench.run import run
+    from edge.text.progress import ProgressBar
 
     try:
         plan = planning.Plan(
@@ -62,7 +62,7 @@ def bench(
             scatter.check(plot, plan)
     except InputError as error:
         raise typer.BadParameter(str(error)) from error
-    report = run(plan, Progress())
+    report = run(plan, ProgressBar(in_logs=True))
     _show(report, as_json=as_json)
     if not report.complete:
         raise typer.Exit(130)
@@ -77,19 +77,18 @@ def _tune(names: list[str]) -> None:
     """Chunk size and threads for each bundle, measured and kept for `edge.load` and `edge predict`."""
     from edge.bench import tuning
     from edge.bundle import bundle
-    from edge.text.progress import Bar
+    from edge.text.progress import ProgressBar
 
     for found in [bundle.read(shipped.locate(name)) for name in names]:
-        bar: Bar | None = None
+        bar = ProgressBar()
 
-        def show(done: int, total: int) -> None:
-            nonlocal bar
-            bar = bar or Bar(total)
+        def show(done: int, total: int, bar: ProgressBar = bar) -> None:
+            if done == 1:
+                bar.begin(total)
             bar.show(done)
 
         measured = tuning.tune(found, progress=show)
-        if bar is not None:
-            bar.clear()
+        bar.clear()
         typer.echo("\n".join(measured.lines()))
 
 

@@ -9,11 +9,11 @@ import typer
 
 from edge.bundle import shipped
 from edge.cli.arguments import JsonOption, check_suffix
+from edge.cli.commands.predict import rejected_as
 from edge.errors import InputError
 from edge.picture import pictures
 from edge.text.files import write_atomically
-from edge.text.table import printable
-from edge.text.terminal import REJECTED, none_of, shows_blocks
+from edge.text.terminal import printable, shows_blocks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,7 @@ def explain(
     check_suffix(out, ".png", "--out")
     check_suffix(gif, ".gif", "--gif")
     from edge.classifier.classifier import load
-    from edge.explanation import is_recurrent
+    from edge.explanation.belief import is_recurrent
     from edge.picture import picture
 
     classifier = load(model, provider="cpu")
@@ -69,25 +69,25 @@ def _rows(
     gif: Path | None,
     as_json: bool,
 ) -> None:
-    from edge.explanation import curves, lines, rows, settled_row
+    from edge.explanation import belief, belief_chart
 
     labels = classifier.labels
-    beliefs = rows(classifier, image)
+    beliefs = belief.rows(classifier, image)
     answer = labels.index(prediction.label)
-    settled = settled_row(beliefs, answer)
-    scene = curves.Scene(Path(source).name, prediction.model, labels, image, beliefs, answer, settled)
+    settled = belief.settled_row(beliefs, answer)
+    chart = belief_chart.BeliefChart(Path(source).name, prediction.model, labels, image, beliefs, answer, settled)
     if out is not None:
-        _write(out, curves.png(scene))
+        _write(out, belief_chart.png(chart))
     if gif is not None:
-        _write(gif, curves.gif(scene))
+        _write(gif, belief_chart.gif(chart))
     if as_json:
         table = [[round(value, _DIGITS) for value in row] for row in beliefs.tolist()]
         _print(source, prediction, labels=list(labels), rows=table, settled_row=settled)
         return
     _headline(source, prediction)
-    for line in lines.of_rows(image, beliefs, labels, settled, unicode=shows_blocks()):
+    for line in belief.lines(image, beliefs, labels, settled, unicode=shows_blocks()):
         typer.echo(line)
-    typer.echo(lines.settlement(settled, prediction.label, labels[int(beliefs[-1].argmax())]))
+    typer.echo(belief.settlement(settled, prediction.label, labels[int(beliefs[-1].argmax())]))
 
 
 def _occlusion(
@@ -99,22 +99,23 @@ def _occlusion(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    from edge.explanation import heat, lines, occlusion
+    from edge.explanation import occlusion, occlusion_map
 
-    found = occlusion(classifier, image)
+    found = occlusion.measure(classifier, image)
     if out is not None:
-        _write(out, heat.png(heat.Scene(Path(source).name, prediction.model, classifier.labels, image, found)))
+        drawn = occlusion_map.OcclusionMap(Path(source).name, prediction.model, classifier.labels, image, found)
+        _write(out, occlusion_map.png(drawn))
     if as_json:
         table = [[round(value, _DIGITS) for value in row] for row in found.drop.tolist()]
         row, column = found.most
         _print(source, prediction, patch=found.patch, drop=table, most={"row": row + 1, "column": column + 1})
         return
     _headline(source, prediction)
-    typer.echo(lines.of_occlusion(found, classifier.labels))
+    typer.echo(occlusion.sentence(found, classifier.labels))
 
 
 def _headline(source: str, prediction: "Prediction") -> None:
-    rejected = REJECTED + none_of(prediction.probabilities) if prediction.rejected else ""
+    rejected = f"  rejected: it looks like {rejected_as(prediction)}" if prediction.rejected else ""
     typer.echo(f"{printable(source)}  {prediction.label} {prediction.confidence:.3f}{rejected}")
 
 
@@ -131,7 +132,4 @@ def _print(source: str, prediction: "Prediction", **facts: Any) -> None:  # noqa
 
 
 def _write(path: Path, content: bytes) -> None:
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}; name another place") from error
+    write_atomically(path, content, "the picture")

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from edge.bundle import shipped
+from edge.bundle.input import DIGITS
 from edge.cli.arguments import JsonOption, ProviderChoice, ProviderOption
 from edge.errors import NoDigitError, PictureError, SeveralDigitsError
 from edge.picture import pictures
-from edge.text.table import printable
-from edge.text.terminal import REJECTED, none_of, shows_blocks
+from edge.text.terminal import printable, shows_blocks
 
 if TYPE_CHECKING:
     from edge.classifier.answers import Answer
@@ -52,7 +52,7 @@ def predict(
     from edge.classifier.answers import answers
     from edge.classifier.classifier import load
     from edge.session import cpu
-    from edge.text.progress import Bar
+    from edge.text.progress import ProgressBar
 
     classifier = load(model, provider=provider.literal, threads=threads)
     if provider is ProviderChoice.AUTO and not as_json:
@@ -61,7 +61,8 @@ def predict(
     width = 0 if as_json else min(max(len(printable(each.path)) for each in found), MAX_NAME_COLUMNS)
     boards = _storyboards(show_steps)
     typed: list[bytes] | None = None if boards is None else []  # strips read a picture again
-    bar = Bar(len(found))
+    bar = ProgressBar()
+    bar.begin(len(found))
     done, failed = 0, False
     for block in answers(classifier, found, partial(_read, typed), workers=threads or cpu.allowed()):
         broken = any(each.error is not None for each in block)
@@ -113,7 +114,12 @@ def _tell(block: Sequence["Answer"], top: int, width: int, *, show: bool) -> Non
 
 def _shares(prediction: "Prediction", top: int) -> str:
     shares = "  ".join(f"{label} {probability:.3f}" for label, probability in prediction.top(top))
-    return shares + (REJECTED + none_of(prediction.probabilities) if prediction.rejected else "")
+    return shares + (f"  rejected: it looks like {rejected_as(prediction)}" if prediction.rejected else "")
+
+
+def rejected_as(prediction: "Prediction") -> str:
+    """What a rejected picture looks like: a bundle may have other labels than digits."""
+    return "no digit" if tuple(prediction.probabilities) == DIGITS else "none of the labels"
 
 
 def _read(typed: list[bytes] | None, block: Sequence[pictures.Found]) -> "list[picture.Bytes | PictureError]":
@@ -149,11 +155,7 @@ def _storyboards(out: Path | None) -> "Storyboards | None":
 
 def _note(prediction: "Prediction") -> list[str]:
     """What the strip says instead of its usual sentence."""
-    return (
-        [f"Rejected: what the model sees looks like {none_of(prediction.probabilities)}."]
-        if prediction.rejected
-        else []
-    )
+    return [f"Rejected: what the model sees looks like {rejected_as(prediction)}."] if prediction.rejected else []
 
 
 def _count(error: PictureError | None) -> dict[str, int]:

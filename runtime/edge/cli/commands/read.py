@@ -1,6 +1,5 @@
 """`edge read`: every digit of a page, line by line."""
 
-import io
 import json
 import sys
 from dataclasses import asdict
@@ -11,10 +10,10 @@ import typer
 
 from edge.bundle import shipped
 from edge.cli.arguments import JsonOption, ProviderChoice, ProviderOption
-from edge.errors import InputError, NoDigitError, PictureError
+from edge.errors import NoDigitError, PictureError
 from edge.picture import pictures
-from edge.text.files import write_atomically
-from edge.text.table import printable
+from edge.text.files import make_folder, write_atomically
+from edge.text.terminal import printable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -103,10 +102,7 @@ def _record(path: str, reading: "Reading", classifier: "Classifier") -> str:
 
 
 def _write(drawn: "Image.Image", path: Path) -> None:
-    content = io.BytesIO()
-    drawn.save(content, "PNG")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content.getvalue())
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}; name another place") from error
+    from edge import drawing
+
+    make_folder(path.parent)
+    write_atomically(path, drawing.png(drawn), "the picture")

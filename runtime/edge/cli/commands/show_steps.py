@@ -7,7 +7,7 @@ from typing import Final
 from edge.errors import InputError
 from edge.picture import picture, storyboard
 from edge.picture.storyboard import Bytes
-from edge.text.files import write_atomically
+from edge.text.files import make_folder, write_atomically
 
 SUFFIX: Final = ".png"
 # One picture for all is meant to be looked at; 50 strips are 16 000 pixels high and need some 100 MB to draw.
@@ -40,7 +40,8 @@ class Storyboards:
 
         Raises:
             PictureError: the picture cannot be read.
-            InputError: one picture would hold too many rows, or a file cannot be written.
+            InputError: one picture would hold too many rows.
+            WriteError: a file cannot be written.
         """
         self._count += 1
         if self._is_one and self._count > MOST_ROWS:
@@ -52,17 +53,14 @@ class Storyboards:
         if self._is_one:
             self._rows.append(row)
             return
-        try:
-            self._out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"the folder {self._out} cannot be made: {error.strerror}; name another") from error
+        make_folder(self._out)
         self._write(self._out / f"{self._count:03}-{Path(name).stem or 'picture'}{SUFFIX}", [row])
 
     def finish(self) -> None:
         """Writes the one picture, if it is one and there is a strip.
 
         Raises:
-            InputError: the file cannot be written.
+            WriteError: the file cannot be written.
         """
         if self._rows:
             self._write(self._out, self._rows)
@@ -70,7 +68,4 @@ class Storyboards:
     def _write(self, path: Path, rows: list[Bytes]) -> None:
         buffer = io.BytesIO()
         storyboard.stacked(rows).save(buffer, "PNG")
-        try:
-            write_atomically(path, buffer.getvalue())
-        except OSError as error:
-            raise InputError(f"{path} cannot be written: {error.strerror}; name another place") from error
+        write_atomically(path, buffer.getvalue(), "the strip")

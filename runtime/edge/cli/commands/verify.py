@@ -7,7 +7,8 @@ import typer
 from edge.bundle import shipped
 from edge.cli.arguments import ProviderChoice, ProviderOption
 from edge.errors import BundleNotFoundError
-from edge.text.table import aligned, printable
+from edge.text.table import aligned
+from edge.text.terminal import printable
 
 
 def verify(

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edge import drawing
 from edge.classifier.classifier import SIDE
-from edge.explanation import look
-from edge.explanation.look import FAINT, INK, QUIET, SMALL, TEXT, TITLE, UNREAD, Pen
+from edge.drawing import FAINT, INK, QUIET, SERIES, SMALL, TEXT, TITLE, UNREAD, Pen
+from edge.text.table import percent
 
 CELL: Final = 16  # points: side of an enlarged pixel
 TILE: Final = SIDE * CELL
@@ -32,11 +33,7 @@ BOTTOM: Final = TOP + TILE
 PIXELS: Final = 2
 GIF_PIXELS: Final = 1
 
-# Ten that stay apart, neighbours above all: 1 and 7, 4 and 9, 3 and 8 are what curves cross between.
-COLOURS: Final = (
-    "#6b7280", "#2563eb", "#0f766e", "#d97706", "#7c3aed", "#db2777", "#65a30d", "#dc2626", "#0891b2", "#92400e",
-)  # fmt: skip
-MOST_CURVES: Final = len(COLOURS)
+MOST_CURVES: Final = len(SERIES)
 NAMED: Final = 0.3  # a curve that comes this far has its label beside its peak
 PLATEAU: Final = 0.99  # of its peak: so far a curve stays level
 NOTICED: Final = 0.05  # one that stays below is thin
@@ -48,7 +45,7 @@ GREYS: Final = 32  # of the digit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scene:
+class BeliefChart:
     """What is drawn.
 
     Attributes:
@@ -70,16 +67,14 @@ class Scene:
     settled: int | None
 
 
-def png(scene: Scene) -> bytes:
+def png(chart: BeliefChart) -> bytes:
     """The finished picture as a PNG file."""
-    file = io.BytesIO()
-    frame(scene, SIDE, pixels=PIXELS).save(file, "PNG", optimize=True)
-    return file.getvalue()
+    return drawing.png(frame(chart, SIDE, pixels=PIXELS))
 
 
-def gif(scene: Scene) -> bytes:
+def gif(chart: BeliefChart) -> bytes:
     """The rows revealed one by one, as a GIF file that starts again after a while."""
-    frames = [frame(scene, count, pixels=GIF_PIXELS) for count in range(1, SIDE + 1)]
+    frames = [frame(chart, count, pixels=GIF_PIXELS) for count in range(1, SIDE + 1)]
     palette = _palette()
     reduced = [one.quantize(palette=palette, dither=Image.Dither.NONE) for one in frames]
     file = io.BytesIO()
@@ -100,37 +95,37 @@ def _palette() -> Image.Image:
 
     One palette for all, and not taken from a frame: colours would flicker, or be missing where they come late.
     """
-    ground, steps = look.rgb(look.GROUND), np.linspace(0, 1, SHADES)[:, None]
-    tones = [look.mixed(ground, look.rgb(colour), steps) for colour in (*COLOURS, QUIET)]
-    greys = look.mixed(ground, look.rgb(INK), np.linspace(0, 1, GREYS)[:, None])
+    ground, steps = drawing.rgb(drawing.GROUND), np.linspace(0, 1, SHADES)[:, None]
+    tones = [drawing.mixed(ground, drawing.rgb(colour), steps) for colour in (*SERIES, QUIET)]
+    greys = drawing.mixed(ground, drawing.rgb(INK), np.linspace(0, 1, GREYS)[:, None])
     picture = Image.new("P", (1, 1))
-    flat = [look.rgb(colour)[None].astype(np.uint8) for colour in (FAINT, UNREAD)]
+    flat = [drawing.rgb(colour)[None].astype(np.uint8) for colour in (FAINT, UNREAD)]
     picture.putpalette(np.concatenate([*tones, greys, *flat]).tobytes())
     return picture
 
 
-def frame(scene: Scene, count: int, *, pixels: int) -> Image.Image:
+def frame(chart: BeliefChart, count: int, *, pixels: int) -> Image.Image:
     """The picture when so many rows are read.
 
     Args:
-        scene: what is drawn.
+        chart: what is drawn.
         count: rows that are read, 1 to 28.
         pixels: of the picture for each point.
     """
     pen = Pen(WIDTH, HEIGHT, pixels=pixels)
-    _title(pen, scene, count)
-    _digit(pen, scene, count)
-    curves = shown(scene.beliefs, scene.answer)
-    colours = dict(zip(curves, COLOURS, strict=False))
-    _leaders(pen, scene, count, colours)
+    _title(pen, chart, count)
+    _digit(pen, chart, count)
+    curves = shown(chart.beliefs, chart.answer)
+    colours = dict(zip(curves, SERIES, strict=False))
+    _leaders(pen, chart, count, colours)
     _grid(pen)
-    for column in sorted(curves, key=lambda one: scene.beliefs[:, one].max()):
-        _curve(pen, scene, count, column, colours[column])
+    for column in sorted(curves, key=lambda one: chart.beliefs[:, one].max()):
+        _curve(pen, chart, count, column, colours[column])
     for column in curves:
-        _peak(pen, scene, count, column, colours[column])
-    _bars(pen, scene, count, colours)
-    if count == SIDE and scene.settled is not None:
-        _settled(pen, scene.settled)
+        _peak(pen, chart, count, column, colours[column])
+    _bars(pen, chart, count, colours)
+    if count == SIDE and chart.settled is not None:
+        _settled(pen, chart.settled)
     return pen.finished()
 
 
@@ -141,21 +136,21 @@ def shown(beliefs: NDArray[np.float32], answer: int) -> list[int]:
     return sorted(first[:MOST_CURVES])
 
 
-def _title(pen: Pen, scene: Scene, count: int) -> None:
-    belief = scene.beliefs[count - 1]
+def _title(pen: Pen, chart: BeliefChart, count: int) -> None:
+    belief = chart.beliefs[count - 1]
     leader = int(belief.argmax())
-    label = look.fitting(scene.labels[leader], 160, TITLE)
-    words = f"{scene.model} believes after row {count}:  {label},  {look.percent(float(belief[leader]))}"
+    label = drawing.fitting(chart.labels[leader], 160, TITLE)
+    words = f"{chart.model} believes after row {count}:  {label},  {percent(float(belief[leader]))}"
     pen.text(LEFT, 34, words, size=TITLE)
-    note = f"{look.fitting(scene.name, 360, TEXT)}, read from the top, row by row"
-    if count == SIDE and scene.settled is not None:
-        note += f": after row {scene.settled} the answer no longer changes"
+    note = f"{drawing.fitting(chart.name, 360, TEXT)}, read from the top, row by row"
+    if count == SIDE and chart.settled is not None:
+        note += f": after row {chart.settled} the answer no longer changes"
     pen.text(LEFT, 62, note, colour=QUIET)
 
 
-def _digit(pen: Pen, scene: Scene, count: int) -> None:
-    colours = look.paper(scene.image)
-    colours[count:] = look.rgb(UNREAD).astype(np.uint8)
+def _digit(pen: Pen, chart: BeliefChart, count: int) -> None:
+    colours = drawing.paper(chart.image)
+    colours[count:] = drawing.rgb(UNREAD).astype(np.uint8)
     pen.tile(colours, LEFT, TOP, CELL)
     for row in range(1, SIDE):
         pen.box(LEFT, TOP + row * CELL - 0.25, LEFT + TILE, TOP + row * CELL + 0.25, FAINT)
@@ -167,16 +162,16 @@ def _digit(pen: Pen, scene: Scene, count: int) -> None:
         pen.box(LEFT, edge - 1, LEFT + TILE, edge + 1, INK)
 
 
-def _leaders(pen: Pen, scene: Scene, count: int, colours: dict[int, str]) -> None:
+def _leaders(pen: Pen, chart: BeliefChart, count: int, colours: dict[int, str]) -> None:
     """The leading label of each row, on its colour."""
     middle = STRIP_LEFT + STRIP_WIDTH / 2
     pen.text(middle, TOP - 14, "leads", size=SMALL, colour=QUIET, anchor="mm")
     for row in range(count):
-        column = int(scene.beliefs[row].argmax())
+        column = int(chart.beliefs[row].argmax())
         top = TOP + row * CELL
         pen.box(STRIP_LEFT, top + 0.5, STRIP_LEFT + STRIP_WIDTH, top + CELL - 0.5, colours.get(column, QUIET))
-        label = look.fitting(scene.labels[column], STRIP_WIDTH - 4, SMALL)
-        pen.text(middle, top + CELL / 2, label, size=SMALL, colour=look.GROUND, anchor="mm")
+        label = drawing.fitting(chart.labels[column], STRIP_WIDTH - 4, SMALL)
+        pen.text(middle, top + CELL / 2, label, size=SMALL, colour=drawing.GROUND, anchor="mm")
 
 
 def _grid(pen: Pen) -> None:
@@ -188,15 +183,15 @@ def _grid(pen: Pen) -> None:
     pen.text(CHART_LEFT + CHART_WIDTH / 2, BOTTOM + 20, words, size=SMALL, colour=QUIET, anchor="mm")
 
 
-def _point(belief: float, row: int) -> look.Point:
+def _point(belief: float, row: int) -> drawing.Point:
     """Where a belief after a row, counted from 0, stands in the chart."""
     return CHART_LEFT + CHART_WIDTH * belief, TOP + (row + 0.5) * CELL
 
 
-def _curve(pen: Pen, scene: Scene, count: int, column: int, colour: str) -> None:
-    values = scene.beliefs[:count, column].tolist()
+def _curve(pen: Pen, chart: BeliefChart, count: int, column: int, colour: str) -> None:
+    values = chart.beliefs[:count, column].tolist()
     width = 1.0 if max(values) < NOTICED else 2.0
-    if column == scene.answer:
+    if column == chart.answer:
         width = 3.5
     points = [_point(value, row) for row, value in enumerate(values)]
     pen.line(points if len(points) > 1 else points * 2, colour, width)
@@ -204,9 +199,9 @@ def _curve(pen: Pen, scene: Scene, count: int, column: int, colour: str) -> None
         pen.dot(*points[-1], 4.5, colour)
 
 
-def _peak(pen: Pen, scene: Scene, count: int, column: int, colour: str) -> None:
+def _peak(pen: Pen, chart: BeliefChart, count: int, column: int, colour: str) -> None:
     """The label of a curve that comes far, beside its peak, or left of it where it comes too far."""
-    values = scene.beliefs[:count, column]
+    values = chart.beliefs[:count, column]
     row = int(values.argmax())
     if values[row] < NAMED:
         return
@@ -217,22 +212,22 @@ def _peak(pen: Pen, scene: Scene, count: int, column: int, colour: str) -> None:
         last = int(below[below > row].min(initial=count)) - 1
         row = (first + last) // 2
     x, y = _point(float(values[row]), row)
-    label = look.fitting(scene.labels[column], 80, TEXT)
+    label = drawing.fitting(chart.labels[column], 80, TEXT)
     pen.text(x + (-10 if inside else 10), y, label, colour=colour, anchor="rm" if inside else "lm", halo=True)
 
 
-def _bars(pen: Pen, scene: Scene, count: int, colours: dict[int, str]) -> None:
+def _bars(pen: Pen, chart: BeliefChart, count: int, colours: dict[int, str]) -> None:
     """The legend, which is also the belief after the last row that is read."""
     pen.text(BARS_LEFT, TOP - 14, f"after row {count}", size=SMALL, colour=QUIET)
     step = TILE / MOST_CURVES
     for place, (column, colour) in enumerate(colours.items()):
-        belief = float(scene.beliefs[count - 1, column])
+        belief = float(chart.beliefs[count - 1, column])
         y = TOP + (place + 0.5) * step
-        label = look.fitting(scene.labels[column], BAR_LEFT - BARS_LEFT - 6, TEXT)
+        label = drawing.fitting(chart.labels[column], BAR_LEFT - BARS_LEFT - 6, TEXT)
         pen.text(BAR_LEFT - 12, y, label, size=TEXT, colour=colour, anchor="rm")
         pen.box(BAR_LEFT, y - 9, BAR_LEFT + BAR_WIDTH, y + 9, UNREAD)
         pen.box(BAR_LEFT, y - 9, BAR_LEFT + max(1.5, BAR_WIDTH * belief), y + 9, colour)
-        words = look.percent(belief)
+        words = percent(belief)
         pen.text(BAR_LEFT + BAR_WIDTH + 10, y, words, size=SMALL, colour=INK if belief >= NOTICED else QUIET)
 
 
@@ -240,5 +235,5 @@ def _settled(pen: Pen, row: int) -> None:
     """A line below the row after which nothing changes, and the row's number."""
     pen.dashes(LEFT, CHART_LEFT + CHART_WIDTH, TOP + row * CELL, INK)
     y = TOP + (row - 0.5) * CELL
-    pen.box(LEFT - 40, y - 8, LEFT - 4, y + 8, look.GROUND)
+    pen.box(LEFT - 40, y - 8, LEFT - 4, y + 8, drawing.GROUND)
     pen.text(LEFT - 10, y, str(row), size=SMALL, colour=INK, anchor="rm")

@@ -1,16 +1,16 @@
 """The occlusion map as a picture: the digit, the places that the answer hangs on, and the patch that costs most."""
 
-import io
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge import drawing
 from edge.classifier.classifier import SIDE
-from edge.explanation import look
-from edge.explanation.look import INK, QUIET, SMALL, TEXT, TITLE, Pen
+from edge.drawing import BLUE, INK, PALE_INK, QUIET, RED, SMALL, TEXT, TITLE, Pen
 from edge.explanation.occlusion import Occlusion
+from edge.text.table import percent
 
 CELL: Final = 11  # points: side of an enlarged pixel
 TILE: Final = SIDE * CELL
@@ -19,9 +19,8 @@ LEGEND_WIDTH: Final = 16
 LEGEND_ROOM: Final = 74  # with its numbers
 PIXELS: Final = 2
 
-FALL: Final = "#dc2626"  # hiding costs belief
-RISE: Final = "#2563eb"  # hiding makes the model surer
-PALE_INK: Final = "#9ca3af"  # of the digit under the map
+FALL: Final = RED  # hiding costs belief
+RISE: Final = BLUE  # hiding makes the model surer
 STRENGTH: Final = 0.8  # of the colour where the map is strongest: the ink shines through
 
 # The map's full colour stands for at least this fall, so that an answer that hangs nowhere has an empty map.
@@ -33,7 +32,7 @@ HEIGHT: Final = TOP + TILE + 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scene:
+class OcclusionMap:
     """What is drawn.
 
     Attributes:
@@ -51,20 +50,20 @@ class Scene:
     found: Occlusion
 
 
-def png(scene: Scene) -> bytes:
+def png(shown: OcclusionMap) -> bytes:
     """The picture as a PNG file."""
     pen = Pen(WIDTH, HEIGHT, pixels=PIXELS)
-    found = scene.found
+    found = shown.found
     scale = max(LEAST_SCALE, float(np.abs(found.drop).max()))
     row, column = found.most
-    label = look.fitting(scene.labels[found.answer], 200, TITLE)
-    pen.text(LEFT, 34, f"{scene.model} reads {label}", size=TITLE)
-    note = look.fitting(scene.name, 420, TEXT)
+    label = drawing.fitting(shown.labels[found.answer], 200, TITLE)
+    pen.text(LEFT, 34, f"{shown.model} reads {label}", size=TITLE)
+    note = drawing.fitting(shown.name, 420, TEXT)
     pen.text(
         LEFT, 62, f"{note}, with a patch of {found.patch}x{found.patch} pixels hidden at every place", colour=QUIET
     )
-    covered = hidden(scene.image, found.patch, row, column)
-    tiles = (look.paper(scene.image), coloured(scene.image, found.drop, scale), look.paper(covered))
+    covered = hidden(shown.image, found.patch, row, column)
+    tiles = (drawing.paper(shown.image), coloured(shown.image, found.drop, scale), drawing.paper(covered))
     heads = ("the digit", "where hiding costs belief", f"hidden around row {row + 1}, column {column + 1}")
     for left, tile, head in zip(LEFTS, tiles, heads, strict=True):
         pen.text(left, TOP - 16, head, colour=INK)
@@ -72,14 +71,12 @@ def png(scene: Scene) -> bytes:
     for left in LEFTS[1:]:
         _patch(pen, found, left)
     _legend(pen, scale, float(found.drop.min()))
-    whole = f"{label}  {look.percent(found.confidence)}"
+    whole = f"{label}  {percent(found.confidence)}"
     _answer(pen, LEFTS[0], whole, "the answer")
     pen.text(LEFTS[1], TOP + TILE + 22, "a pixel's colour is what hiding", size=SMALL, colour=QUIET)
     pen.text(LEFTS[1], TOP + TILE + 38, "the patch around it costs", size=SMALL, colour=QUIET)
-    _answer(pen, LEFTS[2], _first_two(scene, row, column), "the answer without the patch")
-    file = io.BytesIO()
-    pen.finished().save(file, "PNG", optimize=True)
-    return file.getvalue()
+    _answer(pen, LEFTS[2], _first_two(shown, row, column), "the answer without the patch")
+    return drawing.png(pen.finished())
 
 
 def coloured(image: NDArray[np.uint8], drop: NDArray[np.float32], scale: float) -> NDArray[np.uint8]:
@@ -90,10 +87,10 @@ def coloured(image: NDArray[np.uint8], drop: NDArray[np.float32], scale: float) 
         drop: float32 (28, 28), how far the answer's probability falls.
         scale: the fall that gets the full colour.
     """
-    base = look.paper(image, PALE_INK).astype(np.float64)
+    base = drawing.paper(image, PALE_INK).astype(np.float64)
     share = np.clip(np.abs(drop) / scale, 0, 1)[..., None].astype(np.float64) * STRENGTH
-    colour = np.where(drop[..., None] >= 0, look.rgb(FALL), look.rgb(RISE))
-    return look.mixed(base, colour, share)
+    colour = np.where(drop[..., None] >= 0, drawing.rgb(FALL), drawing.rgb(RISE))
+    return drawing.mixed(base, colour, share)
 
 
 def hidden(image: NDArray[np.uint8], patch: int, row: int, column: int) -> NDArray[np.uint8]:
@@ -125,7 +122,7 @@ def _legend(pen: Pen, scale: float, lowest: float) -> None:
     for place, colour in enumerate(bar[:, 0].tolist()):
         tone = "#" + bytes(colour).hex()
         pen.box(left, TOP + place * height, left + LEGEND_WIDTH, TOP + (place + 1) * height, tone)
-    pen.frame(left, TOP, left + LEGEND_WIDTH, TOP + TILE, look.FAINT)
+    pen.frame(left, TOP, left + LEGEND_WIDTH, TOP + TILE, drawing.FAINT)
     marks = [(scale, TOP), (0.0, TOP + TILE / 2 if rises else TOP + TILE)]
     if rises:
         marks.append((-scale, TOP + TILE))
@@ -140,10 +137,8 @@ def _answer(pen: Pen, left: float, words: str, caption: str) -> None:
     pen.text(left, TOP + TILE + 44, caption, size=SMALL, colour=QUIET)
 
 
-def _first_two(scene: Scene, row: int, column: int) -> str:
+def _first_two(shown: OcclusionMap, row: int, column: int) -> str:
     """The best answers with that patch hidden."""
-    shares = scene.found.hidden[row, column]
+    shares = shown.found.hidden[row, column]
     best = np.argsort(-shares, kind="stable")[:2].tolist()
-    return "    ".join(
-        f"{look.fitting(scene.labels[one], 90, TEXT)}  {look.percent(float(shares[one]))}" for one in best
-    )
+    return "    ".join(f"{drawing.fitting(shown.labels[one], 90, TEXT)}  {percent(float(shares[one]))}" for one in best)

@@ -1,0 +1,115 @@
+"""The commands: those of this package, and those that others register as entry points.
+
+A command is imported when it is asked for. For the help, and for a word that is no command, its first line is read from
+its source: importing all of them would load torch to print a screen of text.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge.cli import extras
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "edge.commands"
+"""Entry points of this group are commands: `name = "package.module:function"`."""
+
+BUILT_IN = {
+    "predict": "edge.cli.commands.predict",
+    "read": "edge.cli.commands.read",
+    "explain": "edge.cli.commands.explain",
+    "verify": "edge.cli.commands.verify",
+    "info": "edge.cli.commands.info",
+    "models": "edge.cli.commands.models",
+    "doctor": "edge.cli.commands.doctor",
+    "bench": "edge.cli.commands.bench",
+}
+"""Module of each command of this package; the function has the command's name."""
+
+Command = Callable[..., Any]
+
+
+def commands(word: str) -> dict[str, Command]:
+    """The commands that the first word may mean: the one that it names, or all, for the help and for other words.
+
+    Args:
+        word: the first argument; a command, an option such as `--help`, or nothing.
+
+    Returns:
+        The functions by name. Where the word names none, they cannot be called and only carry their help.
+
+    Raises:
+        MissingExtraError: the command needs packages that are not installed.
+    """
+    if word == "--version":
+        return {}
+    if word in BUILT_IN:
+        return {word: getattr(import_module(BUILT_IN[word]), word)}
+    registered = _registered()
+    if word in registered:
+        return {word: _load(registered[word])}
+    found = {name: _described(_documentation(module, name)) for name, module in BUILT_IN.items()}
+    for name, point in sorted(registered.items()):
+        found.setdefault(name, _described(_help_of(point)))
+    return found
+
+
+def _registered() -> dict[str, "EntryPoint"]:
+    """What other packages registered; the commands of this one do without, and start sooner."""
+    from importlib import metadata  # imports the e-mail package among others: an eighth of the start of `edge predict`
+
+    return {point.name: point for point in metadata.entry_points(group=GROUP)}
+
+
+def _load(point: "EntryPoint") -> Command:
+    try:
+        command: Command = point.load()
+    except ModuleNotFoundError as error:
+        if (explained := extras.explain(point.name, error)) is None:
+            raise
+        raise explained from error
+    return command
+
+
+def _help_of(point: "EntryPoint") -> str:
+    if extras.missing(point.name) is not None:
+        return f"(not installed: edge-toolkit[{extras.extra_of(point.name)}])"
+    try:
+        return _documentation(point.module, point.attr)
+    except (ImportError, OSError, SyntaxError, ValueError) as error:
+        return f"(broken: {error})"
+
+
+def _documentation(module: str, function: str) -> str:
+    """The docstring of a function, read from the source of its module; the module is not imported.
+
+    Raises:
+        ImportError: there is no such module.
+        OSError: its source cannot be read.
+        SyntaxError: it is no Python.
+    """
+    import ast  # for the help only
+    from importlib.util import find_spec
+
+    top, *below = module.split(".")
+    spec = find_spec(top)
+    if spec is None or spec.origin is None:
+        raise ImportError(f"there is no module {top}")
+    source = Path(spec.origin) if not below else Path(spec.origin).parent.joinpath(*below).with_suffix(".py")
+    for statement in ast.parse(source.read_bytes()).body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == function:
+            return ast.get_docstring(statement) or ""
+    return ""
+
+
+def _described(documentation: str) -> Command:
+    """A command that only has its help."""
+
+    def never_called() -> None:
+        pass
+
+    never_called.__doc__ = documentation
+    return never_called
