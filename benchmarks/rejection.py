@@ -30,7 +30,7 @@ import edge
 from edge.classifier.rejection import scores
 from edge.picture import picture, pictures
 from edge.text.table import aligned
-from edge_export.pack import rejection
+from edge_export.pack import rejection_threshold
 from edge_train.data import mnist
 
 SCHEMA = "edge.rejection/1"
@@ -58,7 +58,7 @@ def main() -> int:
     records = []
     for model in arguments.model or MODELS:
         classifier = edge.load(model, provider="cpu", threads=1)
-        facts = rejection.fit(classifier.logits(validation.images), validation)
+        facts = rejection_threshold.fit(classifier.logits(validation.images), validation)
         known = scores(classifier.logits(test.images), facts)
         rows = [("", "images", "AUROC", "rejected")]
         for name, images in (digits | others).items():

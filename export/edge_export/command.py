@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from edge.bundle.manifest import Precision
 from edge.errors import EdgeError
 
-Precision = Literal["fp32", "fp16", "int8"]
 Goal = Literal["latency", "throughput", "size", "balanced"]
 Target = Literal["any", "vnni", "arm64"]
 
@@ -63,21 +63,21 @@ def export(
     if quantize and precision not in (None, "int8"):
         raise ExportUsageError(f"--quantize is int8 and contradicts --precision {precision}; give one of them")
     from edge_export import pipeline
-    from edge_export.pack import report
+    from edge_export.pack import tables
 
     chosen: Precision = "int8" if quantize else precision or "fp32"
     if chosen != "int8" and (candidate is not None or force):
         raise ExportUsageError("--candidate and --force choose among int8 candidates; add --quantize")
-    request = pipeline.Request(
+    request = pipeline.ExportRequest(
         model, checkpoint, labels, chosen, data, data_dir, out, optimize, max_drop, candidate, target, force
     )
     done = pipeline.export(request, pipeline.to_stderr)
-    lines = ["", report.parity_table(done.rows), ""]
+    lines = ["", tables.parity_table(done.rows), ""]
     if done.manifest.int8_verdict is not None:
-        lines += [report.candidate_table(done.candidates, optimize, done.manifest.method), ""]
+        lines += [tables.candidate_table(done.candidates, optimize, done.manifest.method), ""]
         lines.append(f"verdict: {done.manifest.int8_verdict}")
     if chosen == "fp16":
-        lines.append(report.latency_line(done.latencies, chosen))
+        lines.append(tables.latency_line(done.latencies, chosen))
     lines += [
         f"accuracy of the {one.of} on {one.data} {one.split}: {one.accuracy:.2%}" for one in done.manifest.accuracy
     ]

@@ -10,38 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from edge_export import (
-    trained_model,
-)
+from edge.bundle.manifest import Precision
+from edge_export import trained_model
 from edge_export.graph import fp16, session
 from edge_export.graph.builder import Converted, Tap
 from edge_export.graph.session import Session
-from edge_export.int8 import (
-    candidates,
-    latency,
-    selection,
-    target,
-)
+from edge_export.int8 import candidates, latency, selection, target
 from edge_export.int8.rounding import int8_share
 from edge_export.int8.selection import Goal, Measured
 from edge_export.int8.target import PROFILES, Target
-from edge_export.pack import (
-    golden,
-    packing,
-    rejection,
-    report,
-    row_logits,
-)
-from edge_export.pack.outcome import Exported, Outcome, write
-from edge_export.parity import (
-    deployed,
-    judging,
-    locate,
-    parity,
-)
-from edge_export.parity.judging import JudgingData
-from edge_export.parity.parity import Comparison, Logits, ParityError, Reference
-from edge_export.parity.tolerances import Precision, with_budget
+from edge_export.pack import artifacts, packing, rejection_threshold, row_logits, tables
+from edge_export.pack.artifacts import CheckedExport, Exported
+from edge_export.parity import comparison, evaluation_data, layerwise, round_trip
+from edge_export.parity.comparison import Logits, ParityError, ParityRow, Reference
+from edge_export.parity.evaluation_data import EvaluationData
+from edge_export.parity.tolerances import with_budget
 from edge_export.trained_model import TrainedModel
 from edge_train.training.training import record
 
@@ -51,11 +34,22 @@ Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ExportRequest:
     """What was asked for on the command line.
 
-    For int8: `goal` decides among the candidates that lose at most `max_drop` percentage points of accuracy, for the
-    processors of `target`; `candidate` takes that one without a choice; `force` packs one that does not beat fp32.
+    Attributes:
+        model: a name, or `package.module:factory`; `None` takes the checkpoint's.
+        checkpoint: the trained weights; `None` takes those that are shipped.
+        labels: a text file with one label a line; `None` takes the checkpoint's, or the ten digits.
+        precision: of the bundle.
+        data: what parity is judged on, as `edge_export.parity.evaluation_data.find` takes it.
+        data_dir: where published sets are.
+        out: folder of the bundle and its report.
+        goal: decides among the int8 candidates.
+        max_drop: accuracy that int8 may lose, in percentage points.
+        candidate: the int8 candidate that is taken without a choice.
+        target: the processors that int8 is for.
+        force: whether int8 that does not beat fp32 is packed.
     """
 
     model: str | None = None
@@ -72,7 +66,7 @@ class Request:
     force: bool = False
 
 
-def export(request: Request, tell: Tell) -> Exported:
+def export(request: ExportRequest, tell: Tell) -> Exported:
     """Converts, quantises, compares and packs; writes the bundle and its report when every tolerance holds.
 
     Args:
@@ -87,9 +81,9 @@ def export(request: Request, tell: Tell) -> Exported:
     if request.precision == "int8":
         target.check(request.target)
     chosen = trained_model.find(request.model, request.checkpoint, request.labels)
-    data = judging.find(request.data, request.data_dir, trained_on=chosen.trained_on, labels=chosen.labels)
-    extremes, _ = golden.extremes()
-    reference = parity.reference(
+    data = evaluation_data.find(request.data, request.data_dir, trained_on=chosen.trained_on, labels=chosen.labels)
+    extremes, _ = packing.extreme_images()
+    reference = comparison.reference(
         chosen.module,
         data.parity,
         extremes,
@@ -114,14 +108,16 @@ def export(request: Request, tell: Tell) -> Exported:
     elif request.precision == "fp16":
         model = fp16.to_fp16(model)
 
-    batches = ", ".join(map(str, parity.BATCHES))
+    batches = ", ".join(map(str, comparison.BATCHES))
     tell(f"step 3/4 parity: {len(data.parity):,} {data.parity.name} images at batches {batches}")
     final = fp32
     if request.precision != "fp32":
         final = session.open_session(model)
         rows += _compared(chosen, converted.taps, model, request.precision, reference)
-    bulk, _ = session.run(final, data.parity.images, parity.BULK)
-    latencies = taken.latencies if taken else latency.measure(fp32, {"final": final}, data.parity.images)["final"]
+    bulk, _ = session.run(final, data.parity.images, comparison.BULK)
+    latencies = () if taken is None else taken.latencies
+    if request.precision == "fp16":
+        latencies = latency.measure(fp32, {"fp16": final}, data.parity.images)["fp16"]
 
     tell("step 4/4 pack: manifest, evidence, digest; then the bundle itself, and PNG files, through the runtime")
     facts = packing.manifest(
@@ -131,7 +127,7 @@ def export(request: Request, tell: Tell) -> Exported:
         quantised=None if taken is None else _int8(request, taken, rows),
         cpu_only=taken is not None and bool(taken.quantised.cpu_only),
         accuracy=_accuracy(final, data, bulk) if reference.labelled else [],
-        rejection=rejection.fit(bulk, data.parity) if reference.labelled else None,
+        rejection=rejection_threshold.fit(bulk, data.parity) if reference.labelled else None,
     )
     packed = packing.pack(
         model,
@@ -140,15 +136,15 @@ def export(request: Request, tell: Tell) -> Exported:
         row_logits.of(chosen, model, None if taken is None else taken.quantised),
     )
     row_logits.check(packed, request.precision)
-    rows += deployed.compare(packed, request.precision, reference)
-    return write(
+    rows += round_trip.compare(packed, request.precision, reference)
+    return artifacts.write(
         request.out,
-        Outcome(
+        CheckedExport(
             name=facts.name,
             packed=packed,
             labels=chosen.labels,
             rows=tuple(rows),
-            latencies=tuple(latencies),
+            latencies=latencies,
             candidates=measured,
             goal=request.goal,
             reference=reference,
@@ -160,7 +156,7 @@ def export(request: Request, tell: Tell) -> Exported:
 
 
 def _measured(
-    request: Request, converted: Converted, data: JudgingData, reference: Reference, tell: Tell
+    request: ExportRequest, converted: Converted, data: EvaluationData, reference: Reference, tell: Tell
 ) -> tuple[Measured, ...]:
     """Every int8 candidate that suits, with its figures."""
     built = candidates.build(converted.model, data.calibration, PROFILES[request.target], request.candidate)
@@ -169,7 +165,7 @@ def _measured(
 
 
 def _best(
-    request: Request,
+    request: ExportRequest,
     chosen: TrainedModel,
     converted: Converted,
     measured: tuple[Measured, ...],
@@ -181,13 +177,13 @@ def _best(
     if not any(one.passed for one in measured):
         closest = selection.closest(measured)
         where = _where(chosen, converted.taps, closest.quantised.model, "int8", reference)
-        tell(report.candidate_table(measured, request.goal, None))
-        raise ParityError(parity.refusal(closest.rows, where))
+        tell(tables.candidate_table(measured, request.goal, None))
+        raise ParityError(comparison.refusal(closest.rows, where))
     best = selection.choose(measured, request.goal)
     if best is None and (request.force or request.candidate is not None):
         best = selection.best_of_losers(measured, request.goal)
     if best is None:
-        tell(report.candidate_table(measured, request.goal, None))
+        tell(tables.candidate_table(measured, request.goal, None))
         raise selection.not_worthwhile(measured, request.goal)
     return best
 
@@ -198,14 +194,14 @@ def _compared(
     model: ModelProto,
     precision: Precision,
     reference: Reference,
-) -> list[Comparison]:
+) -> list[ParityRow]:
     running = session.open_session(model)
-    rows = parity.compare(
+    rows = comparison.compare(
         f"onnx {precision}", precision, reference, lambda images, batch: session.run(running, images, batch)
     )
     if all(row.passed for row in rows):
         return rows
-    raise ParityError(parity.refusal(rows, _where(chosen, taps, model, precision, reference)))
+    raise ParityError(comparison.refusal(rows, _where(chosen, taps, model, precision, reference)))
 
 
 def _where(
@@ -214,7 +210,7 @@ def _where(
     """Where the difference to PyTorch begins, in words; empty where no layer can be named."""
     worst = _worst_images(reference, session.open_session(model))
     budget = reference.tolerances[precision].logit_error
-    excess = locate.first_excess(chosen.module, model, taps, worst, budget=budget)
+    excess = layerwise.first_excess(chosen.module, model, taps, worst, budget=budget)
     return "" if excess is None else str(excess)
 
 
@@ -222,19 +218,19 @@ def _worst_images(reference: Reference, running: Session) -> NDArray[np.uint8]:
     """The digits and extremes with the largest error: they show best where it begins."""
     images = np.concatenate([reference.split.images, reference.extremes])
     expected = np.concatenate([reference.logits, reference.extreme_logits])
-    logits, _ = session.run(running, images, parity.BULK)
+    logits, _ = session.run(running, images, comparison.BULK)
     error = np.nan_to_num(np.abs(logits - expected), nan=np.inf).max(axis=1)
     return np.asarray(images[np.argsort(-error, kind="stable")[:LOCATE_IMAGES]])
 
 
-def _int8(request: Request, taken: Measured, rows: Sequence[Comparison]) -> packing.Int8:
+def _int8(request: ExportRequest, taken: Measured, rows: Sequence[ParityRow]) -> packing.Quantisation:
     target = request.target if candidates.CANDIDATES[taken.name].integer_products else None
-    return packing.Int8(taken.name, target, _verdict(request, taken, rows, PROFILES[target or "any"].promise))
+    return packing.Quantisation(taken.name, target, _verdict(request, taken, rows, PROFILES[target or "any"].promise))
 
 
-def _verdict(request: Request, taken: Measured, rows: Sequence[Comparison], promise: str) -> str:
+def _verdict(request: ExportRequest, taken: Measured, rows: Sequence[ParityRow], promise: str) -> str:
     """What int8 brings, as far as it is the same on every machine: no timings."""
-    bulk = next(row for row in rows if row.precision == "int8" and row.batch == parity.BULK)
+    bulk = next(row for row in rows if row.precision == "int8" and row.batch == comparison.BULK)
     accuracy = "" if bulk.accuracy is None else f", accuracy {0.0 - bulk.accuracy_drop:+.2f} points"
     forced = ""
     if request.force and not selection.beats(taken, None, request.goal):
@@ -247,16 +243,16 @@ def _verdict(request: Request, taken: Measured, rows: Sequence[Comparison], prom
     )
 
 
-def _accuracy(final: Session, data: JudgingData, bulk: Logits) -> list[dict[str, Any]]:
+def _accuracy(final: Session, data: EvaluationData, bulk: Logits) -> list[dict[str, Any]]:
     """This bundle's figures: on the data that decided, and on the test set, which decided nothing."""
     figures = [record(data.parity, float((bulk.argmax(1) == data.parity.labels).mean()))]
     if data.test is not None:
-        logits, _ = session.run(final, data.test.images, parity.BULK)
+        logits, _ = session.run(final, data.test.images, comparison.BULK)
         figures.append(record(data.test, float((logits.argmax(1) == data.test.labels).mean())))
     return figures
 
 
-def _intention(request: Request, data: JudgingData) -> str:
+def _intention(request: ExportRequest, data: EvaluationData) -> str:
     if request.precision == "int8":
         asked = f"the candidate {request.candidate}" if request.candidate else f"the best candidate for {request.goal}"
         return f"int8, {asked}; calibrated on {len(data.calibration):,} {data.calibration_name} images where needed"

@@ -12,40 +12,22 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from edge_export import (
-    pipeline,
-)
+from edge_export import pipeline
 from edge_export.graph import conversion, session
 from edge_export.graph.builder import Converted
-from edge_export.int8 import (
-    candidates,
-    latency,
-)
+from edge_export.int8 import candidates, latency
 from edge_export.int8.convolutional.levels import Integers
 from edge_export.int8.latency import Latency
 from edge_export.int8.rounding import Quantised
 from edge_export.int8.target import PROFILES
-from edge_export.pack import (
-    golden,
-    rejection,
-)
-from edge_export.pack.outcome import Exported
-from edge_export.parity import (
-    deployed,
-    judging,
-)
+from edge_export.pack import packing, rejection_threshold
+from edge_export.pack.artifacts import Exported
+from edge_export.parity import evaluation_data, round_trip
 from edge_train.data.mnist import Split
-from edge_train.models import (
-    models,
-)
+from edge_train.models import models
 from edge_train.models.specification import Convolutional, Recurrent, Specification, name_of
-from edge_train.strokes import (
-    strokes,
-)
-from edge_train.training import (
-    checkpoint,
-    loop,
-)
+from edge_train.strokes import strokes
+from edge_train.training import checkpoint, loop
 from edge_train.training.checkpoint import Checkpoint
 
 BATCHES = (1, 2, 3, 17)
@@ -70,7 +52,7 @@ def digits() -> Split:
 @pytest.fixture(scope="session")
 def images(digits: Split) -> np.ndarray:
     """uint8 (65, 28, 28): the digits, then all-zero, all-255 and noise."""
-    return np.concatenate([digits.images, golden.extremes()[0]])
+    return np.concatenate([digits.images, packing.extreme_images()[0]])
 
 
 @pytest.fixture(scope="session")
@@ -174,13 +156,13 @@ def answers() -> Callable[[ModelProto, np.ndarray], np.ndarray]:
 @pytest.fixture
 def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exports are judged on 60 strokes, 12 of them as files, calibrated on 40, and timed only a few times."""
-    monkeypatch.setattr(judging, "STROKE_IMAGES", 60)
-    monkeypatch.setattr(judging, "CALIBRATION_IMAGES", 40)
+    monkeypatch.setattr(evaluation_data, "STROKE_IMAGES", 60)
+    monkeypatch.setattr(evaluation_data, "CALIBRATION_IMAGES", 40)
     monkeypatch.setattr(latency, "REPETITIONS", {1: 3, 256: 3})
     monkeypatch.setattr(latency, "SECONDS", 0)
     monkeypatch.setattr(latency, "LOADS", 1)
-    monkeypatch.setattr(deployed, "FILES", 12)
-    monkeypatch.setattr(rejection, "LEAST_IMAGES", 1)
+    monkeypatch.setattr(round_trip, "FILES", 12)
+    monkeypatch.setattr(rejection_threshold, "LEAST_IMAGES", 1)
 
 
 @pytest.fixture
@@ -268,7 +250,7 @@ def export(few_digits: None, tmp_path: Path) -> Callable[..., Exported]:
         settings = {"model": stored.name, "checkpoint": path, "data": "strokes", "out": tmp_path / "out"}
         if fields.get("precision") == "int8":
             settings["candidate"] = CANDIDATE[stored.name]
-        return pipeline.export(pipeline.Request(**{**settings, **fields}), lambda _line: None)
+        return pipeline.export(pipeline.ExportRequest(**{**settings, **fields}), lambda _line: None)
 
     return run
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from edge.bundle import bundle
-from edge_export.parity import judging
+from edge_export.parity import evaluation_data
 from edge_train.data import datasets
 from edge_train.data.mnist import DataError
 from edge_train.strokes import strokes
@@ -105,7 +105,7 @@ def signs(tmp_path) -> Path:
 
 def test_an_export_is_judged_on_the_validation_pictures_that_training_set_aside(signs):
     _, validation = datasets.find(str(signs)).splits()
-    data = judging.find("auto", None, trained_on=str(signs), labels=LABELS)
+    data = evaluation_data.find("auto", None, trained_on=str(signs), labels=LABELS)
     np.testing.assert_array_equal(data.parity.images, validation.images)
     assert (data.parity.name, data.calibration_name, data.test.name) == (
         "signs-validation",
@@ -120,27 +120,27 @@ def test_an_export_is_judged_on_the_validation_pictures_that_training_set_aside(
 
 def test_another_folder_can_be_named_when_the_first_has_moved(signs, tmp_path):
     moved = signs.rename(tmp_path / "moved")
-    data = judging.find(str(moved), None, trained_on=str(signs), labels=LABELS)
+    data = evaluation_data.find(str(moved), None, trained_on=str(signs), labels=LABELS)
     assert data.parity.name == "moved-validation"
 
 
 def test_a_folder_that_has_gone_is_told_and_nothing_is_taken_in_its_place(signs):
     shutil.rmtree(signs)
     with pytest.raises(DataError, match=r"was trained on .*signs, which is not here; name its folder with --data"):
-        judging.find("auto", None, trained_on=str(signs), labels=LABELS)
+        evaluation_data.find("auto", None, trained_on=str(signs), labels=LABELS)
 
 
 def test_a_folder_of_other_classes_is_refused_with_both(signs):
     (signs / "cross").rename(signs / "plus")
     with pytest.raises(DataError, match=r"has the classes arrow, no 7, plus, zigzag, and the model arrow, cross"):
-        judging.find(str(signs), None, labels=LABELS)
+        evaluation_data.find(str(signs), None, labels=LABELS)
 
 
 def test_a_published_set_that_has_gone_is_not_replaced_and_not_fetched(tmp_path):
     with pytest.raises(DataError, match=r"kmnist is not in .*--data-dir"):
-        judging.find("auto", tmp_path, trained_on="kmnist", labels=datasets.find("kmnist").labels)
+        evaluation_data.find("auto", tmp_path, trained_on="kmnist", labels=datasets.find("kmnist").labels)
 
 
 def test_what_was_trained_on_digits_is_judged_on_digits_as_before(tmp_path):
     for trained_on in (None, "mnist", "strokes"):
-        assert judging.find("auto", tmp_path, trained_on=trained_on).parity.name == "strokes-parity"
+        assert evaluation_data.find("auto", tmp_path, trained_on=trained_on).parity.name == "strokes-parity"

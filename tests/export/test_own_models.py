@@ -19,8 +19,8 @@ from edge_export import pipeline, trained_model
 from edge_export.graph.builder import ConversionError
 from edge_export.int8 import candidates
 from edge_export.int8.rounding import QuantisationError
-from edge_export.pack.outcome import Exported
-from edge_export.parity.parity import ParityError
+from edge_export.pack.artifacts import Exported
+from edge_export.parity.comparison import ParityError
 from edge_train.training.loop import logits_of
 
 NUMBERS = itertools.count()
@@ -127,7 +127,7 @@ def export_own(nets, few_digits, in_folder, tmp_path) -> Callable[..., tuple[tor
         }
         if fields.get("precision") == "int8":
             settings["candidate"] = CANDIDATE.get(factory, "static-qdq")
-        return network, pipeline.export(pipeline.Request(**{**settings, **fields}), lambda _: None)
+        return network, pipeline.export(pipeline.ExportRequest(**{**settings, **fields}), lambda _: None)
 
     return run
 

@@ -11,21 +11,15 @@ from PIL import Image
 from edge.bundle import bundle
 from edge.classifier import classifier
 from edge.errors import EdgeError
-from edge_export import (
-    pipeline,
-)
+from edge_export import pipeline
 from edge_export.graph import fp16, recurrent_graph
 from edge_export.int8 import candidates
 from edge_export.int8.recurrent import rounded
 from edge_export.int8.rounding import QuantisationError
 from edge_export.int8.selection import NotWorthwhileError
-from edge_export.pack import (
-    outcome,
-)
-from edge_export.parity import (
-    deployed,
-)
-from edge_export.parity.parity import ParityError
+from edge_export.pack import artifacts
+from edge_export.parity import round_trip
+from edge_export.parity.comparison import ParityError
 from edge_train.models.specification import Recurrent
 from edge_train.training import checkpoint
 
@@ -122,7 +116,7 @@ def test_a_difference_that_shows_only_in_the_runtime_is_refused(stored, export, 
 
 
 def test_a_picture_that_does_not_come_back_as_it_was_written_is_refused(stored, export, old_export, monkeypatch):
-    monkeypatch.setattr(deployed.picture, "read", lambda path: 255 - np.asarray(Image.open(path)))
+    monkeypatch.setattr(round_trip.picture, "read", lambda path: 255 - np.asarray(Image.open(path)))
     with pytest.raises(ParityError, match="a 28x28 PNG does not come back as it was written"):
         export(stored["lstm"])
 
@@ -161,7 +155,7 @@ def test_int8_that_does_not_pay_is_refused(stored, export, old_export, speeds):
 def test_a_refusal_shows_what_was_measured(stored, few_digits, speeds, tmp_path):
     speeds((0.9, 0.8))
     checkpoint.save(tmp_path / "gru.safetensors", stored["gru"])
-    request = pipeline.Request(
+    request = pipeline.ExportRequest(
         "gru", tmp_path / "gru.safetensors", precision="int8", goal="latency", data="strokes", out=tmp_path / "out"
     )
     lines = []
@@ -211,7 +205,7 @@ def test_a_failed_write_leaves_the_old_bundle(stored, export, monkeypatch, tmp_p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("edge.bundle.bundle.os.fsync", full)
-    request = pipeline.Request("lstm", tmp_path / "lstm.safetensors", data="strokes", out=tmp_path / "out")
+    request = pipeline.ExportRequest("lstm", tmp_path / "lstm.safetensors", data="strokes", out=tmp_path / "out")
     with pytest.raises(EdgeError):
         pipeline.export(request, lambda _: None)
     assert contents(tmp_path) == before
@@ -222,6 +216,8 @@ def test_everything_is_written_in_one_step_each(stored, export, monkeypatch):
     """A reader never sees a part of a file: `edge.bundle.bundle.write` replaces, and nothing else writes."""
     written = []
     real = bundle.write
-    monkeypatch.setattr(outcome.bundle, "write", lambda path, data: (written.append(Path(path).name), real(path, data)))
+    monkeypatch.setattr(
+        artifacts.bundle, "write", lambda path, data: (written.append(Path(path).name), real(path, data))
+    )
     export(stored["lstm"])
     assert [name for name in written if name != "packed.onnx"] == ["lstm.onnx", "lstm.report.json"]

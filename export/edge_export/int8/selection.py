@@ -17,8 +17,8 @@ from edge_export.graph import session
 from edge_export.int8 import latency
 from edge_export.int8.latency import Latency
 from edge_export.int8.rounding import Quantised
-from edge_export.parity import parity
-from edge_export.parity.parity import Comparison, Reference
+from edge_export.parity import comparison
+from edge_export.parity.comparison import ParityRow, Reference
 
 Goal = Literal["latency", "throughput", "size", "balanced"]
 
@@ -34,7 +34,7 @@ MARGIN = 0.05
 # Standard errors that a win must exceed.
 DEVIATIONS = 3.0
 
-BATCHES = (1, parity.BULK)  # a graph may take another branch for a single picture
+BATCHES = (1, comparison.BULK)  # a graph may take another branch for a single picture
 
 
 class NotWorthwhileError(EdgeError):
@@ -61,7 +61,7 @@ class Measured:
     fp32_bytes: int
     load_ms: float
     latencies: tuple[Latency, ...]
-    rows: tuple[Comparison, ...]
+    rows: tuple[ParityRow, ...]
 
     @property
     def passed(self) -> bool:
@@ -149,7 +149,7 @@ def beats(one: Measured, other: Measured | None, goal: Goal) -> bool:
     return one.gain(goal) > (1.0 if other is None else other.gain(goal)) * (1 + margin)
 
 
-def _rows(name: str, running: session.Session, reference: Reference) -> list[Comparison]:
-    return parity.compare(
+def _rows(name: str, running: session.Session, reference: Reference) -> list[ParityRow]:
+    return comparison.compare(
         name, "int8", reference, lambda images, batch: session.run(running, images, batch), batches=BATCHES
     )

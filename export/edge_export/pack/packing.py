@@ -1,4 +1,4 @@
-"""From a checked graph to the bytes of a bundle: manifest and evidence."""
+"""From a checked graph to the bytes of a bundle: golden images, evidence and manifest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,20 +6,22 @@ from importlib import metadata
 from typing import Any
 
 import numpy as np
-import onnxruntime
+from numpy.typing import NDArray
 from onnx import ModelProto
 
 from edge import verification
 from edge.bundle import bundle
 from edge.bundle.evidence import Evidence
-from edge.bundle.manifest import Accuracy, Manifest, ProviderName, Rejection
+from edge.bundle.input import COLUMNS, ROWS
+from edge.bundle.manifest import Accuracy, Manifest, Precision, ProviderName, Rejection
 from edge.picture import picture
+from edge.session import session
 from edge_export.int8.rounding import int8_share
 from edge_export.int8.target import Target
-from edge_export.pack import golden
-from edge_export.parity.parity import exact_logits, margins
-from edge_export.parity.tolerances import Precision, evidence_tolerance
+from edge_export.parity.comparison import exact_logits, margins
+from edge_export.parity.tolerances import evidence_tolerance
 from edge_export.trained_model import TrainedModel, bundle_name
+from edge_train.strokes import strokes
 
 # The oldest ONNX Runtime that the extra `cpu` admits; the test command replays every shipped bundle on it.
 MINIMUM_ONNXRUNTIME = "1.19"
@@ -30,12 +32,24 @@ _MAKERS = ("edge-toolkit", "torch", "onnx")
 EVERYWHERE: tuple[ProviderName, ...] = ("cpu", "cuda")
 CPU_ONLY: tuple[ProviderName, ...] = ("cpu",)
 
+STROKE = "stroke"  # what the kinds of drawn golden images begin with
+STROKE_SEED = 20_28
+STROKES = 20  # two of each digit
+NOISE_SEED = 28
+NOISE = 3
+# Grey levels of the golden images: as telling as 256, and a third of the bytes in every bundle.
+STROKE_LEVELS = 4
+NOISE_LEVELS = 16
+
 
 @dataclass(frozen=True, slots=True)
-class Int8:
-    """How int8 came about: the candidate, the processors that it is for, and what it brings, in a sentence.
+class Quantisation:
+    """How int8 came about.
 
-    `target` is `None` where no product is an integer product: fp32 is right on every processor.
+    Attributes:
+        method: the candidate.
+        target: the processors that it is for; `None` where no product is an integer product, which is right on all.
+        verdict: what it brings, in a sentence.
     """
 
     method: str
@@ -43,8 +57,37 @@ class Int8:
     verdict: str
 
 
+def golden_images() -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Every bundle is replayed on these images, the same ones for every model: drawn, never anybody's handwriting.
+
+    Strokes decide as pictures do; all-zero, all-255 and noise drive the arithmetic to its ends, where a saturating
+    int8 product shows first.
+
+    Returns:
+        The images, uint8 (25, 28, 28), ink 255 on background 0, and what each is, such as "stroke 7" or "noise".
+    """
+    digits, labels = strokes.sample(STROKES, seed=STROKE_SEED)
+    images, kinds = extreme_images()
+    return np.concatenate([_coarse(digits, STROKE_LEVELS), images]), (
+        *(f"{STROKE} {label}" for label in labels),
+        *kinds,
+    )
+
+
+def extreme_images() -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """The golden images without a right answer: all-zero, all-255, noise of many levels once, of 0 and 255 twice.
+
+    Returns:
+        The images, uint8 (5, 28, 28), and what each is.
+    """
+    noise = np.random.Generator(np.random.PCG64(NOISE_SEED)).integers(0, 256, (NOISE, ROWS, COLUMNS), np.uint8)
+    noise = np.concatenate([_coarse(noise[:1], NOISE_LEVELS), _coarse(noise[1:], 2)])
+    flat = np.stack([np.zeros((ROWS, COLUMNS), np.uint8), np.full((ROWS, COLUMNS), 255, np.uint8)])
+    return np.concatenate([flat, noise]), ("all-zero", "all-255", *["noise"] * NOISE)
+
+
 def evidence(trained: TrainedModel, precision: Precision, run: verification.Run) -> Evidence:
-    """The golden images with PyTorch's logits, and what a target may differ by.
+    """A bundle's evidence holds the golden images, PyTorch's logits of them, and what a device may differ by.
 
     The observed error is taken the way `edge verify` takes it: image by image and as one batch.
 
@@ -52,13 +95,16 @@ def evidence(trained: TrainedModel, precision: Precision, run: verification.Run)
         trained: the model.
         precision: of the bundle.
         run: the graph that is packed: uint8 (N, 28, 28) to logits and probabilities, each float32 (N, classes).
+
+    Returns:
+        The evidence; its limits are those of `edge_export.parity.tolerances.evidence_tolerance`.
     """
-    images, kinds = golden.golden()
+    images, kinds = golden_images()
     expected = exact_logits(trained.module, images)
     unlimited = Evidence(images, expected, kinds, max_logit_error=float("inf"), max_flips=len(images))
     errors = np.array(verification.replay(run, unlimited, trained.temperature).image_errors)
     # Digits and extremes apart: an unbounded state grows far beyond a digit's on a page that is all ink.
-    digits = np.array([kind.startswith(golden.STROKE) for kind in kinds])
+    digits = np.array([kind.startswith(STROKE) for kind in kinds])
     limits = np.empty(len(kinds))
     for group in (digits, ~digits):
         limits[group] = evidence_tolerance(precision, float(errors[group].max()))
@@ -72,12 +118,12 @@ def manifest(
     *,
     model: ModelProto,
     precision: Precision,
-    quantised: Int8 | None,
+    quantised: Quantisation | None,
     cpu_only: bool,
     accuracy: Sequence[dict[str, Any]],
     rejection: Rejection | None = None,
 ) -> Manifest:
-    """What the bundle says about itself.
+    """The manifest is what the bundle says about itself; it holds no date, path or time.
 
     Args:
         trained: the model.
@@ -112,11 +158,27 @@ def manifest(
         minimum_onnxruntime=MINIMUM_ONNXRUNTIME,
         versions={
             **{package: metadata.version(package) for package in _MAKERS},
-            "onnxruntime": onnxruntime.__version__,
+            "onnxruntime": session.load_runtime().__version__,
         },
     )
 
 
 def pack(model: ModelProto, facts: Manifest, proof: Evidence, rows: bytes | None = None) -> bytes:
-    """The bundle's bytes; the same arguments give the same bytes."""
+    """A bundle's bytes are the graph, followed by manifest, evidence and digest.
+
+    Args:
+        model: the checked graph.
+        facts: its manifest.
+        proof: its evidence.
+        rows: the piece of graph that `edge_export.pack.row_logits` gives; `None` where there is none.
+
+    Returns:
+        The bytes; the same arguments give the same bytes.
+    """
     return bundle.pack(model.SerializeToString(deterministic=True), facts, proof, rows)
+
+
+def _coarse(images: NDArray[np.uint8], levels: int) -> NDArray[np.uint8]:
+    """The images with that many grey levels, from 0 to 255 in equal steps."""
+    scaled = images.astype(np.uint16) * levels // 256
+    return (scaled * 255 // (levels - 1)).astype(np.uint8)

@@ -19,12 +19,13 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from edge.bundle import bundle
 from edge.bundle.input import COLUMNS, ROWS
+from edge.bundle.manifest import Precision
 from edge.explanation import belief
 from edge.session import session as thin_session
 from edge_export.graph.builder import IMAGE, LOGITS
 from edge_export.int8.rounding import Quantised
-from edge_export.parity.parity import ParityError
-from edge_export.parity.tolerances import TOLERANCES, Precision
+from edge_export.parity.comparison import ParityError
+from edge_export.parity.tolerances import TOLERANCES
 from edge_export.trained_model import TrainedModel
 from edge_train.models.specification import Recurrent
 

@@ -1,18 +1,19 @@
 """The one table of tolerances: what may differ from PyTorch, and by how much, before an export is refused."""
 
+import math
 from dataclasses import dataclass
-from typing import Literal
 
-Precision = Literal["fp32", "fp16", "int8"]
+from edge.bundle.manifest import Precision
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """Limits on the difference to PyTorch's fp32 on the CPU. `None` is no limit.
+    """Limits on the difference to PyTorch's fp32 on the CPU.
 
-    `logit_error`: largest absolute difference of a logit, in logits, on any image.
-    `flip_share`: share of the digits whose label changes, in [0, 1].
-    `accuracy_drop`: loss of accuracy on the digits, in percentage points.
+    Attributes:
+        logit_error: largest absolute difference of a logit, in logits, on any image; `None` is no limit.
+        flip_share: share of the digits whose label changes, in [0, 1].
+        accuracy_drop: loss of accuracy on the digits, in percentage points.
     """
 
     logit_error: float | None
@@ -39,7 +40,11 @@ FLIPS_PER_LOSS = 2.0
 
 
 def with_budget(accuracy_drop: float) -> dict[Precision, Tolerance]:
-    """The table with another limit on what int8 may lose, in percentage points; its flips grow with it."""
+    """The table with another limit on what int8 may lose; the flips that it may have grow with it.
+
+    Args:
+        accuracy_drop: in percentage points, 0 to 100.
+    """
     usual = TOLERANCES["int8"]
     flip_share = max(usual.flip_share, FLIPS_PER_LOSS * accuracy_drop / 100)
     return {**TOLERANCES, "int8": Tolerance(usual.logit_error, flip_share, accuracy_drop)}
@@ -58,3 +63,36 @@ def evidence_tolerance(precision: Precision, observed_error: float) -> float:
     while tolerance < EVIDENCE_HEADROOM * observed_error:
         tolerance *= 2
     return tolerance
+
+
+def broken_tolerances(tolerance: Tolerance, error: float, flips: int, count: int, drop: float) -> tuple[str, ...]:
+    """Which limits a comparison breaks, in words, each with the tolerance that would have passed.
+
+    Args:
+        tolerance: the limits.
+        error: largest absolute difference of a logit.
+        flips: digits whose label changed.
+        count: digits that were compared.
+        drop: loss of accuracy, in percentage points.
+    """
+    broken = []
+    if not math.isfinite(error):
+        broken.append("a logit is not finite")
+    elif tolerance.logit_error is not None and error > tolerance.logit_error:
+        passing = _rounded_up(error, digits=1 - math.floor(math.log10(error)))
+        broken.append(f"max |logit error| {error:.3g} exceeds {tolerance.logit_error:.2g}; {passing:.2g} would pass")
+    if flips > tolerance.flip_share * count:
+        share = _rounded_up(flips / count, digits=4)
+        broken.append(f"{flips} of {count} labels flip, {tolerance.flip_share:.2%} may; {share:.2%} would pass")
+    if drop > tolerance.accuracy_drop + 1e-9:
+        points = _rounded_up(drop, digits=2)
+        broken.append(
+            f"accuracy falls by {drop:.3f} points, {tolerance.accuracy_drop:.2f} are allowed; {points:.2f} would pass"
+        )
+    return tuple(broken)
+
+
+def _rounded_up(value: float, *, digits: int) -> float:
+    """The value with that many decimals, not below it: rounded to the nearest, it would not pass."""
+    noise = 1e-9  # of float64 itself: 0.1 + 0.2 is 0.3
+    return math.ceil(value * 10.0**digits - noise) / 10.0**digits

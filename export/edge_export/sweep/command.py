@@ -61,7 +61,7 @@ def sweep(
 ) -> None:
     """Train every combination of the values, or some; the same command goes on after Ctrl-C. The best by validation."""
     from edge_export.pipeline import to_stderr
-    from edge_export.sweep import document, grid, running, summary
+    from edge_export.sweep import grid, results, search, summary
 
     lists = {
         "model": model,
@@ -88,18 +88,18 @@ def sweep(
     }
     axes = grid.axes(lists)
     folder = out or Path("sweeps") / "-".join(map(str, axes[0].values))
-    request = running.Request(axes, folder, recipe, data, data_dir, limit, draw_seed, device, threads)
-    done = running.sweep(request, to_stderr)
-    if done.outcomes:
-        typer.echo(summary.results(done))
+    request = search.SweepRequest(axes, folder, recipe, data, data_dir, limit, draw_seed, device, threads)
+    done = search.sweep(request, to_stderr)
+    if done.results:
+        typer.echo(summary.table_of_runs(done))
     if done.interrupted:
         typer.echo(summary.how_to_go_on(done, sys.argv[1:]))
         raise typer.Exit(INTERRUPTED)
-    from edge_export.sweep import best, plot
+    from edge_export.sweep import plot
 
-    names = plot.write(folder, done.outcomes, summary.title(done))
-    typer.echo(f"{folder}: {', '.join((document.FILE, *names))}")
+    names = plot.write(folder, done.results, summary.title(done))
+    typer.echo(f"{folder}: {', '.join((results.FILE, *names))}")
     if export_best:
-        typer.echo(best.summary(best.export(done, to_stderr)))
+        typer.echo(summary.exported(search.export_best(done, to_stderr)))
     else:
         typer.echo(summary.next_step(done))

@@ -30,15 +30,25 @@ class SweepError(EdgeError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A setting and the values that it takes. `name`: a key of `KINDS`."""
+    """A setting and the values that it takes.
+
+    Attributes:
+        name: a key of `KINDS`.
+        values: each different.
+    """
 
     name: str
     values: tuple[Setting, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """The settings of one run, by the names of `KINDS`; what is not named is the recipe's. `number`: from 1."""
+class GridPoint:
+    """One point of the grid: the settings of a run.
+
+    Attributes:
+        number: of the run, from 1.
+        settings: by the names of `KINDS`; what is not named is the recipe's.
+    """
 
     number: int
     settings: dict[str, Setting]
@@ -71,7 +81,7 @@ def axes(lists: Mapping[str, str | None]) -> tuple[Axis, ...]:
     return tuple(Axis(name, _values(name, text)) for name in KINDS if (text := lists.get(name)) is not None)
 
 
-def points(grid: Sequence[Axis], *, limit: int | None = None, draw_seed: int = 0) -> tuple[Point, ...]:
+def points(grid: Sequence[Axis], *, limit: int | None = None, draw_seed: int = 0) -> tuple[GridPoint, ...]:
     """The points of the grid, in its order.
 
     Args:
@@ -87,7 +97,7 @@ def points(grid: Sequence[Axis], *, limit: int | None = None, draw_seed: int = 0
     if count > MOST_RUNS:
         raise SweepError(f"that is {count:,} runs, more than {MOST_RUNS:,}; draw some of them with --limit 50")
     drawn = range(total) if count == total else sorted(random.Random(draw_seed).sample(range(total), count))  # noqa: S311 - no secret
-    return tuple(Point(number, _settings(grid, place)) for number, place in enumerate(drawn, start=1))
+    return tuple(GridPoint(number, _settings(grid, place)) for number, place in enumerate(drawn, start=1))
 
 
 def varying(grid: Sequence[Axis]) -> tuple[str, ...]:

@@ -8,17 +8,10 @@ from pathlib import Path
 
 from onnx import ModelProto
 
-from edge_export import (
-    trained_model,
-)
+from edge_export import trained_model
 from edge_export.graph import conversion, session
-from edge_export.int8 import (
-    latency,
-)
-from edge_export.pack import (
-    golden,
-    packing,
-)
+from edge_export.int8 import latency
+from edge_export.pack import packing
 from edge_train.training import checkpoint
 
 
@@ -55,7 +48,7 @@ def latencies(paths: Mapping[int, Path]) -> dict[int, tuple[float, float]]:
     sessions = {forms[number]: session.open_session(graph) for number, graph in graphs.items()}
     if not sessions:
         return {}
-    measured = latency.measure(next(iter(sessions.values())), sessions, golden.golden()[0])
+    measured = latency.measure(next(iter(sessions.values())), sessions, packing.golden_images()[0])
     by_form = {form: (single.candidate_us, bulk.candidate_us) for form, (single, bulk) in measured.items()}
     return {number: by_form[form] for number, form in forms.items()}
 

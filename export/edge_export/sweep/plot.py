@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from edge_export.sweep.outcome import Figures, Outcome, pareto, ranked
+from edge_export.sweep.results import RunMetrics, RunResult, pareto, ranked
 from edge_train.training import checkpoint
 
 STEM = "sweep"
@@ -65,12 +65,12 @@ class _Dot:
     best: bool
 
 
-def write(folder: Path, outcomes: Sequence[Outcome], title: str) -> tuple[str, ...]:
+def write(folder: Path, results: Sequence[RunResult], title: str) -> tuple[str, ...]:
     """Draws the runs that are done and writes `sweep.png` and `sweep.svg`, each in one step.
 
     Args:
         folder: of the sweep.
-        outcomes: of its runs, at least one of them done, with latencies.
+        results: of its runs, at least one of them done, with latencies.
         title: what was swept.
 
     Returns:
@@ -83,7 +83,7 @@ def write(folder: Path, outcomes: Sequence[Outcome], title: str) -> tuple[str, .
     with mpl.rc_context():
         mpl.rcParams.update(mpl.rcParamsDefault)  # a user's matplotlibrc is made for other figures
         mpl.rcParams.update(_SETTINGS)
-        drawn = figure(outcomes, title)
+        drawn = figure(results, title)
         for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
             content = io.BytesIO()
             drawn.savefig(content, format=kind, dpi=PIXELS_PER_INCH, metadata=metadata)
@@ -92,37 +92,37 @@ def write(folder: Path, outcomes: Sequence[Outcome], title: str) -> tuple[str, .
     return tuple(names)
 
 
-def figure(outcomes: Sequence[Outcome], title: str) -> Figure:
+def figure(results: Sequence[RunResult], title: str) -> Figure:
     """The two panels as a figure that no window knows."""
     drawn = Figure(figsize=INCHES, layout="constrained")
     FigureCanvasAgg(drawn)
     left, right = drawn.subplots(1, 2, sharey=True)
     # The limits come before the dots: matplotlib's own would have no width where all runs are equal.
-    _accuracy_axis(left, [max(1 - figures.validation_accuracy, NO_MISTAKE) for _, figures in ranked(outcomes)])
-    best = pareto(outcomes)
+    _accuracy_axis(left, [max(1 - figures.validation_accuracy, NO_MISTAKE) for _, figures in ranked(results)])
+    best = pareto(results)
     panels = ((left, _size, "fp32 bundle, KB"), (right, _latency, "one picture, fp32, microseconds"))
     for panel, cost, name in panels:
-        _panel(panel, _dots(outcomes, best, cost), name)
+        _panel(panel, _dots(results, best, cost), name)
     left.set_ylabel("validation accuracy")
     drawn.suptitle(f"{title}; blue: no other run is as accurate, small and fast, and better in one", fontsize=11)
     drawn.canvas.draw()  # the layout, which says where labels fall upon each other
     for panel, cost, _ in panels:
-        _number(panel, _dots(outcomes, best, cost))
+        _number(panel, _dots(results, best, cost))
     return drawn
 
 
-def _size(figures: Figures) -> float:
+def _size(figures: RunMetrics) -> float:
     return figures.size_bytes / 1000
 
 
-def _latency(figures: Figures) -> float:
+def _latency(figures: RunMetrics) -> float:
     return figures.latency_us or 0.0
 
 
-def _dots(outcomes: Sequence[Outcome], best: frozenset[int], cost: Callable[[Figures], float]) -> list[_Dot]:
+def _dots(results: Sequence[RunResult], best: frozenset[int], cost: Callable[[RunMetrics], float]) -> list[_Dot]:
     return [
         _Dot(run.number, cost(figures), max(1 - figures.validation_accuracy, NO_MISTAKE), run.number in best)
-        for run, figures in ranked(outcomes)
+        for run, figures in ranked(results)
     ]
 
 

@@ -5,39 +5,43 @@ from collections.abc import Sequence
 
 from edge.text import table
 from edge_export.sweep import grid
-from edge_export.sweep.outcome import Outcome, pareto, ranked
-from edge_export.sweep.running import Sweep, label
+from edge_export.sweep.results import RunResult, pareto, ranked
+from edge_export.sweep.search import BestRun, Sweep, label
 from edge_train.training import training
 
 MARK = "*"
 
 
-def results(sweep: Sweep) -> str:
-    """The runs that are done, the most accurate first, then those that failed, with the reason."""
+def table_of_runs(sweep: Sweep) -> str:
+    """The runs that are done, the most accurate first, then those that failed, with the reason.
+
+    Args:
+        sweep: at its end, or where it was interrupted.
+    """
     names = [name for name in grid.varying(sweep.request.axes) if name != "model"]
-    best = pareto(sweep.outcomes)
+    best = pareto(sweep.results)
     heads = ("run", "model", *(name.replace("_", " ") for name in names))
     figures_heads = ("accuracy", "epoch", "parameters", "bytes", "us", "seconds", "")
     rows = [[*heads, *figures_heads]]
-    for outcome, figures in ranked(sweep.outcomes):
+    for result, figures in ranked(sweep.results):
         time = "-" if figures.latency_us is None else f"{figures.latency_us:.0f}"
         rows.append(
             [
-                str(outcome.number),
+                str(result.number),
                 figures.name,
-                *(grid.text(outcome.settings[name]) for name in names),
+                *(grid.text(result.settings[name]) for name in names),
                 f"{figures.validation_accuracy:.2%}",
                 f"{figures.best_epoch}/{figures.epochs}",
                 f"{figures.parameters:,}",
                 f"{figures.size_bytes:,}",
                 time,
                 f"{figures.seconds:.0f}",
-                MARK if outcome.number in best else "",
+                MARK if result.number in best else "",
             ]
         )
     lines = [
         *table.aligned(_right(rows, first=len(heads))),
-        *_failures(sweep.outcomes, grid.varying(sweep.request.axes)),
+        *_failures(sweep.results, grid.varying(sweep.request.axes)),
     ]
     if len(rows) > 1:
         lines += [
@@ -50,8 +54,12 @@ def results(sweep: Sweep) -> str:
 
 
 def next_step(sweep: Sweep) -> str:
-    """The command that exports the best run."""
-    _, figures = ranked(sweep.outcomes)[0]
+    """The command that exports the best run.
+
+    Args:
+        sweep: at its end.
+    """
+    _, figures = ranked(sweep.results)[0]
     return training.next_step(figures.name, sweep.request.out / figures.checkpoint)
 
 
@@ -63,20 +71,40 @@ def how_to_go_on(sweep: Sweep, arguments: Sequence[str]) -> str:
         arguments: of the command line, without the program.
     """
     return (
-        f"interrupted after {len(sweep.outcomes)} of {sweep.total} runs; the same command goes on: "
+        f"interrupted after {len(sweep.results)} of {sweep.total} runs; the same command goes on: "
         f"{shlex.join(['edge', *arguments])}"
     )
 
 
+def exported(best: BestRun) -> str:
+    """What was exported, the figure of the test set, and what to type next.
+
+    Args:
+        best: the run.
+    """
+    test, done = best.test, best.exported
+    return "\n".join(
+        [
+            f"run {best.number} on the {test['split']} set, opened for it alone: {test['accuracy']:.2%}",
+            f"bundle: {done.path}, {done.size_bytes:,} bytes; {done.manifest.precision}",
+            f"next: edge verify {shlex.quote(str(done.path))}",
+        ]
+    )
+
+
 def title(sweep: Sweep) -> str:
-    """What was swept, in a few words: "gru by hidden and learning rate"."""
+    """What was swept, in a few words: "gru by hidden and learning rate".
+
+    Args:
+        sweep: at any point.
+    """
     models = next(axis.values for axis in sweep.request.axes if axis.name == "model")
     names = [name.replace("_", " ") for name in grid.varying(sweep.request.axes) if name != "model"]
     return ", ".join(map(str, models)) + (f" by {' and '.join(names)}" if names else "")
 
 
-def _failures(outcomes: Sequence[Outcome], names: Sequence[str]) -> list[str]:
-    failed = [outcome for outcome in outcomes if outcome.figures is None]
+def _failures(results: Sequence[RunResult], names: Sequence[str]) -> list[str]:
+    failed = [result for result in results if result.figures is None]
     lines = [f"run {one.number}, {label(one.settings, names)}: {one.status}: {one.reason}" for one in failed]
     return ["", *lines] if lines else []
 

@@ -24,7 +24,7 @@ from edge_export.int8 import (
 )
 from edge_export.int8.target import PROFILES
 from edge_export.parity import (
-    judging,
+    evaluation_data,
 )
 from edge_train.data import mnist
 from edge_train.strokes import strokes
@@ -73,12 +73,12 @@ def exported(tmp_path_factory) -> dict[str, Path]:
     """The bundles of the shipped LSTM, by precision."""
     folder = tmp_path_factory.mktemp("bundles")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(judging, "STROKE_IMAGES", 100)
+        patch.setattr(evaluation_data, "STROKE_IMAGES", 100)
         patch.setattr(latency, "REPETITIONS", {1: 3, 256: 3})
         patch.setattr(latency, "SECONDS", 0)
         return {
             precision: pipeline.export(
-                pipeline.Request("lstm", precision=precision, data="strokes", out=folder, candidate=candidate),
+                pipeline.ExportRequest("lstm", precision=precision, data="strokes", out=folder, candidate=candidate),
                 lambda _: None,
             ).path
             for precision, candidate in (("fp32", None), ("int8", CANDIDATE))
@@ -98,7 +98,7 @@ def files(pictures, tmp_path_factory) -> list[Path]:
 def answers(pictures, exported, files) -> dict[str, np.ndarray]:
     """Logits of the same pictures by form."""
     fp32 = trained_model.find("lstm", None, None).convert().model
-    int8 = candidates.build(fp32, judging.find("strokes", None).calibration, PROFILES["any"], CANDIDATE)[
+    int8 = candidates.build(fp32, evaluation_data.find("strokes", None).calibration, PROFILES["any"], CANDIDATE)[
         CANDIDATE
     ].model
     graphs = {"fp32": fp32, "int8": int8, "fp16": fp16.to_fp16(fp32)}

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_export.graph import conversion, form, fp16, session
-from edge_export.parity.parity import softmax
+from edge_export.parity.comparison import probabilities_of
 from edge_export.parity.tolerances import TOLERANCES
 from edge_train.models.specification import Recurrent
 from edge_train.training.loop import logits_of
@@ -64,7 +64,7 @@ def test_answers_stay_within_the_tolerance_of_fp16(kind, halved, converted, imag
 def test_probabilities_keep_the_precision_of_fp32(drawn, images):
     model = fp16.to_fp16(conversion.convert(drawn(Recurrent("gru", hidden=9), temperature=0.5)).model)
     logits, probabilities = session.run(session.open_session(model), images, 17)
-    np.testing.assert_allclose(probabilities, softmax(logits, 0.5), atol=1e-6)
+    np.testing.assert_allclose(probabilities, probabilities_of(logits, 0.5), atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)

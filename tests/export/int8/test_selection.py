@@ -14,11 +14,11 @@ from edge_export.int8 import selection
 from edge_export.int8.latency import Latency
 from edge_export.int8.rounding import Quantised
 from edge_export.int8.selection import GOALS, Goal, Measured, NotWorthwhileError, beats, choose
-from edge_export.pack import golden
-from edge_export.parity import parity
-from edge_export.parity.parity import Comparison
+from edge_export.pack import packing
+from edge_export.parity import comparison
+from edge_export.parity.comparison import ParityRow
 
-ROW = Comparison("made", "int8", "made-parity", 100, 1, 0.0, 0.0, 0.0, 0.0, 0, 1.0, 0.0, ())
+ROW = ParityRow("made", "int8", "made-parity", 100, 1, 0.0, 0.0, 0.0, 0.0, 0, 1.0, 0.0, ())
 BROKEN = replace(ROW, flips=9, accuracy_drop=1.0, failures=("9 of 100 labels flip, 0.20% may; 9.00% would pass",))
 
 
@@ -29,7 +29,7 @@ def made(
     size: float = 1.0,
     *,
     noise: float = 0.0,
-    rows: tuple[Comparison, ...] = (ROW,),
+    rows: tuple[ParityRow, ...] = (ROW,),
 ) -> Measured:
     """A candidate that is so many times as fast and as small as fp32."""
     latencies = tuple(Latency(batch, 100.0, 100.0 / ratio, ratio, noise) for batch, ratio in ((1, single), (256, bulk)))
@@ -156,7 +156,7 @@ def test_every_candidate_is_measured_in_bytes_time_and_answers(converted, quanti
     monkeypatch.setattr("edge_export.int8.latency.REPETITIONS", {1: 2, 256: 2})
     checkpoint, one = converted("lstm")
     built = {name: quantised("lstm", name) for name in ("weight-only", "branched")}
-    reference = parity.reference(checkpoint.model(), digits, golden.extremes()[0], temperature=0.75)
+    reference = comparison.reference(checkpoint.model(), digits, packing.extreme_images()[0], temperature=0.75)
     measured = selection.measure(one.model, built, reference)
     assert [each.name for each in measured] == list(built)
     for each in measured:

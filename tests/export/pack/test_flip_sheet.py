@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from edge_export.int8.rounding import LARGEST
-from edge_export.pack import flips
-from edge_export.parity import parity
+from edge_export.pack import artifacts
+from edge_export.parity import comparison
 from edge_train.models.specification import Recurrent
 
 
@@ -59,15 +59,15 @@ def test_a_flip_sheet_says_truth_both_answers_and_both_margins(monkeypatch, digi
         captions.extend(texts)
         return Image.new("L", (len(images), 1))
 
-    monkeypatch.setattr(flips, "contact_sheet", sheet)
+    monkeypatch.setattr(artifacts, "contact_sheet", sheet)
     before, after = np.zeros((60, 10), np.float32), np.zeros((60, 10), np.float32)
     before[:, 4], after[:, 4] = 1.5, 1.5
     after[7, 9] = 2.0
-    reference = parity.Reference(digits, before, before, digits.images, before, before)
+    reference = comparison.Reference(digits, before, before, digits.images, before, before)
     labels = [f"<{digit}>" for digit in range(10)]
-    png = flips.flip_sheet(reference, after, np.array([7]), labels)
+    png = artifacts.flip_sheet(reference, after, np.array([7]), labels)
     assert captions == [f"is <{digits.labels[7]}>\ntorch <4>  +1.50\nnow <9>  +0.50"]
     assert Image.open(io.BytesIO(png)).format == "PNG"
     captions.clear()
-    flips.flip_sheet(replace(reference, labelled=False), after, np.array([7]), labels)
+    artifacts.flip_sheet(replace(reference, labelled=False), after, np.array([7]), labels)
     assert captions == ["torch <4>  +1.50\nnow <9>  +0.50"], "what is true is not known of somebody's own classes"

@@ -16,7 +16,7 @@ from edge_export import trained_model
 from edge_export.graph import session
 from edge_export.graph.builder import IMAGE, Converted
 from edge_export.pack import row_logits
-from edge_export.parity.parity import ParityError
+from edge_export.parity.comparison import ParityError
 from edge_train.models.specification import Recurrent
 
 KINDS = ["lstm", "bilstm", "bilstm-2", "gru", "bigru-2", "rnn", "rnn-relu", "birnn-relu-2"]

@@ -7,7 +7,7 @@ import pytest
 
 from edge_export.int8.recurrent import states
 from edge_export.int8.recurrent.layers import Layer, Stack
-from edge_export.parity import locate
+from edge_export.parity import layerwise
 
 RECTIFIED = ["rnn-relu", "birnn-relu-2"]
 
@@ -38,7 +38,7 @@ def _direction(layer: Layer, direction: int, entering: np.ndarray) -> np.ndarray
 
 def test_the_states_are_those_of_pytorch(kind, read_stack, converted, digits):
     _, stack, observed = read_stack(kind)
-    expected = locate.layer_outputs(converted(kind)[0].model(), digits.images)
+    expected = layerwise.layer_outputs(converted(kind)[0].model(), digits.images)
     assert observed.images is digits.images
     for position, sequence in enumerate(observed.sequences):
         assert sequence.dtype == np.float32

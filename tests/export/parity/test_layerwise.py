@@ -8,7 +8,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from edge_export.graph import conversion, fp16, recurrent_graph, traced
-from edge_export.parity import locate
+from edge_export.parity import layerwise
 from edge_export.parity.tolerances import TOLERANCES
 from edge_train.models.specification import Convolutional, Recurrent
 
@@ -28,7 +28,7 @@ def damaged(model: onnx.ModelProto, name: str, by: float = 0.2) -> onnx.ModelPro
 
 def first(stored, model, images, *, budget=FP32, taps=None):
     taps = conversion.convert(stored).taps if taps is None else taps
-    return locate.first_excess(stored.model(), model, taps, images, budget=budget)
+    return layerwise.first_excess(stored.model(), model, taps, images, budget=budget)
 
 
 @pytest.mark.parametrize("kind", ["lstm", "bilstm", "gru", "rnn", "rnn-relu", "cnn", "mlp"])
@@ -160,7 +160,7 @@ def test_fp16_is_compared_in_its_own_type(kind, converted, images):
 def test_taps_that_were_optimised_away_are_passed_over(drawn, images):
     stored = drawn(Convolutional("flatten linear10"))
     one = conversion.convert(stored)
-    assert locate.first_excess(stored.model(), one.model, (), images, budget=FP32) is None
+    assert layerwise.first_excess(stored.model(), one.model, (), images, budget=FP32) is None
 
 
 def test_nan_is_an_excess(converted, images):
@@ -191,18 +191,18 @@ def test_a_layer_is_compared_before_the_next_one_works_in_place(images):
     torch.manual_seed(5)
     module = InPlace().eval()
     one = traced.convert(module, classes=10, temperature=1.0)
-    assert locate.first_excess(module, one.model, one.taps, images, budget=FP32) is None
-    excess = locate.first_excess(module, damaged(one.model, "model.two.weight"), one.taps, images, budget=FP32)
+    assert layerwise.first_excess(module, one.model, one.taps, images, budget=FP32) is None
+    excess = layerwise.first_excess(module, damaged(one.model, "model.two.weight"), one.taps, images, budget=FP32)
     assert excess.layer == "two"
 
 
 def test_looking_leaves_no_hooks_behind(converted, images):
     module = converted("lstm")[0].model()
-    locate.layer_outputs(module, images)
+    layerwise.layer_outputs(module, images)
     assert not any(layer._forward_hooks for layer in module.modules())
 
 
 def test_the_layers_outputs_are_laid_out_as_in_onnx(converted, images):
-    outputs = locate.layer_outputs(converted("bilstm")[0].model(), images)
+    outputs = layerwise.layer_outputs(converted("bilstm")[0].model(), images)
     assert outputs["recurrent layer 0"].shape == (28, 2, len(images), 10)
     assert outputs["head"].shape == (len(images), 10)

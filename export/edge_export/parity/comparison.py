@@ -1,8 +1,7 @@
-"""Parity: the same pictures through PyTorch and through every later form of the model."""
+"""Parity: the same images through PyTorch and through every later form of the model, and what may differ."""
 
 import copy
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from edge.bundle.manifest import Precision
+from edge.classifier.softmax import softmax
 from edge.errors import EdgeError
-from edge_export.parity.tolerances import TOLERANCES, Precision, Tolerance
+from edge_export.parity.tolerances import TOLERANCES, Tolerance, broken_tolerances
 from edge_train.data.mnist import Split
 from edge_train.training.loop import logits_of
 
@@ -34,10 +35,16 @@ class ParityError(EdgeError):
 class Reference:
     """What PyTorch says, in fp32 on the CPU.
 
-    `split`: the digits. `logits`, `probabilities`: float32 (N, classes), of them. `extremes`: uint8 (M, 28, 28), images
-    that are no digits; `extreme_logits`, `extreme_probabilities`: float32 (M, classes), of those. `labelled`: whether
-    the labels of the split are what the model is trained to say; somebody's own model may read no digits.
-    `tolerances`: what each precision may differ by.
+    Attributes:
+        split: N digits.
+        logits: float32 (N, classes), of the digits.
+        probabilities: float32 (N, classes), of the digits.
+        extremes: uint8 (M, 28, 28), images that are no digits.
+        extreme_logits: float32 (M, classes), of the extremes.
+        extreme_probabilities: float32 (M, classes), of the extremes.
+        labelled: whether the labels of the split are what the model is trained to say; somebody's own model may read
+            no digits.
+        tolerances: what each precision may differ by.
     """
 
     split: Split
@@ -50,7 +57,11 @@ class Reference:
     tolerances: Mapping[Precision, Tolerance] = field(default_factory=lambda: TOLERANCES)
 
     def only(self, chosen: NDArray[np.int64]) -> "Reference":
-        """The same answers to some of the digits, by their indices."""
+        """The same answers to some of the digits.
+
+        Args:
+            chosen: int64 (K,), indices of those digits.
+        """
         return dataclasses.replace(
             self,
             split=Split(self.split.name, self.split.images[chosen], self.split.labels[chosen]),
@@ -73,26 +84,47 @@ def reference(
     labelled: bool = True,
     tolerances: Mapping[Precision, Tolerance] = TOLERANCES,
 ) -> Reference:
-    """PyTorch's answers to a split and to the extremes, and what may differ from them."""
+    """The reference holds PyTorch's answers to a split and to the extremes, and what may differ from them.
+
+    Args:
+        module: float images [batch, 28, 28] in [0, 1] to logits [batch, classes], in evaluation mode, on the CPU.
+        split: the digits.
+        extremes: uint8 (M, 28, 28), images without a right answer.
+        temperature: the logits are divided by it before the softmax.
+        labelled: whether the labels of the split are what the model is trained to say.
+        tolerances: what each precision may differ by.
+    """
     logits, extreme_logits = logits_of(module, split.images), logits_of(module, extremes)
     return Reference(
         split,
         logits,
-        softmax(logits, temperature),
+        probabilities_of(logits, temperature),
         extremes,
         extreme_logits,
-        softmax(extreme_logits, temperature),
+        probabilities_of(extreme_logits, temperature),
         labelled,
         tolerances,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ParityRow:
     """One row of the parity table: a form of the model against PyTorch, at one batch size.
 
-    Errors are absolute, in logits and in probability; `flips` are digits whose label differs from PyTorch's;
-    `accuracy` in [0, 1], `None` for images without labels.
+    Attributes:
+        stage: the form of the model, as the table calls it.
+        precision: decides the tolerance.
+        data: name of the images.
+        images: how many they are.
+        batch: how many are run at once.
+        logits_max_error: largest absolute difference of a logit.
+        logits_mean_error: mean absolute difference of the logits.
+        probabilities_max_error: largest absolute difference of a probability.
+        probabilities_mean_error: mean absolute difference of the probabilities.
+        flips: images whose label differs from PyTorch's.
+        accuracy: share of right labels, in [0, 1]; `None` for images without labels.
+        accuracy_drop: percentage points below PyTorch; 0 without labels.
+        failures: broken tolerances, in words, each with the tolerance that would have passed.
     """
 
     stage: str
@@ -106,8 +138,8 @@ class Comparison:
     probabilities_mean_error: float
     flips: int
     accuracy: float | None
-    accuracy_drop: float  # percentage points below PyTorch; 0 without labels
-    failures: tuple[str, ...]  # broken tolerances, in words, each with the tolerance that would have passed
+    accuracy_drop: float
+    failures: tuple[str, ...]
 
     @property
     def passed(self) -> bool:
@@ -115,18 +147,31 @@ class Comparison:
         return not self.failures
 
 
-def softmax(logits: Logits, temperature: float) -> Logits:
-    """Probabilities, softmax of logits / temperature along the classes, computed in float64, returned as float32."""
-    scaled = logits.astype(np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+def probabilities_of(logits: Logits, temperature: float) -> Logits:
+    """Probabilities are softmax(logits / temperature), computed in float64 and rounded once.
+
+    Args:
+        logits: float32 (N, classes).
+        temperature: above 0.
+
+    Returns:
+        float32 (N, classes).
+    """
+    return softmax(logits.astype(np.float64) / temperature).astype(np.float32)
 
 
 def exact_logits(module: nn.Module, images: NDArray[np.uint8]) -> Logits:
-    """PyTorch's logits computed in float64 and rounded once, float32 (N, classes).
+    """PyTorch's logits computed in float64 and rounded once are the same on every machine.
 
-    They are the same on every machine: float32 sums depend on the processor's vector width, and evidence that did
-    would make the bytes of a bundle depend on where it was exported.
+    float32 sums depend on the processor's vector width, and evidence that did would make the bytes of a bundle depend
+    on where it was exported.
+
+    Args:
+        module: as `reference` takes it; it stays as it is.
+        images: uint8 (N, 28, 28), ink 255 on background 0.
+
+    Returns:
+        float32 (N, classes).
     """
     pixels = torch.from_numpy(images.copy()).double() / 255
     with torch.no_grad():
@@ -138,8 +183,8 @@ def exact_logits(module: nn.Module, images: NDArray[np.uint8]) -> Logits:
 
 def compare(
     stage: str, precision: Precision, reference: Reference, runner: Runner, batches: tuple[int, ...] = BATCHES
-) -> list[Comparison]:
-    """Every digit of the reference at every batch size, then the extremes, against PyTorch.
+) -> list[ParityRow]:
+    """Every digit of the reference is run at every batch size, then the extremes, and held against PyTorch.
 
     Args:
         stage: what is compared, as the table calls it.
@@ -147,6 +192,9 @@ def compare(
         reference: PyTorch's answers.
         runner: the form of the model under test.
         batches: sizes to run.
+
+    Returns:
+        A row for each batch size, then one for the extremes, image by image.
     """
     rows = [_digits(stage, precision, reference, runner, batch) for batch in batches]
     rows.append(_extremes(stage, precision, reference, runner))
@@ -155,8 +203,17 @@ def compare(
 
 def row(
     stage: str, precision: Precision, reference: Reference, *, batch: int, logits: Logits, probabilities: Logits
-) -> Comparison:
-    """The comparison of answers that are already there, for the first len(logits) digits of the reference."""
+) -> ParityRow:
+    """The row of answers that are already there.
+
+    Args:
+        stage: what is compared, as the table calls it.
+        precision: decides the tolerance.
+        reference: PyTorch's answers.
+        batch: how many images were run at once.
+        logits: float32 (K, classes), of the first K digits of the reference.
+        probabilities: float32 (K, classes), of the same.
+    """
     count = len(logits)
     expected, labels = reference.logits[:count], reference.split.labels[:count]
     flips = int((logits.argmax(1) != expected.argmax(1)).sum())
@@ -166,8 +223,8 @@ def row(
         drop = 100 * (float((expected.argmax(1) == labels).mean()) - accuracy)
     error = np.abs(logits - expected)
     probability_error = np.abs(probabilities - reference.probabilities[:count])
-    failures = _failures(reference.tolerances[precision], float(error.max()), flips, count, drop)
-    return Comparison(
+    failures = broken_tolerances(reference.tolerances[precision], float(error.max()), flips, count, drop)
+    return ParityRow(
         stage=stage,
         precision=precision,
         data=reference.split.name,
@@ -185,12 +242,25 @@ def row(
 
 
 def flipped(reference: Reference, logits: Logits) -> NDArray[np.int64]:
-    """Indices of the digits whose label differs from PyTorch's."""
+    """The digits whose label differs from PyTorch's.
+
+    Args:
+        reference: PyTorch's answers.
+        logits: float32 (K, classes), of the first K digits of the reference.
+
+    Returns:
+        int64, their indices, in ascending order.
+    """
     return np.flatnonzero(logits.argmax(1) != reference.logits[: len(logits)].argmax(1))
 
 
-def refusal(rows: Sequence[Comparison], where: str) -> str:
-    """What broke first, what would have passed, where it begins, and what to do."""
+def refusal(rows: Sequence[ParityRow], where: str) -> str:
+    """Why an export is refused: what broke first, what would have passed, where it begins, and what to do.
+
+    Args:
+        rows: at least one of them is broken.
+        where: the layer at which the difference begins, in words; empty where none can be named.
+    """
     first = next(row for row in rows if not row.passed)
     advice = "report this model" if first.precision == "fp32" else f"export it in fp32, {first.precision} is not safe"
     return (
@@ -200,22 +270,29 @@ def refusal(rows: Sequence[Comparison], where: str) -> str:
 
 
 def margins(logits: Logits) -> Logits:
-    """Distance of the best logit to the second best, float32 (N,)."""
+    """How far the best logit lies above the second best.
+
+    Args:
+        logits: float32 (N, classes).
+
+    Returns:
+        float32 (N,), 0 or more.
+    """
     ordered = np.sort(logits, axis=1)
     return np.asarray(ordered[:, -1] - ordered[:, -2], np.float32)
 
 
-def _digits(stage: str, precision: Precision, reference: Reference, runner: Runner, batch: int) -> Comparison:
+def _digits(stage: str, precision: Precision, reference: Reference, runner: Runner, batch: int) -> ParityRow:
     logits, probabilities = runner(reference.split.images, batch)
     return row(stage, precision, reference, batch=batch, logits=logits, probabilities=probabilities)
 
 
-def _extremes(stage: str, precision: Precision, reference: Reference, runner: Runner) -> Comparison:
+def _extremes(stage: str, precision: Precision, reference: Reference, runner: Runner) -> ParityRow:
     """Images without a right answer: their labels decide nothing, their logits must still be PyTorch's."""
     logits, probabilities = runner(reference.extremes, 1)
     error = np.abs(logits - reference.extreme_logits)
     probability_error = np.abs(probabilities - reference.extreme_probabilities)
-    return Comparison(
+    return ParityRow(
         stage=stage,
         precision=precision,
         data=EXTREMES,
@@ -228,29 +305,5 @@ def _extremes(stage: str, precision: Precision, reference: Reference, runner: Ru
         flips=int((logits.argmax(1) != reference.extreme_logits.argmax(1)).sum()),
         accuracy=None,
         accuracy_drop=0.0,
-        failures=_failures(reference.tolerances[precision], float(error.max()), 0, len(logits), 0.0),
+        failures=broken_tolerances(reference.tolerances[precision], float(error.max()), 0, len(logits), 0.0),
     )
-
-
-def _failures(tolerance: Tolerance, error: float, flips: int, count: int, drop: float) -> tuple[str, ...]:
-    broken = []
-    if not np.isfinite(error):
-        broken.append("a logit is not finite")
-    elif tolerance.logit_error is not None and error > tolerance.logit_error:
-        passing = _rounded_up(error, digits=1 - math.floor(math.log10(error)))
-        broken.append(f"max |logit error| {error:.3g} exceeds {tolerance.logit_error:.2g}; {passing:.2g} would pass")
-    if flips > tolerance.flip_share * count:
-        share = _rounded_up(flips / count, digits=4)
-        broken.append(f"{flips} of {count} labels flip, {tolerance.flip_share:.2%} may; {share:.2%} would pass")
-    if drop > tolerance.accuracy_drop + 1e-9:
-        points = _rounded_up(drop, digits=2)
-        broken.append(
-            f"accuracy falls by {drop:.3f} points, {tolerance.accuracy_drop:.2f} are allowed; {points:.2f} would pass"
-        )
-    return tuple(broken)
-
-
-def _rounded_up(value: float, *, digits: int) -> float:
-    """The value with that many decimals, not below it: rounded to the nearest, it would not pass."""
-    noise = 1e-9  # of float64 itself: 0.1 + 0.2 is 0.3
-    return math.ceil(value * 10.0**digits - noise) / 10.0**digits

@@ -8,10 +8,10 @@ import pytest
 from edge_export.int8.latency import Latency
 from edge_export.int8.rounding import Quantised
 from edge_export.int8.selection import Measured
-from edge_export.pack.report import candidate_table, latency_line
-from edge_export.parity.parity import Comparison
+from edge_export.pack.tables import candidate_table, latency_line
+from edge_export.parity.comparison import ParityRow
 
-ROW = Comparison("made", "int8", "made-parity", 100, 1, 0.0, 0.0, 0.0, 0.0, 0, 0.97, 0.0, ())
+ROW = ParityRow("made", "int8", "made-parity", 100, 1, 0.0, 0.0, 0.0, 0.0, 0, 0.97, 0.0, ())
 
 
 def latency(batch: int, fp32_us: float, candidate_us: float) -> Latency:

@@ -1,25 +1,16 @@
-"""What an export says: the table on the terminal, and the report beside the bundle."""
+"""What an export says on the terminal: parity, latencies, and the int8 candidates with their figures."""
 
-import dataclasses
-import json
-import platform
-from collections.abc import Mapping, Sequence
-from importlib import metadata
+from collections.abc import Sequence
 
-from edge.bundle.bundle import Bundle
-from edge.session import installation
 from edge_export.int8.latency import Latency
 from edge_export.int8.selection import GOALS, Goal, Measured
-from edge_export.parity.parity import EXTREMES, Comparison
-from edge_export.parity.tolerances import Precision, Tolerance
+from edge_export.parity.comparison import EXTREMES, ParityRow
 
 # Below this ratio at every batch size a model is called slower; medians of a quiet machine repeat within 3 %.
 SLOWER = 0.95
-SCHEMA = "edge.export-report/1"
-_PACKAGES = ("edge-toolkit", "torch", "onnx", "numpy")
 
 
-def parity_table(rows: Sequence[Comparison]) -> str:
+def parity_table(rows: Sequence[ParityRow]) -> str:
     """The comparisons as aligned text: errors in logits and in probability, flips, accuracy, verdict."""
     width = max([17, *(len(row.data) for row in rows)])
     lines = [
@@ -69,56 +60,3 @@ def candidate_table(candidates: Sequence[Measured], goal: Goal, chosen: str | No
         f"times: an image, medians of this machine, 1 thread, against our fp32; gain for {goal}: {GOALS[goal]}"
     )
     return "\n".join(lines)
-
-
-def document(
-    packed: Bundle,
-    rows: Sequence[Comparison],
-    latencies: Sequence[Latency],
-    candidates: Sequence[Measured],
-    *,
-    tolerances: Mapping[Precision, Tolerance],
-    **facts: str | float | None,
-) -> bytes:
-    """The report as JSON. It holds what the bundle must not: timings and the environment.
-
-    Args:
-        packed: the bundle.
-        rows: the parity comparisons.
-        latencies: medians of this machine.
-        candidates: the int8 candidates that were measured.
-        tolerances: what decided.
-        facts: more entries, as plain values.
-    """
-    report = {
-        "schema": SCHEMA,
-        "bundle": packed.manifest.name,
-        "sha256": packed.sha256,
-        "size_bytes": packed.size,
-        "manifest": json.loads(packed.manifest.to_json()),
-        **facts,
-        "tolerances": {precision: dataclasses.asdict(limits) for precision, limits in tolerances.items()},
-        "parity": [{**dataclasses.asdict(row), "passed": row.passed} for row in rows],
-        "latency_us_per_image": [dataclasses.asdict(one) for one in latencies],
-        "candidates": [_candidate(one) for one in candidates],
-        "environment": {
-            "machine": platform.machine(),
-            "system": platform.system(),
-            "python": platform.python_version(),
-            "packages": {**{package: metadata.version(package) for package in _PACKAGES}, **installation.runtimes()},
-        },
-    }
-    return (json.dumps(report, indent=2, sort_keys=True) + "\n").encode()
-
-
-def _candidate(one: Measured) -> dict[str, object]:
-    return {
-        "name": one.name,
-        "size_bytes": one.size_bytes,
-        "fp32_size_bytes": one.fp32_bytes,
-        "load_ms": one.load_ms,
-        "latency_us_per_image": [dataclasses.asdict(each) for each in one.latencies],
-        "parity": [{**dataclasses.asdict(row), "passed": row.passed} for row in one.rows],
-        "passed": one.passed,
-        "gain": {goal: one.gain(goal) for goal in GOALS},
-    }

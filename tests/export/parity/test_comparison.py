@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from edge.errors import EdgeError
-from edge_export.pack import golden
-from edge_export.parity import parity, tolerances
-from edge_export.parity.parity import BATCHES, ParityError, Reference
+from edge_export.pack import packing
+from edge_export.parity import comparison, tolerances
+from edge_export.parity.comparison import BATCHES, ParityError, Reference
 from edge_export.parity.tolerances import TOLERANCES
 from edge_train.data.mnist import Split
 from edge_train.models import models
@@ -33,10 +33,10 @@ def reference() -> Reference:
     return Reference(
         Split("made-parity", np.zeros((COUNT, 28, 28), np.uint8), labels),
         logits,
-        parity.softmax(logits, TEMPERATURE),
-        golden.extremes()[0],
+        comparison.probabilities_of(logits, TEMPERATURE),
+        packing.extreme_images()[0],
         extreme,
-        parity.softmax(extreme, TEMPERATURE),
+        comparison.probabilities_of(extreme, TEMPERATURE),
     )
 
 
@@ -48,7 +48,7 @@ def answering(reference: Reference, *, digits=None, extremes=None, at=BATCHES):
             logits = reference.logits if digits is None or batch not in at else digits
         else:
             logits = reference.extreme_logits if extremes is None else extremes
-        return logits, parity.softmax(logits, TEMPERATURE)
+        return logits, comparison.probabilities_of(logits, TEMPERATURE)
 
     return run
 
@@ -72,7 +72,7 @@ def test_the_tolerances_are_those_that_were_promised():
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_the_same_answers_pass_at_every_batch_size_and_on_the_extremes(precision, reference):
-    rows = parity.compare("onnx", precision, reference, answering(reference))
+    rows = comparison.compare("onnx", precision, reference, answering(reference))
     assert [row.batch for row in rows] == [*BATCHES, 1]
     assert [row.data for row in rows] == ["made-parity"] * 5 + ["extremes"]
     assert all(row.passed and row.logits_max_error == row.flips == row.accuracy_drop == 0 for row in rows)
@@ -86,7 +86,7 @@ def test_one_logit_of_one_image_beyond_the_tolerance_is_refused(*, precision, li
     for factor, refused in ((0.9, False), (1.1, True)):
         logits = (reference.logits if place == "digits" else reference.extreme_logits).copy()
         logits[3, 7] -= limit * factor
-        rows = parity.compare("onnx", precision, reference, answering(reference, **{place: logits}))
+        rows = comparison.compare("onnx", precision, reference, answering(reference, **{place: logits}))
         assert bool(broken(rows)) == refused
         if refused:
             assert "max |logit error|" in broken(rows)[0]
@@ -96,7 +96,9 @@ def test_one_logit_of_one_image_beyond_the_tolerance_is_refused(*, precision, li
 
 
 def test_int8_has_no_limit_on_logits_as_long_as_labels_stay(reference):
-    assert not broken(parity.compare("onnx", "int8", reference, answering(reference, digits=reference.logits * 0.8)))
+    assert not broken(
+        comparison.compare("onnx", "int8", reference, answering(reference, digits=reference.logits * 0.8))
+    )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -106,17 +108,17 @@ def test_a_logit_that_is_not_finite_is_refused_in_every_precision(*, value, prec
     logits = (reference.logits if place == "digits" else reference.extreme_logits).copy()
     logits[0, 0] = value
     with np.errstate(invalid="ignore"):
-        rows = parity.compare("onnx", precision, reference, answering(reference, **{place: logits}))
+        rows = comparison.compare("onnx", precision, reference, answering(reference, **{place: logits}))
     assert "a logit is not finite" in broken(rows)
 
 
 def test_a_single_flip_refuses_fp32_however_small_the_error(reference):
     logits = reference.logits.copy()
     logits[5, 0], logits[5, 1] = 7.0, 7.00001
-    close = replace(reference, logits=logits, probabilities=parity.softmax(logits, TEMPERATURE))
+    close = replace(reference, logits=logits, probabilities=comparison.probabilities_of(logits, TEMPERATURE))
     swapped = logits.copy()
     swapped[5, 0], swapped[5, 1] = 7.00001, 7.0
-    failures = broken(parity.compare("onnx", "fp32", close, answering(close, digits=swapped)))
+    failures = broken(comparison.compare("onnx", "fp32", close, answering(close, digits=swapped)))
     assert any("1 of 1000 labels flip, 0.00% may; 0.10% would pass" in failure for failure in failures)
 
 
@@ -124,7 +126,7 @@ def test_a_single_flip_refuses_fp32_however_small_the_error(reference):
 def test_int8_may_flip_two_labels_in_a_thousand(flips, refused, reference):
     # Where PyTorch was wrong, a flip costs no accuracy: the flip budget alone decides.
     wrong = replace(reference, split=Split("made-parity", reference.split.images, (reference.split.labels + 5) % 10))
-    rows = parity.compare("onnx", "int8", wrong, answering(wrong, digits=flipping(reference, flips)))
+    rows = comparison.compare("onnx", "int8", wrong, answering(wrong, digits=flipping(reference, flips)))
     assert bool(broken(rows)) == refused
     assert all(row.flips == flips for row in rows[:-1])
     if refused:
@@ -133,7 +135,7 @@ def test_int8_may_flip_two_labels_in_a_thousand(flips, refused, reference):
 
 @pytest.mark.parametrize(("lost", "refused"), [(1, False), (2, True)])
 def test_int8_may_lose_a_tenth_of_a_point_of_accuracy(lost, refused, reference):
-    rows = parity.compare("onnx", "int8", reference, answering(reference, digits=flipping(reference, lost)))
+    rows = comparison.compare("onnx", "int8", reference, answering(reference, digits=flipping(reference, lost)))
     assert bool(broken(rows)) == refused
     assert rows[0].accuracy == pytest.approx(1 - lost / 1000)
     assert rows[0].accuracy_drop == pytest.approx(lost / 10)
@@ -144,7 +146,7 @@ def test_int8_may_lose_a_tenth_of_a_point_of_accuracy(lost, refused, reference):
 @pytest.mark.parametrize(("lost", "refused"), [(5, False), (6, True)])
 def test_a_larger_budget_lets_int8_lose_more_and_flip_twice_as_much(lost, refused, reference):
     wider = replace(reference, tolerances=tolerances.with_budget(0.5))
-    rows = parity.compare("onnx", "int8", wider, answering(wider, digits=flipping(wider, lost)))
+    rows = comparison.compare("onnx", "int8", wider, answering(wider, digits=flipping(wider, lost)))
     assert bool(broken(rows)) == refused
     assert tolerances.with_budget(0.5)["int8"].flip_share == pytest.approx(0.01)
 
@@ -158,11 +160,11 @@ def test_a_budget_is_for_int8_alone_and_the_usual_one_changes_nothing():
 
 def test_no_accuracy_at_all_may_be_lost_where_the_budget_is_nothing(reference):
     strict = replace(reference, tolerances=tolerances.with_budget(0.0))
-    assert broken(parity.compare("onnx", "int8", strict, answering(strict, digits=flipping(strict, 1))))
+    assert broken(comparison.compare("onnx", "int8", strict, answering(strict, digits=flipping(strict, 1))))
 
 
 def test_only_the_batch_sizes_that_are_asked_for_are_run(reference):
-    rows = parity.compare("onnx", "int8", reference, answering(reference), batches=(1, 256))
+    rows = comparison.compare("onnx", "int8", reference, answering(reference), batches=(1, 256))
     assert [(row.data, row.batch) for row in rows] == [("made-parity", 1), ("made-parity", 256), ("extremes", 1)]
 
 
@@ -170,16 +172,16 @@ def test_what_int8_wins_is_no_failure(reference):
     labels = reference.split.labels.copy()
     labels[:2] = (labels[:2] + 1) % 10
     wrong = replace(reference, split=Split("made-parity", reference.split.images, labels))
-    rows = parity.compare("onnx", "int8", wrong, answering(wrong, digits=flipping(reference, 2)))
+    rows = comparison.compare("onnx", "int8", wrong, answering(wrong, digits=flipping(reference, 2)))
     assert not broken(rows)
     assert rows[0].accuracy_drop == pytest.approx(-0.2)
 
 
 @pytest.mark.parametrize("batch", BATCHES)
 def test_an_error_at_one_batch_size_alone_is_found(batch, reference):
-    rows = parity.compare("onnx", "fp32", reference, answering(reference, digits=reference.logits + 1, at=(batch,)))
+    rows = comparison.compare("onnx", "fp32", reference, answering(reference, digits=reference.logits + 1, at=(batch,)))
     assert [row.batch for row in rows if not row.passed] == [batch]
-    assert f"at batch {batch}:" in parity.refusal(rows, "")
+    assert f"at batch {batch}:" in comparison.refusal(rows, "")
 
 
 def test_the_tolerance_that_is_named_would_really_have_passed(reference):
@@ -187,7 +189,9 @@ def test_the_tolerance_that_is_named_would_really_have_passed(reference):
     for error in 10 ** random.uniform(-3.99, 2, 300):
         logits = reference.logits.copy()
         logits[0, 0] -= np.float32(error)
-        failure = broken(parity.compare("onnx", "fp32", reference, answering(reference, digits=logits, at=(1,)))[:1])[0]
+        failure = broken(
+            comparison.compare("onnx", "fp32", reference, answering(reference, digits=logits, at=(1,)))[:1]
+        )[0]
         named = float(re.search(r"; (\S+) would pass", failure)[1])
         real = float(np.abs(logits - reference.logits).max())
         assert real <= named <= 1.11 * real, failure
@@ -197,7 +201,7 @@ def test_the_tolerance_that_is_named_would_really_have_passed(reference):
 def test_the_flips_that_are_named_would_really_have_passed(count):
     labels = np.zeros(count, np.int64)
     logits = np.tile(np.eye(10, dtype=np.float32)[0], (count, 1))
-    made = parity.Reference(
+    made = comparison.Reference(
         Split("made-parity", np.zeros((count, 1, 1), np.uint8), labels),
         logits,
         logits,
@@ -208,7 +212,7 @@ def test_the_flips_that_are_named_would_really_have_passed(count):
     for flips in range(1, 40):
         found = logits.copy()
         found[:flips, 1] = 2
-        row = parity.row("onnx", "fp32", made, batch=1, logits=found, probabilities=found)
+        row = comparison.row("onnx", "fp32", made, batch=1, logits=found, probabilities=found)
         share = float(re.search(r"(\S+)% would pass", next(one for one in row.failures if "flip" in one))[1]) / 100
         assert flips <= share * count + 1e-9
         points = float(re.search(r"allowed; (\S+) would pass", row.failures[-1])[1])
@@ -216,8 +220,8 @@ def test_the_flips_that_are_named_would_really_have_passed(count):
 
 
 def test_a_refusal_says_what_where_and_what_to_do(reference):
-    rows = parity.compare("onnx fp32", "fp32", reference, answering(reference, digits=reference.logits + 1))
-    text = parity.refusal(rows, "first at head: error 1, its share is 0.0001")
+    rows = comparison.compare("onnx fp32", "fp32", reference, answering(reference, digits=reference.logits + 1))
+    text = comparison.refusal(rows, "first at head: error 1, its share is 0.0001")
     assert text == (
         "onnx fp32 differs from PyTorch on made-parity at batch 1: max |logit error| 1 exceeds 0.0001; 1 would pass; "
         "first at head: error 1, its share is 0.0001; nothing was written; report this model"
@@ -226,18 +230,18 @@ def test_a_refusal_says_what_where_and_what_to_do(reference):
 
 @pytest.mark.parametrize("precision", ["int8", "fp16"])
 def test_what_another_precision_breaks_is_answered_with_fp32(precision, reference):
-    rows = parity.compare("onnx", precision, reference, answering(reference, digits=flipping(reference, 500)))
-    assert f"export it in fp32, {precision} is not safe" in parity.refusal(rows, "")
+    rows = comparison.compare("onnx", precision, reference, answering(reference, digits=flipping(reference, 500)))
+    assert f"export it in fp32, {precision} is not safe" in comparison.refusal(rows, "")
 
 
 def test_errors_are_those_of_logits_and_probabilities(reference):
     logits = reference.logits.copy()
     logits[0] += 0.5  # the same for every class, which no softmax sees
     logits[1, 2] += 0.25
-    row = parity.compare("onnx", "int8", reference, answering(reference, digits=logits))[0]
+    row = comparison.compare("onnx", "int8", reference, answering(reference, digits=logits))[0]
     assert row.logits_max_error == pytest.approx(0.5, abs=1e-6)
     assert row.logits_mean_error == pytest.approx((10 * 0.5 + 0.25) / (COUNT * 10), rel=1e-4)
-    change = np.abs(parity.softmax(logits, TEMPERATURE) - reference.probabilities)
+    change = np.abs(comparison.probabilities_of(logits, TEMPERATURE) - reference.probabilities)
     assert row.probabilities_max_error == pytest.approx(change.max())
     assert row.probabilities_max_error == change[1].max()
     assert row.probabilities_mean_error == pytest.approx(change.mean())
@@ -245,27 +249,27 @@ def test_errors_are_those_of_logits_and_probabilities(reference):
 
 def test_the_first_digits_alone_are_compared_where_fewer_are_given(reference):
     logits, probabilities = reference.logits[:200], reference.probabilities[:200]
-    row = parity.row("PNG file", "fp32", reference, batch=1, logits=logits, probabilities=probabilities)
+    row = comparison.row("PNG file", "fp32", reference, batch=1, logits=logits, probabilities=probabilities)
     assert (row.images, row.passed) == (200, True)
 
 
 def test_labels_that_are_none_of_the_models_own_are_not_counted(reference):
     letters = replace(reference, labelled=False)
     assert letters.accuracy is None
-    rows = parity.compare("onnx", "int8", letters, answering(letters, digits=flipping(reference, 2)))
+    rows = comparison.compare("onnx", "int8", letters, answering(letters, digits=flipping(reference, 2)))
     assert all(row.accuracy is None and row.accuracy_drop == 0 for row in rows)
     assert not broken(rows)
-    assert broken(parity.compare("onnx", "int8", letters, answering(letters, digits=flipping(reference, 3))))
+    assert broken(comparison.compare("onnx", "int8", letters, answering(letters, digits=flipping(reference, 3))))
 
 
 def test_flipped_images_and_their_margins(reference):
-    assert parity.flipped(reference, flipping(reference, 4)).tolist() == [0, 1, 2, 3]
+    assert comparison.flipped(reference, flipping(reference, 4)).tolist() == [0, 1, 2, 3]
     logits = np.array([[1.0, 4.0, 2.5], [-1.0, -1.0, -3.0]], np.float32)
-    np.testing.assert_allclose(parity.margins(logits), [1.5, 0.0])
+    np.testing.assert_allclose(comparison.margins(logits), [1.5, 0.0])
 
 
 def test_a_softmax_survives_large_logits():
-    probabilities = parity.softmax(np.array([[1e4, 0.0], [-1e4, -1e4]], np.float32), 0.25)
+    probabilities = comparison.probabilities_of(np.array([[1e4, 0.0], [-1e4, -1e4]], np.float32), 0.25)
     np.testing.assert_allclose(probabilities, [[1, 0], [0.5, 0.5]])
     assert probabilities.dtype == np.float32
 
@@ -273,9 +277,9 @@ def test_a_softmax_survives_large_logits():
 def test_the_reference_is_pytorch_on_the_cpu(digits):
     torch.manual_seed(3)
     module = models.build(Recurrent("gru", hidden=6)).eval()
-    made = parity.reference(module, digits, golden.extremes()[0], temperature=2.0)
+    made = comparison.reference(module, digits, packing.extreme_images()[0], temperature=2.0)
     np.testing.assert_array_equal(made.logits, logits_of(module, digits.images))
-    np.testing.assert_array_equal(made.extreme_logits, logits_of(module, golden.extremes()[0]))
+    np.testing.assert_array_equal(made.extreme_logits, logits_of(module, packing.extreme_images()[0]))
     np.testing.assert_allclose(made.probabilities.sum(1), 1, atol=1e-6)
     assert made.accuracy == (made.logits.argmax(1) == digits.labels).mean()
 
@@ -287,7 +291,7 @@ def test_a_broken_parity_is_an_expected_failure():
 def test_exact_logits_are_those_of_float64_rounded_once(images):
     torch.manual_seed(4)
     module = models.build(Recurrent("lstm", hidden=9)).eval()
-    exact = parity.exact_logits(module, images)
+    exact = comparison.exact_logits(module, images)
     with torch.no_grad():
         wide = models.build(Recurrent("lstm", hidden=9)).double()
         wide.load_state_dict(module.state_dict())
@@ -308,7 +312,7 @@ def test_a_module_that_knows_float32_only_is_asked_in_float32(images):
             return self.rnn(pixels, torch.zeros(1, pixels.shape[0], 10))[0][:, -1]
 
     module = Explicit().eval()
-    np.testing.assert_array_equal(parity.exact_logits(module, images), logits_of(module, images))
+    np.testing.assert_array_equal(comparison.exact_logits(module, images), logits_of(module, images))
 
 
 @pytest.mark.parametrize(("precision", "floor"), [("fp32", 1e-3), ("fp16", 0.1), ("int8", 0.05)])

@@ -5,7 +5,7 @@ import pytest
 
 import edge
 from edge.classifier import rejection as scoring
-from edge_export.pack import rejection
+from edge_export.pack import rejection_threshold
 from edge_train.data.mnist import Split
 from edge_train.strokes import strokes
 
@@ -21,7 +21,7 @@ def split():
 @pytest.fixture(scope="module", params=MODELS)
 def fitted(request, split):
     classifier = edge.load(request.param, provider="cpu", threads=1)
-    return classifier, rejection.fit(classifier.logits(split.images), split)
+    return classifier, rejection_threshold.fit(classifier.logits(split.images), split)
 
 
 def share(classifier, facts, images):
@@ -30,7 +30,7 @@ def share(classifier, facts, images):
 
 def test_at_most_a_hundredth_of_the_validation_digits_is_rejected(fitted, split):
     classifier, facts = fitted
-    assert 0.005 <= share(classifier, facts, split.images) <= rejection.MOST_REJECTED
+    assert 0.005 <= share(classifier, facts, split.images) <= rejection_threshold.MOST_REJECTED
     assert facts.rejected == share(classifier, facts, split.images)
     assert (facts.data, facts.images) == ("strokes-parity", 1000)
 
@@ -50,12 +50,12 @@ def test_smooth_noise_is_rejected(fitted):
 
 def test_the_same_logits_give_the_same_numbers_and_few_digits(fitted, split):
     classifier, facts = fitted
-    assert rejection.fit(classifier.logits(split.images), split) == facts
+    assert rejection_threshold.fit(classifier.logits(split.images), split) == facts
     assert all(len(f"{abs(value):.4e}") <= 10 and float(f"{value:.4e}") == value for value in facts.centres[0])
 
 
 def test_a_model_that_says_the_same_of_everything_can_be_fitted(split):
-    facts = rejection.fit(np.zeros((len(split), 10), np.float32), split)
+    facts = rejection_threshold.fit(np.zeros((len(split), 10), np.float32), split)
     assert facts.rejected == 0
     assert np.isfinite(scoring.scores(np.ones((3, 10), np.float32), facts)).all()
 
@@ -67,10 +67,10 @@ def test_what_cannot_be_told_is_not_fitted(monkeypatch):
 
     def fitted(chosen) -> bool:
         split = Split("signs-validation", np.zeros((len(labels[chosen]), 28, 28), np.uint8), labels[chosen])
-        return rejection.fit(logits[chosen], split) is not None
+        return rejection_threshold.fit(logits[chosen], split) is not None
 
     assert fitted(slice(400))
-    assert not fitted(slice(rejection.LEAST_IMAGES - 1)), "one good picture in a hundred would be rejected"
+    assert not fitted(slice(rejection_threshold.LEAST_IMAGES - 1)), "one good picture in a hundred would be rejected"
     assert not fitted(labels != 2), "a class without pictures has no centre"
-    monkeypatch.setattr(rejection, "MOST_CLASSES", 3)
+    monkeypatch.setattr(rejection_threshold, "MOST_CLASSES", 3)
     assert not fitted(slice(400)), "the manifest would grow with the square"

@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge.bundle import bundle
+from edge.bundle.manifest import Precision
 from edge.classifier import classifier
 from edge.classifier.classifier import Classifier
 from edge.picture import picture
-from edge_export.parity import parity
-from edge_export.parity.parity import Comparison, ParityError, Reference
-from edge_export.parity.tolerances import Precision
+from edge_export.parity import comparison
+from edge_export.parity.comparison import ParityError, ParityRow, Reference
 
 FILES = 200  # pictures that go through a PNG file: decoding is the same for the next thousand
 
 
-def compare(packed: bytes, precision: Precision, reference: Reference) -> list[Comparison]:
-    """The bundle against PyTorch: the digits as tensors, and the first of them as PNG files.
+def compare(packed: bytes, precision: Precision, reference: Reference) -> list[ParityRow]:
+    """The bundle is held against PyTorch: the digits as tensors, and the first of them as PNG files.
 
     A file may not change an answer at all: the files are held to the same pictures as tensors, not to a share of them.
 
@@ -29,6 +29,9 @@ def compare(packed: bytes, precision: Precision, reference: Reference) -> list[C
         packed: the bytes of the bundle.
         precision: decides the tolerance.
         reference: PyTorch's answers.
+
+    Returns:
+        The row of the tensors, and the row of the files where there are any.
 
     Raises:
         ParityError: a tolerance is broken, or a PNG does not come back as it was written.
@@ -43,26 +46,26 @@ def compare(packed: bytes, precision: Precision, reference: Reference) -> list[C
     read = np.array(pictures, np.uint8).reshape(shown.split.images.shape)
     if not np.array_equal(read, shown.split.images):
         raise ParityError("a 28x28 PNG does not come back as it was written; report this, it is a defect of edge")
-    runtime = parity.row(
+    runtime = comparison.row(
         "runtime",
         precision,
         reference,
-        batch=parity.BULK,
+        batch=comparison.BULK,
         logits=loaded.logits(images),
         probabilities=loaded.classify(images),
     )
     rows = [runtime, *([_files(loaded, precision, shown, read)] if len(read) else [])]
     if not all(row.passed for row in rows):
-        raise ParityError(parity.refusal(rows, ""))
+        raise ParityError(comparison.refusal(rows, ""))
     return rows
 
 
-def _files(loaded: Classifier, precision: Precision, shown: Reference, read: NDArray[np.uint8]) -> parity.Comparison:
+def _files(loaded: Classifier, precision: Precision, shown: Reference, read: NDArray[np.uint8]) -> ParityRow:
     """The row of pictures that were read from files, against the same pictures as tensors."""
     from_files = np.concatenate([loaded.logits(image) for image in read])
     from_tensors = np.concatenate([loaded.logits(image) for image in shown.split.images])
     probabilities = [list(loaded.predict_image(image).probabilities.values()) for image in read]
-    row = parity.row(
+    row = comparison.row(
         "PNG file",
         precision,
         shown,

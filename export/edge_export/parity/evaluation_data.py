@@ -1,4 +1,4 @@
-"""The pictures that an export is judged on: those that the model was trained for where they are at hand."""
+"""The images that an export is evaluated on: those that the model was trained for where they are at hand."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +21,15 @@ AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
-class JudgingData:
+class EvaluationData:
     """What an export needs of data.
 
-    `parity`: decides whether the tolerances hold: validation data. `calibration`: uint8 (N, 28, 28), training data,
-    for the ranges of activations. `test`: decides nothing, it is only reported; `None` for strokes. `labels`: what the
-    labels of the splits are called.
+    Attributes:
+        parity: validation data, which decides whether the tolerances hold.
+        calibration: uint8 (N, 28, 28), training data, for the ranges of activations.
+        calibration_name: what that is called.
+        test: decides nothing, and is only reported; `None` for strokes.
+        labels: what the labels of the splits are called.
     """
 
     parity: Split
@@ -38,8 +41,8 @@ class JudgingData:
 
 def find(
     data: str, folder: Path | None, *, trained_on: str | None = None, labels: tuple[str, ...] = DIGITS
-) -> JudgingData:
-    """The judging data.
+) -> EvaluationData:
+    """Finds the images that a model is evaluated on.
 
     Args:
         data: what `edge train --data` takes, or "auto": what the model was trained on; for digits MNIST where it is
@@ -65,7 +68,7 @@ def find(
         )
     training, validation = source.splits()
     chosen = np.linspace(0, len(training) - 1, min(CALIBRATION_IMAGES, len(training))).astype(np.int64)
-    return JudgingData(validation, training.images[chosen], training.name, source.test(), source.labels)
+    return EvaluationData(validation, training.images[chosen], training.name, source.test(), source.labels)
 
 
 def _trained_on(data: str, folder: Path) -> Dataset:
@@ -79,7 +82,7 @@ def _trained_on(data: str, folder: Path) -> Dataset:
         ) from error
 
 
-def _strokes() -> JudgingData:
+def _strokes() -> EvaluationData:
     images, labels = strokes.sample(STROKE_IMAGES, seed=PARITY_SEED)
     calibration, _ = strokes.sample(CALIBRATION_IMAGES, seed=CALIBRATION_SEED)
-    return JudgingData(Split("strokes-parity", images, labels), calibration, "strokes-calibration", None)
+    return EvaluationData(Split("strokes-parity", images, labels), calibration, "strokes-calibration", None)

@@ -20,11 +20,14 @@ RIDGE = 1e-3  # of the mean variance: the logits of a class may lie in a plane
 
 
 def fit(logits: NDArray[np.float32], split: Split) -> Rejection | None:
-    """The rejection of a bundle; `None` where there are too few pictures to tell, or too many classes to keep.
+    """The scores of validation digits say below which one an answer is none.
 
     Args:
         logits: float32 (N, classes), of the graph that is packed.
-        split: the validation pictures that they belong to.
+        split: the N validation images that they belong to.
+
+    Returns:
+        What the manifest holds of it; `None` where there are too few images to tell, or too many classes to keep.
     """
     classes = logits.shape[1]
     if len(split) < LEAST_IMAGES or classes > MOST_CLASSES or len(np.unique(split.labels)) < classes:

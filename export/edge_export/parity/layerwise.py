@@ -33,12 +33,19 @@ _ROUNDED = (TensorProto.INT8, TensorProto.FLOAT16)
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """The first point at which the difference to PyTorch exceeds its share."""
+    """The first point at which the difference to PyTorch exceeds its share of the tolerance.
+
+    Attributes:
+        layer: its name in the PyTorch model.
+        step: of the sequence, from 0; `None` where there is no time axis.
+        error: largest absolute difference there.
+        share: what that may be there.
+    """
 
     layer: str
-    step: int | None  # of the sequence, from 0; None where there is no time axis
-    error: float  # largest absolute difference there
-    share: float  # what it may be there
+    step: int | None
+    error: float
+    share: float
 
     def __str__(self) -> str:
         where = self.layer if self.step is None else f"{self.layer}, step {self.step}"
@@ -48,7 +55,7 @@ class Excess:
 def first_excess(
     model: nn.Module, graph: ModelProto, taps: tuple[Tap, ...], images: NDArray[np.uint8], *, budget: float | None
 ) -> Excess | None:
-    """The first tap that exceeds its share of the budget, or `None` when none does.
+    """Finds the first tap that exceeds its share of the budget; `None` when none does, or none can be named.
 
     Args:
         model: the PyTorch model, in evaluation mode.
@@ -95,9 +102,15 @@ def _as_computed(tap: Tap, present: set[str]) -> Tap:
 
 
 def layer_outputs(model: nn.Module, images: NDArray[np.uint8]) -> dict[str, Array]:
-    """What each layer of a PyTorch model puts out, by the name that its tap has.
+    """What each layer of a PyTorch model puts out.
 
-    Recurrent layers are float32 (28, directions, batch, hidden), as ONNX lays them out.
+    Args:
+        model: in evaluation mode.
+        images: uint8 (N, 28, 28).
+
+    Returns:
+        float32, by the name that the layer's tap has; recurrent layers are (28, directions, N, hidden), as ONNX lays
+        them out.
     """
     outputs: dict[str, Array] = {}
 
