@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 import edge
 from edge.bundle import shipped
-from edge_train.models.models import RecurrentClassifier
+from edge_train.models.networks import RecurrentClassifier
 
 
 @dataclass(frozen=True, slots=True)

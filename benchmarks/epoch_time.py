@@ -19,20 +19,18 @@ import torch
 
 from edge.text import table
 from edge.text.files import write_atomically
-from edge_train.data.mnist import Split
+from edge_train import strokes
+from edge_train.data.splits import Split
 from edge_train.models import (
-    models,
+    networks,
     specification,
-)
-from edge_train.strokes import (
-    strokes,
 )
 from edge_train.training import (
     checkpoint,
     loop,
     recipes,
 )
-from edge_train.training.loop import Material
+from edge_train.training.loop import TrainingData
 
 EPOCH = 55_000  # MNIST's training images without the validation split
 SHIPPED = ("lstm", "gru", "bilstm", "rnn", "rnn-relu", "lstm-20", "cnn", "cnn-16k")
@@ -78,9 +76,9 @@ def seconds(model: str, images: int, rounds: int) -> dict[str, float]:
     for _ in range(rounds):
         for variant, dials in VARIANTS.items():
             recipe = dataclasses.replace(recipes.named("best", model), **dials, epochs=1, strokes=0.0)
-            state = loop.begin(models.build(specification.named(model)), recipe, torch.device("cpu"))
+            state = loop.begin(networks.build(specification.named(model)), recipe, torch.device("cpu"))
             path = checkpoint.shipped(recipe.teacher) if recipe.teacher else None
-            material = Material(split, few, teacher=checkpoint.load(path).model() if path else None)
+            material = TrainingData(split, few, teacher=checkpoint.load(path).model() if path else None)
             started = time.thread_time()
             ignore = {"on_progress": lambda _: None, "on_epoch": lambda _: None}
             loop.run(state, recipe, material, device=torch.device("cpu"), **ignore)  # type: ignore[arg-type]

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from edge_train.data import mnist
-from edge_train.strokes import strokes
+from edge_train import strokes
+from edge_train.data import published
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -43,8 +43,8 @@ class Writers:
     """Digits in a fixed order, by many hands."""
 
     def __init__(self, seed: int) -> None:
-        if mnist.find(mnist.default_folder()) is not None:
-            training, _ = mnist.load(fetch=False)
+        if published.find("mnist", published.default_folder()) is not None:
+            training, _ = published.load("mnist", fetch=False)
             self._images, self._labels = training.images, training.labels
         else:
             self._images, self._labels = strokes.sample(2000, seed=seed)

@@ -40,8 +40,9 @@ import edge
 from edge.bundle import shipped
 from edge.errors import EdgeError
 from edge.text.files import write_atomically
-from edge_train.data import mnist
-from edge_train.strokes import strokes
+from edge_train import strokes
+from edge_train.data import published
+from edge_train.data.splits import DataError
 
 SCHEMA = "edge.peers/1"
 SHIPPED = ("lstm", "gru", "rnn", "rnn-relu", "bilstm", "lstm-20", "cnn", "cnn-16k")
@@ -85,8 +86,8 @@ def main() -> int:
 def images(count: int) -> Data:
     """MNIST's test images where they are, otherwise drawn strokes."""
     try:
-        test = mnist.load_test(fetch=False)
-    except mnist.DataError:
+        test = published.load_test("mnist", fetch=False)
+    except DataError:
         drawn, labels = strokes.sample(count, seed=STROKES_SEED)
         return Data("strokes", drawn, labels)
     return Data(test.name, test.images[:count], test.labels[:count])

@@ -24,7 +24,7 @@ from PIL import Image
 import edge
 from edge.picture import picture
 from edge.text.table import aligned
-from edge_train.strokes import strokes
+from edge_train import strokes
 
 SCHEMA = "edge.reading-speed/1"
 SEED = 40_001

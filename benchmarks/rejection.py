@@ -31,7 +31,7 @@ from edge.classifier.rejection import scores
 from edge.picture import picture, pictures
 from edge.text.table import aligned
 from edge_export.pack import rejection_threshold
-from edge_train.data import mnist
+from edge_train.data import published
 
 SCHEMA = "edge.rejection/1"
 SEED = 30_001
@@ -52,8 +52,8 @@ def main() -> int:
     parser.add_argument("--fonts", type=Path, help="a folder of .ttf files for the letters")
     arguments = parser.parse_args()
     others = drawn(np.random.default_rng(SEED), arguments.fonts) | folders(arguments.pictures)
-    _, validation = mnist.load(fetch=False)
-    test = mnist.load_test(fetch=False)
+    _, validation = published.load("mnist", fetch=False)
+    test = published.load_test("mnist", fetch=False)
     digits = {"mnist test": test.images} | folders(arguments.digits)
     records = []
     for model in arguments.model or MODELS:

@@ -18,7 +18,7 @@ from typing import Any
 from edge.bundle import bundle, shipped
 from edge.text.files import write_atomically
 from edge_train.models.specification import MODELS
-from edge_train.training import recipes, training
+from edge_train.training import recipes, trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 REACHED = ROOT / "train" / "edge_train" / "training" / "reached.json"
@@ -48,8 +48,8 @@ def run(recipe: str, model: str, seed: int, folder: Path) -> None:
     """One run, unless its folder holds a finished one."""
     name = f"{model}-seed{seed}"
     if not finished(folder / name / "metrics.json"):
-        request = training.Request(model, name=name, recipe=recipe, dials={"seed": seed}, out=folder, threads=1)
-        print(training.summary(training.train(request)))
+        request = trainer.TrainingRequest(model, name=name, recipe=recipe, dials={"seed": seed}, out=folder, threads=1)
+        print(trainer.summary(trainer.train(request)))
 
 
 def finished(path: Path) -> dict[str, Any] | None:

@@ -28,8 +28,9 @@ from edge.classifier import reader
 from edge.classifier.annotation import annotated
 from edge.picture import picture
 from edge.text.table import aligned
-from edge_train.data import mnist
-from edge_train.strokes import paper, strokes
+from edge_train import strokes
+from edge_train.data import published
+from edge_train.strokes import paper
 
 SCHEMA = "edge.strips/1"
 SEED = 20_001
@@ -109,8 +110,8 @@ def sources() -> dict[str, Digits]:
     """Where the digits come from."""
     images, labels = strokes.sample(2000, seed=SEED)
     found = {"strokes": (images, labels)}
-    if mnist.find(mnist.default_folder()) is not None:
-        test = mnist.load_test(fetch=False)
+    if published.find("mnist", published.default_folder()) is not None:
+        test = published.load_test("mnist", fetch=False)
         found["mnist test"] = (test.images, test.labels)
     return found
 

@@ -18,8 +18,9 @@ from edge.classifier import reader
 from edge.classifier.annotation import annotated
 from edge.explanation import curves, heat
 from edge.picture import picture, storyboard
+from edge_train import strokes
 from edge_train.data import sheet
-from edge_train.strokes import paper, strokes
+from edge_train.strokes import paper
 
 FOLDER = Path(__file__).parent / "pictures"
 MODEL = "lstm-int8"

@@ -26,7 +26,7 @@ from edge_export.parity.comparison import Logits, ParityError, ParityRow, Refere
 from edge_export.parity.evaluation_data import EvaluationData
 from edge_export.parity.tolerances import with_budget
 from edge_export.trained_model import TrainedModel
-from edge_train.training.training import record
+from edge_train.training.trainer import record
 
 LOCATE_IMAGES = 64  # enough to show where an error begins, few enough to keep every tensor of them
 

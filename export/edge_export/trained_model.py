@@ -16,7 +16,7 @@ from edge.bundle.input import COLUMNS, DIGITS, ROWS
 from edge.errors import EdgeError
 from edge_export.graph import conversion, traced
 from edge_export.graph.builder import Converted
-from edge_train.models import models, specification
+from edge_train.models import networks, specification
 from edge_train.models.specification import MODELS
 from edge_train.training import checkpoint
 from edge_train.training.checkpoint import Checkpoint, CheckpointError
@@ -54,7 +54,7 @@ class TrainedModel:
     @property
     def parameters(self) -> int:
         """Trainable numbers."""
-        return models.parameter_count(self.module)
+        return networks.parameter_count(self.module)
 
     def convert(self) -> Converted:
         """The fp32 graph: written from the weights where edge knows the model, traced by torch otherwise."""

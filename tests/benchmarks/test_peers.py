@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from edge_train.models import models
+from edge_train.models import networks
 from edge_train.models.specification import MODELS, Recurrent
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -81,7 +81,7 @@ def test_the_counted_work_is_what_torch_multiplies(name):
             weights = [weight for key, weight in layer.named_parameters() if key.startswith("weight")]
             counted += 2 * inputs[0].shape[1] * sum(weight.numel() for weight in weights)
 
-    network = models.build(specification).eval()
+    network = networks.build(specification).eval()
     for layer in network.modules():
         layer.register_forward_hook(count)
     with torch.inference_mode():
@@ -114,7 +114,7 @@ def test_a_peer_that_is_not_installed_is_a_reason_and_no_crash(monkeypatch):
 def test_the_form_that_ncnn_is_given_computes_the_same_network(bidirectional):
     import contenders
 
-    network = models.build(Recurrent("gru", hidden=8, bidirectional=bidirectional)).eval()
+    network = networks.build(Recurrent("gru", hidden=8, bidirectional=bidirectional)).eval()
     images = torch.rand(3, 28, 28)
 
     with torch.inference_mode():

@@ -23,11 +23,11 @@ from edge_export.int8.target import PROFILES
 from edge_export.pack import packing, rejection_threshold
 from edge_export.pack.artifacts import Exported
 from edge_export.parity import evaluation_data, round_trip
-from edge_train.data.mnist import Split
-from edge_train.models import models
+from edge_train import strokes
+from edge_train.data.splits import Split
+from edge_train.models import networks
 from edge_train.models.specification import Convolutional, Recurrent, Specification, name_of
-from edge_train.strokes import strokes
-from edge_train.training import checkpoint, loop
+from edge_train.training import checkpoint, evaluation
 from edge_train.training.checkpoint import Checkpoint
 
 BATCHES = (1, 2, 3, 17)
@@ -84,7 +84,7 @@ def drawn(randomised) -> Callable[..., Checkpoint]:
 
     def draw(specification: Specification, seed: int = 0, *, gains: str = "both signs", **facts: object) -> Checkpoint:
         torch.manual_seed(seed)
-        weights = randomised(models.build(specification), seed, gains=gains).state_dict()
+        weights = randomised(networks.build(specification), seed, gains=gains).state_dict()
         return Checkpoint(
             **{"name": name_of(specification), "specification": specification, "weights": weights, **facts}
         )
@@ -204,7 +204,7 @@ def undecided(digits: Split) -> Callable[[Checkpoint], Checkpoint]:
     """The checkpoint with outputs that are equally high in the mean: its labels differ, and change easily."""
 
     def balance(stored: Checkpoint) -> Checkpoint:
-        mean = loop.logits_of(stored.model(), digits.images).mean(0)
+        mean = evaluation.logits_of(stored.model(), digits.images).mean(0)
         weights = {name: tensor.clone() for name, tensor in stored.weights.items()}
         last = [name for name in weights if name.endswith("bias")][-1]
         weights[last] -= torch.from_numpy(mean)

@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw
 
 from edge.bundle import bundle
 from edge_export.parity import evaluation_data
+from edge_train import strokes
 from edge_train.data import datasets
-from edge_train.data.mnist import DataError
-from edge_train.strokes import strokes
+from edge_train.data.splits import DataError
 from edge_train.training import checkpoint
 
 # Lines of each sign, in a square of 1 x 1.

@@ -21,7 +21,7 @@ from edge_export.int8 import candidates
 from edge_export.int8.rounding import QuantisationError
 from edge_export.pack.artifacts import Exported
 from edge_export.parity.comparison import ParityError
-from edge_train.training.loop import logits_of
+from edge_train.training.evaluation import logits_of
 
 NUMBERS = itertools.count()
 

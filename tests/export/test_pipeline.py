@@ -16,10 +16,10 @@ from edge_export.int8.selection import NotWorthwhileError
 from edge_export.pack import packing
 from edge_export.parity import evaluation_data
 from edge_export.parity.comparison import ParityError
+from edge_train import strokes
 from edge_train.models.specification import Recurrent, to_json
-from edge_train.strokes import strokes
 from edge_train.training import checkpoint
-from edge_train.training.loop import logits_of
+from edge_train.training.evaluation import logits_of
 
 PRECISIONS = ["fp32", "int8", "fp16"]
 NAMES = ["lstm", "gru", "cnn"]

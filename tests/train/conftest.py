@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from edge_train.data import datasets
-from edge_train.training import training
-from edge_train.training.training import Request, Result
+from edge_train.training import trainer
+from edge_train.training.trainer import TrainingRequest, TrainingResult
 
 TINY_STROKES = {"training": 160, "validation": 80, "test": 40}
 
@@ -26,10 +26,10 @@ def few_strokes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def tiny_run(few_strokes: None, tmp_path: Path) -> Callable[..., Result]:
+def tiny_run(few_strokes: None, tmp_path: Path) -> Callable[..., TrainingResult]:
     """Trains an LSTM of hidden size 8 for two epochs on a few strokes; other dials and fields as given, no report."""
 
-    def run(**fields: object) -> Result:
+    def run(**fields: object) -> TrainingResult:
         dials = {"epochs": 2, "batch_size": 32, **fields.pop("dials", {})}
         settings = {
             "model": "lstm",
@@ -39,6 +39,6 @@ def tiny_run(few_strokes: None, tmp_path: Path) -> Callable[..., Result]:
             "threads": 1,
             "report": False,
         }
-        return training.train(Request(**{**settings, "dials": dials, **fields}))
+        return trainer.train(TrainingRequest(**{**settings, "dials": dials, **fields}))
 
     return run

@@ -2,7 +2,7 @@
 
 from edge_export.graph import convolutional_graph, form, recurrent_graph
 from edge_export.graph.builder import Converted, finish
-from edge_train.models.models import ConvolutionalClassifier
+from edge_train.models.networks import ConvolutionalClassifier
 from edge_train.models.specification import Recurrent
 from edge_train.training.checkpoint import Checkpoint
 

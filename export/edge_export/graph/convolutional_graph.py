@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edge_export.graph.builder import IMAGE, LOGITS, PIXEL_SCALE, GraphBuilder
-from edge_train.models.models import ConvolutionalClassifier
+from edge_train.models.networks import ConvolutionalClassifier
 
 Array = NDArray[np.float64]
 

@@ -21,7 +21,7 @@ from edge_export.int8.target import Target
 from edge_export.parity.comparison import exact_logits, margins
 from edge_export.parity.tolerances import evidence_tolerance
 from edge_export.trained_model import TrainedModel, bundle_name
-from edge_train.strokes import strokes
+from edge_train import strokes
 
 # The oldest ONNX Runtime that the extra `cpu` admits; the test command replays every shipped bundle on it.
 MINIMUM_ONNXRUNTIME = "1.19"
@@ -131,7 +131,7 @@ def manifest(
         precision: of the bundle.
         quantised: how int8 came about; `None` for the other precisions.
         cpu_only: whether the graph holds operators that exist for the CPU only.
-        accuracy: measured figures of this bundle, as `edge_train.training.training.record` writes them.
+        accuracy: measured figures of this bundle, as `edge_train.training.trainer.record` writes them.
         rejection: when an answer is none; `None` for a model that does not read digits.
     """
     own = [Accuracy(**figure, of="bundle") for figure in accuracy]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from edge.bundle.manifest import Rejection
 from edge.classifier.rejection import distances, energies, scores
-from edge_train.data.mnist import Split
+from edge_train.data.splits import Split
 
 MOST_REJECTED = 0.01  # of the validation digits
 TAIL = 0.0075  # the lowest digits, by which energy and distance are brought to one scale

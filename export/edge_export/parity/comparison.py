@@ -14,8 +14,8 @@ from edge.bundle.manifest import Precision
 from edge.classifier.softmax import softmax
 from edge.errors import EdgeError
 from edge_export.parity.tolerances import TOLERANCES, Tolerance, broken_tolerances
-from edge_train.data.mnist import Split
-from edge_train.training.loop import logits_of
+from edge_train.data.splits import Split
+from edge_train.training.evaluation import logits_of
 
 Logits = NDArray[np.float32]
 # uint8 images (N, 28, 28) and a batch size to (logits, probabilities), each float32 (N, classes).

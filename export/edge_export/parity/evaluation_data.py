@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_train.data import datasets, mnist
+from edge.bundle.input import DIGITS
+from edge_train import strokes
+from edge_train.data import datasets, published
 from edge_train.data.datasets import MNIST, STROKES, Dataset
-from edge_train.data.mnist import DataError, Split
-from edge_train.data.published import DIGITS
-from edge_train.strokes import strokes
+from edge_train.data.splits import DataError, Split
 
 STROKE_IMAGES = 2000
 PARITY_SEED = 2_001
@@ -47,17 +47,17 @@ def find(
     Args:
         data: what `edge train --data` takes, or "auto": what the model was trained on; for digits MNIST where it is
             already on this machine, strokes otherwise.
-        folder: where published sets are; `None` is `mnist.default_folder()`.
+        folder: where published sets are; `None` is `published.default_folder()`.
         trained_on: what the checkpoint says of its data; `None` where it says nothing.
         labels: of the model.
 
     Raises:
         DataError: the data is not there, a file of it is damaged, or a folder has other classes than the model.
     """
-    folder = folder or mnist.default_folder()
+    folder = folder or published.default_folder()
     if data == AUTO and trained_on not in (None, MNIST, STROKES):
         source = _trained_on(str(trained_on), folder)
-    elif data == STROKES or (data == AUTO and mnist.find(folder) is None):
+    elif data == STROKES or (data == AUTO and published.find("mnist", folder) is None):
         return _strokes()
     else:
         source = datasets.find(MNIST if data == AUTO else data, folder, fetch=data != AUTO)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from edge.bundle.input import ROWS
 from edge_export.graph.builder import IMAGE, Tap
 from edge_export.graph.session import open_session
-from edge_train.models.models import RecurrentClassifier
+from edge_train.models.networks import RecurrentClassifier
 
 Array = NDArray[np.float32]
 

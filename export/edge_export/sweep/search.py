@@ -16,9 +16,9 @@ from edge_export.pipeline import ExportRequest, Tell
 from edge_export.sweep import grid, measuring, results
 from edge_export.sweep.grid import Axis, GridPoint, SweepError
 from edge_export.sweep.results import RunMetrics, RunResult, Status, ranked
-from edge_train.models import models, specification
+from edge_train.models import networks, specification
 from edge_train.models.specification import SpecificationError
-from edge_train.training import checkpoint, recipes, runs, training
+from edge_train.training import checkpoint, recipes, run_folder, trainer
 from edge_train.training.loop import DivergedError
 from edge_train.training.recipes import RecipeError
 
@@ -155,8 +155,8 @@ def export_best(sweep: Sweep, tell: Tell) -> BestRun:
     result, figures = ranked(sweep.results)[0]
     path = request.out / figures.checkpoint
     # A finished run that is resumed only gets what its checkpoint lacks: the figure of the test set.
-    trained = training.train(
-        training.Request(
+    trained = trainer.train(
+        trainer.TrainingRequest(
             data_dir=request.data_dir,
             name=figures.name,
             out=path.parent.parent,
@@ -206,7 +206,7 @@ def _tried(request: SweepRequest, point: GridPoint, total: int) -> RunResult | N
     """Trains one point, from its start or from where it was interrupted; None when it is interrupted now."""
     try:
         figures = _trained(request, point, total)
-    except training.NothingKeptError:
+    except trainer.NothingKeptError:
         return None
     except DivergedError as error:
         return _not_done(point, "diverged", error)
@@ -219,8 +219,8 @@ def _tried(request: SweepRequest, point: GridPoint, total: int) -> RunResult | N
 
 def _trained(request: SweepRequest, point: GridPoint, total: int) -> RunMetrics | None:
     folder = request.out / f"{point.number:03}"
-    trained = training.train(
-        training.Request(
+    trained = trainer.train(
+        trainer.TrainingRequest(
             model=point.model,
             recipe=request.recipe,
             data=request.data,
@@ -228,7 +228,7 @@ def _trained(request: SweepRequest, point: GridPoint, total: int) -> RunMetrics 
             dials=point.dials,
             sizes=point.sizes,
             out=folder,
-            resume=any(folder.glob(f"*/{runs.STATE_FILE}")),
+            resume=any(folder.glob(f"*/{run_folder.STATE_FILE}")),
             device=request.device,
             threads=request.threads,
             report=False,
@@ -239,7 +239,7 @@ def _trained(request: SweepRequest, point: GridPoint, total: int) -> RunMetrics 
     if trained.interrupted:
         return None
     stored = checkpoint.load(trained.path)
-    course = json.loads((trained.path.parent / runs.METRICS_FILE).read_text(encoding="utf-8"))["epochs"]
+    course = json.loads((trained.path.parent / run_folder.METRICS_FILE).read_text(encoding="utf-8"))["epochs"]
     return RunMetrics(
         name=stored.name,
         checkpoint=trained.path.relative_to(request.out).as_posix(),
@@ -247,7 +247,7 @@ def _trained(request: SweepRequest, point: GridPoint, total: int) -> RunMetrics 
         validation_loss=trained.best.validation_loss,
         best_epoch=trained.best.number,
         epochs=trained.epochs,
-        parameters=models.parameter_count(stored.model()),
+        parameters=networks.parameter_count(stored.model()),
         size_bytes=measuring.size_bytes(trained.path),
         seconds=round(sum(epoch["seconds"] for epoch in course), 1),
     )

@@ -7,7 +7,7 @@ from edge.text import table
 from edge_export.sweep import grid
 from edge_export.sweep.results import RunResult, pareto, ranked
 from edge_export.sweep.search import BestRun, Sweep, label
-from edge_train.training import training
+from edge_train.training import trainer
 
 MARK = "*"
 
@@ -60,7 +60,7 @@ def next_step(sweep: Sweep) -> str:
         sweep: at its end.
     """
     _, figures = ranked(sweep.results)[0]
-    return training.next_step(figures.name, sweep.request.out / figures.checkpoint)
+    return trainer.next_step(figures.name, sweep.request.out / figures.checkpoint)
 
 
 def how_to_go_on(sweep: Sweep, arguments: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from edge_export.graph import conversion, session
 from edge_export.graph.builder import IR_VERSION, OPSET
 from edge_train.models.specification import MODELS, Convolutional, Recurrent
 from edge_train.training.checkpoint import CheckpointError
-from edge_train.training.loop import logits_of
+from edge_train.training.evaluation import logits_of
 
 # Nothing of these is needed when every shape is known.
 SHAPE_ARITHMETIC = {

@@ -26,10 +26,10 @@ from edge_export.int8.target import PROFILES
 from edge_export.parity import (
     evaluation_data,
 )
-from edge_train.data import mnist
-from edge_train.strokes import strokes
+from edge_train import strokes
+from edge_train.data import published
 from edge_train.training import checkpoint
-from edge_train.training.loop import logits_of
+from edge_train.training.evaluation import logits_of
 
 CANDIDATE = "branched"  # two ways to compute in one graph
 SHIPPED = sorted(path.stem for path in (Path(checkpoint.__file__).parents[1] / "checkpoints").glob("*.safetensors"))
@@ -161,7 +161,7 @@ def test_every_shipped_checkpoint_converts_within_the_tolerance(name, pictures):
 
 @pytest.mark.slow
 def test_the_shipped_lstm_keeps_its_accuracy_on_mnist_in_int8(mnist_folder, exported):
-    test = mnist.load_test(mnist_folder, fetch=False)
+    test = published.load_test("mnist", mnist_folder, fetch=False)
     expected = logits_of(checkpoint.load(checkpoint.shipped("lstm")).model(), test.images)
     found = classifier.load(exported["int8"], provider="cpu").logits(test.images)
     flips = (found.argmax(1) != expected.argmax(1)).mean()
@@ -172,7 +172,7 @@ def test_the_shipped_lstm_keeps_its_accuracy_on_mnist_in_int8(mnist_folder, expo
 
 @pytest.mark.slow
 def test_200_mnist_digits_lose_nothing_on_their_way_through_png_files(mnist_folder, exported, tmp_path):
-    images = mnist.load_test(mnist_folder, fetch=False).images[:200]
+    images = published.load_test("mnist", mnist_folder, fetch=False).images[:200]
     loaded = classifier.load(exported["int8"], provider="cpu")
     for index, image in enumerate(images):
         path = tmp_path / f"{index}.png"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from edge_export.graph import conversion
-from edge_train.models import models
+from edge_train.models import networks
 from edge_train.models.specification import MODELS, Convolutional, SpecificationError, named
-from edge_train.training.loop import logits_of
+from edge_train.training.evaluation import logits_of
 
 WORDS = ["conv3x4", "conv5x3", "conv1x5", "bn", "bn", "bn", "relu", "pool", "average", "dropout0.3"]
 
@@ -75,7 +75,7 @@ def chains(count: int) -> list[str]:
     while len(found) < count:
         chain = " ".join([*random.choice(WORDS, random.integers(1, 7)), "flatten", "linear10"])
         try:
-            models.build(Convolutional(chain))
+            networks.build(Convolutional(chain))
         except SpecificationError:
             continue
         found.append(chain)

@@ -9,7 +9,7 @@ from edge_export.graph import conversion, form, fp16, session
 from edge_export.parity.comparison import probabilities_of
 from edge_export.parity.tolerances import TOLERANCES
 from edge_train.models.specification import Recurrent
-from edge_train.training.loop import logits_of
+from edge_train.training.evaluation import logits_of
 
 KINDS = ["lstm", "bilstm", "gru", "rnn", "cnn", "mlp"]
 

@@ -14,7 +14,7 @@ from edge_export.graph.builder import ConversionError
 from edge_export.int8 import candidates
 from edge_export.int8.rounding import int8_share
 from edge_export.int8.target import PROFILES
-from edge_train.training.loop import logits_of
+from edge_train.training.evaluation import logits_of
 
 
 def module(forward, **layers: nn.Module) -> nn.Module:

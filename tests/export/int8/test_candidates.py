@@ -12,7 +12,7 @@ from edge_export.int8.rounding import QuantisationError, int8_share
 from edge_export.int8.target import PROFILES
 from edge_train.models.specification import Convolutional
 from edge_train.training import checkpoint
-from edge_train.training.loop import logits_of
+from edge_train.training.evaluation import logits_of
 
 SUITABLE = {
     "lstm": ["weight-only", "dynamic-lstm", "stepped", "branched"],

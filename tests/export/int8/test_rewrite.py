@@ -9,7 +9,7 @@ from edge_export.graph import conversion, session
 from edge_export.int8 import rewrite
 from edge_export.int8.rounding import LARGEST
 from edge_train.models.specification import Recurrent
-from edge_train.training.loop import logits_of
+from edge_train.training.evaluation import logits_of
 
 RECURRENT = ["lstm", "bilstm", "gru", "rnn", "rnn-relu"]
 

@@ -6,8 +6,8 @@ import pytest
 import edge
 from edge.classifier import rejection as scoring
 from edge_export.pack import rejection_threshold
-from edge_train.data.mnist import Split
-from edge_train.strokes import strokes
+from edge_train import strokes
+from edge_train.data.splits import Split
 
 MODELS = ("lstm", "cnn")
 

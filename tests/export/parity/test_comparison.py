@@ -13,10 +13,10 @@ from edge_export.pack import packing
 from edge_export.parity import comparison, tolerances
 from edge_export.parity.comparison import BATCHES, ParityError, Reference
 from edge_export.parity.tolerances import TOLERANCES
-from edge_train.data.mnist import Split
-from edge_train.models import models
+from edge_train.data.splits import Split
+from edge_train.models import networks
 from edge_train.models.specification import Recurrent
-from edge_train.training.loop import logits_of
+from edge_train.training.evaluation import logits_of
 
 COUNT = 1000
 TEMPERATURE = 0.5
@@ -276,7 +276,7 @@ def test_a_softmax_survives_large_logits():
 
 def test_the_reference_is_pytorch_on_the_cpu(digits):
     torch.manual_seed(3)
-    module = models.build(Recurrent("gru", hidden=6)).eval()
+    module = networks.build(Recurrent("gru", hidden=6)).eval()
     made = comparison.reference(module, digits, packing.extreme_images()[0], temperature=2.0)
     np.testing.assert_array_equal(made.logits, logits_of(module, digits.images))
     np.testing.assert_array_equal(made.extreme_logits, logits_of(module, packing.extreme_images()[0]))
@@ -290,10 +290,10 @@ def test_a_broken_parity_is_an_expected_failure():
 
 def test_exact_logits_are_those_of_float64_rounded_once(images):
     torch.manual_seed(4)
-    module = models.build(Recurrent("lstm", hidden=9)).eval()
+    module = networks.build(Recurrent("lstm", hidden=9)).eval()
     exact = comparison.exact_logits(module, images)
     with torch.no_grad():
-        wide = models.build(Recurrent("lstm", hidden=9)).double()
+        wide = networks.build(Recurrent("lstm", hidden=9)).double()
         wide.load_state_dict(module.state_dict())
         expected = wide.eval()(torch.from_numpy(images.copy()).double() / 255).numpy()
     assert exact.dtype == np.float32

@@ -1,18 +1,17 @@
 """What an export is judged on: digits, extremes, golden images, and the time that it takes."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
+import torchvision
 
 from edge.errors import EdgeError
 from edge_export.graph import conversion, session
 from edge_export.int8 import latency
 from edge_export.pack import packing
 from edge_export.parity import evaluation_data
-from edge_train.data import mnist
-from edge_train.data.mnist import DataError
+from edge_train.data.splits import DataError
 
 
 def test_strokes_are_judged_on_where_there_is_no_mnist(few_digits, tmp_path):
@@ -33,10 +32,10 @@ def test_mnist_is_judged_on_where_it_is_and_its_test_set_decides_nothing(mnist_f
 
 
 def test_mnist_that_is_asked_for_must_be_there(tmp_path, monkeypatch):
-    def download(folder: Path) -> Path:
-        raise DataError(f"MNIST is not in {folder} and could not be downloaded")
+    def unreachable(*_: object, **__: object) -> None:
+        raise OSError("Network is unreachable")
 
-    monkeypatch.setattr(mnist, "download", download)
+    monkeypatch.setattr(torchvision.datasets, "MNIST", unreachable)
     with pytest.raises(DataError, match="could not be downloaded"):
         evaluation_data.find("mnist", tmp_path)
 

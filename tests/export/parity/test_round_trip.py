@@ -6,7 +6,7 @@ from edge_export import trained_model
 from edge_export.graph import session
 from edge_export.pack import packing
 from edge_export.parity import comparison, round_trip
-from edge_train.data.mnist import Split
+from edge_train.data.splits import Split
 from edge_train.models.specification import Recurrent
 from edge_train.training import checkpoint
 

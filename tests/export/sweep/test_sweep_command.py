@@ -12,7 +12,7 @@ from edge_export.parity.tolerances import with_budget
 from edge_export.sweep import grid, measuring
 from edge_train.data import datasets
 from edge_train.models.specification import Recurrent
-from edge_train.training import checkpoint, loop, training
+from edge_train.training import checkpoint, loop, trainer
 
 STROKES = {"training": 160, "validation": 80, "test": 40}
 DIALS = ["--data", "strokes", "--batch-size", "32", "--strokes", "0", "--teacher", "", "--threads", "1"]
@@ -36,16 +36,16 @@ def sweep(edge_command, few, folder):
 
 
 @pytest.fixture
-def trained(monkeypatch) -> list[training.Request]:
+def trained(monkeypatch) -> list[trainer.TrainingRequest]:
     """The runs that are started from now on."""
-    requests: list[training.Request] = []
-    real = training.train
+    requests: list[trainer.TrainingRequest] = []
+    real = trainer.train
 
-    def train(request: training.Request) -> training.Result:
+    def train(request: trainer.TrainingRequest) -> trainer.TrainingResult:
         requests.append(request)
         return real(request)
 
-    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(trainer, "train", train)
     return requests
 
 
@@ -56,7 +56,7 @@ def closed(monkeypatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("the test set was opened")
 
-    monkeypatch.setattr(training, "test_split", refuse)
+    monkeypatch.setattr(trainer, "test_split", refuse)
 
 
 def written(folder) -> dict:
@@ -199,19 +199,19 @@ def test_runs_that_diverge_or_are_impossible_are_recorded_and_the_sweep_goes_on(
 
 
 def test_a_run_that_ran_out_of_memory_is_recorded_and_tried_again(sweep, folder, monkeypatch):
-    real = training.train
+    real = trainer.train
 
-    def train(request: training.Request) -> training.Result:
+    def train(request: trainer.TrainingRequest) -> trainer.TrainingResult:
         if request.sizes["hidden"] == 6:
             raise RuntimeError("not enough memory: you tried to allocate 99 bytes")
         return real(request)
 
-    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(trainer, "train", train)
     ended = sweep(*TINY)
     assert ended.code == 0
     assert "failed: not enough memory" in ended.out
     assert [run["status"] for run in written(folder)["runs"]] == ["done", "failed"]
-    monkeypatch.setattr(training, "train", real)
+    monkeypatch.setattr(trainer, "train", real)
     assert sweep(*TINY).code == 0
     assert [run["status"] for run in written(folder)["runs"]] == ["done", "done"]
 
@@ -256,13 +256,13 @@ def test_exporting_the_best_opens_the_test_set_for_it_alone(sweep, folder, monke
     speeds(default=(2.0, 2.0))
     monkeypatch.setattr(pipeline, "with_budget", lambda _drop: with_budget(100.0))  # a model so raw may change labels
     opened = []
-    real = training.test_split
+    real = trainer.test_split
 
     def split(*arguments: object) -> object:
         opened.append(arguments)
         return real(*arguments)
 
-    monkeypatch.setattr(training, "test_split", split)
+    monkeypatch.setattr(trainer, "test_split", split)
     ended = sweep(*TINY, "--export-best")
     assert ended.code == 0, ended.err
     assert len(opened) == 1

@@ -8,7 +8,7 @@ from PIL import Image
 
 from edge_train.data import exploration
 from edge_train.data.datasets import Dataset
-from edge_train.data.mnist import Split
+from edge_train.data.splits import Split
 
 LABELS = ("arrow", "cross", "ring")
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edge_train import strokes
 from edge_train.data import datasets, folders
 from edge_train.data.folders import PARTS
-from edge_train.data.mnist import DataError
-from edge_train.strokes import strokes
+from edge_train.data.splits import DataError
 
 PER_CLASS = 30
 

@@ -6,15 +6,13 @@ import pytest
 import torch
 from PIL import Image
 
-from edge_train.data.mnist import DataError
+from edge_train import strokes
+from edge_train.data.splits import DataError
 from edge_train.models import (
-    models,
+    networks,
     specification,
 )
 from edge_train.models.specification import MODELS, Convolutional, Recurrent, SpecificationError, named, of_classes
-from edge_train.strokes import (
-    strokes,
-)
 from edge_train.training import (
     checkpoint,
 )
@@ -36,7 +34,7 @@ def signs(tmp_path) -> Path:
 @pytest.mark.parametrize("classes", [2, 26, 1000])
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_has_as_many_logits_as_there_are_classes(name, classes):
-    model = models.build(of_classes(named(name), classes)).eval()
+    model = networks.build(of_classes(named(name), classes)).eval()
     with torch.no_grad():
         assert model(torch.rand(2, 28, 28)).shape == (2, classes)
 
@@ -59,7 +57,7 @@ def test_a_number_of_classes_out_of_range_is_refused(classes):
 def test_a_chain_that_ends_in_another_width_is_told_the_right_one():
     assert of_classes(Convolutional("flatten linear10"), 4).layers == "flatten linear4"
     with pytest.raises(SpecificationError, match="end --chain in flatten linear4"):
-        models.build(of_classes(Convolutional("flatten linear7"), 4))
+        networks.build(of_classes(Convolutional("flatten linear7"), 4))
 
 
 def test_a_model_of_other_classes_has_another_name():

@@ -1,4 +1,4 @@
-"""MNIST's successors: read from their IDX files in the form they are published in, fetched through torchvision only."""
+"""MNIST and its successors: their IDX files in the form they are published in, fetched through torchvision only."""
 
 import gzip
 import hashlib
@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torchvision
 
-from edge_train.data import datasets, idx, mnist, published
-from edge_train.data.mnist import DataError
-from edge_train.data.published import PUBLISHED
+from edge_train.data import datasets, published, splits
+from edge_train.data.published import PUBLISHED, IdxFile
+from edge_train.data.splits import DataError
 
 COUNTS = {"training": 40, "test": 12}
 VALIDATION = 8
@@ -32,31 +32,33 @@ def classes(part: str) -> np.ndarray:
 def contents(name: str) -> dict[str, bytes]:
     """The four files of a set, unpacked, by name: with the layout that each is published in."""
     found, files = PUBLISHED[name], {}
-    for part, where in (("training", found.training), ("test", found.test)):
+    for part, (images, answers) in (("training", found.training), ("test", found.test)):
         count, stored, labels = COUNTS[part], pixels(part), classes(part)
         if name == "emnist-digits":
             stored = stored.transpose(0, 2, 1)
-        files[where.images] = struct.pack(">IIII", 0x0803, count, 28, 28) + stored.tobytes()
+        files[images.name] = struct.pack(">IIII", 0x0803, count, 28, 28) + stored.tobytes()
         if name == "qmnist":
             facts = np.zeros((count, 8), ">i4")
             facts[:, 0], facts[:, 2:] = labels, 70_000  # writers, partitions: more than a byte holds
-            files[where.labels] = struct.pack(">III", 0x0C02, count, 8) + facts.tobytes()
+            files[answers.name] = struct.pack(">III", 0x0C02, count, 8) + facts.tobytes()
         else:
-            files[where.labels] = struct.pack(">II", 0x0801, count) + labels.astype(np.uint8).tobytes()
+            files[answers.name] = struct.pack(">II", 0x0801, count) + labels.astype(np.uint8).tobytes()
     return files
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """The little files pass for the published ones."""
-    monkeypatch.setattr(mnist, "VALIDATION_IMAGES", VALIDATION)
+    monkeypatch.setattr(splits, "VALIDATION_IMAGES", VALIDATION)
     for name, found in PUBLISHED.items():
-        files, parts = contents(name), {}
-        for part in ("training", "test"):
-            where = getattr(found, part)
-            if where.images_md5 is not None:
-                where = replace(where, images_md5=_md5(files[where.images]), labels_md5=_md5(files[where.labels]))
-            parts[part] = where
+        files = contents(name)
+
+        def known(file: IdxFile, files: dict[str, bytes] = files) -> IdxFile:
+            content = files[file.name]
+            packed = file.packed_md5 and _md5(gzip.compress(content, mtime=0))
+            return IdxFile(file.name, packed, file.unpacked_md5 and _md5(content))
+
+        parts = {part: tuple(map(known, getattr(found, part))) for part in ("training", "test")}
         monkeypatch.setitem(PUBLISHED, name, replace(found, **parts))
 
 
@@ -79,7 +81,7 @@ def downloads(monkeypatch) -> list[str]:
 
 
 def _md5(content: bytes) -> str:
-    return hashlib.md5(gzip.compress(content, mtime=0), usedforsecurity=False).hexdigest()
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def put(folder: Path, name: str, *, packed: bool = True) -> Path:
@@ -100,8 +102,8 @@ def test_every_picture_has_its_own_label_and_stands_upright(tmp_path, name, pack
     put(home(tmp_path, name), name, packed=packed)
     source = datasets.find(name, tmp_path)
     training, validation = source.splits()
-    splits = {"training": (training, validation), "test": (source.test(),)}
-    for part, found in splits.items():
+    parts = {"training": (training, validation), "test": (source.test(),)}
+    for part, found in parts.items():
         place = {image.tobytes(): index for index, image in enumerate(pixels(part))}
         seen = [place[image.tobytes()] for split in found for image in split.images]
         labels = [label for split in found for label in split.labels]
@@ -119,7 +121,7 @@ def test_every_picture_has_its_own_label_and_stands_upright(tmp_path, name, pack
 def test_the_validation_pictures_are_those_that_mnist_would_set_aside(tmp_path, name):
     put(home(tmp_path, name), name)
     _, validation = published.load(name, tmp_path)
-    order = np.random.Generator(np.random.PCG64(mnist.SPLIT_SEED)).permutation(COUNTS["training"])
+    order = np.random.Generator(np.random.PCG64(splits.SPLIT_SEED)).permutation(COUNTS["training"])
     np.testing.assert_array_equal(validation.images, pixels("training")[np.sort(order[:VALIDATION])])
 
 
@@ -131,7 +133,7 @@ def test_the_labels_are_those_that_torchvision_names():
     assert datasets.find("kmnist").labels[3] == "tsu"
 
 
-@pytest.mark.parametrize("name", ["fashion-mnist", "kmnist", "qmnist"])
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "kmnist", "qmnist"])
 def test_the_checksums_are_those_that_torchvision_holds_downloads_to(name, monkeypatch):
     monkeypatch.undo()  # the real table
     loader = getattr(torchvision.datasets.mnist, PUBLISHED[name].loader)
@@ -139,9 +141,7 @@ def test_the_checksums_are_those_that_torchvision_holds_downloads_to(name, monke
     if name == "qmnist":
         resources = resources["train"] + resources["test"]
     expected = {url.rpartition("/")[2]: md5 for url, md5 in resources}
-    parts = (PUBLISHED[name].training, PUBLISHED[name].test)
-    ours = {f"{part.images}.gz": part.images_md5 for part in parts}
-    ours |= {f"{part.labels}.gz": part.labels_md5 for part in parts}
+    ours = {f"{file.name}.gz": file.packed_md5 for file in (*PUBLISHED[name].training, *PUBLISHED[name].test)}
     assert ours == expected
 
 
@@ -201,7 +201,7 @@ def test_files_of_mnist_are_not_taken_for_those_of_a_set_with_the_same_names(tmp
 @pytest.mark.parametrize("name", ["fashion-mnist", "kmnist", "qmnist"])
 def test_a_packed_file_with_another_checksum_is_refused(tmp_path, name):
     folder = put(home(tmp_path, name), name)
-    path = folder / f"{PUBLISHED[name].training.labels}.gz"
+    path = folder / f"{PUBLISHED[name].training[1].name}.gz"
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), mtime=1))
     with pytest.raises(DataError, match=r"wrong MD5\); remove it and fetch it again"):
         published.load(name, tmp_path)
@@ -225,7 +225,7 @@ def test_a_packed_file_with_another_checksum_is_refused(tmp_path, name):
 )
 def test_an_unpacked_file_is_held_to_its_form(tmp_path, damage, reason):
     folder = put(home(tmp_path, "kmnist"), "kmnist", packed=False)
-    path = folder / PUBLISHED["kmnist"].training.labels
+    path = folder / PUBLISHED["kmnist"].training[1].name
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DataError, match=reason) as refusal:
         published.load("kmnist", tmp_path)
@@ -237,4 +237,4 @@ def test_a_packed_file_that_is_cut_off_is_told(tmp_path):
     for content in (b"no gzip", gzip.compress(b"\0\0\x08\x01" + bytes(1000), mtime=0)[:-9]):
         path.write_bytes(content)
         with pytest.raises(DataError, match=r"\(gzip: "):
-            idx.read(path)
+            published.read(path)

@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from edge_train.models import layers, models, specification
+from edge_train.models import layers, networks, specification
 from edge_train.models.specification import Convolutional, Recurrent
 
 
@@ -50,5 +50,5 @@ def test_a_grouped_convolution_multiplies_only_within_its_groups():
 @pytest.mark.parametrize("name", specification.MODELS)
 def test_the_parameters_of_the_layers_are_those_of_the_model(name):
     sizes = specification.named(name)
-    counted = models.parameter_count(models.build(sizes))
+    counted = networks.parameter_count(networks.build(sizes))
     assert sum(layer.parameters for layer in layers.of(sizes)) == counted

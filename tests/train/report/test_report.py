@@ -21,9 +21,9 @@ from edge_train.report.figures import gallery
 from edge_train.training import (
     checkpoint,
     events,
-    training,
+    trainer,
 )
-from edge_train.training.training import Request
+from edge_train.training.trainer import TrainingRequest
 
 TINY = {"training": 160, "validation": 80, "test": 40}
 
@@ -62,8 +62,8 @@ def run(tmp_path_factory):
         patch.setattr(datasets, "STROKE_IMAGES", TINY)
         dials = {"epochs": 1, "batch_size": 2, "augmentation": "none", "strokes": 0.0, "teacher": ""}
         sizes, out = {"hidden": 8}, tmp_path_factory.mktemp("runs")
-        request = Request("rnn", data="strokes", dials=dials, sizes=sizes, out=out, threads=1, tensorboard=True)
-        return training.train(request)
+        request = TrainingRequest("rnn", data="strokes", dials=dials, sizes=sizes, out=out, threads=1, tensorboard=True)
+        return trainer.train(request)
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def test_ctrl_c_leaves_a_report_that_tells_of_no_test(tiny_run, monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr("edge_train.training.progress.Display.step", step)
-    monkeypatch.setattr(training, "test_split", lambda *_: pytest.fail("the test split was opened"))
+    monkeypatch.setattr(trainer, "test_split", lambda *_: pytest.fail("the test split was opened"))
     result = tiny_run(report=True)
     assert result.interrupted
     facts = document.read(result.path.parent)

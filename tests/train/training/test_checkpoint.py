@@ -10,20 +10,18 @@ import torch
 from safetensors.torch import save as save_tensors
 
 from edge.errors import EdgeError
+from edge_train import strokes
 from edge_train.data import (
-    mnist,
+    published,
 )
-from edge_train.data.mnist import Split
+from edge_train.data.splits import Split
 from edge_train.models import (
-    models,
+    networks,
 )
 from edge_train.models.specification import MODELS, Convolutional, Recurrent, SpecificationError
-from edge_train.strokes import (
-    strokes,
-)
 from edge_train.training import (
     checkpoint,
-    loop,
+    evaluation,
 )
 from edge_train.training.checkpoint import Checkpoint, CheckpointError
 
@@ -37,7 +35,7 @@ def filled(specification=GRU, **fields) -> Checkpoint:
     torch.manual_seed(0)
     facts = {
         "name": "gru-6",
-        "weights": models.build(specification).state_dict(),
+        "weights": networks.build(specification).state_dict(),
         "labels": tuple("abcdefghij"),
         "temperature": 0.875,
         "accuracy": ({"data": "strokes", "split": "test", "images": 40, "accuracy": 0.25},),
@@ -89,7 +87,7 @@ def test_the_model_of_a_checkpoint_has_its_weights_and_is_in_evaluation_mode():
 
 
 def test_weights_of_another_size_are_refused():
-    wrong = filled(weights=models.build(Recurrent("gru", hidden=7)).state_dict())
+    wrong = filled(weights=networks.build(Recurrent("gru", hidden=7)).state_dict())
     with pytest.raises(CheckpointError, match=r"do not fit the model 'gru-6'.*train it again"):
         wrong.model()
 
@@ -240,7 +238,9 @@ def test_a_shipped_checkpoint_tells_no_place_or_time(name):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_checkpoint_reads_strokes_that_it_never_saw(name):
     images, labels = strokes.sample(400, seed=77)
-    _, accuracy = loop.score(checkpoint.load(checkpoint.shipped(name)).model(), Split("strokes-test", images, labels))
+    _, accuracy = evaluation.score(
+        checkpoint.load(checkpoint.shipped(name)).model(), Split("strokes-test", images, labels)
+    )
     # lstm-20 has a hidden state of 20 numbers, and its origin reads 86.5 % of MNIST.
     assert accuracy >= (0.80 if name == "lstm-20" else 0.95)
 
@@ -250,14 +250,14 @@ def test_a_shipped_checkpoint_reads_strokes_that_it_never_saw(name):
 def test_a_shipped_checkpoint_reads_mnist_as_well_as_it_says(name, mnist_folder):
     stored = checkpoint.load(checkpoint.shipped(name))
     claimed = next(figure for figure in stored.accuracy if (figure["data"], figure["split"]) == ("mnist", "test"))
-    test = mnist.load_test(mnist_folder, fetch=False)
+    test = published.load_test("mnist", mnist_folder, fetch=False)
     # The default model on all images; of the others a part has to do, within three standard deviations of its share.
     count = len(test) if name == "lstm" else 1000
     share = claimed["accuracy"]
     # One image in ten thousand may fall on the other side where float32 sums are taken in another order.
     limit = 1.5e-4 if name == "lstm" else 3 * (share * (1 - share) / count) ** 0.5
     part = Split(test.name, test.images[:count], test.labels[:count])
-    assert loop.score(stored.model(), part)[1] == pytest.approx(share, abs=limit)
+    assert evaluation.score(stored.model(), part)[1] == pytest.approx(share, abs=limit)
     assert claimed["images"] == 10_000
 
 

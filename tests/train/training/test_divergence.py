@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from edge_train.training import checkpoint, loop, training
+from edge_train.training import checkpoint, loop, trainer
 from edge_train.training.loop import DivergedError
 
 WILD = {"optimiser": "sgd", "schedule": "constant", "gradient_norm": 0.0, "augmentation": "none"}
@@ -34,7 +34,7 @@ def test_a_run_that_is_chosen_among_others_leaves_the_test_set_closed(tiny_run, 
         raise AssertionError("the test set was opened")
 
     with monkeypatch.context() as closed:
-        closed.setattr(training, "test_split", refuse)
+        closed.setattr(trainer, "test_split", refuse)
         result = tiny_run(test=False)
     assert result.test is None
     assert [figure["split"] for figure in checkpoint.load(result.path).accuracy] == ["validation"]

@@ -5,11 +5,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from edge_train.data.mnist import Split
-from edge_train.models import models
+from edge_train import strokes
+from edge_train.data.splits import Split
+from edge_train.models import networks
 from edge_train.models.specification import Recurrent
-from edge_train.strokes import strokes
-from edge_train.training import loop
+from edge_train.training import evaluation, loop
 from edge_train.training.loop import Epoch, State
 from edge_train.training.recipes import Recipe
 
@@ -17,7 +17,7 @@ from edge_train.training.recipes import Recipe
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return models.build(Recurrent("gru", hidden=8))
+    return networks.build(Recurrent("gru", hidden=8))
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +39,14 @@ def calibrated(count: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0, 3.5])
 def test_a_temperature_is_found_again(temperature):
     logits, labels = calibrated(20_000, spread=2.0)
-    assert loop.temperature_of(logits * np.float32(temperature), labels) == pytest.approx(temperature, rel=0.05)
+    assert evaluation.temperature_of(logits * np.float32(temperature), labels) == pytest.approx(temperature, rel=0.05)
 
 
 def test_no_other_temperature_has_a_lower_loss():
     logits, labels = calibrated(2_000, spread=2.0)
     logits = logits * np.float32(1.7)
     scores, targets = torch.from_numpy(logits).double(), torch.from_numpy(labels)
-    best = loop.temperature_of(logits, labels)
+    best = evaluation.temperature_of(logits, labels)
 
     def loss(temperature: float) -> float:
         return F.cross_entropy(scores / temperature, targets).item()
@@ -57,15 +57,15 @@ def test_no_other_temperature_has_a_lower_loss():
 def test_a_perfect_model_gets_the_lowest_temperature_and_a_useless_one_the_highest():
     labels = np.arange(100) % 10
     perfect = (np.eye(10, dtype=np.float32) * 3)[labels]
-    assert loop.temperature_of(perfect, labels) == pytest.approx(0.25, abs=0.01)
+    assert evaluation.temperature_of(perfect, labels) == pytest.approx(0.25, abs=0.01)
     wrong = (np.eye(10, dtype=np.float32) * 9)[(labels + 1) % 10]
-    assert loop.temperature_of(wrong, labels) == pytest.approx(4.0, abs=0.01)
+    assert evaluation.temperature_of(wrong, labels) == pytest.approx(4.0, abs=0.01)
 
 
 def test_logits_do_not_depend_on_how_the_pictures_are_batched(network, noise, monkeypatch):
-    whole = loop.logits_of(network, noise.images)
-    monkeypatch.setattr(loop, "EVALUATION_BATCH", 7)
-    np.testing.assert_allclose(loop.logits_of(network, noise.images), whole, atol=1e-5)
+    whole = evaluation.logits_of(network, noise.images)
+    monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 7)
+    np.testing.assert_allclose(evaluation.logits_of(network, noise.images), whole, atol=1e-5)
     assert (whole.dtype, whole.shape) == (np.float32, (70, 10))
 
 
@@ -73,21 +73,21 @@ def test_pixels_are_scaled_to_one(network):
     full = np.full((1, 28, 28), 255, np.uint8)
     with torch.no_grad():
         expected = network.eval()(torch.ones(1, 28, 28)).numpy()
-    np.testing.assert_allclose(loop.logits_of(network, full), expected, atol=1e-6)
+    np.testing.assert_allclose(evaluation.logits_of(network, full), expected, atol=1e-6)
 
 
 def test_a_score_is_mean_cross_entropy_and_share_of_right_labels(network, noise):
-    loss, accuracy = loop.score(network, noise)
-    logits = loop.logits_of(network, noise.images).astype(np.float64)
+    loss, accuracy = evaluation.score(network, noise)
+    logits = evaluation.logits_of(network, noise.images).astype(np.float64)
     likelihood = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     assert loss == pytest.approx(-likelihood[np.arange(70), noise.labels].mean(), rel=1e-5)
     assert accuracy == pytest.approx((logits.argmax(1) == noise.labels).mean(), rel=1e-6)
 
 
 def test_scoring_turns_training_behaviour_off_and_leaves_weights_alone(noise):
-    network = models.build(Recurrent("lstm", hidden=4)).train()
+    network = networks.build(Recurrent("lstm", hidden=4)).train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    loop.score(network, noise)
+    evaluation.score(network, noise)
     assert not network.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
@@ -102,10 +102,10 @@ def test_the_best_epoch_has_the_highest_accuracy_then_the_lowest_loss_then_comes
     assert state.best_epoch == state.epochs[1]
 
 
-def material(teacher: torch.nn.Module | None = None) -> loop.Material:
+def material(teacher: torch.nn.Module | None = None) -> loop.TrainingData:
     images, labels = strokes.sample(120, seed=31)
     drawn, drawn_labels = strokes.sample(60, seed=32)
-    return loop.Material(
+    return loop.TrainingData(
         Split("strokes-training", images, labels),
         Split("strokes-validation", images[:40], labels[:40]),
         Split("strokes-mixed", drawn, drawn_labels),
@@ -115,7 +115,7 @@ def material(teacher: torch.nn.Module | None = None) -> loop.Material:
 
 def trained(recipe: Recipe, teacher: torch.nn.Module | None = None) -> State:
     torch.manual_seed(0)
-    state = loop.begin(models.build(Recurrent("gru", hidden=8)), recipe, torch.device("cpu"))
+    state = loop.begin(networks.build(Recurrent("gru", hidden=8)), recipe, torch.device("cpu"))
     ignore = {"on_progress": lambda _: None, "on_epoch": lambda _: None}
     loop.run(state, recipe, material(teacher), device=torch.device("cpu"), **ignore)
     return state
@@ -151,7 +151,7 @@ def test_an_average_of_one_step_is_nearly_its_weights():
 
 def trained_start() -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
-    return models.build(Recurrent("gru", hidden=8)).state_dict()
+    return networks.build(Recurrent("gru", hidden=8)).state_dict()
 
 
 def test_drawn_digits_are_mixed_into_every_epoch_and_differ_between_epochs():
@@ -169,7 +169,7 @@ def test_a_pupil_of_a_teacher_alone_learns_the_teachers_answers_not_the_labels()
 
     recipe = Recipe(epochs=6, batch_size=20, learning_rate=0.05, distillation=1.0)
     state = trained(recipe, Stubborn())
-    assert (loop.logits_of(state.judged, material().validation.images).argmax(1) == 3).all()
+    assert (evaluation.logits_of(state.judged, material().validation.images).argmax(1) == 3).all()
 
 
 def test_pictures_are_varied_in_whole_batches_whatever_their_size():

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from edge_train.training import progress
-from edge_train.training.loop import Progress as Step
+from edge_train.training.loop import Step
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from edge.errors import EdgeError
-from edge_train.training import checkpoint, loop, training
+from edge_train.training import checkpoint, evaluation, trainer
 from edge_train.training.checkpoint import CheckpointError
 from edge_train.training.recipes import RecipeError
-from edge_train.training.training import Request
+from edge_train.training.trainer import TrainingRequest
 
 CNN = {"model": "cnn", "sizes": {"chain": "conv5x4 bn relu pool conv3x6 relu dropout0.2 flatten linear10"}}
 
@@ -46,7 +46,7 @@ def test_ctrl_c_leaves_a_usable_checkpoint(tiny_run, interrupt, tmp_path):
 
 def test_an_interrupted_run_says_how_to_go_on(tiny_run, interrupt):
     interrupt(2, 1)
-    assert "--resume goes on" in training.summary(tiny_run())
+    assert "--resume goes on" in trainer.summary(tiny_run())
 
 
 @pytest.mark.parametrize("fields", [{}, CNN], ids=["lstm", "cnn"])
@@ -75,8 +75,8 @@ def test_the_settings_of_the_run_are_used_again(tiny_run, interrupt, tmp_path):
     interrupt(2, 1)
     tiny_run(dials={"epochs": 3, "seed": 7})
     interrupt(0, 0)
-    bare = Request(sizes={"hidden": 8}, out=tmp_path, resume=True, threads=1)
-    stored = checkpoint.load(training.train(bare).path)
+    bare = TrainingRequest(sizes={"hidden": 8}, out=tmp_path, resume=True, threads=1)
+    stored = checkpoint.load(trainer.train(bare).path)
     assert stored.training["recipe"]["seed"] == 7
     assert stored.training["recipe"]["epochs"] == 3
     assert stored.accuracy[0]["data"] == "strokes"
@@ -117,7 +117,7 @@ def test_ctrl_c_before_the_first_epoch_is_over_keeps_nothing_and_says_so(tiny_ru
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_ctrl_c_while_an_epoch_is_being_kept_does_not_lose_it(tiny_run, tmp_path, monkeypatch, epoch):
     whole = tiny_run(out=tmp_path / "whole", dials={"epochs": 3, "augmentation": "none"})
-    real, calls = loop.temperature_of, []
+    real, calls = evaluation.temperature_of, []
 
     def pressed(logits, labels):
         calls.append(1)
@@ -125,12 +125,12 @@ def test_ctrl_c_while_an_epoch_is_being_kept_does_not_lose_it(tiny_run, tmp_path
             raise KeyboardInterrupt
         return real(logits, labels)
 
-    monkeypatch.setattr(loop, "temperature_of", pressed)
+    monkeypatch.setattr(evaluation, "temperature_of", pressed)
     result = tiny_run(out=tmp_path / "parts", dials={"epochs": 3, "augmentation": "none"})
     assert result.interrupted
     assert result.best.number == epoch
     assert checkpoint.load(result.path).training["best_epoch"] == epoch
-    monkeypatch.setattr(loop, "temperature_of", real)
+    monkeypatch.setattr(evaluation, "temperature_of", real)
     resumed = tiny_run(out=tmp_path / "parts", dials={"epochs": 3, "augmentation": "none"}, resume=True)
     assert resumed.path.read_bytes() == whole.path.read_bytes()
 

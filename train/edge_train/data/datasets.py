@@ -8,15 +8,16 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
-from edge_train.data import folders, mnist, published
+from edge.bundle.input import DIGITS
+from edge_train import strokes
+from edge_train.data import folders, published
 from edge_train.data.folders import Part, Tell
-from edge_train.data.mnist import DataError, Split
-from edge_train.data.published import DIGITS, PUBLISHED
-from edge_train.strokes import strokes
+from edge_train.data.published import PUBLISHED
+from edge_train.data.splits import DataError, Split
 
 MNIST: Final = "mnist"
 STROKES: Final = "strokes"
-NAMES: Final = (MNIST, *PUBLISHED, STROKES)
+NAMES: Final = (*PUBLISHED, STROKES)
 
 # Seeds of the stroke splits, far from anything that a user would pick for --seed.
 STROKE_SEEDS: Final[dict[Part, int]] = {"training": 1_001, "validation": 1_002, "test": 1_003}
@@ -57,23 +58,14 @@ def find(data: str, folder: Path | None = None, *, fetch: bool = True, tell: Tel
 
     Args:
         data: one of `NAMES`, or the path of a folder with a sub-folder of pictures for each class.
-        folder: where published sets are or shall be; `None` is `mnist.default_folder()`.
+        folder: where published sets are or shall be; `None` is `published.default_folder()`.
         fetch: download what is not there.
         tell: takes a line for each picture that is left out.
 
     Raises:
         DataError: no such name or folder, or the folder has no classes of pictures.
     """
-    root = folder or mnist.default_folder()
-    if data == MNIST:
-        return Dataset(
-            data,
-            data,
-            DIGITS,
-            partial(mnist.load, root, fetch=fetch),
-            partial(mnist.load_test, root, fetch=fetch),
-            lambda: str(mnist.find(root)),
-        )
+    root = folder or published.default_folder()
     if data == STROKES:
         return Dataset(
             data,

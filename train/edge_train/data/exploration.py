@@ -10,8 +10,8 @@ from PIL import Image
 from edge.text.table import aligned
 from edge.text.terminal import printable
 from edge_train.data.datasets import Dataset
-from edge_train.data.mnist import Split
 from edge_train.data.sheet import contact_sheet
+from edge_train.data.splits import Split
 
 INK_LEVEL: Final = 128  # grey levels from here on count as ink: half of a pixel's area and more
 BAR_COLUMNS: Final = 32

@@ -21,9 +21,9 @@ from typing import Final, Literal
 import numpy as np
 
 from edge.picture.pictures import SUFFIXES
-from edge_train.data import folder_pictures
-from edge_train.data.folder_pictures import Images
-from edge_train.data.mnist import DataError, Split
+from edge_train.data import image_cache
+from edge_train.data.image_cache import Images
+from edge_train.data.splits import DataError, Split
 from edge_train.models.specification import MOST_CLASSES
 
 Part = Literal["training", "validation", "test"]
@@ -108,7 +108,7 @@ def load(found: Layout, tell: Tell) -> dict[Part, Split]:
         DataError: more than a tenth of the pictures are unusable, or a class has too few.
     """
     files = [picture.path for picture in found.pictures]
-    images = folder_pictures.read(files, folder_pictures.cache_of(found.folder))
+    images = image_cache.read(files, image_cache.cache_of(found.folder))
     problems = _problems(found, images)
     for problem in problems.values():
         tell(f"left out: {problem}")

@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from edge_train.models import models, specification
+from edge_train.models import networks, specification
 from edge_train.models.specification import Specification
 
 
@@ -28,14 +28,14 @@ class Layer:
 
 def of(sizes: Specification) -> list[Layer]:
     """The layers of a model in the order in which a picture passes them."""
-    model = models.build(sizes).eval()
+    model = networks.build(sizes).eval()
     found: list[Layer] = []
 
     def record(path: str, layer: nn.Module) -> None:
         def hook(_layer: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
             tensor = cast(Tensor, output[0] if isinstance(output, tuple) else output)
             macs = macs_of(layer, tuple(inputs[0].shape), tuple(tensor.shape))
-            found.append(Layer(path, text(layer), tuple(tensor.shape), models.parameter_count(layer), macs))
+            found.append(Layer(path, text(layer), tuple(tensor.shape), networks.parameter_count(layer), macs))
 
         layer.register_forward_hook(hook)
 

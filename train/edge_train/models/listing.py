@@ -1,6 +1,6 @@
 """What can be trained, in words: the table of names, and the layers of one model."""
 
-from edge_train.models import layers, models, specification
+from edge_train.models import layers, networks, specification
 from edge_train.models.specification import MODELS, Specification
 
 
@@ -14,7 +14,7 @@ def describe(name: str | None = None) -> str:
         return layer_table(name, specification.named(name))
     lines = [f"{'model':<14} {'parameters':>10}  origin"]
     for model, entry in MODELS.items():
-        count = models.parameter_count(models.build(entry.specification))
+        count = networks.parameter_count(networks.build(entry.specification))
         published = f": {entry.published}" if entry.published else ""
         lines.append(f"{model:<14} {count:>10,}  {entry.origin}{published}")
     return "\n".join(lines)

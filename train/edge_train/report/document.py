@@ -27,7 +27,7 @@ from edge.errors import EdgeError
 from edge_train.models import layers
 from edge_train.report import judgement
 from edge_train.report.run import Run
-from edge_train.training import recipes, runs
+from edge_train.training import recipes, run_folder
 from edge_train.training.loop import Epoch
 from edge_train.training.recipes import Recipe
 
@@ -45,7 +45,7 @@ def of(run: Run) -> dict[str, Any]:
     table = layers.of(stored.specification)
     return {
         "schema": SCHEMA,
-        "settings": runs.settings_of(stored.name, stored.specification, course.recipe, course.data),
+        "settings": run_folder.settings_of(stored.name, stored.specification, course.recipe, course.data),
         "epochs": [asdict(epoch) for epoch in course.epochs],
         "best_epoch": stored.training["best_epoch"],
         "complete": run.test is not None,
@@ -78,7 +78,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         ReportError: there is none, it is damaged, or of another schema.
     """
-    path = path / runs.METRICS_FILE if path.is_dir() else path
+    path = path / run_folder.METRICS_FILE if path.is_dir() else path
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

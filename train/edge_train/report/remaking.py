@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from edge_train.data import datasets
-from edge_train.data.mnist import Split
+from edge_train.data.splits import Split
 from edge_train.report import document, writing
 from edge_train.report.document import ReportError
 from edge_train.report.run import Answers, Course, Run
-from edge_train.training import checkpoint, loop, recipes
+from edge_train.training import checkpoint, evaluation, recipes
 from edge_train.training.checkpoint import Checkpoint
 from edge_train.training.loop import Epoch
 
@@ -44,4 +44,4 @@ def remake(folder: Path, data_dir: Path | None = None) -> Path:
 
 
 def _answers(stored: Checkpoint, split: Split) -> Answers:
-    return Answers(split, loop.logits_of(stored.model(), split.images))
+    return Answers(split, evaluation.logits_of(stored.model(), split.images))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_train.data.mnist import Split
+from edge_train.data.splits import Split
 from edge_train.training.checkpoint import Checkpoint
 from edge_train.training.loop import Epoch
 from edge_train.training.recipes import Recipe

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edge_train.report import document, page
 from edge_train.report.figures import gallery
 from edge_train.report.run import Run
-from edge_train.training import checkpoint, runs
+from edge_train.training import checkpoint, run_folder
 
 PAGE_FILE = "report.html"
 PICTURES_FOLDER = "pictures"
@@ -39,7 +39,7 @@ def write_document(folder: Path, facts: dict[str, Any], images: NDArray[np.uint8
         images: uint8 (N, rows, columns), the test split; None without test figures.
     """
     # First: it holds every figure, so that a page that cannot be drawn can be made again.
-    checkpoint.write(folder / runs.METRICS_FILE, document.to_bytes(facts))
+    checkpoint.write(folder / run_folder.METRICS_FILE, document.to_bytes(facts))
     pictures = gallery.draw(facts, images)
     for name in gallery.NAMES:
         drawn = pictures.get(name)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from edge.errors import EdgeError
 from edge.text.files import write_atomically
-from edge_train.models import models, specification
+from edge_train.models import networks, specification
 from edge_train.models.specification import Specification
 
 # One header entry: safetensors does not keep the order of several, and the same checkpoint shall be the same bytes.
@@ -47,7 +47,7 @@ class Checkpoint:
 
     def model(self) -> nn.Module:
         """The network with these weights, in evaluation mode, on the CPU."""
-        model = models.build(self.specification)
+        model = networks.build(self.specification)
         try:
             model.load_state_dict(self.weights)
         except RuntimeError as error:

@@ -71,7 +71,7 @@ def train(
 
         typer.echo(catalogue.describe())
         return
-    from edge_train.training import training
+    from edge_train.training import trainer
 
     dials = {
         "epochs": epochs,
@@ -91,7 +91,7 @@ def train(
         "initialisation": initialisation,
         "seed": seed,
     }
-    request = training.Request(
+    request = trainer.TrainingRequest(
         model=model,
         recipe=recipe,
         name=name,
@@ -106,7 +106,7 @@ def train(
         report=report,
         tensorboard=tensorboard,
     )
-    result = training.train(request)
-    typer.echo(training.summary(result))
+    result = trainer.train(request)
+    typer.echo(trainer.summary(result))
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)

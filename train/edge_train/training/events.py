@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from edge.errors import MissingExtraError
 from edge_train.training import recipes
 from edge_train.training.checkpoint import CheckpointError
-from edge_train.training.loop import Epoch, Progress
+from edge_train.training.loop import Epoch, Step
 from edge_train.training.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Events:
         if self.writer is not None:
             self.writer.close()
 
-    def step(self, progress: Progress) -> None:
+    def step(self, progress: Step) -> None:
         """Writes the mean loss since the last point, every `STEPS_BETWEEN` steps.
 
         The progress has the mean over the epoch so far. Batches are of one size, but for the last one of an epoch,

@@ -11,17 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from edge.errors import EdgeError
-from edge_train.augmentation.augmentation import augment
-from edge_train.augmentation.leftovers import disturb
-from edge_train.data.mnist import Split
-from edge_train.training import checkpoint, recipes
+from edge_train.augmentation.corruption import corrupt
+from edge_train.augmentation.variation import vary
+from edge_train.data.splits import Split
+from edge_train.training import checkpoint, evaluation, recipes
 from edge_train.training.recipes import Recipe
-
-EVALUATION_BATCH = 1000
 
 # Pictures are varied in blocks of about this many: each operation is then long enough to be worth its call.
 VARIED_AT_ONCE = 1024
@@ -72,7 +69,7 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Step:
     """How far the running epoch is."""
 
     epoch: int
@@ -84,7 +81,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class TrainingData:
     """What a run learns from and is judged by."""
 
     training: Split
@@ -123,10 +120,10 @@ def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 def run(
     state: State,
     recipe: Recipe,
-    material: Material,
+    material: TrainingData,
     *,
     device: torch.device,
-    on_progress: Callable[[Progress], None],
+    on_progress: Callable[[Step], None],
     on_epoch: Callable[[Epoch], None],
 ) -> None:
     """Trains until the recipe's last epoch; `state` holds the result, and after every epoch a consistent one.
@@ -141,7 +138,7 @@ def run(
     if material.drawn is not None:
         images = np.concatenate([images, material.drawn.images])
         labels = np.concatenate([labels, material.drawn.labels])
-    pixels, targets = _as_tensor(images, device), torch.from_numpy(labels.copy()).to(device)
+    pixels, targets = evaluation.as_tensor(images, device), torch.from_numpy(labels.copy()).to(device)
     count = len(material.training)
     drawn, batches = material.drawn_per_epoch(recipe), material.batches(recipe)
     for number in range(len(state.epochs) + 1, recipe.epochs + 1):
@@ -158,8 +155,8 @@ def run(
                 )
             loss_sum, correct, seen = loss_sum + loss * size, correct + hits, seen + size
             rate = seen / (time.perf_counter() - started)
-            on_progress(Progress(number, batch, batches, loss_sum / seen, correct / seen, rate))
-        validation_loss, validation_accuracy = score(state.judged, material.validation, device=device)
+            on_progress(Step(number, batch, batches, loss_sum / seen, correct / seen, rate))
+        validation_loss, validation_accuracy = evaluation.score(state.judged, material.validation, device=device)
         epoch = Epoch(
             number, loss_sum / seen, correct / seen, validation_loss, validation_accuracy, time.perf_counter() - started
         )
@@ -220,8 +217,8 @@ def _steps(
 def _varied(pixels: Tensor, recipe: Recipe, generator: Generator) -> Tensor:
     if recipe.augmentation == "none":
         return pixels
-    varied = augment(pixels, generator)
-    return disturb(varied, generator) if recipe.augmentation == "pictures" else varied
+    varied = vary(pixels, generator)
+    return corrupt(varied, generator) if recipe.augmentation == "pictures" else varied
 
 
 def _loss(logits: Tensor, labels: Tensor, pixels: Tensor, recipe: Recipe, teacher: nn.Module | None) -> Tensor:
@@ -245,59 +242,6 @@ def _average(state: State, recipe: Recipe) -> None:
             old.lerp_(new, 1 - kept)
         else:
             old.copy_(new)
-
-
-@torch.no_grad()
-def logits_of(
-    model: nn.Module, images: NDArray[np.uint8], *, device: torch.device | None = None
-) -> NDArray[np.float32]:
-    """PyTorch's logits of uint8 pictures.
-
-    Args:
-        model: float [batch, 28, 28] in [0, 1] to logits; left in evaluation mode.
-        images: uint8 (N, 28, 28), ink 255 on background 0.
-        device: where the model is; `None` is the CPU.
-
-    Returns:
-        float32 (N, classes).
-    """
-    model.eval()
-    pixels = _as_tensor(images, device or torch.device("cpu"))
-    parts = [model(part.float() / 255).float().cpu() for part in torch.split(pixels, EVALUATION_BATCH)]
-    return np.asarray(torch.cat(parts).numpy(), np.float32)
-
-
-def score(model: nn.Module, split: Split, *, device: torch.device | None = None) -> tuple[float, float]:
-    """Mean cross entropy in nats and accuracy in [0, 1] of a model on a split."""
-    logits = torch.from_numpy(logits_of(model, split.images, device=device))
-    labels = torch.from_numpy(split.labels.copy())
-    return F.cross_entropy(logits, labels).item(), (logits.argmax(1) == labels).float().mean().item()
-
-
-def temperature_of(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """The temperature T that minimises the cross entropy of softmax(logits / T), between 0.25 and 4.
-
-    Args:
-        logits: float32 (N, classes), of validation data.
-        labels: int64 (N,).
-
-    Source: Guo, Pleiss, Sun and Weinberger, 2017, On Calibration of Modern Neural Networks.
-    """
-    scores, targets = torch.from_numpy(logits).double(), torch.from_numpy(labels.copy())
-    low, high = 0.25, 4.0
-    golden = (5**0.5 - 1) / 2  # golden-section search: the loss has one minimum in 1 / T
-
-    def loss(temperature: float) -> float:
-        return F.cross_entropy(scores / temperature, targets).item()
-
-    while high - low > 1e-4:
-        left, right = high - golden * (high - low), low + golden * (high - low)
-        low, high = (low, right) if loss(left) < loss(right) else (left, high)
-    return round((low + high) / 2, 3)
-
-
-def _as_tensor(images: NDArray[np.uint8], device: torch.device) -> Tensor:
-    return torch.from_numpy(np.array(images, np.uint8, copy=True)).to(device)
 
 
 def metrics_json(epochs: list[Epoch], **more: object) -> str:

@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from edge_train.training.loop import Epoch
-from edge_train.training.loop import Progress as Step
+from edge_train.training.loop import Epoch, Step
 
 # What the whole line takes with a bar of four columns. A narrower terminal does without bar and rate: otherwise it is
 # the batches and the time left that are cut.

@@ -8,7 +8,7 @@ from onnx import helper, numpy_helper
 from edge_export.graph import session
 from edge_export.int8.recurrent.branched import FEW
 from edge_export.int8.rounding import copy_of
-from edge_train.training.loop import logits_of
+from edge_train.training.evaluation import logits_of
 
 CELL = {"lstm": "LSTM", "bilstm": "LSTM", "bilstm-2": "LSTM", "gru": "GRU", "bigru-2": "GRU"}
 BRANCHES = ["then_branch", "else_branch"]

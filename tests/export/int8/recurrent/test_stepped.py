@@ -11,7 +11,7 @@ from edge_export.int8.material import gather
 from edge_export.int8.recurrent import recurrent, stepped
 from edge_export.int8.target import PROFILES
 from edge_train.models.specification import Recurrent
-from edge_train.training.loop import logits_of
+from edge_train.training.evaluation import logits_of
 
 # 8 bits are 1/127 of the largest number in each product; over 28 steps and two layers errors partly cancel.
 TOLERANCE = 0.03

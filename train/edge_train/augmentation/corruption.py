@@ -38,7 +38,7 @@ PALE = (0.6, 1.0)  # of full ink
 INK = 0.3  # a pixel at least this dark belongs to the digit
 
 
-def disturb(images: Tensor, generator: Generator) -> Tensor:
+def corrupt(images: Tensor, generator: Generator) -> Tensor:
     """A copy of the pictures, some of them with the remains of a real picture's pre-processing.
 
     Args:
@@ -48,13 +48,13 @@ def disturb(images: Tensor, generator: Generator) -> Tensor:
     Returns:
         float32 (B, 28, 28) in [0, 1].
     """
-    disturbed = images.clone()
+    corrupted = images.clone()
     for kind, share in SHARES.items():
         chosen = torch.rand(len(images), generator=generator, device=images.device) < share
         where = chosen.nonzero().squeeze(1)
         if len(where):
-            disturbed[where] = KINDS[kind](disturbed[where], generator)
-    return disturbed
+            corrupted[where] = KINDS[kind](corrupted[where], generator)
+    return corrupted
 
 
 def _between(low: float, high: float, images: Tensor, generator: Generator) -> Tensor:

@@ -9,10 +9,10 @@ import pytest
 from edge.errors import InputError
 from edge_train.data.sheet import GAP_PIXELS, contact_sheet
 from edge_train.strokes import pen
+from edge_train.strokes.generator import DRAWS, draw_page, sample
 from edge_train.strokes.glyphs import FORMS
 from edge_train.strokes.handwriting import Dice, write
 from edge_train.strokes.skeletons import skeletons
-from edge_train.strokes.strokes import DRAWS, draw_page, sample
 
 # Of sample(20, seed=0). It changes with every change of a glyph or of the drawing, and then only on purpose: golden
 # pictures, sample pictures and documented figures change with it.

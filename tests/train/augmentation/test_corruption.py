@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from edge_train.augmentation import leftovers
-from edge_train.augmentation.leftovers import KINDS, SHARES, disturb
-from edge_train.strokes import strokes
+from edge_train import strokes
+from edge_train.augmentation import corruption
+from edge_train.augmentation.corruption import KINDS, SHARES, corrupt
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +58,12 @@ def test_losses_take_ink_and_add_none(pictures, kind):
 def test_a_cut_leaves_most_of_the_digit_even_of_a_thin_stick():
     stick = torch.zeros(200, 28, 28)
     stick[:, 4:24, 13:15] = 1
-    kept = leftovers._cut(stick, seeded(4)).sum((1, 2)) / stick.sum((1, 2))
+    kept = corruption._cut(stick, seeded(4)).sum((1, 2)) / stick.sum((1, 2))
     assert kept.min() > 0.33  # across a stick a quarter of its width goes, and the soft edge of the cut
 
 
 def test_a_small_digit_keeps_its_form_and_covers_less(pictures):
-    ink = leftovers._small(pictures, seeded(5)).sum((1, 2)) / pictures.sum((1, 2))
+    ink = corruption._small(pictures, seeded(5)).sum((1, 2)) / pictures.sum((1, 2))
     assert ink.min() > 0.35
     assert ink.max() < 1
 
@@ -72,11 +72,11 @@ def test_a_threshold_leaves_fewer_grey_levels(pictures):
     def grey(images: torch.Tensor) -> float:
         return ((images > 0.1) & (images < 0.9)).float().mean().item()
 
-    assert grey(leftovers._hard(pictures, seeded(6))) < grey(pictures) / 1.3
+    assert grey(corruption._hard(pictures, seeded(6))) < grey(pictures) / 1.3
 
 
 def test_most_pictures_come_out_clean(pictures):
-    same = (disturb(pictures, seeded(7)) == pictures).flatten(1).all(1).float().mean().item()
+    same = (corrupt(pictures, seeded(7)) == pictures).flatten(1).all(1).float().mean().item()
     expected = torch.tensor([1 - share for share in SHARES.values()]).prod().item()
     # Some remains fall where nothing changes; the spread of a share of 600 pictures is 0.02.
     assert expected - 0.1 < same < expected + 0.15
@@ -85,12 +85,12 @@ def test_most_pictures_come_out_clean(pictures):
 def test_the_generator_is_the_only_source_and_the_callers_pictures_are_left_alone(pictures):
     before = pictures.clone()
     torch.manual_seed(1)
-    first = disturb(pictures, seeded(8))
+    first = corrupt(pictures, seeded(8))
     torch.manual_seed(2)
-    assert torch.equal(disturb(pictures, seeded(8)), first)
-    assert not torch.equal(disturb(pictures, seeded(9)), first)
+    assert torch.equal(corrupt(pictures, seeded(8)), first)
+    assert not torch.equal(corrupt(pictures, seeded(9)), first)
     assert torch.equal(pictures, before)
 
 
 def test_no_picture_at_all_is_no_problem():
-    assert disturb(torch.zeros(0, 28, 28), seeded(0)).shape == (0, 28, 28)
+    assert corrupt(torch.zeros(0, 28, 28), seeded(0)).shape == (0, 28, 28)

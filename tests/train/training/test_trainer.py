@@ -11,26 +11,25 @@ import torch
 import edge_export
 import edge_train
 from edge.errors import EdgeError
+from edge_train import strokes
 from edge_train.data import (
     datasets,
 )
-from edge_train.data.mnist import DataError, Split
+from edge_train.data.splits import DataError, Split
 from edge_train.models import (
-    models,
+    networks,
 )
 from edge_train.models.specification import Recurrent, SpecificationError
-from edge_train.strokes import (
-    strokes,
-)
 from edge_train.training import (
     checkpoint,
+    evaluation,
     loop,
     recipes,
-    runs,
-    training,
+    run_folder,
+    trainer,
 )
-from edge_train.training.loop import Material
-from edge_train.training.training import DeviceError, Request
+from edge_train.training.loop import TrainingData
+from edge_train.training.trainer import DeviceError, TrainingRequest
 
 
 def test_a_run_leaves_a_checkpoint_its_state_and_its_course(tiny_run, tmp_path):
@@ -56,10 +55,10 @@ def test_the_figures_of_the_checkpoint_are_those_of_its_weights(tiny_run):
     stored = checkpoint.load(tiny_run().path)
     images, labels = strokes.sample(80, seed=datasets.STROKE_SEEDS["validation"])
     validation = next(figure for figure in stored.accuracy if figure["split"] == "validation")
-    assert loop.score(stored.model(), Split("strokes-validation", images, labels))[1] == pytest.approx(
+    assert evaluation.score(stored.model(), Split("strokes-validation", images, labels))[1] == pytest.approx(
         validation["accuracy"], abs=1e-6
     )
-    assert stored.temperature == loop.temperature_of(loop.logits_of(stored.model(), images), labels)
+    assert stored.temperature == evaluation.temperature_of(evaluation.logits_of(stored.model(), images), labels)
 
 
 def test_the_best_epoch_is_kept_not_the_last(tiny_run, monkeypatch):
@@ -70,7 +69,7 @@ def test_the_best_epoch_is_kept_not_the_last(tiny_run, monkeypatch):
         weights.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         return 1.0, next(accuracies, 0.0)
 
-    monkeypatch.setattr(loop, "score", score)
+    monkeypatch.setattr(evaluation, "score", score)
     result = tiny_run(dials={"epochs": 3})
     stored = checkpoint.load(result.path)
     assert result.best.number == stored.training["best_epoch"] == 2
@@ -128,8 +127,8 @@ def test_what_ran_before_in_the_process_decides_nothing(tiny_run, tmp_path):
 
 def test_the_test_split_is_opened_once_and_only_at_the_end(tiny_run, monkeypatch):
     opened = []
-    real, finished = training.test_split, []
-    monkeypatch.setattr(training, "test_split", lambda *given: opened.append(len(finished)) or real(*given))
+    real, finished = trainer.test_split, []
+    monkeypatch.setattr(trainer, "test_split", lambda *given: opened.append(len(finished)) or real(*given))
     monkeypatch.setattr("edge_train.training.progress.Display.epoch", lambda *_, **__: finished.append(1))
     tiny_run()
     assert opened == [2]
@@ -171,7 +170,7 @@ def test_cuda_is_refused_where_there_is_none(monkeypatch, tiny_run):
 
 def test_a_summary_ends_with_the_command_that_comes_next(tiny_run):
     result = tiny_run()
-    lines = training.summary(result).splitlines()
+    lines = trainer.summary(result).splitlines()
     assert lines[0].startswith(f"best epoch {result.best.number}: validation accuracy ")
     assert "strokes test, 40 images" in lines[1]
     assert lines[-1] == f"next: edge export --model lstm-8 --checkpoint {result.path} --quantize"
@@ -210,15 +209,15 @@ def test_a_model_of_another_recipe_still_has_its_own_dials(tiny_run):
 
 def test_a_state_that_was_saved_has_every_slot_of_the_optimiser(tmp_path):
     recipe = recipes.Recipe(epochs=1, batch_size=8)
-    state = loop.begin(models.build(Recurrent("gru", hidden=4)), recipe, torch.device("cpu"))
+    state = loop.begin(networks.build(Recurrent("gru", hidden=4)), recipe, torch.device("cpu"))
     images, labels = strokes.sample(24, seed=1)
     split = Split("strokes-training", images, labels)
     ignore = {"device": torch.device("cpu"), "on_progress": lambda _: None, "on_epoch": lambda _: None}
-    loop.run(state, recipe, Material(split, split), **ignore)
-    settings = runs.settings_of("gru-4", Recurrent("gru", hidden=4), recipe, "strokes")
-    runs.make_folder(tmp_path)
-    runs.save_state(tmp_path, state, settings)
-    loaded = runs.load_state(tmp_path, torch.device("cpu"))
+    loop.run(state, recipe, TrainingData(split, split), **ignore)
+    settings = run_folder.settings_of("gru-4", Recurrent("gru", hidden=4), recipe, "strokes")
+    run_folder.make_folder(tmp_path)
+    run_folder.save_state(tmp_path, state, settings)
+    loaded = run_folder.load_state(tmp_path, torch.device("cpu"))
     assert loaded.epochs == state.epochs
     saved, found = (one.optimiser.state_dict()["state"] for one in (state, loaded))
     assert set(saved) == set(found) == set(range(6))
@@ -228,8 +227,8 @@ def test_a_state_that_was_saved_has_every_slot_of_the_optimiser(tmp_path):
 
 
 def test_a_request_has_the_documented_defaults():
-    request = Request()
-    assert (training.DEFAULT_MODEL, training.DEFAULT_DATA) == ("lstm", "mnist")
+    request = TrainingRequest()
+    assert (trainer.DEFAULT_MODEL, trainer.DEFAULT_DATA) == ("lstm", "mnist")
     assert (request.model, request.data, request.out, request.resume, request.device) == (
         None,
         None,

@@ -11,37 +11,36 @@ from typing import Any
 import torch
 from torch import nn
 
+from edge.bundle.input import DIGITS
 from edge.errors import EdgeError
 from edge.text.terminal import printable
 from edge_train import (
     report,
+    strokes,
 )
 from edge_train.data import (
     datasets,
 )
 from edge_train.data.datasets import Dataset
-from edge_train.data.mnist import DataError, Split
-from edge_train.data.published import DIGITS
+from edge_train.data.splits import DataError, Split
 from edge_train.models import (
-    models,
+    networks,
     specification,
 )
 from edge_train.models.specification import Specification, SpecificationError
 from edge_train.report import environment
 from edge_train.report.run import Answers, Course, Run
-from edge_train.strokes import (
-    strokes,
-)
 from edge_train.training import (
     checkpoint,
+    evaluation,
     events,
     loop,
     recipes,
-    runs,
+    run_folder,
 )
 from edge_train.training.checkpoint import Checkpoint
 from edge_train.training.events import Events
-from edge_train.training.loop import Epoch, Material, Progress, State
+from edge_train.training.loop import Epoch, State, Step, TrainingData
 from edge_train.training.progress import Display
 from edge_train.training.recipes import Recipe, RecipeError
 
@@ -64,7 +63,7 @@ class NothingKeptError(EdgeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class TrainingRequest:
     """What was asked for on the command line; `None` and absent dials mean the recipe's own.
 
     `model`, `data`: `None` is `DEFAULT_MODEL` and `DEFAULT_DATA`, or what a resumed run was started with.
@@ -90,7 +89,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class TrainingResult:
     """What a run left behind."""
 
     path: Path
@@ -118,7 +117,7 @@ class _Run:
         return self.folder / f"{self.name}.safetensors"
 
 
-def train(request: Request) -> Result:
+def train(request: TrainingRequest) -> TrainingResult:
     """Trains as requested and writes the best epoch as a checkpoint after every epoch.
 
     Raises:
@@ -129,8 +128,8 @@ def train(request: Request) -> Result:
     torch.set_num_threads(request.threads or torch.get_num_threads())
     run = _prepared(request, device)
     material = _material(run.recipe, run.source, device)
-    runs.make_folder(run.folder)
-    parameters = models.parameter_count(run.state.model)
+    run_folder.make_folder(run.folder)
+    parameters = networks.parameter_count(run.state.model)
     training = material.training
     if not request.part_of:
         _tell(f"{run.name}: {parameters:,} parameters, {len(training):,} {training.name} images, on {device}")
@@ -143,7 +142,7 @@ def train(request: Request) -> Result:
     if not interrupted:
         checkpoint.save(run.path, final)
         loop.write_metrics(
-            run.folder / runs.METRICS_FILE,
+            run.folder / run_folder.METRICS_FILE,
             run.state.epochs,
             settings=run.settings,
             accuracy=list(final.accuracy),
@@ -158,10 +157,10 @@ def train(request: Request) -> Result:
             run.folder, Run(final, course, answers[0], None if opened is None else answers[1], here)
         )
     test = None if opened is None else final.accuracy[-1]
-    return Result(run.path, best, run.recipe.epochs, interrupted, test, written)
+    return TrainingResult(run.path, best, run.recipe.epochs, interrupted, test, written)
 
 
-def _prepared(request: Request, device: torch.device) -> _Run:
+def _prepared(request: TrainingRequest, device: torch.device) -> _Run:
     model = DEFAULT_MODEL if request.model is None else request.model
     data = DEFAULT_DATA if request.data is None else request.data
     asked = specification.resized(specification.named(model), **request.sizes)
@@ -178,16 +177,16 @@ def _prepared(request: Request, device: torch.device) -> _Run:
     recipe = dataclasses.replace(written, **request.dials)
     sizes = specification.of_classes(asked, len(source.labels))
     torch.manual_seed(recipe.seed)
-    network = models.build(sizes, initialise=recipe.initialisation == "edge")
-    settings = {**runs.settings_of(name, sizes, recipe, data), "labels": list(source.labels)}
+    network = networks.build(sizes, initialise=recipe.initialisation == "edge")
+    settings = {**run_folder.settings_of(name, sizes, recipe, data), "labels": list(source.labels)}
     return _Run(name, folder, sizes, recipe, loop.begin(network, recipe, device), settings, source)
 
 
-def _resumed(request: Request, name: str, folder: Path, device: torch.device) -> _Run:
+def _resumed(request: TrainingRequest, name: str, folder: Path, device: torch.device) -> _Run:
     """The run in a folder as it was left, with what it was started with, and with nothing else under its name."""
-    settings = {"labels": list(DIGITS), **runs.load_settings(folder)}  # older runs know of ten digits only
+    settings = {"labels": list(DIGITS), **run_folder.load_settings(folder)}  # older runs know of ten digits only
     recipe, sizes = recipes.from_json(settings["recipe"]), specification.from_json(settings["specification"])
-    state = runs.load_state(folder, device)
+    state = run_folder.load_state(folder, device)
     _refuse_other_dials(request.dials, recipe)
     _refuse_other_sizes(request, sizes)
     if request.data is not None and Path(request.data) != Path(settings["data"]):
@@ -201,7 +200,7 @@ def _resumed(request: Request, name: str, folder: Path, device: torch.device) ->
     return _Run(name, folder, sizes, recipe, state, settings, source)
 
 
-def _learn(run: _Run, material: Material, device: torch.device, *, tensorboard: bool, part_of: str) -> bool:
+def _learn(run: _Run, material: TrainingData, device: torch.device, *, tensorboard: bool, part_of: str) -> bool:
     """Trains, with files after every epoch, and says whether it was interrupted."""
     state, kept = run.state, len(run.state.epochs)
     event_folder = run.folder / events.FOLDER if tensorboard else None
@@ -215,13 +214,13 @@ def _learn(run: _Run, material: Material, device: torch.device, *, tensorboard: 
             best = state.best_epoch is epoch
             if best:
                 checkpoint.save(run.path, _checkpoint(run, material.validation, test=None))
-            runs.save_state(run.folder, state, run.settings)
-            loop.write_metrics(run.folder / runs.METRICS_FILE, state.epochs, settings=run.settings)
+            run_folder.save_state(run.folder, state, run.settings)
+            loop.write_metrics(run.folder / run_folder.METRICS_FILE, state.epochs, settings=run.settings)
             kept = epoch.number
             display.epoch(epoch, best=best)
             event_files.epoch(epoch)
 
-        def step(progress: Progress) -> None:
+        def step(progress: Step) -> None:
             display.step(progress)
             event_files.step(progress)
 
@@ -241,7 +240,7 @@ def _refuse_other_dials(dials: dict[str, Any], recipe: Recipe) -> None:
             raise _other(option, f"with {option} {running}", RecipeError)
 
 
-def _refuse_other_sizes(request: Request, running: Specification) -> None:
+def _refuse_other_sizes(request: TrainingRequest, running: Specification) -> None:
     of_digits = specification.of_classes(running, specification.CLASSES)  # sizes are typed for ten classes
     typed = {size: setting for size, setting in request.sizes.items() if setting is not None}
     named = of_digits if request.model is None else specification.named(request.model)
@@ -257,7 +256,7 @@ def _other(options: str, started: str, kind: type[EdgeError]) -> EdgeError:
     )
 
 
-def _material(recipe: Recipe, source: Dataset, device: torch.device) -> Material:
+def _material(recipe: Recipe, source: Dataset, device: torch.device) -> TrainingData:
     if recipe.strokes and source.labels != DIGITS:
         raise RecipeError(f"{source.name} has other classes than drawn digits; leave --strokes out")
     teacher = _teacher(recipe.teacher, source, device) if recipe.teacher else None
@@ -268,7 +267,7 @@ def _material(recipe: Recipe, source: Dataset, device: torch.device) -> Material
             round(recipe.strokes * len(training) * MIXED_POOL), seed=MIXED_SEED + recipe.seed * 10
         )
         drawn = Split("strokes-mixed", images, labels)
-    return Material(training, validation, drawn, teacher)
+    return TrainingData(training, validation, drawn, teacher)
 
 
 def _teacher(name: str, source: Dataset, device: torch.device) -> nn.Module:
@@ -296,7 +295,7 @@ def test_split(source: Dataset) -> Split:
 test_split.__test__ = False  # type: ignore[attr-defined]  # its name is no wish to be collected
 
 
-def summary(result: Result) -> str:
+def summary(result: TrainingResult) -> str:
     """The result in a few lines, ending with what to type next."""
     best = result.best
     lines = [f"best epoch {best.number}: validation accuracy {best.validation_accuracy:.2%}"]
@@ -324,10 +323,10 @@ def _checkpoint(run: _Run, validation: Split, *, test: Split | None) -> Checkpoi
 
 def _judged(run: _Run, validation: Split, *, test: Split | None) -> tuple[Checkpoint, list[Answers]]:
     """The best epoch as a checkpoint, and its answers to the validation split and to the test split if there is one."""
-    model = models.build(run.sizes)
+    model = networks.build(run.sizes)
     model.load_state_dict(run.state.best)
     splits = [validation] if test is None else [validation, test]
-    answers = [Answers(split, loop.logits_of(model, split.images)) for split in splits]
+    answers = [Answers(split, evaluation.logits_of(model, split.images)) for split in splits]
     best = run.state.best_epoch
     assert best is not None
     stored = Checkpoint(
@@ -335,7 +334,7 @@ def _judged(run: _Run, validation: Split, *, test: Split | None) -> tuple[Checkp
         specification=run.sizes,
         weights=run.state.best,
         labels=run.source.labels,
-        temperature=loop.temperature_of(answers[0].logits, validation.labels),
+        temperature=evaluation.temperature_of(answers[0].logits, validation.labels),
         accuracy=tuple(record(one.split, float((one.logits.argmax(1) == one.split.labels).mean())) for one in answers),
         training={
             "recipe": recipes.to_json(run.recipe),

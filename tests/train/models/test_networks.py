@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from edge_train.models import models
+from edge_train.models import networks
 from edge_train.models.specification import MODELS, Convolutional, Recurrent, SpecificationError, named
 
 # Counted by hand from the sizes: gates * hidden * (inputs + hidden + 2 biases) for each layer and direction, then 10
@@ -26,14 +26,14 @@ PARAMETERS = {
 
 
 @pytest.fixture(scope="module")
-def networks():
+def built():
     torch.manual_seed(0)
-    return {name: models.build(named(name)).eval() for name in MODELS}
+    return {name: networks.build(named(name)).eval() for name in MODELS}
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_has_as_many_parameters_as_its_sizes_say(name, networks):
-    assert models.parameter_count(networks[name]) == PARAMETERS[name]
+def test_a_model_has_as_many_parameters_as_its_sizes_say(name, built):
+    assert networks.parameter_count(built[name]) == PARAMETERS[name]
 
 
 def test_the_sizes_that_are_published_are_met():
@@ -42,19 +42,19 @@ def test_the_sizes_that_are_published_are_met():
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("batch", [1, 3])
-def test_images_become_ten_logits_each(name, batch, networks):
+def test_images_become_ten_logits_each(name, batch, built):
     with torch.no_grad():
-        logits = networks[name](torch.rand(batch, 28, 28))
+        logits = built[name](torch.rand(batch, 28, 28))
     assert logits.shape == (batch, 10)
     assert logits.dtype == torch.float32
     assert torch.isfinite(logits).all()
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_an_image_is_judged_alone_whatever_else_is_in_the_batch(name, networks):
+def test_an_image_is_judged_alone_whatever_else_is_in_the_batch(name, built):
     images = torch.rand(3, 28, 28)
     with torch.no_grad():
-        together, alone = networks[name](images), networks[name](images[1:2])
+        together, alone = built[name](images), built[name](images[1:2])
     torch.testing.assert_close(together[1:2], alone, atol=1e-5, rtol=1e-5)
 
 
@@ -62,7 +62,7 @@ def test_an_image_is_judged_alone_whatever_else_is_in_the_batch(name, networks):
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_the_first_and_the_last_row_both_count(cell, bidirectional):
     torch.manual_seed(1)
-    network = models.build(Recurrent(cell, hidden=12, layers=2, bidirectional=bidirectional)).eval()
+    network = networks.build(Recurrent(cell, hidden=12, layers=2, bidirectional=bidirectional)).eval()
     images = torch.full((1, 28, 28), 0.5)
     with torch.no_grad():
         plain = network(images)
@@ -73,7 +73,7 @@ def test_the_first_and_the_last_row_both_count(cell, bidirectional):
 
 
 def test_a_bidirectional_network_reads_both_final_states():
-    network = models.build(Recurrent("lstm", hidden=6, bidirectional=True)).eval()
+    network = networks.build(Recurrent("lstm", hidden=6, bidirectional=True)).eval()
     images = torch.rand(2, 28, 28)
     with torch.no_grad():
         sequence, _ = network.recurrent(images)
@@ -82,33 +82,33 @@ def test_a_bidirectional_network_reads_both_final_states():
 
 
 def test_forget_gates_start_open_and_the_relu_state_neither_grows_nor_dies():
-    lstm = models.build(Recurrent("lstm", hidden=5))
+    lstm = networks.build(Recurrent("lstm", hidden=5))
     assert lstm.recurrent.bias_ih_l0[5:10].tolist() == [1.0] * 5
     assert lstm.recurrent.bias_hh_l0.abs().sum() == 0
-    relu = models.build(Recurrent("rnn-relu", hidden=5))
+    relu = networks.build(Recurrent("rnn-relu", hidden=5))
     torch.testing.assert_close(relu.recurrent.weight_hh_l0, 0.9 * torch.eye(5))
 
 
 def test_a_tanh_state_is_turned_a_little_and_keeps_its_length():
-    turn = models.build(Recurrent("rnn-tanh", hidden=64, layers=2)).recurrent.weight_hh_l1
+    turn = networks.build(Recurrent("rnn-tanh", hidden=64, layers=2)).recurrent.weight_hh_l1
     torch.testing.assert_close(turn @ turn.T, torch.eye(64))
     assert torch.linalg.det(turn) > 0
     angles = torch.linalg.eigvals(turn).angle().abs()
     assert 0.5 < angles.max() < 1.6  # a matrix of any angles would reach 3.1
-    assert not torch.equal(turn, models.build(Recurrent("rnn-tanh", hidden=64, layers=2)).recurrent.weight_hh_l1)
+    assert not torch.equal(turn, networks.build(Recurrent("rnn-tanh", hidden=64, layers=2)).recurrent.weight_hh_l1)
 
 
 def test_the_global_seed_decides_the_initial_weights():
-    built = []
+    drawn = []
     for seed in (3, 3, 4):
         torch.manual_seed(seed)
-        built.append(nn.utils.parameters_to_vector(models.build(named("cnn-16k")).parameters()))
-    assert torch.equal(built[0], built[1])
-    assert not torch.equal(built[0], built[2])
+        drawn.append(nn.utils.parameters_to_vector(networks.build(named("cnn-16k")).parameters()))
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
 
 
 def test_a_new_network_is_ready_to_be_trained():
-    assert models.build(named("cnn")).training
+    assert networks.build(named("cnn")).training
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def test_a_new_network_is_ready_to_be_trained():
 )
 def test_layers_that_do_not_fit_are_told_with_the_option_to_change(chain, complaint):
     with pytest.raises(SpecificationError, match=complaint) as refusal:
-        models.build(Convolutional(chain))
+        networks.build(Convolutional(chain))
     assert "--chain" in str(refusal.value)
 
 
 def test_a_chain_without_convolutions_is_a_model_too():
-    assert models.parameter_count(models.build(Convolutional("flatten linear10"))) == 784 * 10 + 10
+    assert networks.parameter_count(networks.build(Convolutional("flatten linear10"))) == 784 * 10 + 10

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from edge_train.models import models, specification
+from edge_train.models import networks, specification
 from edge_train.training import checkpoint, recipes
 from edge_train.training.checkpoint import CheckpointError
 from edge_train.training.loop import Epoch, State, begin
@@ -80,7 +80,7 @@ def load_state(folder: Path, device: torch.device) -> State:
 def _state(header: dict[str, Any], tensors: dict[str, torch.Tensor], device: torch.device) -> State:
     settings = header["settings"]
     recipe = recipes.from_json(settings["recipe"])
-    model = models.build(specification.from_json(settings["specification"]))
+    model = networks.build(specification.from_json(settings["specification"]))
     model.load_state_dict(_below(tensors, "model."))
     state = begin(model, recipe, device)
     if state.averaged is not None:

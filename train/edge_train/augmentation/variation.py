@@ -20,7 +20,7 @@ CONTRAST = 0.8  # middle grey becomes 0.3 to 0.7: pens from soft to hard
 PLAIN_SHARE = 0.1  # left as they are, so that the undisturbed digit stays in the distribution
 
 
-def augment(images: Tensor, generator: Generator) -> Tensor:
+def vary(images: Tensor, generator: Generator) -> Tensor:
     """A varied copy of every picture. About a thousand at once are varied fastest.
 
     Args:
