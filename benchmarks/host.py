@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from edge.session import cpu, installation
+from edge.session import cpu, runtime
 
 PACKAGES = ("edge-toolkit", "torch", "onnx", "openvino", "tract", "ncnn", "pnnx", "numpy", "pillow", "matplotlib")
 
@@ -40,4 +40,4 @@ def versions() -> dict[str, str | None]:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             found[package] = None
-    return {**found, **installation.runtimes()}
+    return {**found, **runtime.runtimes()}

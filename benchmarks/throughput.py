@@ -114,7 +114,7 @@ def classification(
     for name, classifier in loaded.items():
         candidates[f"classify, {name}"] = lambda classifier=classifier: classifier.classify(images)
     plans = {
-        name: {"chunk_images": it.plan.chunk_images, "threads": it.plan.threads, "source": it.plan.source}
+        name: {"chunk_images": it.batching.chunk_images, "threads": it.batching.threads, "source": it.batching.source}
         for name, it in loaded.items()
     }
     return in_turns(candidates, rounds), plans

@@ -10,16 +10,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 import edge
-from edge import explanation
 from edge.classifier import reader
 from edge.classifier.annotation import annotated
-from edge.explanation import curves, heat
+from edge.drawing import BLUE, Pen, contact_sheet
+from edge.explanation import belief, belief_chart, occlusion, occlusion_map
 from edge.picture import picture, storyboard
 from edge_train import strokes
-from edge_train.data import sheet
 from edge_train.strokes import paper
 
 FOLDER = Path(__file__).parent / "pictures"
@@ -32,24 +31,23 @@ EXPLAINED_SEED = 2
 CNN = "cnn-int8"
 HEIGHT = 360
 GAP = 28
-INK, BAR = "#202020", "#2b6cb0"
 
 
 def main() -> None:
     """Draws all of them."""
     FOLDER.mkdir(exist_ok=True)
     rows, _ = strokes.sample(200, seed=1, labels=np.repeat(np.arange(10), 20))
-    sheet.contact_sheet(rows).save(FOLDER / "strokes.png", optimize=True)
+    contact_sheet(rows).save(FOLDER / "strokes.png", optimize=True)
     page = FOLDER / "seven.jpg"
     Image.fromarray(strokes.draw_page(7, seed=PAGE_SEED)).save(page, quality=88)
     path_of(page).save(FOLDER / "path.png", optimize=True)
     steps_of(page).save(FOLDER / "steps.png", optimize=True)
     read_page().save(FOLDER / "read.png", optimize=True)
     image = strokes.sample(1, seed=EXPLAINED_SEED, labels=np.array([EXPLAINED]))[0][0]
-    scene = rows_of(image)
-    (FOLDER / "rows.png").write_bytes(curves.png(scene))
-    (FOLDER / "rows.gif").write_bytes(curves.gif(scene))
-    (FOLDER / "occlusion.png").write_bytes(heat.png(map_of(image)))
+    chart = rows_of(image)
+    (FOLDER / "rows.png").write_bytes(belief_chart.png(chart))
+    (FOLDER / "rows.gif").write_bytes(belief_chart.gif(chart))
+    (FOLDER / "occlusion.png").write_bytes(occlusion_map.png(map_of(image)))
 
 
 def path_of(page: Path) -> Image.Image:
@@ -94,34 +92,32 @@ def read_page() -> Image.Image:
     return annotated(grey, reader.read_grey(grey, edge.load(MODEL, provider="cpu")))
 
 
-def rows_of(image: NDArray[np.uint8]) -> curves.Scene:
+def rows_of(image: NDArray[np.uint8]) -> belief_chart.BeliefChart:
     """What the recurrent model believes after each row."""
     classifier = edge.load(MODEL, provider="cpu")
-    beliefs = explanation.rows(classifier, image)
+    beliefs = belief.rows(classifier, image)
     answer = classifier.labels.index(classifier.predict_image(image).label)
-    settled = explanation.settled_row(beliefs, answer)
-    return curves.Scene("digit.png", MODEL, classifier.labels, image, beliefs, answer, settled)
+    settled = belief.settled_row(beliefs, answer)
+    return belief_chart.BeliefChart("digit.png", MODEL, classifier.labels, image, beliefs, answer, settled)
 
 
-def map_of(image: NDArray[np.uint8]) -> heat.Scene:
+def map_of(image: NDArray[np.uint8]) -> occlusion_map.OcclusionMap:
     """What the answer of the convolutional model hangs on."""
     classifier = edge.load(CNN, provider="cpu")
-    return heat.Scene("digit.png", CNN, classifier.labels, image, explanation.occlusion(classifier, image))
+    return occlusion_map.OcclusionMap("digit.png", CNN, classifier.labels, image, occlusion.measure(classifier, image))
 
 
 def bars_of(probabilities: dict[str, float], best: str) -> Image.Image:
     """A horizontal bar for each label."""
     width, row = 260, HEIGHT // len(probabilities)
-    chart = Image.new("RGB", (width, HEIGHT), "white")
-    draw = ImageDraw.Draw(chart)
-    font = ImageFont.load_default(18)
+    pen = Pen(width, HEIGHT, oversampling=1)
     for index, (label, share) in enumerate(probabilities.items()):
         top = index * row
-        draw.text((0, top + row // 2), label, fill=INK, font=font, anchor="lm")
-        draw.rectangle((24, top + 8, 24 + max(1, round(160 * share)), top + row - 8), fill=BAR)
-        text = f"{share:.1%}" if label == best else ""
-        draw.text((192, top + row // 2), text, fill=INK, font=font, anchor="lm")
-    return chart
+        pen.text(0, top + row // 2, label, size=18)
+        pen.box(24, top + 8, 25 + max(1, round(160 * share)), top + row - 7, BLUE)
+        if label == best:
+            pen.text(192, top + row // 2, f"{share:.1%}", size=18)
+    return pen.finished()
 
 
 if __name__ == "__main__":

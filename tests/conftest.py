@@ -43,8 +43,9 @@ def no_data(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(autouse=True)
 def no_profile(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """What was measured on the machine of the tests changes none of them."""
-    folder = tmp_path_factory.getbasetemp() / "no-profile"
-    monkeypatch.setattr("edge.session.profile.path", lambda: folder / "profile.json")
+    folder = str(tmp_path_factory.getbasetemp() / "no-cache")
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, folder)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@
 numpy, Pillow and onnxruntime are imported when the first of these names is used, not by `import edge`.
 """
 
+import os
 from typing import TYPE_CHECKING
 
 from edge.errors import (
@@ -28,6 +29,10 @@ from edge.errors import (
     UnreadablePictureError,
     VerificationError,
 )
+
+# ONNX Runtime looks for this when it is first imported, and nothing that can be called later keeps it from writing a
+# device id and from telling its maker about this machine. Child processes inherit it; the user's own setting holds.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from edge.classifier.classifier import Classifier, Prediction, load
@@ -65,9 +70,9 @@ def __getattr__(name: str) -> object:
 
         return getattr(classifier, name)
     if name == "__version__":
-        from edge.session import installation
+        from edge.session import runtime
 
-        return installation.version("edge-toolkit") or "unknown"
+        return runtime.version("edge-toolkit") or "unknown"
     raise AttributeError(f"module 'edge' has no attribute {name!r}")
 
 

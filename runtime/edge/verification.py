@@ -23,7 +23,8 @@ from edge.bundle.evidence import Evidence
 from edge.classifier.softmax import softmax
 from edge.errors import BundleError, EdgeError, ProviderError, VerificationError
 from edge.session import cpu, session
-from edge.session.session import Provider, Session
+from edge.session.providers import Provider
+from edge.session.session import Session
 
 StepName = Literal["digest", "load", "placement", "evidence"]
 STEPS: tuple[StepName, ...] = ("digest", "load", "placement", "evidence")

@@ -14,10 +14,9 @@ import pytest
 from edge.bench.machine import Machine
 from edge.bundle import bundle
 from edge.bundle.evidence import Evidence
-from edge.bundle.manifest import Accuracy, Manifest, ProviderName
+from edge.bundle.manifest import Accuracy, Manifest
 from edge.bundle.wire import encode_bytes, encode_integer
-from edge.session import session
-from edge.session.installation import DISTRIBUTIONS
+from edge.session.runtime import DISTRIBUTIONS
 
 FLOAT, UINT8, INT64 = 1, 2, 7
 ATTRIBUTE_INT = 2
@@ -252,15 +251,9 @@ def shelf(tmp_path: Path, packed: bytes, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 @pytest.fixture
-def healthy(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The shelf on a machine whose CUDA is in order, whatever this one would prove: only the CPU is asked."""
-    real = session.prove
-
-    def prove(provider: ProviderName) -> None:
-        if provider == "cpu":
-            real(provider)
-
-    monkeypatch.setattr("edge.session.session.prove", prove)
+def healthy(shelf: Path, installed: Callable[..., None]) -> Path:
+    """The shelf on a machine with the CPU's onnxruntime, from which nobody expects CUDA."""
+    installed(onnxruntime="1.31.1")
     return shelf
 
 

@@ -1,5 +1,6 @@
 """The public names, and that the thin half stays thin."""
 
+import os
 import subprocess
 import sys
 
@@ -79,3 +80,37 @@ def test_commands_that_compute_nothing_start_without_numpy_and_onnxruntime(bundl
         "try:\n    main()\nexcept SystemExit:\n    pass"
     )
     assert loaded.isdisjoint({"numpy", "onnxruntime", "PIL", "rich", *HEAVY})
+
+
+def test_classifying_leaves_no_file_anywhere(bundle_path, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"XDG_CACHE_HOME", "LOCALAPPDATA", "ORT_DISABLE_TELEMETRY"}
+    }
+    for arguments in (["verify", str(bundle_path)], ["info", str(bundle_path)]):
+        subprocess.run(
+            [sys.executable, "-m", "edge", *arguments],
+            env=environment | {"HOME": str(home), "USERPROFILE": str(home), "PYTHONDONTWRITEBYTECODE": "1"},
+            cwd=home,
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+    assert list(home.rglob("*")) == []
+
+
+@pytest.mark.parametrize(("setting", "kept"), [(None, "1"), ("0", "0"), ("1", "1")])
+def test_telemetry_is_off_unless_the_user_wants_it(setting, kept):
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import edge, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"],
+        env=environment if setting is None else environment | {"ORT_DISABLE_TELEMETRY": setting},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.strip() == kept

@@ -17,7 +17,7 @@ from edge.bundle import bundle
 from edge.bundle.bundle import Bundle
 from edge.bundle.manifest import Manifest
 from edge.errors import EdgeError
-from edge.session import installation
+from edge.session import runtime
 from edge_export.int8.latency import Latency
 from edge_export.int8.selection import GOALS, Goal, Measured
 from edge_export.parity import comparison
@@ -155,7 +155,7 @@ def report(packed: Bundle, export: CheckedExport) -> bytes:
             "machine": platform.machine(),
             "system": platform.system(),
             "python": platform.python_version(),
-            "packages": {**{package: metadata.version(package) for package in _PACKAGES}, **installation.runtimes()},
+            "packages": {**{package: metadata.version(package) for package in _PACKAGES}, **runtime.runtimes()},
         },
     }
     return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()

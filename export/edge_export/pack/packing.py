@@ -15,7 +15,7 @@ from edge.bundle.evidence import Evidence
 from edge.bundle.input import COLUMNS, ROWS
 from edge.bundle.manifest import Accuracy, Manifest, Precision, ProviderName, Rejection
 from edge.picture import picture
-from edge.session import session
+from edge.session import runtime
 from edge_export.int8.rounding import int8_share
 from edge_export.int8.target import Target
 from edge_export.parity.comparison import exact_logits, margins
@@ -158,7 +158,7 @@ def manifest(
         minimum_onnxruntime=MINIMUM_ONNXRUNTIME,
         versions={
             **{package: metadata.version(package) for package in _MAKERS},
-            "onnxruntime": session.load_runtime().__version__,
+            "onnxruntime": runtime.load().__version__,
         },
     )
 

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from edge.session import installation
+from edge.session import runtime
 from edge_export.sweep.grid import Setting, SweepError
 from edge_train.training import checkpoint
 
@@ -165,7 +165,7 @@ def write(folder: Path, asked: dict[str, Any], results: Iterable[RunResult], **m
             "machine": platform.machine(),
             "system": platform.system(),
             "python": platform.python_version(),
-            "packages": {**{package: metadata.version(package) for package in _PACKAGES}, **installation.runtimes()},
+            "packages": {**{package: metadata.version(package) for package in _PACKAGES}, **runtime.runtimes()},
         },
         **more,
     }

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from edge.bench.plan import Plan, Subject
 from edge.errors import ProviderError
-from edge.session.session import Provider
+from edge.session.providers import Provider
 
 # Far more than a slow memory card takes for the imports: a process that needs longer hangs.
 _PATIENCE_SECONDS = 300

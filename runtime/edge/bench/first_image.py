@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import cast
 
-from edge.session.session import Provider
+from edge.session.providers import Provider
 
 
 def first_image(path: Path, provider: Provider, batch: int) -> dict[str, float | int | str | None]:
@@ -32,9 +32,9 @@ def first_image(path: Path, provider: Provider, batch: int) -> dict[str, float |
 
     from edge.bench.memory import peak_bytes
     from edge.bundle import bundle
-    from edge.session import session
+    from edge.session import runtime, session
 
-    session.load_runtime()
+    runtime.load()
     imported = time.perf_counter()
     source = bundle.read(path)
     running = session.create(source.data, provider=provider, manifest=source.manifest)

@@ -4,7 +4,7 @@ import platform
 from dataclasses import dataclass
 
 import edge
-from edge.session import cpu, installation
+from edge.session import cpu, runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,6 @@ def describe() -> Machine:
     """
     import numpy as np
 
-    from edge.session import session
-
     found = cpu.instruction_sets()
     return Machine(
         cpu=cpu.model(),
@@ -55,7 +53,7 @@ def describe() -> Machine:
         system=platform.platform(),
         python=platform.python_version(),
         numpy=np.__version__,
-        onnxruntime=session.load_runtime().__version__,
-        distributions=installation.runtimes(),
+        onnxruntime=runtime.load().__version__,
+        distributions=runtime.runtimes(),
         edge=edge.__version__,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from edge.bundle import bundle, shipped
 from edge.bundle.bundle import Bundle
 from edge.errors import BundleNotFoundError, InputError
-from edge.session.session import Provider
+from edge.session.providers import Provider
 
 LARGEST_BATCH = 65536  # 51 MB of pixels: a larger number is a slip of the finger
 MOST_THREADS = 1024

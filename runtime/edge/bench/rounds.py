@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge.bench import timing
 from edge.bench.plan import Plan, Setup, Subject
 from edge.errors import BundleError, ProviderError
-from edge.session import session
+from edge.session import runtime, session
 from edge.session.session import Session
 from edge.verification import verify
 
@@ -107,7 +107,7 @@ def open_sessions(plan: Plan, into: Measured) -> None:
     Raises:
         RuntimeMissingError: onnxruntime is not installed, or broken.
     """
-    session.load_runtime()  # so that no load pays for the import
+    runtime.load()  # so that no load pays for the import
     pixels = {subject.name: subject.source.evidence.images for subject in plan.subjects}
     facts: dict[tuple[str, str], tuple[dict[str, int], str | None]] = {}
     for setup in plan.setups:

@@ -2,7 +2,7 @@
 
 Chunk sizes and numbers of threads are timed in turns, round after round, so that a machine that is busy for a while
 slows all of them. What counts is each round's ratio to the fastest candidate. Where the noise cannot tell candidates
-apart, a fixed order decides, which begins with the rule of `edge.session.plan`: what is not clearly better changes
+apart, a fixed order decides, which begins with the rule of `edge.session.batching`: what is not clearly better changes
 nothing.
 """
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edge.bundle.bundle import Bundle
 from edge.errors import InputError, WriteError
 from edge.session import cpu, profile, session
-from edge.session.plan import Plan, run_in_parts
+from edge.session.batching import Batching, run_in_parts
 from edge.session.session import Session
 from edge.text import table
 
@@ -70,7 +70,7 @@ class Tuning:
     bundle: str
     machine: str
     trials: tuple[Trial, ...]
-    plan: Plan
+    plan: Batching
     kept: Path | None
     problem: str | None
 
@@ -111,12 +111,12 @@ def tune(
     if most < 1 or rounds < 1:
         raise InputError(f"{most} cores and {rounds} rounds measure nothing; give 1 or more of each")
     running = session.create(source.data, provider="cpu", threads=1, manifest=source.manifest)
-    plans = [Plan(chunk, threads, "profile") for threads in _thread_counts(most) for chunk in CHUNKS]
+    plans = [Batching(chunk, threads, "profile") for threads in _thread_counts(most) for chunk in CHUNKS]
     images = np.random.default_rng(0).integers(0, 256, (IMAGES_PER_THREAD * max(2, most), 28, 28), dtype=np.uint8)
     seconds = _timed(running, plans, images, rounds, progress or (lambda _done, _all: None))
     trials = _judged(plans, seconds, len(images))
     chosen = choose(trials)
-    plan = Plan(chosen.chunk_images, chosen.threads, "profile")
+    plan = Batching(chosen.chunk_images, chosen.threads, "profile")
     kept, problem = None, None
     try:
         kept = profile.keep(source.sha256, most, plan)
@@ -143,7 +143,7 @@ def _thread_counts(most: int) -> list[int]:
 
 def _timed(
     running: Session,
-    plans: Sequence[Plan],
+    plans: Sequence[Batching],
     images: NDArray[np.uint8],
     rounds: int,
     progress: Callable[[int, int], None],
@@ -164,7 +164,7 @@ def _timed(
     return seconds[1:]
 
 
-def _judged(plans: Sequence[Plan], seconds: NDArray[np.float64], images: int) -> list[Trial]:
+def _judged(plans: Sequence[Batching], seconds: NDArray[np.float64], images: int) -> list[Trial]:
     medians = np.median(seconds, axis=0)
     ratios = seconds / seconds[:, [int(medians.argmin())]]
     return [

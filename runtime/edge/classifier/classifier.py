@@ -22,8 +22,9 @@ from edge.session import (
     profile,
     session,
 )
-from edge.session.plan import LEAST_IMAGES_PER_THREAD, Plan, run_in_parts
-from edge.session.session import Provider, Session
+from edge.session.batching import LEAST_IMAGES_PER_THREAD, Batching, run_in_parts
+from edge.session.providers import Provider
+from edge.session.session import Session
 
 if TYPE_CHECKING:
     from edge.picture.picture import Source
@@ -71,7 +72,7 @@ class Classifier:
         self._bundle = source
         self._session = running
         self._cores = cores
-        self._plan: Plan | None = None
+        self._batching: Batching | None = None
 
     @property
     def bundle(self) -> Bundle:
@@ -100,15 +101,15 @@ class Classifier:
 
     @property
     def threads(self) -> int:
-        """Threads inside one operator; how many runs go on at a time is in `plan`."""
+        """Threads inside one operator; how many runs go on at a time is in `batching`."""
         return self._session.threads
 
     @property
-    def plan(self) -> Plan:
+    def batching(self) -> Batching:
         """How many images `classify` runs at once, and in how many threads: by this machine's profile, or by rule."""
-        if self._plan is None:  # small batches do without, so that they need not wait for the profile to be read
-            self._plan = profile.plan_for(self._bundle.sha256, self._cores)
-        return self._plan
+        if self._batching is None:  # small batches do without, so that they need not wait for the profile to be read
+            self._batching = profile.batching_for(self._bundle.sha256, self._cores)
+        return self._batching
 
     def predict(self, source: "Source") -> Prediction:
         """Reads a picture and says what it shows.
@@ -224,7 +225,7 @@ class Classifier:
         """Logits and probabilities, each float32 (N, classes)."""
         batch = as_batch(images)
         count = len(batch)
-        if 0 < count < LEAST_IMAGES_PER_THREAD or 0 < count <= self.plan.direct_images:
+        if 0 < count < LEAST_IMAGES_PER_THREAD or 0 < count <= self.batching.direct_images:
             return self._session.run(batch)  # without a copy: a single image takes a few dozen microseconds
         logits, probabilities = np.empty((2, count, len(self.labels)), np.float32)
 
@@ -232,7 +233,7 @@ class Classifier:
             logits[part], probabilities[part] = self._session.run(batch[part])
 
         if count:
-            run_in_parts(count, self.plan, work)
+            run_in_parts(count, self.batching, work)
         return logits, probabilities
 
 

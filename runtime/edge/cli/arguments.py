@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edge.session.session import Provider
+from edge.session.providers import Provider
 
 
 class ProviderChoice(StrEnum):

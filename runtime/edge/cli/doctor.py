@@ -3,12 +3,13 @@
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from edge.bundle import shipped
 from edge.cli import extras
 from edge.errors import ProviderError, RuntimeMissingError
-from edge.session import cpu, installation, session
+from edge.session import cpu, providers, runtime
 from edge.verification import Verification, verify
 
 State = Literal["ok", "note", "broken"]
@@ -33,22 +34,27 @@ class Check:
     repair: str | None = None
 
 
-def examine() -> Iterator[Check]:
-    """Looks at the installation, the runtime, the processor and the shipped bundles, one check at a time."""
+def examine(root: Path = Path("/")) -> Iterator[Check]:
+    """Looks at the installation, the runtime, the processor and the shipped bundles, one check at a time.
+
+    Args:
+        root: where `proc` and `sys` are found; only tests give another.
+    """
     yield Check("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield from _packages()
     yield from _extras()
     yield _runtime()
+    yield _telemetry()
     yield _provider_cpu()
     yield _provider_cuda()
-    yield Check("cpus", "ok", _cpus())
-    yield _instructions()
+    yield Check("cpus", "ok", _cpus(root))
+    yield _instructions(root)
     yield from _bundles()
 
 
 def _packages() -> Iterator[Check]:
     for name in _PACKAGES:
-        if found := installation.version(name):
+        if found := runtime.version(name):
             yield Check(name, "ok", found)
         else:
             # From a source tree edge runs without being installed; its requirements have to be.
@@ -58,7 +64,7 @@ def _packages() -> Iterator[Check]:
 
 def _extras() -> Iterator[Check]:
     for extra, packages in extras.PACKAGES.items():
-        versions = {name: installation.version(name) for name in packages}
+        versions = {name: runtime.version(name) for name in packages}
         if all(versions.values()):
             yield Check(f"extra {extra}", "ok", ", ".join(f"{name} {found}" for name, found in versions.items()))
         else:
@@ -67,10 +73,10 @@ def _extras() -> Iterator[Check]:
 
 
 def _runtime() -> Check:
-    found = installation.runtimes()
+    found = runtime.runtimes()
     listed = ", ".join(f"{name} {number}" for name, number in found.items()) or "none"
     try:
-        loaded = session.load_runtime().__version__
+        loaded = runtime.load().__version__
     except RuntimeMissingError as error:
         return Check("runtime", "broken", *_split(error))
     if len(found) > 1:
@@ -78,14 +84,21 @@ def _runtime() -> Check:
             "runtime",
             "broken",
             f"{listed} are both installed and overwrite each other's files; the one that answers is {loaded}",
-            installation.repair(found),
+            runtime.repair(found),
         )
     return Check("runtime", "ok", f"{listed}, imported as {loaded}")
 
 
+def _telemetry() -> Check:
+    if runtime.telemetry_is_off():
+        return Check("telemetry", "ok", "off: ONNX Runtime tells its maker nothing")
+    repair = "take ORT_DISABLE_TELEMETRY out of the environment, or set it to 1"
+    return Check("telemetry", "note", "on: ONNX Runtime tells its maker about this machine", repair)
+
+
 def _provider_cpu() -> Check:
     try:
-        session.prove("cpu")
+        providers.prove("cpu")
     except ProviderError as error:
         return Check("provider cpu", "broken", *_split(error))
     return Check("provider cpu", "ok", "proved by a session")
@@ -93,22 +106,22 @@ def _provider_cpu() -> Check:
 
 def _provider_cuda() -> Check:
     try:
-        session.prove("cuda")
+        providers.prove("cuda")
     except ProviderError as error:
         # Only who installed the GPU build expects CUDA.
-        state: State = "broken" if "onnxruntime-gpu" in installation.runtimes() else "note"
+        state: State = "broken" if "onnxruntime-gpu" in runtime.runtimes() else "note"
         return Check("provider cuda", state, *_split(error))
     return Check("provider cuda", "ok", "proved by a session")
 
 
-def _cpus() -> str:
-    quota = cpu.cgroup_quota()
+def _cpus(root: Path) -> str:
+    quota = cpu.cgroup_quota(root)
     limit = "no quota" if quota is None else f"a quota of {quota:g}"
-    return f"{cpu.allowed()} allowed ({limit})"
+    return f"{cpu.allowed(root)} allowed ({limit})"
 
 
-def _instructions() -> Check:
-    found = cpu.instruction_sets()
+def _instructions(root: Path) -> Check:
+    found = cpu.instruction_sets(root)
     if found is None:
         return Check("int8 instructions", "note", f"unknown on {platform.system()}", "edge verify lstm-int8")
     listed = ", ".join(name for name in cpu.INT8_INSTRUCTIONS if name in found) or "none"

@@ -3,7 +3,7 @@
     {"format": 1, "plans": [{"machine": ..., "bundle": "<sha256>", "cores": 2, "chunk_images": 256, "threads": 2}, ...]}
 
 Everything in it can be measured again, so whatever is wrong with it (damaged, of another machine or another edge) is
-passed over without a word, and the rule of `edge.session.plan` holds.
+passed over without a word, and the rule of `edge.session.batching` holds.
 """
 
 import json
@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from edge.session import cpu, installation
-from edge.session.plan import Plan, rule
+from edge.session import cpu, runtime
+from edge.session.batching import Batching, rule
 from edge.text.files import cache_folder, make_folder, write_atomically
 
 FORMAT = 1
@@ -32,12 +32,12 @@ def path() -> Path:
 
 def machine() -> str:
     """What a measurement holds for: the processor, the CPUs that may be used, and the version of ONNX Runtime."""
-    versions = " and ".join(f"{name} {number}" for name, number in installation.runtimes().items())
+    versions = " and ".join(f"{name} {number}" for name, number in runtime.runtimes().items())
     return f"{cpu.model()}, {cpu.allowed()} CPUs, {versions or 'no onnxruntime'}"
 
 
-def plan_for(bundle_sha256: str, cores: int) -> Plan:
-    """The measured plan for a bundle on this machine, or the rule's.
+def batching_for(bundle_sha256: str, cores: int) -> Batching:
+    """The measured batching for a bundle on this machine, or the rule's.
 
     Args:
         bundle_sha256: SHA-256 of the bundle's file.
@@ -46,17 +46,17 @@ def plan_for(bundle_sha256: str, cores: int) -> Plan:
     entries = [entry for entry in _entries() if entry["bundle"] == bundle_sha256 and entry["cores"] == cores]
     if entries and any(entry["machine"] == (here := machine()) for entry in entries):
         entry = next(entry for entry in reversed(entries) if entry["machine"] == here)
-        return Plan(entry["chunk_images"], entry["threads"], "profile")
+        return Batching(entry["chunk_images"], entry["threads"], "profile")
     return rule(cores)
 
 
-def keep(bundle_sha256: str, cores: int, plan: Plan) -> Path:
-    """Writes a measured plan to the profile, in place of an older one for the same machine, bundle and cores.
+def keep(bundle_sha256: str, cores: int, batching: Batching) -> Path:
+    """Writes a measured batching to the profile, in place of an older one for the same machine, bundle and cores.
 
     Args:
         bundle_sha256: SHA-256 of the bundle's file.
         cores: cores that might be used when it was measured.
-        plan: what was measured as the best.
+        batching: what was measured as the best.
 
     Returns:
         The file.
@@ -68,8 +68,8 @@ def keep(bundle_sha256: str, cores: int, plan: Plan) -> Path:
         "machine": machine(),
         "bundle": bundle_sha256,
         "cores": cores,
-        "chunk_images": plan.chunk_images,
-        "threads": plan.threads,
+        "chunk_images": batching.chunk_images,
+        "threads": batching.threads,
     }
     same = ("machine", "bundle", "cores")
     others = [entry for entry in _entries() if any(entry[key] != new[key] for key in same)]

@@ -5,7 +5,7 @@ import platform
 import numpy as np
 
 from edge.bench import machine
-from edge.session import cpu, installation
+from edge.session import cpu, runtime
 
 
 def test_the_machine_is_described_by_what_is_really_there():
@@ -15,7 +15,7 @@ def test_the_machine_is_described_by_what_is_really_there():
     assert found.python == platform.python_version()
     assert found.numpy == np.__version__
     assert found.onnxruntime == onnxruntime.__version__
-    assert found.distributions == installation.runtimes()
+    assert found.distributions == runtime.runtimes()
     assert found.allowed_cpus == cpu.allowed()
     assert found.cpu == cpu.model()
     instructions = cpu.instruction_sets()

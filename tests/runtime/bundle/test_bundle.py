@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,8 @@ FLIP_STEP = 29  # a prime: the positions fall on every kind of byte
 
 @pytest.fixture
 def no_session(monkeypatch):
-    """Fails the test as soon as a session is asked for."""
-
-    def create(*_args, **_kwargs):
-        raise AssertionError("a session was made of an unchecked file")
-
-    monkeypatch.setattr("edge.session.session.create", create)
+    """Whatever asks for a session fails otherwise than the test expects."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
 
 
 def signed(body: bytes) -> bytes:

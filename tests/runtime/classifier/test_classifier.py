@@ -8,7 +8,7 @@ import pytest
 import edge
 from edge.classifier import classifier
 from edge.errors import BundleNotFoundError, InputError
-from edge.session import plan
+from edge.session import batching
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_no_images_give_no_rows(loaded):
     assert loaded.logits(np.zeros((0, 28, 28), np.uint8)).shape == (0, 10)
 
 
-@pytest.mark.parametrize("count", [1, plan.CHUNK_IMAGES, plan.CHUNK_IMAGES + 1, 1000])
+@pytest.mark.parametrize("count", [1, batching.CHUNK_IMAGES, batching.CHUNK_IMAGES + 1, 1000])
 def test_any_number_of_images_is_run_in_bounded_chunks(loaded, linear, count, monkeypatch):
     sizes = []
     run = loaded._session.run
@@ -52,7 +52,7 @@ def test_any_number_of_images_is_run_in_bounded_chunks(loaded, linear, count, mo
     many = np.random.default_rng(0).integers(0, 256, (count, 28, 28), dtype=np.uint8)
     np.testing.assert_allclose(loaded.logits(many), linear.logits(many), atol=1e-4)
     assert sum(sizes) == count
-    assert max(sizes) <= plan.CHUNK_IMAGES
+    assert max(sizes) <= batching.CHUNK_IMAGES
 
 
 def test_images_may_lie_in_memory_in_any_way(loaded, images):

@@ -162,7 +162,7 @@ def test_ctrl_c_during_the_cold_starts_ends_cleanly(edge_command, shelf, monkeyp
 
 
 def test_tune_measures_and_keeps_how_a_bundle_runs_fastest(edge_command, shelf, bundle_path, tmp_path, monkeypatch):
-    monkeypatch.setattr("edge.session.profile.path", lambda: tmp_path / "profile.json")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("edge.bench.tuning.CHUNKS", (2, 4))
     monkeypatch.setattr("edge.bench.tuning.IMAGES_PER_THREAD", 8)
     ended = edge_command("bench", str(bundle_path), "--tune")
@@ -170,7 +170,7 @@ def test_tune_measures_and_keeps_how_a_bundle_runs_fastest(edge_command, shelf, 
     lines = ended.out.splitlines()
     assert lines[0].startswith("linear-fp32 on ")
     assert sum(line.endswith("chosen") for line in lines) == 1
-    assert lines[-1] == f"kept in {tmp_path / 'profile.json'}"
+    assert lines[-1] == f"kept in {tmp_path / 'edge-toolkit' / 'profile.json'}"
 
 
 @pytest.mark.parametrize("other", [("--json",), ("--plot", "plot.png")])

@@ -12,17 +12,15 @@ from edge.bench.tuning import Trial
 from edge.bundle.bundle import read
 from edge.errors import InputError
 from edge.session import profile
-from edge.session.plan import Plan, rule
+from edge.session.batching import Batching, rule
 
 SHA = "a" * 64
-REAL_PATH = profile.path  # no other test sees it
 
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """An empty cache folder of the user."""
     folder = tmp_path / "cache"
-    monkeypatch.setattr("edge.session.profile.path", REAL_PATH)
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(folder))
     if sys.platform == "darwin":
@@ -31,34 +29,34 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_what_was_kept_is_the_plan_from_then_on(cache):
-    assert profile.plan_for(SHA, 2) == rule(2)
-    profile.keep(SHA, 2, Plan(512, 2, "profile"))
-    profile.keep(SHA, 1, Plan(128, 1, "profile"))
-    assert profile.plan_for(SHA, 2) == Plan(512, 2, "profile")
-    assert profile.plan_for(SHA, 1) == Plan(128, 1, "profile")
-    assert profile.plan_for("b" * 64, 2) == rule(2)
+    assert profile.batching_for(SHA, 2) == rule(2)
+    profile.keep(SHA, 2, Batching(512, 2, "profile"))
+    profile.keep(SHA, 1, Batching(128, 1, "profile"))
+    assert profile.batching_for(SHA, 2) == Batching(512, 2, "profile")
+    assert profile.batching_for(SHA, 1) == Batching(128, 1, "profile")
+    assert profile.batching_for("b" * 64, 2) == rule(2)
 
 
 def test_a_new_measurement_takes_the_place_of_the_old_one(cache):
-    profile.keep(SHA, 2, Plan(512, 2, "profile"))
-    profile.keep(SHA, 2, Plan(64, 1, "profile"))
-    assert profile.plan_for(SHA, 2) == Plan(64, 1, "profile")
+    profile.keep(SHA, 2, Batching(512, 2, "profile"))
+    profile.keep(SHA, 2, Batching(64, 1, "profile"))
+    assert profile.batching_for(SHA, 2) == Batching(64, 1, "profile")
     assert len(json.loads(profile.path().read_text())["plans"]) == 1
 
 
 def test_the_profile_of_another_machine_is_passed_over_and_kept(cache, monkeypatch):
-    profile.keep(SHA, 2, Plan(512, 2, "profile"))
+    profile.keep(SHA, 2, Batching(512, 2, "profile"))
     monkeypatch.setattr("edge.session.profile.machine", lambda: "another")
-    assert profile.plan_for(SHA, 2) == rule(2)
-    profile.keep(SHA, 2, Plan(64, 2, "profile"))
+    assert profile.batching_for(SHA, 2) == rule(2)
+    profile.keep(SHA, 2, Batching(64, 2, "profile"))
     monkeypatch.undo()
 
 
 def test_the_profile_stays_small(cache):
     for number in range(profile.MOST_ENTRIES + 3):
-        profile.keep(f"{number:064}", 2, Plan(512, 2, "profile"))
-    assert profile.plan_for(f"{0:064}", 2) == rule(2)
-    assert profile.plan_for(f"{profile.MOST_ENTRIES + 2:064}", 2).source == "profile"
+        profile.keep(f"{number:064}", 2, Batching(512, 2, "profile"))
+    assert profile.batching_for(f"{0:064}", 2) == rule(2)
+    assert profile.batching_for(f"{profile.MOST_ENTRIES + 2:064}", 2).source == "profile"
 
 
 def entry(**changes):
@@ -95,14 +93,14 @@ def entry(**changes):
 def test_a_damaged_profile_is_passed_over(cache, text):
     profile.path().parent.mkdir(parents=True)
     profile.path().write_text(text, encoding="latin-1")
-    assert profile.plan_for(SHA, 2) == rule(2)
-    profile.keep(SHA, 2, Plan(128, 2, "profile"))
-    assert profile.plan_for(SHA, 2) == Plan(128, 2, "profile")
+    assert profile.batching_for(SHA, 2) == rule(2)
+    profile.keep(SHA, 2, Batching(128, 2, "profile"))
+    assert profile.batching_for(SHA, 2) == Batching(128, 2, "profile")
 
 
 def test_a_folder_in_its_place_is_passed_over(cache):
     profile.path().mkdir(parents=True)
-    assert profile.plan_for(SHA, 2) == rule(2)
+    assert profile.batching_for(SHA, 2) == rule(2)
 
 
 def test_tuning_measures_every_candidate_and_keeps_its_choice(cache, bundle_path):
@@ -114,7 +112,7 @@ def test_tuning_measures_every_candidate_and_keeps_its_choice(cache, bundle_path
     assert seen[-1] == (20, 20)
     assert [done for done, _ in seen] == list(range(1, 21))
     assert result.kept == profile.path()
-    assert edge.load(bundle_path, provider="cpu", threads=2).plan == result.plan
+    assert edge.load(bundle_path, provider="cpu", threads=2).batching == result.plan
     lines = result.lines()
     assert lines[0].startswith("linear-fp32 on ")
     assert sum("chosen" in line for line in lines) == 1
@@ -147,12 +145,12 @@ def test_what_is_clearly_better_is_taken():
     assert tuning.choose([trial(256, 1.3, 0.5), trial(128, 1.0, 0.5)]).chunk_images == 128
 
 
-def test_the_plan_is_looked_up_only_when_a_batch_is_large(cache, bundle_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr("edge.classifier.classifier.profile.plan_for", lambda *facts: asked.append(facts) or rule(2))
+def test_the_profile_is_looked_up_once_and_only_when_a_batch_is_large(cache, bundle_path):
     loaded = edge.load(bundle_path, provider="cpu", threads=2)
     loaded.classify(np.zeros((63, 28, 28), np.uint8))
-    assert asked == []
+    sha = read(bundle_path).sha256
+    profile.keep(sha, 2, Batching(128, 1, "profile"))
     loaded.classify(np.zeros((1000, 28, 28), np.uint8))
-    loaded.classify(np.zeros((1000, 28, 28), np.uint8))
-    assert asked == [(read(bundle_path).sha256, 2)]
+    assert loaded.batching == Batching(128, 1, "profile")
+    profile.keep(sha, 2, Batching(64, 2, "profile"))
+    assert loaded.batching == Batching(128, 1, "profile")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from edge.errors import BundleError, InputError, ProviderError, RuntimeMissingError
-from edge.session import cpu, session
+from edge.session import cpu, providers, runtime, session
 
-HAS_CUDA = "CUDAExecutionProvider" in session.load_runtime().get_available_providers()
+HAS_CUDA = "CUDAExecutionProvider" in runtime.load().get_available_providers()
 without_cuda = pytest.mark.skipif(HAS_CUDA, reason="this onnxruntime was built with CUDA")
 
 
@@ -39,11 +39,11 @@ def test_cuda_is_refused_by_a_cpu_only_build_with_the_way_to_swap_it(packed):
 @without_cuda
 def test_cuda_cannot_be_proved_by_a_cpu_only_build():
     with pytest.raises(ProviderError, match="built without CUDA"):
-        session.prove("cuda")
+        providers.prove("cuda")
 
 
 def test_the_cpu_is_proved_by_a_session():
-    session.prove("cpu")
+    providers.prove("cpu")
 
 
 def test_a_model_with_cpu_only_kernels_is_refused_on_cuda_whatever_is_installed(packed, manifest):
@@ -98,7 +98,7 @@ def test_small_models_run_on_one_thread_and_large_ones_on_all_allowed_cpus():
 
 def test_idle_threads_do_not_spin(packed, monkeypatch):
     entries = {}
-    real = session.load_runtime()
+    real = runtime.load()
 
     class Recording(real.SessionOptions):
         def add_session_config_entry(self, key, value):

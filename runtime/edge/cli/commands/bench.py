@@ -9,7 +9,7 @@ import typer
 from edge.bundle import shipped
 from edge.cli.arguments import JsonOption
 from edge.errors import InputError
-from edge.session.session import PROVIDERS, Provider
+from edge.session.providers import PROVIDERS, Provider
 
 if TYPE_CHECKING:
     from edge.bench.document import Report

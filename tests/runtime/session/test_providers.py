@@ -3,12 +3,14 @@
 The GPU build of onnxruntime is pretended, so that every obstacle is met on any machine.
 """
 
+import ctypes
+import sys
 from types import SimpleNamespace
 
 import pytest
 
 from edge.errors import EdgeError, ProviderError
-from edge.session import session
+from edge.session import runtime, session
 
 
 class FakeRuntime:
@@ -60,18 +62,18 @@ class FakeRuntime:
 def gpu_build(monkeypatch):
     """Puts a pretended GPU build in place; every library loads unless it is named."""
 
-    real = session.load_runtime()
+    real = runtime.load()
 
     def pretend(*, missing: dict[str, str] | None = None, **behaviour) -> FakeRuntime:
         fake = FakeRuntime(real, **behaviour)
-        monkeypatch.setattr(session, "load_runtime", lambda: fake)
+        monkeypatch.setitem(sys.modules, "onnxruntime", fake)
 
         def load(name):
             for part, reason in (missing or {}).items():
                 if part in name:
                     raise OSError(reason)
 
-        monkeypatch.setattr("edge.session.cuda.ctypes.CDLL", load)
+        monkeypatch.setattr(ctypes, "CDLL", load)
         return fake
 
     return pretend

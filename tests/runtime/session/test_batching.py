@@ -4,15 +4,15 @@ import threading
 
 import pytest
 
-from edge.session import plan
-from edge.session.plan import LEAST_IMAGES_PER_THREAD, Plan
+from edge.session import batching
+from edge.session.batching import LEAST_IMAGES_PER_THREAD, Batching
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
 @pytest.mark.parametrize("chunk", [64, 256])
 @pytest.mark.parametrize("count", [1, 63, 64, 127, 128, 257, 1000, 10_000])
 def test_the_parts_are_equal_small_enough_and_cover_everything(count, chunk, threads):
-    parts = plan.chunks(count, Plan(chunk, threads, "rule"))
+    parts = batching.chunks(count, Batching(chunk, threads, "rule"))
     assert [index for part in parts for index in range(part.start, part.stop)] == list(range(count))
     sizes = [part.stop - part.start for part in parts]
     assert max(sizes) <= chunk
@@ -21,13 +21,15 @@ def test_the_parts_are_equal_small_enough_and_cover_everything(count, chunk, thr
 
 @pytest.mark.parametrize("count", [128, 500, 1000, 10_000])
 def test_no_thread_is_left_without_work_at_the_end(count):
-    assert len(plan.chunks(count, Plan(256, 2, "rule"))) % 2 == 0
+    assert len(batching.chunks(count, Batching(256, 2, "rule"))) % 2 == 0
 
 
 def test_a_batch_too_small_for_two_threads_is_one_part():
-    assert plan.chunks(2 * LEAST_IMAGES_PER_THREAD - 1, plan.rule(2)) == [slice(0, 2 * LEAST_IMAGES_PER_THREAD - 1)]
-    assert plan.rule(2).direct_images == 2 * LEAST_IMAGES_PER_THREAD - 1
-    assert plan.rule(1).direct_images == plan.CHUNK_IMAGES
+    assert batching.chunks(2 * LEAST_IMAGES_PER_THREAD - 1, batching.rule(2)) == [
+        slice(0, 2 * LEAST_IMAGES_PER_THREAD - 1)
+    ]
+    assert batching.rule(2).direct_images == 2 * LEAST_IMAGES_PER_THREAD - 1
+    assert batching.rule(1).direct_images == batching.CHUNK_IMAGES
 
 
 def test_every_part_is_worked_on_once_by_no_more_threads_than_planned():
@@ -40,7 +42,7 @@ def test_every_part_is_worked_on_once_by_no_more_threads_than_planned():
         if part.start < 192:
             gate.wait()
 
-    plan.run_in_parts(6 * 64, Plan(64, 3, "rule"), work)
+    batching.run_in_parts(6 * 64, Batching(64, 3, "rule"), work)
     assert sorted(seen) == [0, 64, 128, 192, 256, 320]
     assert len(workers) == 3
     assert threading.get_ident() in workers
@@ -54,6 +56,16 @@ def test_the_first_failure_is_raised_and_the_rest_left_out():
         raise MemoryError(f"part {part.start}")
 
     with pytest.raises(MemoryError, match="part"):
-        plan.run_in_parts(100 * 64, Plan(64, 2, "rule"), work)
+        batching.run_in_parts(100 * 64, Batching(64, 2, "rule"), work)
     assert len(begun) <= 2
     assert not [thread for thread in threading.enumerate() if thread.name == "edge-classify"]
+
+
+def test_where_the_system_gives_no_thread_the_calling_one_does_all_the_work(monkeypatch):
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    seen = []
+    batching.run_in_parts(6 * 64, Batching(64, 3, "rule"), lambda part: seen.append(part.start))
+    assert sorted(seen) == [0, 64, 128, 192, 256, 320]

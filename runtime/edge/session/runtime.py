@@ -1,8 +1,13 @@
-"""Which distributions of ONNX Runtime are installed, and how to repair them.
+"""ONNX Runtime as it is installed: its import, which distributions there are, how to repair them, and what it raises.
 
 `onnxruntime`, `onnxruntime-gpu` and their siblings install the same module: together they overwrite each
 other's files, and removing one deletes files of the other. So exactly one may be there.
 """
+
+import os
+from types import ModuleType
+
+from edge.errors import RuntimeMissingError
 
 DISTRIBUTIONS = (
     "onnxruntime",
@@ -16,6 +21,45 @@ DISTRIBUTIONS = (
 INSTALL_CPU = "pip install 'edge-toolkit[cpu]'"
 INSTALL_GPU = "pip install 'edge-toolkit[gpu]'"
 SWAP_TO_GPU = f"pip uninstall -y onnxruntime; {INSTALL_GPU}"
+
+
+def load() -> ModuleType:
+    """Imports onnxruntime.
+
+    Raises:
+        RuntimeMissingError: it is not installed, or cannot be imported, or two distributions broke each other.
+    """
+    try:
+        import onnxruntime
+    except (ImportError, OSError, AttributeError) as error:
+        raise RuntimeMissingError(explain(first_line(error))) from error
+    # What a removed distribution leaves behind can be an empty package.
+    if not hasattr(onnxruntime, "InferenceSession"):
+        raise RuntimeMissingError(explain("the module is empty"))
+    module: ModuleType = onnxruntime
+    return module
+
+
+def telemetry_is_off() -> bool:
+    """Whether the environment keeps ONNX Runtime from telling its maker about this machine."""
+    return os.environ.get("ORT_DISABLE_TELEMETRY") == "1"
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises: its own exceptions share no base class."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    own = (kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    return (*own, RuntimeError, ValueError)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error without onnxruntime's code in front, or the error's name when it is silent."""
+    lines = str(error).strip().splitlines()
+    if not lines:
+        return type(error).__name__
+    line = lines[0]
+    return line.split(" : ", 3)[-1] if line.startswith("[ONNXRuntimeError]") else line
 
 
 def runtimes() -> dict[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Source = Literal["rule", "profile"]
+Origin = Literal["rule", "profile"]
 
 # Larger chunks are not faster on any model of edge, and need memory for every activation of every image.
 CHUNK_IMAGES = 256
@@ -21,7 +21,7 @@ LEAST_IMAGES_PER_THREAD = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Batching:
     """How a classifier runs many images.
 
     Attributes:
@@ -32,7 +32,7 @@ class Plan:
 
     chunk_images: int
     threads: int
-    source: Source
+    source: Origin
 
     @property
     def direct_images(self) -> int:
@@ -40,16 +40,16 @@ class Plan:
         return self.chunk_images if self.threads == 1 else min(self.chunk_images, 2 * LEAST_IMAGES_PER_THREAD - 1)
 
 
-def rule(threads: int) -> Plan:
-    """The plan for a machine without a profile.
+def rule(threads: int) -> Batching:
+    """The batching for a machine without a profile.
 
     Args:
         threads: cores that may be used, at least 1.
     """
-    return Plan(CHUNK_IMAGES, threads, "rule")
+    return Batching(CHUNK_IMAGES, threads, "rule")
 
 
-def chunks(count: int, plan: Plan) -> list[slice]:
+def chunks(count: int, batching: Batching) -> list[slice]:
     """Cuts a batch into parts whose sizes differ by one at most.
 
     A small remainder would take another branch of a graph that looks at the size of its batch, and leave all threads
@@ -57,27 +57,27 @@ def chunks(count: int, plan: Plan) -> list[slice]:
 
     Args:
         count: images, at least 1.
-        plan: at most `plan.chunk_images` in a part.
+        batching: at most `batching.chunk_images` in a part.
     """
-    workers = max(1, min(plan.threads, count // LEAST_IMAGES_PER_THREAD))
-    rounds = -(-count // (plan.chunk_images * workers))
+    workers = max(1, min(batching.threads, count // LEAST_IMAGES_PER_THREAD))
+    rounds = -(-count // (batching.chunk_images * workers))
     parts = min(count, rounds * workers)
     edges = [count * part // parts for part in range(parts + 1)]
     return [slice(start, end) for start, end in itertools.pairwise(edges)]
 
 
-def run_in_parts(count: int, plan: Plan, work: Callable[[slice], None]) -> None:
+def run_in_parts(count: int, batching: Batching, work: Callable[[slice], None]) -> None:
     """Does the work for every part of a batch, several parts at a time; the calling thread does its share.
 
     Args:
         count: images, at least 1.
-        plan: how they are cut, and how many threads there may be.
+        batching: how they are cut, and how many threads there may be.
         work: called with each part, from several threads at once.
 
     Raises:
         BaseException: the first that `work` raised; parts not begun by then are left out.
     """
-    waiting = deque(chunks(count, plan))
+    waiting = deque(chunks(count, batching))
     failures: list[BaseException] = []
 
     def serve() -> None:
@@ -94,12 +94,17 @@ def run_in_parts(count: int, plan: Plan, work: Callable[[slice], None]) -> None:
 
     helpers = [
         threading.Thread(target=serve, name="edge-classify", daemon=True)
-        for _ in range(min(plan.threads, len(waiting)) - 1)
+        for _ in range(min(batching.threads, len(waiting)) - 1)
     ]
+    started = []
     for helper in helpers:
-        helper.start()
+        try:
+            helper.start()
+        except RuntimeError:  # the system gives no more threads: those that there are do the work
+            break
+        started.append(helper)
     serve()
-    for helper in helpers:
+    for helper in started:
         helper.join()
     if failures:
         raise failures[0]
