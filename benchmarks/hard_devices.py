@@ -19,6 +19,8 @@ from hard_writing import Line
 from numpy.random import Generator
 from PIL import Image, ImageDraw
 
+from edge.bundle.input import COLUMNS, ROWS
+
 
 def paint(random: Generator, line: Line) -> Drawing:
     """A paint program's canvas: any two colours that differ, anti-aliased or not."""
@@ -121,7 +123,7 @@ def as_small_as_mnist(random: Generator, line: Line) -> Drawing:
     cover = writing(random, line, size, Pose((0.4, 0.95), (0.06, 0.16), 0.2))
     page = inked(sheet(random, size), cover, *pen_of(random))
     page = page if random.integers(2) else np.broadcast_to((1 - cover)[..., None], page.shape)
-    image = developed(random, page, grain=(0, 0.01)).convert("L").resize((28, 28), Image.Resampling.BOX)
+    image = developed(random, page, grain=(0, 0.01)).convert("L").resize((COLUMNS, ROWS), Image.Resampling.BOX)
     if random.uniform() < 0.25:
         image = Image.eval(image, lambda level: 255 - level)
     return Drawing(image, "PNG", {})

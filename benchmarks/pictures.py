@@ -25,7 +25,9 @@ import numpy as np
 
 import edge
 from edge.bundle import shipped
-from edge.picture import picture, storyboard
+from edge.bundle.input import COLUMNS, ROWS
+from edge.drawing import stacked
+from edge.picture import preprocessing, steps
 from edge.text.table import aligned
 
 SCHEMA = "edge.pictures/1"
@@ -99,7 +101,7 @@ def read_cases(folder: Path) -> list[Case]:
 
 def run(classifier: edge.Classifier, cases: Iterable[Case]) -> list[Result]:
     """Every case from its file to its label."""
-    classifier.classify(np.zeros((1, picture.SIDE, picture.SIDE), np.uint8))  # the first run of a session is slow
+    classifier.classify(np.zeros((1, ROWS, COLUMNS), np.uint8))  # the first run of a session is slow
     results = []
     for case in cases:
         started = time.perf_counter()
@@ -153,12 +155,12 @@ def draw(wrong: Sequence[Result], path: Path) -> Path:
         name = f"{result.case.path.name}: {result.case.kind}, {result.case.label}"
         answers = [] if result.said is None else [(result.said, result.confidence)]
         try:
-            steps = picture.steps(picture.luminance(result.case.path))
+            taken = steps.trace(preprocessing.luminance(result.case.path))
         except edge.PictureError:
-            steps = []  # it cannot be read: the note says why
-        strips.append(storyboard.draw(name, steps, answers, result.problem or storyboard.SENTENCE))
+            taken = []  # it cannot be read: the note says why
+        strips.append(steps.draw(name, taken, answers, result.problem or steps.ANSWER_SENTENCE))
     path.parent.mkdir(parents=True, exist_ok=True)
-    storyboard.stacked(strips).save(path)
+    stacked(strips).save(path)
     return path
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 import edge
-from edge.picture import picture
+from edge.picture import preprocessing
 from edge.text.table import aligned
 from edge_train import strokes
 
@@ -46,7 +46,7 @@ def main() -> int:
         tasks[f"{name}: Pillow decodes it in full"] = lambda content=content: decoded(content)
         tasks[f"{name}: file to label"] = lambda content=content: classifier.predict(content)
     small = {f"28x28 PNG {name}": content for name, content in smalls().items()}
-    quick = {name: lambda content=content: picture.read(content) for name, content in small.items()}
+    quick = {name: lambda content=content: preprocessing.read(content) for name, content in small.items()}
     results = timed(tasks, arguments.seconds) | timed(quick, arguments.seconds)
     rows = [("", "p50 ms", "p90 ms", "runs", "times the decode")]
     for name, times in results.items():

@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 import edge
+from edge.bundle.input import COLUMNS, ROWS
 from edge.classifier.rejection import scores
-from edge.picture import picture, pictures
+from edge.picture import paths, preprocessing
 from edge.text.table import aligned
 from edge_export.pack import rejection_threshold
 from edge_train.data import published
@@ -86,7 +87,7 @@ def folders(named: Iterable[str]) -> dict[str, Bytes]:
     sets = {}
     for argument in named:
         name, _, folder = argument.partition("=")
-        images = [picture.read(found.path) for found in pictures.expand([folder]) if found.problem is None]
+        images = [preprocessing.read(found.path) for found in paths.expand([folder]) if found.problem is None]
         sets[name] = seen(images)
     return sets
 
@@ -101,13 +102,13 @@ def drawn(random: Generator, fonts: Path | None) -> dict[str, Bytes]:
     faces = sorted(fonts.glob("*.ttf")) if fonts else []
     unlike = [letter for letter in string.ascii_letters if letter not in LIKE_A_DIGIT]
     return {
-        "letters": seen(picture.read(letter(random, unlike[at % len(unlike)], faces)) for at in range(COUNT)),
+        "letters": seen(preprocessing.read(letter(random, unlike[at % len(unlike)], faces)) for at in range(COUNT)),
         "letters like a digit": seen(
-            picture.read(letter(random, LIKE_A_DIGIT[at % len(LIKE_A_DIGIT)], faces)) for at in range(COUNT // 2)
+            preprocessing.read(letter(random, LIKE_A_DIGIT[at % len(LIKE_A_DIGIT)], faces)) for at in range(COUNT // 2)
         ),
-        "scribbles": seen(picture.read(scribble(random)) for _ in range(COUNT)),
+        "scribbles": seen(preprocessing.read(scribble(random)) for _ in range(COUNT)),
         "garments, drawn": np.stack([garment(random) for _ in range(COUNT)]),
-        "noise": random.integers(0, 256, (COUNT, picture.SIDE, picture.SIDE), dtype=np.uint8),
+        "noise": random.integers(0, 256, (COUNT, ROWS, COLUMNS), dtype=np.uint8),
         "smooth noise": np.stack([smooth_noise(random) for _ in range(COUNT)]),
     }
 
@@ -149,15 +150,15 @@ def garment(random: Generator) -> Bytes:
     """A filled outline with uneven corners and some texture."""
     outline = GARMENTS[int(random.integers(len(GARMENTS)))]
     points = [(8 * x + float(random.normal(0, 6)), 8 * y + float(random.normal(0, 6))) for x, y in outline]
-    page = Image.new("L", (8 * picture.SIDE, 8 * picture.SIDE), 0)
+    page = Image.new("L", (8 * COLUMNS, 8 * ROWS), 0)
     ImageDraw.Draw(page).polygon(points, fill=int(random.integers(120, 255)))
-    small = page.filter(ImageFilter.GaussianBlur(4)).resize((picture.SIDE, picture.SIDE), Image.Resampling.BOX)
+    small = page.filter(ImageFilter.GaussianBlur(4)).resize((COLUMNS, ROWS), Image.Resampling.BOX)
     return np.clip(np.asarray(small) * (1 + random.normal(0, 0.15, small.size)), 0, 255).astype(np.uint8)
 
 
 def smooth_noise(random: Generator) -> Bytes:
     """Blots of random form."""
-    coarse = Image.fromarray(random.integers(0, 256, (picture.SIDE, picture.SIDE), dtype=np.uint8))
+    coarse = Image.fromarray(random.integers(0, 256, (ROWS, COLUMNS), dtype=np.uint8))
     soft = np.asarray(coarse.filter(ImageFilter.GaussianBlur(random.uniform(1, 3))), np.float64)
     spread = (soft - soft.min()) / max(np.ptp(soft), 1)
     return np.rint(np.clip((spread - 0.5) * 4, 0, 1) * 255).astype(np.uint8)

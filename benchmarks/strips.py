@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import edge
-from edge.classifier import reader
-from edge.classifier.annotation import annotated
-from edge.picture import picture
+from edge.classifier.annotation import annotate
+from edge.classifier.page import read_page
+from edge.picture import preprocessing
 from edge.text.table import aligned
 from edge_train import strokes
 from edge_train.data import published
@@ -176,7 +176,7 @@ def judge(classifier: edge.Classifier, pages: Sequence[Page], out: Path | None) 
     strings = right = digits = wrong = 0
     started = time.perf_counter()
     for number, page in enumerate(pages):
-        result = reader.read(page.pixels, classifier)
+        result = read_page(page.pixels, classifier)
         texts = [line.text for line in result.lines]
         strings += len(page.lines)
         digits += sum(map(len, page.lines))
@@ -185,7 +185,8 @@ def judge(classifier: edge.Classifier, pages: Sequence[Page], out: Path | None) 
         wrong += distance("\n".join(texts), "\n".join(page.lines))
         if out is not None and tuple(texts) != page.lines:
             out.mkdir(parents=True, exist_ok=True)
-            annotated(picture.luminance(page.pixels), result).save(out / f"{number:03}-{'_'.join(page.lines)}.png")
+            marked = annotate(preprocessing.luminance(page.pixels), result)
+            marked.save(out / f"{number:03}-{'_'.join(page.lines)}.png")
     return Score(strings, right, digits, wrong, (time.perf_counter() - started) * 1000 / len(pages))
 
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import edge
-from edge.classifier import reader
-from edge.classifier.annotation import annotated
+from edge.classifier.annotation import annotate
+from edge.classifier.page import read_grey_page
 from edge.drawing import BLUE, Pen, contact_sheet
 from edge.explanation import belief, belief_chart, occlusion, occlusion_map
-from edge.picture import picture, storyboard
+from edge.picture import preprocessing, steps
 from edge_train import strokes
 from edge_train.strokes import paper
 
@@ -52,7 +52,7 @@ def main() -> None:
 
 def path_of(page: Path) -> Image.Image:
     """The photograph, the 28x28 image, and a bar for each label, side by side."""
-    seen = picture.read(page)
+    seen = preprocessing.read(page)
     prediction = edge.load(MODEL, provider="cpu").predict(page)
     photograph = Image.open(page).resize((HEIGHT * 4 // 3, HEIGHT), Image.Resampling.LANCZOS)
     tile = Image.fromarray(seen).resize((HEIGHT, HEIGHT), Image.Resampling.NEAREST).convert("RGB")
@@ -69,8 +69,7 @@ def path_of(page: Path) -> Image.Image:
 def steps_of(page: Path) -> Image.Image:
     """Every step of the photograph, as `edge predict --show-steps` draws it."""
     prediction = edge.load(MODEL, provider="cpu").predict(page)
-    steps = picture.steps(picture.luminance(page))
-    return Image.fromarray(storyboard.draw(page.name, steps, prediction.top(3)))
+    return steps.draw(page.name, steps.trace(preprocessing.luminance(page)), prediction.top(3))
 
 
 def read_page() -> Image.Image:
@@ -88,8 +87,8 @@ def read_page() -> Image.Image:
             np.maximum(part, np.asarray(large) / 255, out=part)
     wishes = paper.Wishes(ruled=True, grid=False, shadow=True)
     pixels = paper.photograph(cover, np.random.default_rng(NUMBERS_SEED), wishes)
-    grey = picture.luminance(pixels)
-    return annotated(grey, reader.read_grey(grey, edge.load(MODEL, provider="cpu")))
+    grey = preprocessing.luminance(pixels)
+    return annotate(grey, read_grey_page(grey, edge.load(MODEL, provider="cpu")))
 
 
 def rows_of(image: NDArray[np.uint8]) -> belief_chart.BeliefChart:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from edge.bundle import bundle, shipped
-from edge.picture import storyboard
+from edge.picture import steps
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "pictures.py"
 MODEL = "cnn"
@@ -52,7 +52,7 @@ def test_right_labels_are_counted_by_kind_and_mistakes_drawn(folder):
     assert (wrong["case"]["path"], broken["said"]) == ("0.png", None)
     assert "not a picture" in broken["problem"]
     with Image.open(folder / "out" / f"mistakes-{MODEL}.png") as sheet:
-        assert sheet.height == 2 * storyboard.HEIGHT
+        assert sheet.height == 2 * steps.HEIGHT
 
 
 def test_a_folder_without_labels_is_refused_in_a_line(tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge.bundle import bundle, shipped
-from edge.picture import picture
+from edge.picture import preprocessing
 from edge.verification import verify
 
 DEVICE = os.environ.get("EDGE_THIN")
@@ -47,7 +47,7 @@ def test_a_shipped_bundle_verifies_on_this_runtime(name):
 
 @pytest.mark.parametrize("name", shipped.names())
 def test_a_shipped_bundle_names_the_picture_preprocessing_that_is_used(name):
-    assert bundle.read(shipped.locate(name)).manifest.picture == picture.RECIPE
+    assert bundle.read(shipped.locate(name)).manifest.picture == preprocessing.RECIPE
 
 
 def test_every_model_is_shipped_in_fp32_and_in_int8():

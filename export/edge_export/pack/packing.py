@@ -14,7 +14,7 @@ from edge.bundle import bundle
 from edge.bundle.evidence import Evidence
 from edge.bundle.input import COLUMNS, ROWS
 from edge.bundle.manifest import Accuracy, Manifest, Precision, ProviderName, Rejection
-from edge.picture import picture
+from edge.picture import preprocessing
 from edge.session import runtime
 from edge_export.int8.rounding import int8_share
 from edge_export.int8.target import Target
@@ -142,7 +142,7 @@ def manifest(
         architecture=trained.architecture,
         parameters=trained.parameters,
         labels=trained.labels,
-        picture=picture.RECIPE,
+        picture=preprocessing.RECIPE,
         precision=precision,
         method="none" if quantised is None else quantised.method,
         int8_weight_share=round(int8_share(model), 4),

@@ -13,7 +13,7 @@ from edge.bundle import bundle
 from edge.bundle.manifest import Precision
 from edge.classifier import classifier
 from edge.classifier.classifier import Classifier
-from edge.picture import picture
+from edge.picture import preprocessing
 from edge_export.parity import comparison
 from edge_export.parity.comparison import ParityError, ParityRow, Reference
 
@@ -83,11 +83,11 @@ def _as_files(images: NDArray[np.uint8]) -> NDArray[np.int64]:
 
     One whose border is not dark, such as a coat that fills its picture, would be taken for a photograph of something.
     """
-    ready = (index for index, image in enumerate(images) if picture.is_ready(image))
+    ready = (index for index, image in enumerate(images) if preprocessing.is_ready(image))
     return np.array(list(islice(ready, FILES)), np.int64)
 
 
 def _through_png(image: NDArray[np.uint8], folder: Path) -> NDArray[np.uint8]:
     path = folder / "digit.png"
     Image.fromarray(image).save(path)
-    return picture.read(path)
+    return preprocessing.read(path)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge.classifier.reader import FoundDigit, Reading
+from edge.classifier.page import Page, PageDigit
 from edge.drawing import GREEN, RED, Pen
 
 DOUBT: Final = 0.9  # below this confidence a box is red, as it is where the digit is rejected
@@ -14,17 +14,17 @@ LETTER: Final = 0.5  # height of a label, as a share of the usual height of the 
 SMALLEST_LETTER: Final = 11  # pixels
 
 
-def annotated(grey: NDArray[np.uint8], reading: Reading) -> Image.Image:
+def annotate(grey: NDArray[np.uint8], page: Page) -> Image.Image:
     """The page with boxes and labels: green where the model is sure, red where it is not.
 
     Args:
         grey: uint8 (H, W), the picture that was read.
-        reading: what was read in it.
+        page: what was read in it.
 
     Returns:
         A colour picture; higher than the page by the room for the labels of a line at its top.
     """
-    digits = [digit for line in reading.lines for digit in line.digits]
+    digits = [digit for line in page.lines for digit in line.digits]
     heights = [digit.box[3] - digit.box[1] for digit in digits]
     size = max(SMALLEST_LETTER, round(LETTER * float(np.median(heights)))) if heights else SMALLEST_LETTER
     head = size + 4
@@ -35,7 +35,7 @@ def annotated(grey: NDArray[np.uint8], reading: Reading) -> Image.Image:
     return pen.finished()
 
 
-def _mark(pen: Pen, digit: FoundDigit, head: int, size: int) -> None:
+def _mark(pen: Pen, digit: PageDigit, head: int, size: int) -> None:
     left, top, right, bottom = digit.box
     colour = GREEN if digit.confidence >= DOUBT and not digit.rejected else RED
     width = max(1, size // 14)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge.classifier.classifier import Classifier, Prediction
 from edge.errors import PictureError
-from edge.picture.pictures import Found
+from edge.picture.paths import Found
 from edge.session.batching import LEAST_IMAGES_PER_THREAD
 
 if TYPE_CHECKING:

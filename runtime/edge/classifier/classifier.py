@@ -27,7 +27,7 @@ from edge.session.providers import Provider
 from edge.session.session import Session
 
 if TYPE_CHECKING:
-    from edge.picture.picture import Source
+    from edge.picture.preprocessing import Source
 
 SIDE = 28
 """Rows and columns of an image, in pixels."""
@@ -122,15 +122,15 @@ class Classifier:
             InputError: an array that is no picture.
             ProviderError: onnxruntime failed.
         """
-        from edge.picture import picture  # Pillow is not needed by those who bring arrays
+        from edge.picture import preprocessing  # Pillow is not needed by those who bring arrays
 
-        return self.predict_image(picture.read_digit(source))
+        return self.predict_image(preprocessing.read_digit(source))
 
     def predict_image(self, image: NDArray[np.uint8]) -> Prediction:
         """Says what a prepared image shows.
 
         Args:
-            image: uint8 (28, 28), ink 255 on background 0, as `edge.picture.picture.read` gives it.
+            image: uint8 (28, 28), ink 255 on background 0, as `edge.picture.preprocessing.read` gives it.
 
         Raises:
             InputError: the array has another shape or type.
@@ -283,7 +283,7 @@ def as_batch(images: ArrayLike) -> NDArray[np.uint8]:
         raise InputError(f"the images are {array.dtype}, {expected}; {_conversion(array)}")
     if array.ndim not in {2, 3} or array.shape[-2:] != (SIDE, SIDE):
         raise InputError(
-            f"the images have shape {array.shape}, {expected}; read files with `edge.picture.picture.read`"
+            f"the images have shape {array.shape}, {expected}; read files with `edge.picture.preprocessing.read`"
         )
     return np.ascontiguousarray(array.reshape(-1, SIDE, SIDE))
 

@@ -1,8 +1,18 @@
 """What a terminal shows: words that come from files, made harmless, and the signs that it can draw."""
 
 import sys
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 WIDEST_CELL = 32
+
+# Signs for a cell with two pixels, from no ink to full.
+_ASCII: Final = " .:-=+*#%@"
+_HALF_BLOCKS: Final = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
+_INKED: Final = 96  # the grey level from which half a cell is drawn
 
 
 def printable(text: str) -> str:
@@ -25,3 +35,27 @@ def shows_blocks() -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
+
+
+def image_as_text(image: "NDArray[np.uint8]", *, unicode: bool = True) -> str:
+    """The image as text, 28 columns by 14 lines: each character stands for two pixels, one above the other.
+
+    Args:
+        image: uint8 (28, 28), ink 255 on background 0.
+        unicode: whether the terminal can show half blocks; signs from `.` to `@` otherwise.
+    """
+    pairs = list(zip(image[::2].tolist(), image[1::2].tolist(), strict=True))
+    if not unicode:
+        return "\n".join(_ascii_line(upper, lower) for upper, lower in pairs)
+    return "\n".join(_block_line(upper, lower) for upper, lower in pairs)
+
+
+def _block_line(upper: list[int], lower: list[int]) -> str:
+    cells = zip(upper, lower, strict=True)
+    return "".join(_HALF_BLOCKS[above >= _INKED, below >= _INKED] for above, below in cells).rstrip()
+
+
+def _ascii_line(upper: list[int], lower: list[int]) -> str:
+    most = 2 * 255
+    cells = zip(upper, lower, strict=True)
+    return "".join(_ASCII[(above + below) * (len(_ASCII) - 1) // most] for above, below in cells).rstrip()

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from edge.classifier import classifier
-from edge.picture import picture
+from edge.picture import preprocessing
 from edge_export import (
     pipeline,
     trained_model,
@@ -110,7 +110,7 @@ def answers(pictures, exported, files) -> dict[str, np.ndarray]:
     for precision, path in exported.items():
         loaded = classifier.load(path, provider="cpu")
         found[f"runtime {precision}"] = loaded.logits(pictures)
-        found[f"PNG file {precision}"] = np.concatenate([loaded.logits(picture.read(file)) for file in files])
+        found[f"PNG file {precision}"] = np.concatenate([loaded.logits(preprocessing.read(file)) for file in files])
     return found
 
 
@@ -177,5 +177,5 @@ def test_200_mnist_digits_lose_nothing_on_their_way_through_png_files(mnist_fold
     for index, image in enumerate(images):
         path = tmp_path / f"{index}.png"
         Image.fromarray(image).save(path)
-        np.testing.assert_array_equal(picture.read(path), image)
+        np.testing.assert_array_equal(preprocessing.read(path), image)
         assert loaded.predict(path).probabilities == loaded.predict_image(image).probabilities

@@ -10,8 +10,8 @@ from PIL import Image
 import edge
 from edge.classifier import answers
 from edge.errors import NoDigitError, PictureNotFoundError, ProviderError, UnreadablePictureError
-from edge.picture import picture
-from edge.picture.pictures import Found
+from edge.picture import preprocessing
+from edge.picture.paths import Found
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_what_is_no_picture_s_fault_is_raised(loaded, workers):
 
 def alone(path):
     try:
-        return picture.read_digit(path)
+        return preprocessing.read_digit(path)
     except NoDigitError as error:
         return error
 
@@ -103,7 +103,7 @@ def test_reading_many_is_reading_each(images, tmp_path):
     Image.fromarray(images[2]).save(tmp_path / "other.bmp")
     paths += [str(tmp_path / name) for name in ("large.png", "colours.png", "other.bmp")]
     paths = [*paths[5:], *paths[:5]]
-    outcomes = picture.read_digits(paths)
+    outcomes = preprocessing.read_digits(paths)
     assert {isinstance(outcome, NoDigitError) for outcome in outcomes} == {True, False}
     for outcome, expected in zip(outcomes, map(alone, paths), strict=True):
         if isinstance(expected, NoDigitError):
@@ -111,12 +111,12 @@ def test_reading_many_is_reading_each(images, tmp_path):
         else:
             np.testing.assert_array_equal(outcome, expected)
             assert outcome.flags.writeable == expected.flags.writeable
-    assert picture.read_digits([]) == []
+    assert preprocessing.read_digits([]) == []
 
 
 def test_reading_many_gives_the_errors_in_their_places(images, tmp_path):
     Image.fromarray(images[2]).save(tmp_path / "good.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:60])
     good, cut = str(tmp_path / "good.png"), str(tmp_path / "cut.png")
-    kinds = [type(each) for each in picture.read_digits([good, "missing.png", cut, str(tmp_path), good])]
+    kinds = [type(each) for each in preprocessing.read_digits([good, "missing.png", cut, str(tmp_path), good])]
     assert kinds == [np.ndarray, PictureNotFoundError, UnreadablePictureError, UnreadablePictureError, np.ndarray]

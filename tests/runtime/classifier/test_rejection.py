@@ -99,11 +99,11 @@ def test_the_command_marks_a_rejected_picture_and_exits_with_0(edge_command, str
 
 
 def test_read_marks_what_is_no_digit(strict, images):
-    from edge.classifier import reader
+    from edge.classifier.page import read_page
 
-    (line,) = reader.read(images[2], strict(1e6)).lines
+    (line,) = read_page(images[2], strict(1e6)).lines
     assert line.digits[0].rejected
-    (line,) = reader.read(images[2], strict(-1e6)).lines
+    (line,) = read_page(images[2], strict(-1e6)).lines
     assert not line.digits[0].rejected
 
 

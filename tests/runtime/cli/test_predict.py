@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 import edge
-from edge.picture import picture
+from edge.picture import preprocessing
+from edge.text.terminal import image_as_text
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_show_draws_what_the_model_sees(edge_command, bundle_path, drawn):
     ended = edge_command("predict", drawn / "a.png", "--model", bundle_path, "--show")
     first, _, rest = ended.out.partition("\n")
     assert first.startswith(str(drawn / "a.png"))
-    assert rest == picture.to_terminal(picture.read(drawn / "a.png")) + "\n"
+    assert rest == image_as_text(preprocessing.read(drawn / "a.png")) + "\n"
     assert edge_command("predict", drawn / "a.png", "--model", bundle_path, "--show", "--json").code == 2
 
 
@@ -109,7 +110,7 @@ def test_the_file_path_loses_nothing_against_the_tensor_path(bundle_path, images
     classifier = edge.load(bundle_path, provider="cpu")
     buffer = io.BytesIO()
     Image.fromarray(images[2]).save(buffer, "PNG")
-    np.testing.assert_array_equal(picture.read(buffer.getvalue()), images[2])
+    np.testing.assert_array_equal(preprocessing.read(buffer.getvalue()), images[2])
     expected = classifier.classify(images[2])[0]
     got = classifier.predict(buffer.getvalue()).probabilities
     np.testing.assert_array_equal(np.array(list(got.values()), np.float32), expected)

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from edge.cli.commands import show_steps
-from edge.picture import picture, storyboard
+from edge.drawing import wrapped
+from edge.picture import steps
 
 
 @pytest.fixture
@@ -27,21 +28,21 @@ def size_of(path):
         return image.size
 
 
-def width_of(steps):
-    return storyboard.GAP + (steps + 1) * (storyboard.TILE + storyboard.GAP)
+def width_of(count):
+    return steps.GAP + (count + 1) * (steps.TILE + steps.GAP)
 
 
 def test_one_picture_holds_every_step_and_the_answer(edge_command, sheet, tmp_path):
     ended = edge_command("predict", sheet, "--provider", "cpu", "--show-steps", tmp_path / "out.png")
     assert ended.code == 0
-    assert size_of(tmp_path / "out.png") == (width_of(len(picture.STEPS)), storyboard.HEIGHT)
+    assert size_of(tmp_path / "out.png") == (width_of(len(steps.SENTENCES)), steps.HEIGHT)
 
 
 def test_several_pictures_are_rows_below_each_other(edge_command, sheet, tmp_path):
     edge_command("predict", sheet, sheet, "missing.png", "--provider", "cpu", "--show-steps", tmp_path / "out.png")
     width, height = size_of(tmp_path / "out.png")
-    assert height == 2 * storyboard.HEIGHT
-    rows = np.asarray(Image.open(tmp_path / "out.png")).reshape(2, storyboard.HEIGHT, width, 3)
+    assert height == 2 * steps.HEIGHT
+    rows = np.asarray(Image.open(tmp_path / "out.png")).reshape(2, steps.HEIGHT, width, 3)
     np.testing.assert_array_equal(rows[0], rows[1])
 
 
@@ -58,7 +59,7 @@ def test_the_standard_input_is_drawn_too(edge_command, sheet, tmp_path):
         "predict", "-", "--provider", "cpu", "--show-steps", tmp_path / "out.png", stdin=sheet.read_bytes()
     )
     assert ended.code == 0
-    assert size_of(tmp_path / "out.png") == (width_of(len(picture.STEPS)), storyboard.HEIGHT)
+    assert size_of(tmp_path / "out.png") == (width_of(len(steps.SENTENCES)), steps.HEIGHT)
 
 
 def test_too_many_rows_point_to_a_folder(edge_command, sheet, tmp_path, monkeypatch):
@@ -80,22 +81,22 @@ def test_a_place_that_cannot_be_written_is_told(edge_command, sheet, tmp_path):
 
 def test_every_step_of_the_strip_is_the_picture_of_that_step(golden):
     image = golden[0][1]
-    strip = storyboard.draw("digit", picture.steps(image), [("7", 1.0)])
-    left = storyboard.GAP + (storyboard.TILE + storyboard.GAP)  # the second tile, 28x28 enlarged
-    tile = strip[storyboard.HEADER :, left:][: storyboard.TILE, : storyboard.TILE, 0]
+    strip = np.asarray(steps.draw("digit", steps.trace(image), [("7", 1.0)]))
+    left = steps.GAP + (steps.TILE + steps.GAP)  # the second tile, 28x28 enlarged
+    tile = strip[steps.HEADER :, left:][: steps.TILE, : steps.TILE, 0]
     np.testing.assert_array_equal(tile, image.repeat(7, axis=0).repeat(7, axis=1))
 
 
 def test_the_documentation_has_the_same_steps():
     page = (Path(__file__).parents[3] / "docs" / "reading.md").read_text(encoding="utf-8")
-    rows = [f"| {name} | {sentence} |" for name, sentence in picture.STEPS.items()]
+    rows = [f"| {name} | {sentence} |" for name, sentence in steps.SENTENCES.items()]
     assert "\n".join(rows) in page
 
 
 def test_sentences_are_broken_where_the_tile_ends():
-    lines = storyboard.wrapped(" ".join(["word"] * 20), storyboard.TILE, storyboard.TEXT_PIXELS).split("\n")
+    lines = wrapped(" ".join(["word"] * 20), steps.TILE, steps.TEXT_PIXELS).split("\n")
     assert len(lines) > 1
     assert " ".join(lines).split() == ["word"] * 20
-    for sentence in (*picture.STEPS.values(), storyboard.SENTENCE):
-        text = storyboard.wrapped(sentence, storyboard.TILE, storyboard.TEXT_PIXELS)
-        assert text.count("\n") < storyboard.TEXT_LINES
+    for sentence in (*steps.SENTENCES.values(), steps.ANSWER_SENTENCE):
+        text = wrapped(sentence, steps.TILE, steps.TEXT_PIXELS)
+        assert text.count("\n") < steps.TEXT_LINES

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from edge.picture import decode, picture
+from edge.picture import decode, preprocessing
 
 LOSSLESS = ("PNG", "BMP", "GIF", "TIFF", "WEBP")
 
@@ -220,9 +220,9 @@ def test_path_text_bytes_stream_pipe_and_image_give_the_same(tmp_path):
         assert not file.closed
     assert difference(decode.grey_of(Image.open(io.BytesIO(content))), drawn()) == 0
     with Image.open(path) as opened:
-        expected = picture.read(opened)
+        expected = preprocessing.read(opened)
     for source in (path, content, Pipe(content), np.asarray(drawn())):
-        assert np.array_equal(picture.read(source), expected)
+        assert np.array_equal(preprocessing.read(source), expected)
 
 
 def test_a_pipe_of_the_system_is_read_to_its_end():

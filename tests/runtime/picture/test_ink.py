@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from edge.picture.ink import levels, polarity, stroke
-from edge.picture.ink.components import label, measure, thickness
-from edge.picture.ink.windows import closed, largest, means, padded, smallest, squared_distance
+from edge.picture.ink import levels, normalisation
+from edge.picture.ink.binarisation import ink_polarity
+from edge.picture.ink.components import label, measure, stroke_width
+from edge.picture.ink.morphology import close, dilate, erode, local_mean, pad, squared_distance
 
 
 def drawn(paper=235, ink=40):
@@ -50,15 +51,15 @@ def test_the_stroke_width_of_a_mask_is_that_of_one_component():
     for _ in range(50):
         mask = random.random(random.integers(1, 30, 2)) < random.random()
         if mask.any():
-            assert thickness(mask) == measure(mask.astype(np.int32), 1).thickness[1]
-    assert thickness(np.zeros((5, 5), np.bool_)) == 0
+            assert stroke_width(mask) == measure(mask.astype(np.int32), 1).stroke_width[1]
+    assert stroke_width(np.zeros((5, 5), np.bool_)) == 0
 
 
 def test_margins_are_those_of_numpy():
     image = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    np.testing.assert_array_equal(padded(image, 2), np.pad(image, 2))
-    np.testing.assert_array_equal(padded(image, 0, 3, 9), np.pad(image, ((0, 0), (3, 3)), constant_values=9))
-    assert padded(image > 3, 1).dtype == np.bool_
+    np.testing.assert_array_equal(pad(image, 2), np.pad(image, 2))
+    np.testing.assert_array_equal(pad(image, 0, 3, 9), np.pad(image, ((0, 0), (3, 3)), constant_values=9))
+    assert pad(image > 3, 1).dtype == np.bool_
 
 
 def test_windows_agree_with_their_definition():
@@ -66,16 +67,16 @@ def test_windows_agree_with_their_definition():
     for reach in (1, 2, 5):
         for row, column in ((0, 0), (6, 8), (12, 16)):
             part = image[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
-            assert largest(image, reach)[row, column] == part.max()
-            assert smallest(image, reach)[row, column] == part.min()
-            assert means(image, reach)[row, column] == int(part.sum(dtype=np.int64)) // part.size
+            assert dilate(image, reach)[row, column] == part.max()
+            assert erode(image, reach)[row, column] == part.min()
+            assert local_mean(image, reach)[row, column] == int(part.sum(dtype=np.int64)) // part.size
 
 
 def test_closing_removes_narrow_darkness_and_keeps_wide():
     image = np.full((60, 60), 200, np.uint8)
     image[:, 10:14] = 50
     image[30:, 20:] = 90
-    kept = closed(image, 11, overhang=False)
+    kept = close(image, 11, overhang=False)
     assert (kept[:25, 8:16] == 200).all()
     assert (kept[31:, 21:] == 90).all()
 
@@ -91,29 +92,29 @@ def test_distances_are_exact_within_reach():
 
 def test_the_split_lies_between_two_groups():
     counts = np.bincount([10] * 50 + [12] * 50 + [200] * 5, minlength=256)
-    assert 12 <= levels.split(counts) < 200
+    assert 12 <= levels.otsu_threshold(counts) < 200
 
 
 def test_two_tones_are_told_from_a_slope():
     two = np.zeros(256, np.int64)
     two[[30, 200]] = 500, 300
-    assert levels.two_toned(two) == 1
-    assert levels.two_toned(np.ones(256, np.int64)) == pytest.approx(0.75, abs=0.001)
-    assert levels.two_toned(np.bincount([7, 7], minlength=256)) == 0
+    assert levels.separability(two) == 1
+    assert levels.separability(np.ones(256, np.int64)) == pytest.approx(0.75, abs=0.001)
+    assert levels.separability(np.bincount([7, 7], minlength=256)) == 0
 
 
 def test_noise_is_measured_beside_strokes_and_slopes():
     random = np.random.default_rng(0)
     sloping = np.asarray(drawn(paper=200)).astype(float) * np.linspace(0.6, 1, 300)
     noisy = np.clip(sloping + random.normal(0, 6, (400, 300)), 0, 255).astype(np.uint8)
-    assert levels.noise(noisy) == pytest.approx(6, rel=0.2)
-    assert levels.noise(np.full((50, 50), 9, np.uint8)) == 0
+    assert levels.noise_deviation(noisy) == pytest.approx(6, rel=0.2)
+    assert levels.noise_deviation(np.full((50, 50), 9, np.uint8)) == 0
 
 
 def test_rare_levels_nearby_are_ink():
-    assert polarity.lightness(np.asarray(drawn())) < -0.3
-    assert polarity.lightness(np.asarray(drawn(paper=0, ink=255))) > 0.3
-    assert polarity.lightness(np.full((50, 50), 9, np.uint8)) == 0
+    assert ink_polarity(np.asarray(drawn())) < -0.3
+    assert ink_polarity(np.asarray(drawn(paper=0, ink=255))) > 0.3
+    assert ink_polarity(np.full((50, 50), 9, np.uint8)) == 0
 
 
 def test_stroke_widths_come_into_range():
@@ -121,6 +122,9 @@ def test_stroke_widths_come_into_range():
         ink = np.zeros((160, 160), np.bool_)
         ink[:, 80 : 80 + pixels] = True
         ink[:pixels, :] = True
-        before, after = stroke.width(ink), stroke.width(stroke.adjusted(ink))
-        middle = (stroke.THINNEST + stroke.THICKEST) / 2
+        before, after = (
+            normalisation.image_stroke_width(ink),
+            normalisation.image_stroke_width(normalisation.adjust_stroke_width(ink)),
+        )
+        middle = (normalisation.THINNEST + normalisation.THICKEST) / 2
         assert abs(after - middle) < abs(before - middle)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge.picture import picture
+from edge.picture import preprocessing
 from edge_train import strokes
 from edge_train.data import image_cache
 
@@ -30,8 +30,8 @@ def cache(tmp_path):
 @pytest.fixture
 def decoded(monkeypatch) -> list:
     """Every file that is read as a picture, not from what was kept."""
-    seen, real = [], picture.read_digits
-    monkeypatch.setattr(picture, "read_digits", lambda sources: seen.extend(sources) or real(sources))
+    seen, real = [], preprocessing.read_digits
+    monkeypatch.setattr(preprocessing, "read_digits", lambda sources: seen.extend(sources) or real(sources))
     return seen
 
 
@@ -39,7 +39,7 @@ def test_a_file_is_what_the_runtime_would_show_the_model(files, cache):
     found = image_cache.read(files, cache)
     assert not found.problems
     for path, image in zip(files, found.images, strict=True):
-        np.testing.assert_array_equal(image, picture.read_digit(path))
+        np.testing.assert_array_equal(image, preprocessing.read_digit(path))
 
 
 def test_the_second_time_nothing_is_decoded_and_everything_is_the_same(files, cache, decoded):
@@ -66,7 +66,7 @@ def test_another_version_of_the_pre_processing_has_a_cache_of_its_own(tmp_path, 
     before = image_cache.cache_of(tmp_path)
     assert before == image_cache.cache_of(tmp_path / "." / "")
     assert before != image_cache.cache_of(tmp_path / "other")
-    monkeypatch.setitem(picture.RECIPE, "version", 99)
+    monkeypatch.setitem(preprocessing.RECIPE, "version", 99)
     assert before != image_cache.cache_of(tmp_path)
     assert tmp_path not in before.parents, "nothing is written beside the pictures"
 

@@ -20,7 +20,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from edge.picture.pictures import SUFFIXES
+from edge.picture.paths import SUFFIXES
 from edge_train.data import image_cache
 from edge_train.data.image_cache import Images
 from edge_train.data.splits import DataError, Split

@@ -18,8 +18,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.bundle.input import COLUMNS, ROWS
 from edge.errors import PictureError
-from edge.picture import picture
+from edge.picture import preprocessing
 from edge.session import cpu, profile
 from edge.text.files import write_atomically
 from edge.text.progress import ProgressBar
@@ -45,7 +46,7 @@ class Images:
 def cache_of(folder: Path) -> Path:
     """The file in which the images of a folder are kept: in the user's cache folder, never beside the pictures."""
     name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]
-    return profile.path().parent / "folders" / f"{name}-recipe{picture.RECIPE['version']}.npz"
+    return profile.path().parent / "folders" / f"{name}-recipe{preprocessing.RECIPE['version']}.npz"
 
 
 def read(files: Sequence[Path], cache: Path) -> Images:
@@ -72,7 +73,7 @@ def read(files: Sequence[Path], cache: Path) -> Images:
                 digests.append(digest)
                 if isinstance(image, str):
                     problems[index] = image
-                images.append(np.zeros((picture.SIDE,) * 2, np.uint8) if isinstance(image, str) else image)
+                images.append(np.zeros((ROWS, COLUMNS), np.uint8) if isinstance(image, str) else image)
             bar.show(len(images))
     finally:
         pool.shutdown(cancel_futures=True)
@@ -87,7 +88,7 @@ def _block(files: Sequence[Path], kept: dict[str, NDArray[np.uint8]]) -> list[tu
     """The digest of each file, and its image or what is wrong with it."""
     digests = [_digest(path) for path in files]
     unknown = [index for index, digest in enumerate(digests) if digest not in kept]
-    read_now = dict(zip(unknown, picture.read_digits([files[index] for index in unknown]), strict=True))
+    read_now = dict(zip(unknown, preprocessing.read_digits([files[index] for index in unknown]), strict=True))
     found: list[tuple[str, NDArray[np.uint8] | str]] = []
     for index, digest in enumerate(digests):
         image = read_now.get(index)
@@ -114,10 +115,9 @@ def _kept(cache: Path) -> dict[str, NDArray[np.uint8]]:
             digests, images = stored["digests"], stored["images"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return {}
-    side = picture.SIDE
     if digests.dtype != np.uint8 or digests.shape[1:] != (_DIGEST_BYTES,):
         return {}
-    if images.dtype != np.uint8 or images.shape != (len(digests), side, side):
+    if images.dtype != np.uint8 or images.shape != (len(digests), ROWS, COLUMNS):
         return {}
     return {digest.tobytes().hex(): image for digest, image in zip(digests, images, strict=True)}
 
@@ -126,7 +126,7 @@ def _keep(cache: Path, good: dict[str, NDArray[np.uint8]]) -> None:
     digests = np.frombuffer(bytes.fromhex("".join(good)), np.uint8).reshape(-1, _DIGEST_BYTES)
     content = io.BytesIO()
     np.savez_compressed(
-        content, digests=digests, images=np.array(list(good.values()), np.uint8).reshape(-1, *(picture.SIDE,) * 2)
+        content, digests=digests, images=np.array(list(good.values()), np.uint8).reshape(-1, ROWS, COLUMNS)
     )
     with suppress(OSError):
         cache.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from edge.bundle import shipped
 from edge.cli.arguments import JsonOption, check_suffix
 from edge.cli.commands.predict import rejected_as
 from edge.errors import InputError
-from edge.picture import pictures
+from edge.picture import paths
 from edge.text.files import write_atomically
 from edge.text.terminal import printable, shows_blocks
 
@@ -45,13 +45,13 @@ def explain(
     check_suffix(gif, ".gif", "--gif")
     from edge.classifier.classifier import load
     from edge.explanation.belief import is_recurrent
-    from edge.picture import picture
+    from edge.picture import preprocessing
 
     classifier = load(model, provider="cpu")
     by_rows = is_recurrent(classifier.manifest)
     if gif is not None and not by_rows:
         raise InputError(f"{classifier.manifest.name} does not read row by row; leave --gif away, --out draws its map")
-    image = picture.read_digit(sys.stdin.buffer if source == pictures.STANDARD_INPUT else source)
+    image = preprocessing.read_digit(sys.stdin.buffer if source == paths.STANDARD_INPUT else source)
     prediction = classifier.predict_image(image)
     if by_rows:
         _rows(source, classifier, image, prediction, out=out, gif=gif, as_json=as_json)

@@ -13,14 +13,14 @@ from edge.bundle import shipped
 from edge.bundle.input import DIGITS
 from edge.cli.arguments import JsonOption, ProviderChoice, ProviderOption
 from edge.errors import NoDigitError, PictureError, SeveralDigitsError
-from edge.picture import pictures
-from edge.text.terminal import printable, shows_blocks
+from edge.picture import paths
+from edge.text.terminal import image_as_text, printable, shows_blocks
 
 if TYPE_CHECKING:
     from edge.classifier.answers import Answer
     from edge.classifier.classifier import Prediction
-    from edge.cli.commands.show_steps import Storyboards
-    from edge.picture import picture
+    from edge.cli.commands.show_steps import StepStrips
+    from edge.picture.arrays import Grey
 
 MAX_NAME_COLUMNS = 60  # longer paths push their own line only
 
@@ -57,10 +57,10 @@ def predict(
     classifier = load(model, provider=provider.literal, threads=threads)
     if provider is ProviderChoice.AUTO and not as_json:
         typer.echo(f"{classifier.manifest.name} on {classifier.provider}: {classifier.provider_reason}", err=True)
-    found = list(pictures.expand(images))
+    found = list(paths.expand(images))
     width = 0 if as_json else min(max(len(printable(each.path)) for each in found), MAX_NAME_COLUMNS)
-    boards = _storyboards(show_steps)
-    typed: list[bytes] | None = None if boards is None else []  # strips read a picture again
+    strips = _strips(show_steps)
+    typed: list[bytes] | None = None if strips is None else []  # strips read a picture again
     bar = ProgressBar()
     bar.begin(len(found))
     done, failed = 0, False
@@ -72,14 +72,14 @@ def predict(
             typer.echo("\n".join(_record(each, top) for each in block))
         else:
             _tell(block, top or 1, width, show=show)
-        if boards is not None:
-            _draw(boards, block, typed or [])
+        if strips is not None:
+            _draw(strips, block, typed or [])
         done += len(block)
         failed = failed or broken
         bar.show(done)
     bar.clear()
-    if boards is not None:
-        boards.finish()
+    if strips is not None:
+        strips.finish()
     if failed:
         raise typer.Exit(1)
 
@@ -101,15 +101,13 @@ def _record(answer: "Answer", top: int | None) -> str:
 
 def _tell(block: Sequence["Answer"], top: int, width: int, *, show: bool) -> None:
     """The lines for people, each on its stream."""
-    from edge.picture import picture
-
     for answer in block:
         if answer.prediction is None or answer.image is None:
             typer.echo(f"edge: {printable(str(answer.error))}", err=True)
             continue
         typer.echo(f"{printable(answer.path):<{width}}  {_shares(answer.prediction, top)}")
         if show:
-            typer.echo(picture.to_terminal(answer.image, unicode=shows_blocks()))
+            typer.echo(image_as_text(answer.image, unicode=shows_blocks()))
 
 
 def _shares(prediction: "Prediction", top: int) -> str:
@@ -122,35 +120,35 @@ def rejected_as(prediction: "Prediction") -> str:
     return "no digit" if tuple(prediction.probabilities) == DIGITS else "none of the labels"
 
 
-def _read(typed: list[bytes] | None, block: Sequence[pictures.Found]) -> "list[picture.Bytes | PictureError]":
+def _read(typed: list[bytes] | None, block: Sequence[paths.Found]) -> "list[Grey | PictureError]":
     """The images of a block of pictures, or what is wrong with them; keeps what is typed, if it is given a place."""
-    from edge.picture import picture
+    from edge.picture import preprocessing
 
     sources: list[str | bytes | BinaryIO] = []
     for each in block:
-        if each.path == pictures.STANDARD_INPUT and typed is not None:
+        if each.path == paths.STANDARD_INPUT and typed is not None:
             typed.append(sys.stdin.buffer.read())
             sources.append(typed[-1])
         elif each.problem is None:
-            sources.append(sys.stdin.buffer if each.path == pictures.STANDARD_INPUT else each.path)
-    images = iter(picture.read_digits(sources))
+            sources.append(sys.stdin.buffer if each.path == paths.STANDARD_INPUT else each.path)
+    images = iter(preprocessing.read_digits(sources))
     return [next(images) if each.problem is None else each.problem for each in block]
 
 
-def _draw(boards: "Storyboards", block: Sequence["Answer"], typed: Sequence[bytes]) -> None:
+def _draw(strips: "StepStrips", block: Sequence["Answer"], typed: Sequence[bytes]) -> None:
     """A strip for each picture that has an answer."""
     for answer in block:
         if (prediction := answer.prediction) is not None:
-            source = typed[0] if answer.path == pictures.STANDARD_INPUT else answer.path
-            boards.add(answer.path, source, prediction.top(len(prediction.probabilities)), *_note(prediction))
+            source = typed[0] if answer.path == paths.STANDARD_INPUT else answer.path
+            strips.add(answer.path, source, prediction.top(len(prediction.probabilities)), *_note(prediction))
 
 
-def _storyboards(out: Path | None) -> "Storyboards | None":
+def _strips(out: Path | None) -> "StepStrips | None":
     if out is None:
         return None
-    from edge.cli.commands.show_steps import Storyboards
+    from edge.cli.commands.show_steps import StepStrips
 
-    return Storyboards(out)
+    return StepStrips(out)
 
 
 def _note(prediction: "Prediction") -> list[str]:

@@ -11,7 +11,7 @@ import typer
 from edge.bundle import shipped
 from edge.cli.arguments import JsonOption, ProviderChoice, ProviderOption
 from edge.errors import NoDigitError, PictureError
-from edge.picture import pictures
+from edge.picture import paths
 from edge.text.files import make_folder, write_atomically
 from edge.text.terminal import printable
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from edge.classifier.classifier import Classifier
-    from edge.classifier.reader import Reading
+    from edge.classifier.page import Page
 
 SUFFIX = ".png"
 
@@ -40,7 +40,7 @@ def read(
     Each line of digits is a line: the picture, the digits, and the confidence of the least certain one. A picture that
     cannot be read or is blank is told, the others are still read, and the exit code is 1.
     """
-    found = list(pictures.expand(images))
+    found = list(paths.expand(images))
     if out is not None and out.suffix.lower() == SUFFIX and len(found) > 1:
         raise typer.BadParameter(f"{out} can hold one picture, and there are {len(found)}; name a folder.")
     from edge.classifier.classifier import load
@@ -49,7 +49,7 @@ def read(
     failed = False
     for number, each in enumerate(found, 1):
         try:
-            drawn, reading = _read(each, classifier, draws=out is not None)
+            drawn, page = _read(each, classifier, draws=out is not None)
         except PictureError as error:
             failed = True
             if as_json:
@@ -57,41 +57,41 @@ def read(
             else:
                 typer.echo(f"edge: {printable(str(error))}", err=True)
             continue
-        typer.echo(_record(each.path, reading, classifier) if as_json else _lines(each.path, reading))
+        typer.echo(_record(each.path, page, classifier) if as_json else _lines(each.path, page))
         if out is not None and drawn is not None:
             _write(drawn, out if out.suffix.lower() == SUFFIX else out / f"{number:03}-{Path(each.path).stem}{SUFFIX}")
     if failed:
         raise typer.Exit(1)
 
 
-def _read(each: pictures.Found, classifier: "Classifier", *, draws: bool) -> "tuple[Image.Image | None, Reading]":
-    from edge.classifier import reader
-    from edge.picture import picture
+def _read(each: paths.Found, classifier: "Classifier", *, draws: bool) -> "tuple[Image.Image | None, Page]":
+    from edge.classifier.page import read_grey_page
+    from edge.picture import preprocessing
 
     if each.problem is not None:
         raise each.problem
-    source = sys.stdin.buffer if each.path == pictures.STANDARD_INPUT else each.path
-    grey = picture.luminance(source, enough_pixels=picture.EVERY_PIXEL)
-    reading = reader.read_grey(grey, classifier)
-    if not reading.lines:
+    source = sys.stdin.buffer if each.path == paths.STANDARD_INPUT else each.path
+    grey = preprocessing.luminance(source, enough_pixels=preprocessing.EVERY_PIXEL)
+    page = read_grey_page(grey, classifier)
+    if not page.lines:
         raise NoDigitError(each.path)
     if not draws:
-        return None, reading
-    from edge.classifier.annotation import annotated
+        return None, page
+    from edge.classifier.annotation import annotate
 
-    return annotated(grey, reading), reading
+    return annotate(grey, page), page
 
 
-def _lines(path: str, reading: "Reading") -> str:
+def _lines(path: str, page: "Page") -> str:
     """A line of text for each line of digits."""
     name = printable(path)
     return "\n".join(
-        f"{name}  {line.text}  {min(digit.confidence for digit in line.digits):.3f}" for line in reading.lines
+        f"{name}  {line.text}  {min(digit.confidence for digit in line.digits):.3f}" for line in page.lines
     )
 
 
-def _record(path: str, reading: "Reading", classifier: "Classifier") -> str:
-    lines = [{"text": line.text, "digits": [asdict(digit) for digit in line.digits]} for line in reading.lines]
+def _record(path: str, page: "Page", classifier: "Classifier") -> str:
+    lines = [{"text": line.text, "digits": [asdict(digit) for digit in line.digits]} for line in page.lines]
     record: dict[str, Any] = {
         "path": path,
         "lines": lines,

@@ -4,9 +4,11 @@ import io
 from pathlib import Path
 from typing import Final
 
+from PIL import Image
+
+from edge.drawing import stacked
 from edge.errors import InputError
-from edge.picture import picture, storyboard
-from edge.picture.storyboard import Bytes
+from edge.picture import preprocessing, steps
 from edge.text.files import make_folder, write_atomically
 
 SUFFIX: Final = ".png"
@@ -14,7 +16,7 @@ SUFFIX: Final = ".png"
 MOST_ROWS: Final = 50
 
 
-class Storyboards:
+class StepStrips:
     """Takes the strips of pictures as they are classified, and writes them.
 
     `out` ending in .png is one picture, a row for each strip, written by `finish`. Anything else is a folder, made if
@@ -24,17 +26,21 @@ class Storyboards:
     def __init__(self, out: Path) -> None:
         self._out = out
         self._is_one = out.suffix.lower() == SUFFIX and not out.is_dir()
-        self._rows: list[Bytes] = []
+        self._rows: list[Image.Image] = []
         self._count = 0
 
     def add(
-        self, name: str, source: picture.Source, answers: list[tuple[str, float]], note: str = storyboard.SENTENCE
+        self,
+        name: str,
+        source: preprocessing.Source,
+        answers: list[tuple[str, float]],
+        note: str = steps.ANSWER_SENTENCE,
     ) -> None:
         """Draws the way of one picture.
 
         Args:
             name: the path, as it is written above the strip.
-            source: what `edge.picture.picture.read` takes; read again.
+            source: what `edge.picture.preprocessing.read` takes; read again.
             answers: labels with their probabilities, the best first; none where there is no answer.
             note: a sentence below the answer.
 
@@ -49,7 +55,8 @@ class Storyboards:
                 f"{self._out} would hold more than {MOST_ROWS} strips; name a folder for a file each, such as "
                 f"--show-steps {self._out.with_suffix('')}"
             )
-        row = storyboard.draw(Path(name).name, picture.steps(picture.luminance(source)), answers, note)
+        taken = steps.trace(preprocessing.luminance(source))
+        row = steps.draw(Path(name).name, taken, answers, note)
         if self._is_one:
             self._rows.append(row)
             return
@@ -65,7 +72,7 @@ class Storyboards:
         if self._rows:
             self._write(self._out, self._rows)
 
-    def _write(self, path: Path, rows: list[Bytes]) -> None:
+    def _write(self, path: Path, rows: list[Image.Image]) -> None:
         buffer = io.BytesIO()
-        storyboard.stacked(rows).save(buffer, "PNG")
+        stacked(rows).save(buffer, "PNG")
         write_atomically(path, buffer.getvalue(), "the strip")

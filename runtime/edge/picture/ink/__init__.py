@@ -1,15 +1,14 @@
-"""From a grey picture to the ink of one digit, a step a module; each says in a sentence what it does.
+"""From a grey picture to the ink of one digit, in the order in which a picture passes; NumPy and Pillow only.
 
-    levels      grey levels are spread, counted and split in two
-    polarity    dark ink on light paper or the reverse: what is rare nearby is ink
-    paper       uneven light and shadow are removed: how much darker than the paper each point is
-    threshold   ink is what stands out of the noise, and whatever fainter is attached to it
-    lines       ruled and grid lines are left out, strokes that cross them stay
-    pieces      the ink is cut into pieces; the digit's are chosen, frames, edges and specks left out
-    search      the steps above for several stroke widths, and both polarities where in doubt; the best is kept
-    closeup     the digit alone, at one size, from the full picture
-    stroke      strokes too thin or too thick for the model are brought into range
-    box         20x20 pixels, centre of mass in the middle of 28x28
+    search          attempts with several stroke widths and either polarity; the best is kept
+    binarisation    polarity, even light, and a threshold: what is ink
+    ruled_lines     ruled and grid lines are removed, strokes that cross them stay
+    components      connected components and their measurements
+    pieces          how much each piece of the ink looks like a written digit
+    digit           which pieces are the digit, and how many digits there are
+    normalisation   the digit read again at one size, its strokes, its box, its centre: MNIST's frame
+    page            lines of digits, and the candidates where digits touch
 
-NumPy and Pillow only; integers wherever a decision hangs on the result, so that every machine decides alike.
+They are built on `levels` (histograms, sizes, noise) and `morphology` (filters over windows). Integers wherever a
+decision hangs on the result, so that every machine decides alike.
 """

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.picture.ink.windows import Mask, padded
+from edge.picture.arrays import Integers, Mask
+from edge.picture.ink.morphology import pad
 
 Labels = NDArray[np.int32]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Measures:
+class Measurements:
     """What is known of each component; arrays of length count + 1, entry 0 is the background and says nothing.
 
     A box is half open: rows `top` to `bottom - 1`, columns `left` to `right - 1`.
@@ -42,7 +42,7 @@ class Measures:
         return np.maximum(np.maximum(self.height, self.width), 1)
 
     @property
-    def thickness(self) -> NDArray[np.float64]:
+    def stroke_width(self) -> NDArray[np.float64]:
         """The mean stroke width: twice the area for each pixel of the perimeter."""
         return 2 * self.area / np.maximum(self.perimeter, 1)
 
@@ -105,8 +105,8 @@ def _joined(count: int, one: Integers, other: Integers) -> Integers:
         root = lowered
 
 
-def measure(labels: Labels, count: int) -> Measures:
-    """Measures every component.
+def measure(labels: Labels, count: int) -> Measurements:
+    """Measurements every component.
 
     Args:
         labels: int32 (H, W), 0 background.
@@ -131,7 +131,7 @@ def measure(labels: Labels, count: int) -> Measures:
         ),
         np.zeros(count + 1, np.int64),
     )
-    return Measures(
+    return Measurements(
         area=np.bincount(number, minlength=count + 1),
         top=top,
         left=left,
@@ -142,13 +142,13 @@ def measure(labels: Labels, count: int) -> Measures:
     )
 
 
-def thickness(mask: Mask) -> float:
+def stroke_width(mask: Mask) -> float:
     """The mean stroke width of all the ink, pixels: what `measure` finds where all has one number, much sooner.
 
     Args:
         mask: bool (H, W).
     """
-    framed = padded(mask, 1)
+    framed = pad(mask, 1)
     # an edge is crossed outwards as often one way as the other: half of the eight directions are enough
     straight = np.count_nonzero(framed[1:] ^ framed[:-1]) + np.count_nonzero(framed[:, 1:] ^ framed[:, :-1])
     diagonal = np.count_nonzero(framed[1:, 1:] ^ framed[:-1, :-1]) + np.count_nonzero(framed[1:, :-1] ^ framed[:-1, 1:])
@@ -164,7 +164,7 @@ def _outermost(labels: Labels) -> Labels:
 
 def _perimeter(labels: Labels, rows: Integers, columns: Integers, number: Labels, count: int) -> NDArray[np.float64]:
     """Crofton's formula: steps out of the component, counted along rows, columns and both diagonals."""
-    ink = padded(labels > 0, 1)
+    ink = pad(labels > 0, 1)
     straight = np.zeros(count + 1, np.int64)
     diagonal = np.zeros(count + 1, np.int64)
     for down in (-1, 0, 1):

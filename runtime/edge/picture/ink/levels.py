@@ -1,4 +1,4 @@
-"""Grey levels: scaled pictures, counted levels, and the level that splits them best."""
+"""Grey levels: pictures at other sizes, histograms, Otsu's threshold, contrast, noise."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge.picture.ink.windows import Bytes, Integers
+from edge.picture.arrays import Grey, Integers
 
 # The name under which the manifest knows how pictures are made smaller: each new pixel is the mean of the area that
 # it covers.
@@ -16,7 +16,7 @@ REDUCTION: Final = "box"
 WIDE_RANGE: Final = 128
 
 
-def resized(image: Bytes, height: int, width: int, part: tuple[float, float, float, float] | None = None) -> Bytes:
+def resize(image: Grey, height: int, width: int, part: tuple[float, float, float, float] | None = None) -> Grey:
     """A picture, or a part of it, at another size; area means where it shrinks, bicubic where it grows.
 
     Args:
@@ -34,16 +34,16 @@ def resized(image: Bytes, height: int, width: int, part: tuple[float, float, flo
     return np.asarray(picture.resize((width, height), method, (left, top, right, bottom)))
 
 
-def reduced(image: Bytes, most_pixels: int) -> Bytes:
+def shrink(image: Grey, most_pixels: int) -> Grey:
     """The picture at a size of at most about `most_pixels`; smaller pictures stay as they are."""
     height, width = image.shape
     scale = (height * width / most_pixels) ** 0.5
     if scale <= 1:
         return image
-    return resized(image, max(1, round(height / scale)), max(1, round(width / scale)))
+    return resize(image, max(1, round(height / scale)), max(1, round(width / scale)))
 
 
-def spread(image: Bytes, darkest: int, lightest: int) -> Bytes:
+def stretch(image: Grey, darkest: int, lightest: int) -> Grey:
     """The picture with `darkest` moved to 0 and `lightest` to 255; as it is, where the range is wide already."""
     if lightest - darkest >= WIDE_RANGE or lightest <= darkest:
         return image
@@ -63,7 +63,7 @@ def quantile(counts: Integers, share: float) -> int:
     return int(np.searchsorted(running, max(1, round(share * int(running[-1])))))
 
 
-def split(counts: Integers) -> int:
+def otsu_threshold(counts: Integers) -> int:
     """The level that parts the counted values into two groups whose means lie furthest apart.
 
     Source: N. Otsu, "A threshold selection method from gray-level histograms", 1979.
@@ -82,8 +82,8 @@ def split(counts: Integers) -> int:
     return int(np.argmax(np.where(both > 0, apart / np.maximum(both, 1), -1.0)))
 
 
-def two_toned(counts: Integers) -> float:
-    """How much of the spread of the levels lies between the two groups of `split`: 1 for two levels, 0.75 for a slope.
+def separability(counts: Integers) -> float:
+    """How much of the variance of the levels lies between Otsu's two groups: 1 for two levels, 0.75 for a slope.
 
     Args:
         counts: int64, how often each level occurs; not all zero.
@@ -92,16 +92,16 @@ def two_toned(counts: Integers) -> float:
         0 to 1; 0 for a single level.
     """
     place = np.arange(len(counts))
-    lower = np.where(place <= split(counts), counts, 0)
+    lower = np.where(place <= otsu_threshold(counts), counts, 0)
     total, below = int(counts.sum()), int(lower.sum())
     mass, mass_below = int((counts * place).sum()), int((lower * place).sum())
-    spread_of_all = total * int((counts * place * place).sum()) - mass * mass
-    if not 0 < below < total or spread_of_all == 0:
+    variance_of_all = total * int((counts * place * place).sum()) - mass * mass
+    if not 0 < below < total or variance_of_all == 0:
         return 0.0
-    return (mass_below * total - mass * below) ** 2 / (below * (total - below) * spread_of_all)
+    return (mass_below * total - mass * below) ** 2 / (below * (total - below) * variance_of_all)
 
 
-def noise(image: Bytes) -> float:
+def noise_deviation(image: Grey) -> float:
     """The standard deviation of the picture's pixel noise, grey levels.
 
     The median answer of a mask that is blind to anything flat or sloping, so that strokes, being rare, do not count.

@@ -1,18 +1,17 @@
-"""Finds the digit in a grey picture, trying again where a first reading is in doubt."""
+"""Finds the digit in a grey picture, trying again where a first attempt is in doubt."""
 
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from edge.picture.ink.components import thickness
-from edge.picture.ink.levels import histogram, noise, quantile, reduced, split, spread, two_toned
-from edge.picture.ink.lines import without_lines
-from edge.picture.ink.paper import Evened, even
-from edge.picture.ink.pieces import Digit, Pieces, choose, survey
-from edge.picture.ink.polarity import lightness
-from edge.picture.ink.threshold import ink
-from edge.picture.ink.windows import Bytes, Mask
+from edge.picture.arrays import Grey, Mask
+from edge.picture.ink.binarisation import EvenLight, even_light, ink_polarity, threshold
+from edge.picture.ink.components import stroke_width
+from edge.picture.ink.digit import Digit, choose_digit
+from edge.picture.ink.levels import histogram, noise_deviation, otsu_threshold, quantile, separability, shrink, stretch
+from edge.picture.ink.pieces import Pieces, find_pieces
+from edge.picture.ink.ruled_lines import remove_lines
 
 # The picture is searched at this size: large enough for a thin pen, and quick.
 WORKING_PIXELS: Final = 320 * 320
@@ -82,19 +81,19 @@ SMALLEST_SHADED: Final = 24  # pixels, the shorter side: in smaller pictures eve
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Segmentation:
     """One way to read a picture: what the steps made of it."""
 
-    grey: Bytes  # uint8 (h, w): the picture at working size, dark ink on light paper
+    grey: Grey  # uint8 (h, w): the picture at working size, dark ink on light paper
     light_ink: bool  # whether it had to be inverted for that
-    evened: Evened
+    light: EvenLight
     without_lines: Mask  # what stands out of the noise, without lines
     ink: Mask
     pieces: Pieces | None
     digit: Digit | None
 
 
-def find(grey: Bytes, working_pixels: int = WORKING_PIXELS) -> tuple[Bytes, Reading]:
+def find_digit(grey: Grey, working_pixels: int = WORKING_PIXELS) -> tuple[Grey, Segmentation]:
     """Finds the digit.
 
     Args:
@@ -105,10 +104,10 @@ def find(grey: Bytes, working_pixels: int = WORKING_PIXELS) -> tuple[Bytes, Read
         The full picture with dark ink on light paper, its levels spread, uint8 (H, W); and what was found in it at
         working size.
     """
-    small = reduced(grey, working_pixels)
+    small = shrink(grey, working_pixels)
     darkest, lightest = int(small.min()), int(small.max())
-    full, small = spread(grey, darkest, lightest), spread(small, darkest, lightest)
-    likely = lightness(small)
+    full, small = stretch(grey, darkest, lightest), stretch(small, darkest, lightest)
+    likely = ink_polarity(small)
     reading = _best(small, light_ink=likely > 0)
     if abs(likely) < SLIGHT_DOUBT:
         overruling = OVERRULING if abs(likely) < DOUBT else CLEARLY_OVERRULING
@@ -122,7 +121,7 @@ def find(grey: Bytes, working_pixels: int = WORKING_PIXELS) -> tuple[Bytes, Read
         ):
             reading = other
     elif _has_mixed_border(small):
-        other = read(small, WINDOWS[-1], light_ink=likely <= 0)
+        other = segment(small, WINDOWS[-1], light_ink=likely <= 0)
         if _fills_the_picture(other, reading):
             reading = other
     reading = _without_shadow(small, _bolder(small, reading))
@@ -132,32 +131,34 @@ def find(grey: Bytes, working_pixels: int = WORKING_PIXELS) -> tuple[Bytes, Read
     return (255 - full if reading.light_ink else full), reading
 
 
-def _best(grey: Bytes, *, light_ink: bool, rival: Reading | None = None) -> Reading:
+def _best(grey: Grey, *, light_ink: bool, rival: Segmentation | None = None) -> Segmentation:
     """The best reading of one polarity; of the one window alone where that is sound, or far behind a sound rival."""
-    readings = [read(grey, WINDOWS[0], light_ink=light_ink)]
+    readings = [segment(grey, WINDOWS[0], light_ink=light_ink)]
     behind = rival is not None and _is_sound(rival) and _score(readings[0]) < HOPELESS * _score(rival)
     if not _is_sound(readings[0]) and not behind:
-        readings += [read(grey, window, light_ink=light_ink) for window in WINDOWS[1:]]
+        readings += [segment(grey, window, light_ink=light_ink) for window in WINDOWS[1:]]
     return max(readings, key=_score)
 
 
-def _is_sound(reading: Reading) -> bool:
+def _is_sound(reading: Segmentation) -> bool:
     return reading.digit is not None and reading.digit.support >= ENOUGH_SUPPORT
 
 
-def read(grey: Bytes, window: Window, *, light_ink: bool) -> Reading:
+def segment(grey: Grey, window: Window, *, light_ink: bool) -> Segmentation:
     """Reads a picture of working size, taking the ink to be light or dark."""
     if light_ink:
         grey = 255 - grey
     side = max(SMALLEST_WINDOW, int(min(grey.shape) * window.share))
-    evened = even(grey, side, noise(grey), overhang=window.overhang, paper_share=window.paper_share)
-    unruled = without_lines(evened.certain, evened.strength)
-    inked = ink(evened.strength, unruled, max(2, round(max(grey.shape) * SPECK)))
-    pieces = survey(inked, grey, evened.paper)
-    return Reading(grey, light_ink, evened, unruled, inked, pieces, None if pieces is None else choose(pieces))
+    light = even_light(grey, side, noise_deviation(grey), overhang=window.overhang, paper_share=window.paper_share)
+    unruled = remove_lines(light.certain, light.strength)
+    inked = threshold(light.strength, unruled, max(2, round(max(grey.shape) * SPECK)))
+    pieces = find_pieces(inked, grey, light.paper)
+    return Segmentation(
+        grey, light_ink, light, unruled, inked, pieces, None if pieces is None else choose_digit(pieces)
+    )
 
 
-def _is_written_on(outer: Reading, inner: Reading) -> bool:
+def _is_written_on(outer: Segmentation, inner: Segmentation) -> bool:
     """Whether what one reading takes for ink is a sheet, and the other finds writing on it.
 
     The hole of a 0 lies inside the 0 as writing lies inside a sheet, but the hole is not the thinner of the two.
@@ -174,14 +175,14 @@ def _is_written_on(outer: Reading, inner: Reading) -> bool:
     return inside and ((thinner and share > WRITING) or (sharper and share > SHARP_WRITING))
 
 
-def _has_mixed_border(grey: Bytes) -> bool:
+def _has_mixed_border(grey: Grey) -> bool:
     """Whether ink and paper both reach the edge of the picture, as where it is cut to its digit."""
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    light = np.mean(border > split(histogram(grey)))
+    light = np.mean(border > otsu_threshold(histogram(grey)))
     return bool(LEAST_BORDER < light < 1 - LEAST_BORDER)
 
 
-def _fills_the_picture(outer: Reading, inner: Reading) -> bool:
+def _fills_the_picture(outer: Segmentation, inner: Segmentation) -> bool:
     """Whether one reading finds a digit as large as the picture, and the other what lies between its strokes."""
     if outer.digit is None or inner.digit is None or outer.pieces is None or outer.pieces.framing[outer.digit.main]:
         return False
@@ -193,24 +194,24 @@ def _fills_the_picture(outer: Reading, inner: Reading) -> bool:
     return filling and smaller and outer.digit.support > FILLING_SUPPORT
 
 
-def _bolder(grey: Bytes, reading: Reading) -> Reading:
+def _bolder(grey: Grey, reading: Segmentation) -> Segmentation:
     """The digit that fills its picture with thick strokes, if there is one: no window but the widest sees it whole."""
-    coarse = reduced(grey, BOLD_PIXELS)
+    coarse = shrink(grey, BOLD_PIXELS)
     counts = histogram(coarse)
-    if two_toned(counts) < BOLD_TWO_TONED:
+    if separability(counts) < BOLD_TWO_TONED:
         return reading
-    light = float(np.mean(coarse > split(counts)))
+    light = float(np.mean(coarse > otsu_threshold(counts)))
     for light_ink, share in ((False, 1 - light), (True, light)):
         if BOLD_SHARE[0] < share < BOLD_SHARE[1] and _is_bold(
-            read(coarse, WINDOWS[-1], light_ink=light_ink), FILLING_SUPPORT
+            segment(coarse, WINDOWS[-1], light_ink=light_ink), FILLING_SUPPORT
         ):
-            bold = read(grey, WINDOWS[-1], light_ink=light_ink)
+            bold = segment(grey, WINDOWS[-1], light_ink=light_ink)
             if _is_bold(bold, BOLD_SUPPORT) and not _is_written_on(bold, reading) and _gains(bold, reading):
                 reading = bold
     return reading
 
 
-def _is_bold(reading: Reading, support: float) -> bool:
+def _is_bold(reading: Segmentation, support: float) -> bool:
     digit = reading.digit
     if digit is None or reading.pieces is None or reading.pieces.framing[digit.main]:
         return False
@@ -220,7 +221,7 @@ def _is_bold(reading: Reading, support: float) -> bool:
     return filling >= NEARLY_FILLING and thick and digit.support >= support
 
 
-def _gains(bold: Reading, reading: Reading) -> bool:
+def _gains(bold: Segmentation, reading: Segmentation) -> bool:
     """Whether a bold reading is better than another: by its score, or by as much ink in the same box."""
     if bold.digit is None or reading.digit is None or _score(bold) > BOLDER * _score(reading):
         return True
@@ -228,24 +229,24 @@ def _gains(bold: Reading, reading: Reading) -> bool:
     return bool(same and np.count_nonzero(bold.digit.mask) > LEAST_AS_FULL * np.count_nonzero(reading.digit.mask))
 
 
-def _without_shadow(grey: Bytes, reading: Reading) -> Reading:
+def _without_shadow(grey: Grey, reading: Segmentation) -> Segmentation:
     """The digit without what is paler than its pen, if a window that fits the pen finds all of it."""
     if reading.digit is None:
         return reading
-    strength, mask = reading.evened.strength, reading.digit.mask
+    strength, mask = reading.light.strength, reading.digit.mask
     counts = histogram(strength[mask])
     dark = mask & (strength >= PALER * quantile(counts, DARKEST))
     if np.count_nonzero(dark) > (1 - LEAST_PALE) * np.count_nonzero(mask):
         return reading
-    window = Window(PEN_WINDOW * thickness(dark) / min(grey.shape), overhang=True)
+    window = Window(PEN_WINDOW * stroke_width(dark) / min(grey.shape), overhang=True)
     if window.share > NARROWER * WINDOWS[0].share:
         return reading
-    finer = read(grey, window, light_ink=reading.light_ink)
+    finer = segment(grey, window, light_ink=reading.light_ink)
     if finer.digit is None or finer.digit.support < reading.digit.support - SHARPER:
         return reading
     kept = np.count_nonzero(finer.digit.mask & dark) >= LEAST_PEN_INK * np.count_nonzero(dark)
     return finer if kept else reading
 
 
-def _score(reading: Reading) -> float:
+def _score(reading: Segmentation) -> float:
     return reading.digit.score if reading.digit else 0.0

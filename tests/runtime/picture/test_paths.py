@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from edge.picture import pictures
+from edge.picture import paths
 
 
 @pytest.fixture
@@ -17,34 +17,34 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def paths(*arguments):
-    return [found.path.replace(os.sep, "/") for found in pictures.expand(arguments)]
+def expanded(*arguments):
+    return [found.path.replace(os.sep, "/") for found in paths.expand(arguments)]
 
 
 def test_a_named_file_is_taken_whatever_its_name(folder):
-    assert paths("notes.txt", ".hidden.png", "missing.png") == ["notes.txt", ".hidden.png", "missing.png"]
+    assert expanded("notes.txt", ".hidden.png", "missing.png") == ["notes.txt", ".hidden.png", "missing.png"]
 
 
 def test_a_folder_stands_for_the_pictures_directly_in_it_sorted(folder):
-    assert paths("deep", ".") == ["deep/d.bmp", "a.JPG", "b.png", "c[1].gif"]
+    assert expanded("deep", ".") == ["deep/d.bmp", "a.JPG", "b.png", "c[1].gif"]
 
 
 def test_a_pattern_stands_for_the_matching_files(folder):
-    assert paths("*.png", "**/*.bmp", "**/e.*") == ["b.png", "deep/d.bmp", "deep/deeper/e.webp"]
+    assert expanded("*.png", "**/*.bmp", "**/e.*") == ["b.png", "deep/d.bmp", "deep/deeper/e.webp"]
 
 
 def test_an_existing_file_with_the_signs_of_a_pattern_is_that_file(folder):
-    assert paths("c[1].gif") == ["c[1].gif"]
+    assert expanded("c[1].gif") == ["c[1].gif"]
 
 
 def test_a_dash_is_the_standard_input(folder):
-    assert paths("-") == ["-"]
+    assert expanded("-") == ["-"]
 
 
 @pytest.mark.parametrize("argument", ["*.tiff", "deep/deeper/none", "empty"])
 def test_an_argument_without_pictures_is_told(folder, argument):
     (folder / "empty").mkdir()
-    found = list(pictures.expand([argument]))
+    found = list(paths.expand([argument]))
     assert len(found) == 1
     if argument == "deep/deeper/none":
         assert found[0].problem is None  # whether a named file exists shows when it is read
@@ -55,4 +55,4 @@ def test_an_argument_without_pictures_is_told(folder, argument):
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may list every folder")
 def test_a_folder_that_cannot_be_listed_is_told(folder):
     (folder / "deep").chmod(0)
-    assert "cannot be listed" in str(next(iter(pictures.expand(["deep"]))).problem)
+    assert "cannot be listed" in str(next(iter(paths.expand(["deep"]))).problem)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 import edge
-from edge.picture import picture
+from edge.picture import preprocessing
 
 SIDE = 240  # pixels of a sheet
 DIGIT = 150  # pixels of the 28x28 image on it
@@ -33,35 +33,35 @@ def page(images, *, size=DIGIT, step=None, ink=30, paper=240):
 @pytest.mark.parametrize("pixels", [np.zeros((28, 28), np.uint8), np.full((200, 300), 235, np.uint8)])
 def test_a_blank_page_says_so(pixels):
     with pytest.raises(edge.NoDigitError, match="the page is blank") as caught:
-        picture.read_digit(pixels)
+        preprocessing.read_digit(pixels)
     assert caught.value.digits == 0
 
 
 @pytest.mark.parametrize("count", [2, 3, 6])
 def test_several_digits_say_how_many_and_point_to_read(digits, count):
     with pytest.raises(edge.SeveralDigitsError, match=f"the picture shows {count} digits.* `edge read`") as caught:
-        picture.read_digit(page(digits[2 : 2 + count]))
+        preprocessing.read_digit(page(digits[2 : 2 + count]))
     assert caught.value.digits == count
 
 
 def test_light_digits_on_dark_and_digits_in_two_lines_are_several_too(digits):
     with pytest.raises(edge.SeveralDigitsError):
-        picture.read_digit(page(digits[3:6], ink=235, paper=20))
+        preprocessing.read_digit(page(digits[3:6], ink=235, paper=20))
     two_lines = np.concatenate([np.asarray(page([digits[7]])), np.asarray(page([digits[8]]))])
     with pytest.raises(edge.SeveralDigitsError):
-        picture.read_digit(two_lines)
+        preprocessing.read_digit(two_lines)
 
 
 def test_neighbours_that_nearly_touch_are_several(digits):
     with pytest.raises(edge.SeveralDigitsError):
-        picture.read_digit(page([digits[label] for label in (2, 3, 6, 8)], step=round(DIGIT * 0.62)))
+        preprocessing.read_digit(page([digits[label] for label in (2, 3, 6, 8)], step=round(DIGIT * 0.62)))
 
 
 def test_every_single_digit_is_one(digits):
     for image in digits:
         for size in (60, 110, 190):
             sheet = page([image], size=size)
-            assert np.array_equal(picture.read_digit(sheet), picture.read(sheet))
+            assert np.array_equal(preprocessing.read_digit(sheet), preprocessing.read(sheet))
 
 
 def underlined(sheet):
@@ -99,7 +99,7 @@ def test_nothing_beside_a_single_digit_is_counted(digits, spoil):
         sheet = page([image], size=SIDE - 60, step=0)
         sheet = sheet.resize((SIDE, SIDE))
         spoil(sheet)
-        picture.read_digit(sheet.filter(ImageFilter.GaussianBlur(0.6)))
+        preprocessing.read_digit(sheet.filter(ImageFilter.GaussianBlur(0.6)))
 
 
 def test_the_command_tells_blank_pages_and_several_digits_and_still_classifies_the_rest(edge_command, digits, tmp_path):

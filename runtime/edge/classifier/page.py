@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.classifier.classifier import Classifier
-from edge.picture import picture
-from edge.picture.ink import box, closeup, search, stroke
-from edge.picture.ink.layout import Blot, lay_out
-from edge.picture.ink.ways import Ways
-from edge.picture.ink.windows import Bytes
+from edge.picture import preprocessing
+from edge.picture.arrays import Grey
+from edge.picture.ink import normalisation
+from edge.picture.ink.search import Segmentation, find_digit
+from edge.picture.ink.text_lines import Blob, Lattice, find_lines
 
 # A page is searched at this size: a digit of a full sheet should keep some 25 pixels.
 WORKING_PIXELS: Final = 900 * 900
@@ -25,7 +25,7 @@ Bounds = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class FoundDigit:
+class PageDigit:
     """One digit of a page.
 
     Attributes:
@@ -42,10 +42,10 @@ class FoundDigit:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PageLine:
     """One line of digits, from left to right."""
 
-    digits: tuple[FoundDigit, ...]
+    digits: tuple[PageDigit, ...]
 
     @property
     def text(self) -> str:
@@ -54,10 +54,10 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Page:
     """All lines of a page, from top to bottom; none on a blank page."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[PageLine, ...]
 
     @property
     def text(self) -> str:
@@ -65,11 +65,11 @@ class Reading:
         return "\n".join(line.text for line in self.lines)
 
 
-def read(source: picture.Source, classifier: Classifier) -> Reading:
+def read_page(source: preprocessing.Source, classifier: Classifier) -> Page:
     """Reads every digit of a picture.
 
     Args:
-        source: what `edge.picture.picture.read` takes.
+        source: what `edge.picture.preprocessing.read` takes.
         classifier: a model of single digits.
 
     Raises:
@@ -77,10 +77,10 @@ def read(source: picture.Source, classifier: Classifier) -> Reading:
         InputError: an array that is no picture.
         ProviderError: onnxruntime failed.
     """
-    return read_grey(picture.luminance(source, enough_pixels=picture.EVERY_PIXEL), classifier)
+    return read_grey_page(preprocessing.luminance(source, enough_pixels=preprocessing.EVERY_PIXEL), classifier)
 
 
-def read_grey(grey: Bytes, classifier: Classifier) -> Reading:
+def read_grey_page(grey: Grey, classifier: Classifier) -> Page:
     """Reads every digit of a grey picture.
 
     Args:
@@ -90,56 +90,56 @@ def read_grey(grey: Bytes, classifier: Classifier) -> Reading:
     Raises:
         ProviderError: onnxruntime failed.
     """
-    if picture.is_ready(grey):
+    if preprocessing.is_ready(grey):
         return _only_digit(grey, classifier)
-    full, page = search.find(grey, WORKING_PIXELS)
-    layout = lay_out(page)
-    lines = [Ways(line, layout.height) for line in layout.lines]
-    images = [_image(full, page, each.blot) for line in lines for each in line.candidates]
+    full, segmentation = find_digit(grey, WORKING_PIXELS)
+    found = find_lines(segmentation)
+    lines = [Lattice(line, found.digit_height) for line in found.lines]
+    images = [_image(full, segmentation, each.blob) for line in lines for each in line.candidates]
     if not images:
-        return Reading(())
+        return Page(())
     probabilities = classifier.classify(np.stack(images))
-    scale = grey.shape[0] / page.grey.shape[0], grey.shape[1] / page.grey.shape[1]
+    scale = grey.shape[0] / segmentation.grey.shape[0], grey.shape[1] / segmentation.grey.shape[1]
     result, first = [], 0
     for line in lines:
         rows = probabilities[first : first + len(line.candidates)]
-        chosen = line.cheapest(rows)
+        chosen = line.cheapest_path(rows)
         scores = classifier.scores(np.stack([images[first + at] for at in chosen]))
         digits = [
-            _found(rows[at], classifier, _box(line.candidates[at].blot, scale), score)
+            _found(rows[at], classifier, _box(line.candidates[at].blob, scale), score)
             for at, score in zip(chosen, scores, strict=True)
         ]
-        result.append(Line(tuple(digits)))
+        result.append(PageLine(tuple(digits)))
         first += len(rows)
-    return Reading(tuple(result))
+    return Page(tuple(result))
 
 
-def _only_digit(image: Bytes, classifier: Classifier) -> Reading:
+def _only_digit(image: Grey, classifier: Classifier) -> Page:
     """An image as MNIST's is one digit already, or blank."""
     rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
     if len(rows) == 0:
-        return Reading(())
+        return Page(())
     bounds = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
     (score,) = classifier.scores(image)
-    return Reading((Line((_found(classifier.classify(image)[0], classifier, bounds, score),)),))
+    return Page((PageLine((_found(classifier.classify(image)[0], classifier, bounds, score),)),))
 
 
-def _image(full: Bytes, page: search.Reading, blot: Blot) -> Bytes:
-    """What the model sees of a blot: uint8 (28, 28)."""
-    mask = np.zeros(page.grey.shape, np.bool_)
-    bottom, right = blot.top + blot.height, blot.left + blot.width
-    mask[blot.top : bottom, blot.left : right] = blot.mask
-    near = closeup.close_up(full, page, mask, (blot.top, blot.left, bottom, right))
-    return box.boxed(stroke.adjusted(near.ink))
+def _image(full: Grey, segmentation: Segmentation, blob: Blob) -> Grey:
+    """What the model sees of a blob: uint8 (28, 28)."""
+    mask = np.zeros(segmentation.grey.shape, np.bool_)
+    bottom, right = blob.top + blob.height, blob.left + blob.width
+    mask[blob.top : bottom, blob.left : right] = blob.mask
+    near = normalisation.close_up(full, segmentation, mask, (blob.top, blob.left, bottom, right))
+    return normalisation.fit_frame(normalisation.adjust_stroke_width(near.ink))
 
 
-def _box(blot: Blot, scale: tuple[float, float]) -> Bounds:
-    """The box of a blot in the picture, for a scale down and across."""
+def _box(blob: Blob, scale: tuple[float, float]) -> Bounds:
+    """The box of a blob in the picture, for a scale down and across."""
     down, across = scale
-    right, bottom = (blot.left + blot.width) * across, (blot.top + blot.height) * down
-    return int(blot.left * across), int(blot.top * down), round(right), round(bottom)
+    right, bottom = (blob.left + blob.width) * across, (blob.top + blob.height) * down
+    return int(blob.left * across), int(blob.top * down), round(right), round(bottom)
 
 
-def _found(row: NDArray[np.float32], classifier: Classifier, bounds: Bounds, score: float | None) -> FoundDigit:
+def _found(row: NDArray[np.float32], classifier: Classifier, bounds: Bounds, score: float | None) -> PageDigit:
     best = int(row.argmax())
-    return FoundDigit(classifier.labels[best], float(row[best]), bounds, classifier.rejects(score))
+    return PageDigit(classifier.labels[best], float(row[best]), bounds, classifier.rejects(score))

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 import edge
-from edge.classifier import reader
-from edge.classifier.annotation import annotated
+from edge.classifier.annotation import annotate
+from edge.classifier.page import read_page
 from edge.picture.ink.components import label
-from edge.picture.ink.cuts import cuts
+from edge.picture.ink.text_lines import find_cuts
 
 SIZE = 84  # pixels of the 28x28 image on the page: digits are some 60 high
 MARGIN = 50
@@ -42,7 +42,7 @@ def page(digits, lines, *, step=66, between=90, slope=0.0, ink=30, paper=240):
 
 
 def texts(sheet, classifier):
-    return [line.text for line in reader.read(sheet, classifier).lines]
+    return [line.text for line in read_page(sheet, classifier).lines]
 
 
 def test_digits_come_from_left_to_right(digits, classifier):
@@ -96,7 +96,7 @@ def test_specks_dashes_and_an_underline_are_no_digits(digits, classifier):
 
 def test_boxes_hold_the_ink_of_their_digit(digits, classifier):
     sheet = page(digits, ["06"], step=120)
-    (line,) = reader.read(sheet, classifier).lines
+    (line,) = read_page(sheet, classifier).lines
     for place, digit in enumerate(line.digits):
         rows, columns = np.nonzero(digits[digit.label] > 127)
         left, top = MARGIN + 120 * place + 3 * columns.min(), MARGIN + 3 * rows.min()
@@ -109,8 +109,8 @@ def test_boxes_are_in_pixels_of_the_file_even_of_a_large_jpeg(digits, classifier
     small = page(digits, ["47"], step=120)
     content = io.BytesIO()
     small.resize((small.width * 9, small.height * 9), Image.Resampling.BICUBIC).save(content, "JPEG", quality=90)
-    (large_line,) = reader.read(content.getvalue(), classifier).lines
-    (line,) = reader.read(small, classifier).lines
+    (large_line,) = read_page(content.getvalue(), classifier).lines
+    (line,) = read_page(small, classifier).lines
     assert large_line.text == line.text == "47"
     for large, one in zip(large_line.digits, line.digits, strict=True):
         assert np.abs(np.array(large.box) / 9 - one.box).max() <= 4
@@ -125,14 +125,14 @@ def test_an_image_as_mnists_is_one_digit_and_a_blank_page_has_no_line(digits, cl
 @pytest.mark.parametrize("shape", [(1, 1), (1, 60), (60, 1), (30, 30), (20, 400)])
 def test_pages_of_any_shape_do_no_harm(shape, classifier):
     noise = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
-    assert isinstance(reader.read(noise, classifier).text, str)
+    assert isinstance(read_page(noise, classifier).text, str)
 
 
-def test_cuts_go_where_two_blots_touch_and_never_cross():
+def test_cuts_go_where_two_blobs_touch_and_never_cross():
     ink = np.zeros((60, 100), np.bool_)
     ink[:, :30] = ink[:, 60:] = True
     ink[28:32, :] = True
-    paths, prices = cuts(ink, 4.0)
+    paths, prices = find_cuts(ink, 4.0)
     assert len(paths) >= 1
     assert (paths >= 28).all()
     assert (paths <= 62).all()
@@ -140,10 +140,10 @@ def test_cuts_go_where_two_blots_touch_and_never_cross():
     assert min(prices) == pytest.approx(1, abs=0.3)
 
 
-def test_the_annotated_copy_frames_every_digit(digits, classifier):
+def test_the_annotate_copy_frames_every_digit(digits, classifier):
     sheet = page(digits, ["25"], step=120)
-    reading = reader.read(sheet, classifier)
-    drawn = np.asarray(annotated(np.asarray(sheet), reading))
+    reading = read_page(sheet, classifier)
+    drawn = np.asarray(annotate(np.asarray(sheet), reading))
     coloured = drawn.max(axis=2).astype(int) - drawn.min(axis=2) > 60
     head = drawn.shape[0] - sheet.height
     for left, top, right, bottom in (digit.box for digit in reading.lines[0].digits):

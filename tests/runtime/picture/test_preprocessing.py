@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from edge.errors import InputError, PictureNotFoundError
-from edge.picture import picture
+from edge.picture import preprocessing, steps
 
 # A 7 with a bar through it, in a unit square: it has no symmetry, so that a wrong turn or a lost stroke shows.
 SEVEN = [[(0.1, 0.05), (0.9, 0.05), (0.35, 0.95)], [(0.3, 0.5), (0.8, 0.5)]]
@@ -37,7 +37,7 @@ def drawn(
 
 
 def image_of(source: Image.Image) -> np.ndarray:
-    return picture.normalise(np.asarray(source))
+    return preprocessing.normalise(np.asarray(source))
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +92,8 @@ def test_strokes_are_white_with_grey_rims(plain):
 def test_the_same_picture_gives_the_same_bytes_again_and_leaves_the_source_alone():
     grey = np.asarray(drawn()).copy()
     before = grey.copy()
-    first = picture.normalise(grey)
-    np.testing.assert_array_equal(first, picture.normalise(grey))
+    first = preprocessing.normalise(grey)
+    np.testing.assert_array_equal(first, preprocessing.normalise(grey))
     np.testing.assert_array_equal(grey, before)
 
 
@@ -112,37 +112,37 @@ def test_an_image_as_mnists_passes_bit_for_bit_by_every_way(tmp_path):
         Image.fromarray(image),
         image,
     ):
-        np.testing.assert_array_equal(picture.read(source), image)
+        np.testing.assert_array_equal(preprocessing.read(source), image)
 
 
 def test_what_passes_through_is_a_copy():
     image = mnist_like()
-    picture.normalise(image)[:] = 7
+    preprocessing.normalise(image)[:] = 7
     np.testing.assert_array_equal(image, mnist_like())
 
 
 def test_a_blank_or_full_image_of_that_size_does_no_harm():
-    assert not picture.normalise(np.zeros((28, 28), np.uint8)).any()
-    assert not picture.normalise(np.full((28, 28), 255, np.uint8)).any()
+    assert not preprocessing.normalise(np.zeros((28, 28), np.uint8)).any()
+    assert not preprocessing.normalise(np.full((28, 28), 255, np.uint8)).any()
 
 
 def test_an_image_as_mnists_passes_dark_on_light_too(golden):
     for _, image in golden:
-        np.testing.assert_array_equal(picture.normalise(255 - image), image)
+        np.testing.assert_array_equal(preprocessing.normalise(255 - image), image)
     off = np.roll(255 - golden[0][1], 4, axis=1)
-    assert not np.array_equal(picture.normalise(off), 255 - off)
-    assert picture.normalise(np.full((28, 28), 250, np.uint8)).max() == 0
+    assert not np.array_equal(preprocessing.normalise(off), 255 - off)
+    assert preprocessing.normalise(np.full((28, 28), 250, np.uint8)).max() == 0
 
 
 def test_small_pictures_of_dark_ink_are_turned_and_framed(plain):
     small = drawn(size=(28, 28), at=(6, 3), height=22, pen=2.5)
-    assert not picture.is_ready(np.asarray(small))
+    assert not preprocessing.is_ready(np.asarray(small))
     assert same_digit(image_of(small), plain)
 
 
 def test_a_grey_border_is_not_taken_for_mnists():
-    assert not picture.is_ready(np.full((28, 28), picture.DARK_BORDER + 1, np.uint8))
-    assert picture.is_ready(np.full((28, 28), picture.DARK_BORDER, np.uint8))
+    assert not preprocessing.is_ready(np.full((28, 28), preprocessing.DARK_BORDER + 1, np.uint8))
+    assert preprocessing.is_ready(np.full((28, 28), preprocessing.DARK_BORDER, np.uint8))
 
 
 # Where from
@@ -154,21 +154,21 @@ def test_every_kind_of_source_gives_the_same(tmp_path, plain):
     colours = np.asarray(sheet.convert("RGB"))
     alpha = np.dstack([colours, np.full(colours.shape[:2], 255, np.uint8)])
     for source in (tmp_path / "a.png", (tmp_path / "a.png").read_bytes(), sheet, np.asarray(sheet), colours, alpha):
-        np.testing.assert_array_equal(picture.read(source), plain)
+        np.testing.assert_array_equal(preprocessing.read(source), plain)
 
 
 @pytest.mark.parametrize("ink", [0, 255])
 def test_ink_on_a_transparent_ground_is_found_whatever_its_colour(tmp_path, plain, ink):
     mask = drawn().point(lambda value: 255 - value)
     Image.merge("LA", [Image.new("L", mask.size, ink), mask]).save(tmp_path / "a.png")
-    assert same_digit(picture.read(tmp_path / "a.png"), plain)
+    assert same_digit(preprocessing.read(tmp_path / "a.png"), plain)
 
 
 def test_a_picture_held_sideways_is_read_upright(tmp_path, plain):
     exif = Image.Exif()
     exif[0x0112] = 6
     drawn().transpose(Image.Transpose.ROTATE_90).save(tmp_path / "a.jpg", exif=exif, quality=95)
-    assert same_digit(picture.read(tmp_path / "a.jpg"), plain)
+    assert same_digit(preprocessing.read(tmp_path / "a.jpg"), plain)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_picture_held_sideways_is_read_upright(tmp_path, plain):
 )
 def test_arrays_that_are_no_picture_are_refused(pixels):
     with pytest.raises(InputError) as caught:
-        picture.read(pixels)
+        preprocessing.read(pixels)
     message = str(caught.value)
     assert message.isprintable()
     assert str(pixels.dtype) in message
@@ -204,12 +204,12 @@ def test_arrays_that_are_no_picture_are_refused(pixels):
 
 def test_normalise_takes_grey_only():
     with pytest.raises(InputError, match=r"uint8 \(H, W\)"):
-        picture.normalise(np.zeros((9, 9, 3), np.uint8))
+        preprocessing.normalise(np.zeros((9, 9, 3), np.uint8))
 
 
 def test_errors_of_reading_come_through(tmp_path):
     with pytest.raises(PictureNotFoundError):
-        picture.read(tmp_path / "none.png")
+        preprocessing.read(tmp_path / "none.png")
 
 
 # Ink of every kind
@@ -252,7 +252,7 @@ def test_a_blurred_digit_is_found(plain):
 def test_a_noisy_digit_is_found(plain):
     noise = np.random.default_rng(0).normal(0, 15, (400, 300))
     grey = np.clip(np.asarray(drawn(paper=220, ink=130)) + noise, 0, 255).astype(np.uint8)
-    assert same_digit(picture.normalise(grey), plain)
+    assert same_digit(preprocessing.normalise(grey), plain)
 
 
 def test_a_loose_bar_belongs_to_its_digit():
@@ -269,7 +269,7 @@ def test_a_loose_bar_belongs_to_its_digit():
 def test_a_slope_of_light_is_removed(plain, direction):
     slope = np.rot90(np.tile(np.linspace(0.3, 1, 400), (400, 1)), direction)[:, :300]
     grey = (np.asarray(drawn(paper=230, ink=80)) * slope).astype(np.uint8)
-    assert same_digit(picture.normalise(grey), plain)
+    assert same_digit(preprocessing.normalise(grey), plain)
 
 
 @pytest.mark.parametrize("slant", [-0.6, 0.0, 0.9])
@@ -277,7 +277,7 @@ def test_a_shadow_across_the_digit_is_removed(plain, slant):
     rows, columns = np.mgrid[:400, :300]
     light = np.where(columns - 150 + slant * (rows - 200) > 0, 1.0, 0.55)
     grey = (np.asarray(drawn(paper=230, ink=70)) * light).astype(np.uint8)
-    assert same_digit(picture.normalise(grey), plain)
+    assert same_digit(preprocessing.normalise(grey), plain)
 
 
 @pytest.mark.parametrize("grid", [False, True])
@@ -325,7 +325,7 @@ def test_specks_are_left_out(plain):
 
 @pytest.mark.parametrize("level", [0, 90, 255])
 def test_a_blank_sheet_gives_no_ink(level):
-    assert not picture.normalise(np.full((300, 200), level, np.uint8)).any()
+    assert not preprocessing.normalise(np.full((300, 200), level, np.uint8)).any()
 
 
 def test_shading_on_a_blank_sheet_is_no_ink():
@@ -333,50 +333,33 @@ def test_shading_on_a_blank_sheet_is_no_ink():
     rows, columns = np.mgrid[:300, :300]
     vignette = 1 - ((rows - 150) ** 2 + (columns - 150) ** 2) / 90_000
     for light in (slope[None] * slope[:, None], vignette):
-        assert not picture.normalise((240 * light).astype(np.uint8)).any()
+        assert not preprocessing.normalise((240 * light).astype(np.uint8)).any()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (2, 3), (5, 900), (28, 27)])
 def test_pictures_of_any_shape_do_no_harm(shape):
     noise = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
-    assert picture.normalise(noise).shape == (28, 28)
+    assert preprocessing.normalise(noise).shape == (28, 28)
 
 
 # Steps, recipe, terminal
 
 
 def test_the_steps_are_those_explained_and_end_in_the_image(plain):
-    shown = picture.steps(np.asarray(drawn()))
-    assert [name for name, _ in shown] == list(picture.STEPS)
+    shown = steps.trace(np.asarray(drawn()))
+    assert [name for name, _ in shown] == list(steps.SENTENCES)
     assert all(each.dtype == np.uint8 and each.ndim == 2 for _, each in shown)
     np.testing.assert_array_equal(shown[-1][1], plain)
 
 
 def test_steps_not_taken_are_not_shown():
-    assert [name for name, _ in picture.steps(mnist_like())] == ["picture", "28x28"]
-    assert "close-up" not in dict(picture.steps(np.full((90, 90), 255, np.uint8)))
+    assert [name for name, _ in steps.trace(mnist_like())] == ["picture", "28x28"]
+    assert "close-up" not in dict(steps.trace(np.full((90, 90), 255, np.uint8)))
 
 
 def test_the_recipe_can_be_written_as_json_and_names_what_is_done():
     import json
 
-    assert json.loads(json.dumps(picture.RECIPE)) == picture.RECIPE
-    assert {"version", "box", "centring", "resampling", "polarity"} <= picture.RECIPE.keys()
-    assert picture.RECIPE["box"] == 20
-
-
-@pytest.mark.parametrize("choice", [{}, {"unicode": False}, {"colour": True}])
-def test_the_terminal_shows_two_rows_in_a_line(plain, choice):
-    lines = picture.to_terminal(plain, **choice).split("\n")
-    assert len(lines) == 14
-    if not choice.get("colour"):
-        assert max(map(len, lines)) <= 28
-        assert [bool(line.strip()) for line in lines] == [bool(pair.max() >= 96) for pair in plain.reshape(14, 56)]
-    assert picture.to_terminal(plain, unicode=False).isascii()
-
-
-def test_half_blocks_tell_the_upper_from_the_lower_pixel():
-    image = np.zeros((28, 28), np.uint8)
-    image[0, 0], image[1, 1], image[0:2, 2] = 255, 255, 255
-    assert picture.to_terminal(image).split("\n")[0] == "▀▄█"
-    assert picture.to_terminal(image, colour=True).split("\n")[0].startswith("\x1b[38;5;255;48;5;232m▀")
+    assert json.loads(json.dumps(preprocessing.RECIPE)) == preprocessing.RECIPE
+    assert {"version", "box", "centring", "resampling", "polarity"} <= preprocessing.RECIPE.keys()
+    assert preprocessing.RECIPE["box"] == 20

@@ -1,26 +1,27 @@
-"""Largest, smallest and summed values in square windows, and what is built from them; all in integers."""
+"""Filters over square windows: dilation, erosion, closing, means, smoothing and distance; all in integers.
+
+By hand because the thin install has no OpenCV and no SciPy; at these sizes both are no faster.
+"""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Bytes = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
-Integers = NDArray[np.int64]
+from edge.picture.arrays import Grey, Integers, Mask
 
 
-def largest(image: Bytes, reach: int) -> Bytes:
+def dilate(image: Grey, reach: int) -> Grey:
     """The largest value within `reach` pixels of each pixel, rows and columns alike; beyond the edge counts as 0."""
     return _slide(_slide(image, reach, 0, np.maximum, 0), reach, 1, np.maximum, 0)
 
 
-def smallest(image: Bytes, reach: int) -> Bytes:
+def erode(image: Grey, reach: int) -> Grey:
     """The smallest value within `reach` pixels of each pixel; beyond the edge counts as 255."""
     return _slide(_slide(image, reach, 0, np.minimum, 255), reach, 1, np.minimum, 255)
 
 
-def widened(mask: Mask, reach: int, *, rows: bool = True, columns: bool = True) -> Mask:
+def dilate_mask(mask: Mask, reach: int, *, rows: bool = True, columns: bool = True) -> Mask:
     """Every pixel within `reach` pixels of the mask, across the named directions.
 
     Args:
@@ -40,7 +41,7 @@ def widened(mask: Mask, reach: int, *, rows: bool = True, columns: bool = True) 
     return grown.view(np.bool_)
 
 
-def closed(image: Bytes, side: int, *, overhang: bool) -> Bytes:
+def close(image: Grey, side: int, *, overhang: bool) -> Grey:
     """The picture without dark things that are narrower than a square window.
 
     Each pixel becomes the smallest, over all windows that hold it, of the largest value in the window: a dark stroke
@@ -57,11 +58,11 @@ def closed(image: Bytes, side: int, *, overhang: bool) -> Bytes:
     """
     reach = max(1, side // 2)
     if not overhang:
-        return smallest(largest(image, reach), reach)
-    return smallest(largest(padded(image, reach), reach), reach)[reach:-reach, reach:-reach]
+        return erode(dilate(image, reach), reach)
+    return erode(dilate(pad(image, reach), reach), reach)[reach:-reach, reach:-reach]
 
 
-def padded(image: NDArray[Any], rows: int, columns: int | None = None, beyond: int = 0) -> NDArray[Any]:
+def pad(image: NDArray[Any], rows: int, columns: int | None = None, beyond: int = 0) -> NDArray[Any]:
     """The picture with a margin of one value: what `numpy.pad` gives, in a tenth of the time of a small picture.
 
     Args:
@@ -80,26 +81,13 @@ def padded(image: NDArray[Any], rows: int, columns: int | None = None, beyond: i
     return result
 
 
-def sums(image: NDArray[Any], reach: int) -> NDArray[np.int32]:
-    """The sum of the values within `reach` pixels of each pixel, for short reaches; beyond the edge counts as 0."""
-    height, width = image.shape
-    framed = padded(image, reach).astype(np.int32)
-    bands = framed[:height].copy()
-    for step in range(1, 2 * reach + 1):
-        bands += framed[step : step + height]
-    total = bands[:, :width].copy()
-    for step in range(1, 2 * reach + 1):
-        total += bands[:, step : step + width]
-    return total
-
-
-def means(image: NDArray[Any], reach: int) -> Integers:
+def local_mean(image: NDArray[Any], reach: int) -> Integers:
     """The mean of the pixels within `reach` of each pixel, rounded down; windows are cut at the edge.
 
     Running sums: the cost does not depend on the reach.
     """
     height, width = image.shape
-    total = padded(image.astype(np.int64), reach + 1)[:-1, :-1].cumsum(0).cumsum(1)
+    total = pad(image.astype(np.int64), reach + 1)[:-1, :-1].cumsum(0).cumsum(1)
     bands = total[2 * reach + 1 :] - total[: -2 * reach - 1]
     windows = bands[:, 2 * reach + 1 :] - bands[:, : -2 * reach - 1]
     rows, columns = _reached(height, reach), _reached(width, reach)
@@ -107,7 +95,7 @@ def means(image: NDArray[Any], reach: int) -> Integers:
     return result
 
 
-def smoothed(image: Bytes) -> Bytes:
+def smooth(image: Grey) -> Grey:
     """Weighted 1, 2, 1 in both directions and rounded: three eighths of white noise remain."""
     height, width = image.shape
     level = np.empty((height + 2, width + 2), np.uint16)
@@ -120,7 +108,7 @@ def smoothed(image: Bytes) -> Bytes:
     total = pairs[:, :-1] + pairs[:, 1:]
     total += np.uint16(8)
     total >>= np.uint16(4)
-    result: Bytes = total.astype(np.uint8)
+    result: Grey = total.astype(np.uint8)
     return result
 
 
@@ -151,9 +139,9 @@ def _reached(length: int, reach: int) -> Integers:
     return np.minimum(position, reach) + np.minimum(length - 1 - position, reach) + 1
 
 
-def _slide(image: Bytes, reach: int, axis: int, pick: np.ufunc, beyond: int) -> Bytes:
+def _slide(image: Grey, reach: int, axis: int, pick: np.ufunc, beyond: int) -> Grey:
     """Picks among the 2 * reach + 1 values around each pixel, doubling the span in each pass."""
-    picked = padded(image, reach, 0, beyond) if axis == 0 else padded(image, 0, reach, beyond)
+    picked = pad(image, reach, 0, beyond) if axis == 0 else pad(image, 0, reach, beyond)
     span, wanted = 1, 2 * reach + 1
     while span < wanted:
         step = min(span, wanted - span)  # spans may overlap: the larger of two values is the same twice

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from edge.picture import picture
-from edge.picture.ink import lines
+from edge.picture import preprocessing
+from edge.picture.ink.ruled_lines import remove_lines
 
 SIZE = (420, 420)
 PAPER, INK = 220, 40
@@ -30,7 +30,7 @@ def difference(one, other):
 
 @pytest.fixture(scope="module")
 def alone():
-    image = picture.read(blurred(page()))
+    image = preprocessing.read(blurred(page()))
     assert image.any()
     return image
 
@@ -41,14 +41,14 @@ def test_the_end_of_a_neighbour_that_the_edge_cuts_off_is_left_out(turns, alone)
     ends = Image.new("L", SIZE, 255)
     ImageDraw.Draw(ends).line([(210, -5), (200, 60), (215, 95)], fill=INK, width=14)
     near = np.minimum(np.asarray(image), np.asarray(ends.rotate(90 * turns)))
-    assert (how := difference(picture.read(blurred(Image.fromarray(near))), alone)) < ALIKE, how
+    assert (how := difference(preprocessing.read(blurred(Image.fromarray(near))), alone)) < ALIKE, how
 
 
 def test_a_word_above_the_digit_is_no_part_of_it(alone):
     image = page()
     font = ImageFont.load_default(size=26)
     ImageDraw.Draw(image).text((140, 45), "Question", fill=INK, font=font)
-    assert (how := difference(picture.read(blurred(image)), alone)) < ALIKE, how
+    assert (how := difference(preprocessing.read(blurred(image)), alone)) < ALIKE, how
 
 
 def test_the_bar_of_a_five_may_float_above_it():
@@ -56,7 +56,7 @@ def test_the_bar_of_a_five_may_float_above_it():
     pen = ImageDraw.Draw(image)
     pen.line([(185, 100), (265, 94)], fill=INK, width=14)
     pen.line(FIVE[2:], fill=INK, width=14, joint="curve")
-    ink = picture.read(blurred(image)) > 96
+    ink = preprocessing.read(blurred(image)) > 96
     assert ink[:9].any(axis=0).sum() >= 6  # columns that the bar takes, in the upper third
     assert not ink.any(axis=1)[4:24].all()  # and the gap below it
 
@@ -67,7 +67,9 @@ def test_a_shadow_that_is_narrower_than_the_digit_is_left_out(shadows, alone):
     for shadow in shadows:
         ImageDraw.Draw(light).rectangle(shadow, fill=150)
     shaded = np.asarray(page(), float) * blurred(light, 5) / 255
-    assert (how := difference(picture.read(blurred(Image.fromarray(shaded.astype(np.uint8)))), alone)) < ALIKE, how
+    assert (how := difference(preprocessing.read(blurred(Image.fromarray(shaded.astype(np.uint8)))), alone)) < ALIKE, (
+        how
+    )
 
 
 @pytest.mark.parametrize("light_ink", [False, True])
@@ -81,9 +83,9 @@ def test_a_thick_digit_cut_out_closely_is_read_as_a_whole(margin, light_ink):
     )
     rows, columns = np.nonzero(np.asarray(image) == INK)
     seen = (blurred(image, 1.5) * np.linspace(1, 0.8, 600)).astype(np.uint8)
-    whole = picture.read(seen)
+    whole = preprocessing.read(seen)
     cut = seen[rows.min() - margin : rows.max() + 1 + margin, columns.min() - margin : columns.max() + 1 + margin]
-    assert difference(picture.read(255 - cut if light_ink else cut), whole) < ALIKE
+    assert difference(preprocessing.read(255 - cut if light_ink else cut), whole) < ALIKE
 
 
 def test_a_stem_between_dark_edges_is_no_printed_line():
@@ -91,7 +93,7 @@ def test_a_stem_between_dark_edges_is_no_printed_line():
     ink = np.zeros((300, 300), np.bool_)
     ink[:50] = ink[258:] = True
     ink[80:240, 148:154] = ink[80:86, 80:154] = True  # a 7
-    assert lines.without_lines(ink, ink * np.uint8(120))[80:240, 148:154].all()
+    assert remove_lines(ink, ink * np.uint8(120))[80:240, 148:154].all()
 
 
 def test_printed_lines_are_taken_out_whatever_crosses_them():
@@ -99,6 +101,6 @@ def test_printed_lines_are_taken_out_whatever_crosses_them():
     ink[60:240, 148:156] = True
     digit = ink.copy()
     ink[40:280:40] = ink[41:281:40] = True
-    left = lines.without_lines(ink, ink * np.uint8(120))
+    left = remove_lines(ink, ink * np.uint8(120))
     assert left[digit].all()
     assert np.count_nonzero(left & ~digit) < 0.1 * np.count_nonzero(ink & ~digit)

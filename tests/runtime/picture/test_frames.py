@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 import edge
-from edge.picture import picture
+from edge.picture import preprocessing, steps
 
 SIDE = 280  # pixels of a drawn sheet
 DIGIT = 196  # pixels of the 28x28 image on it
@@ -217,7 +217,7 @@ def middle_line(ink):
     ],
 )
 def test_the_label_survives(scene, digits, classifier):
-    images = np.stack([picture.read(scene(digit)) for _, digit in digits])
+    images = np.stack([preprocessing.read(scene(digit)) for _, digit in digits])
     found = [classifier.labels[column] for column in classifier.classify(images).argmax(axis=1)]
     right = [label == one for (label, _), one in zip(digits, found, strict=True)]
     assert len(right) == 10
@@ -232,12 +232,12 @@ def test_images_as_the_models_are_pass_bit_for_bit(golden, tmp_path):
     for number, (_, image) in enumerate(golden):
         path = tmp_path / f"{number}.png"
         Image.fromarray(image).save(path)
-        assert np.array_equal(picture.read(path), image)
-        assert np.array_equal(picture.read(image), image)
+        assert np.array_equal(preprocessing.read(path), image)
+        assert np.array_equal(preprocessing.read(image), image)
 
 
 def test_28x28_with_dark_ink_on_white_is_turned_into_light_on_black(golden, classifier):
-    images = np.stack([picture.read(255 - image) for _, image in golden])
+    images = np.stack([preprocessing.read(255 - image) for _, image in golden])
     assert images[:, 0].max() == 0
     found = [classifier.labels[column] for column in classifier.classify(images).argmax(axis=1)]
     assert np.mean([label == one for (label, _), one in zip(golden, found, strict=True)]) >= LEAST_RIGHT
@@ -249,7 +249,7 @@ def test_28x28_with_dark_ink_on_white_is_turned_into_light_on_black(golden, clas
 @pytest.mark.parametrize("scene", [plain, light_on_dark, with_a_thin_pen, tiny_in_a_corner])
 def test_the_digit_fills_20_pixels_and_its_centre_of_mass_is_in_the_middle(scene, digits):
     for _, digit in digits:
-        image = picture.read(scene(digit))
+        image = preprocessing.read(scene(digit))
         assert (image.shape, image.dtype) == ((28, 28), np.uint8)
         rows, columns = np.nonzero(image)
         height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
@@ -262,14 +262,14 @@ def test_the_digit_fills_20_pixels_and_its_centre_of_mass_is_in_the_middle(scene
 def test_both_polarities_give_nearly_the_same_image(digits):
     for _, digit in digits:
         grey = np.asarray(plain(digit))
-        dark, light = picture.read(grey), picture.read(255 - grey)
+        dark, light = preprocessing.read(grey), preprocessing.read(255 - grey)
         assert np.abs(dark.astype(int) - light.astype(int)).mean() < 1
 
 
 def test_a_digit_moved_and_made_smaller_stays_nearer_to_itself_than_to_any_other(digits):
-    middle = np.stack([picture.read(plain(digit)) for _, digit in digits]).astype(int)
+    middle = np.stack([preprocessing.read(plain(digit)) for _, digit in digits]).astype(int)
     for number, (_, digit) in enumerate(digits):
-        moved = picture.read(written(enlarged(digit, 120), at=(110, 30)))
+        moved = preprocessing.read(written(enlarged(digit, 120), at=(110, 30)))
         apart = np.abs(middle - moved).mean(axis=(1, 2))
         assert apart.argmin() == number
         assert apart[number] < 0.5 * np.delete(apart, number).min()
@@ -282,7 +282,7 @@ def test_a_stroke_is_found_in_any_size(width, height):
     image = Image.new("L", (width, height), 240)
     line = (0.6 * width, 0.15 * height, 0.4 * width, 0.85 * height)
     ImageDraw.Draw(image).line(line, fill=20, width=max(1, min(width, height) // 12))
-    found = picture.read(image)
+    found = preprocessing.read(image)
     assert (found.shape, found.dtype) == ((28, 28), np.uint8)
     assert found.max() > 128
 
@@ -292,7 +292,7 @@ def test_a_stroke_hundreds_of_times_longer_than_wide_is_no_accident(width, heigh
     image = Image.new("L", (width, height), 240)
     line = (0.6 * width, 0.15 * height, 0.4 * width, 0.85 * height)
     ImageDraw.Draw(image).line(line, fill=20, width=3)
-    assert picture.read(image).shape == (28, 28)
+    assert preprocessing.read(image).shape == (28, 28)
 
 
 def test_any_pixels_at_all_give_an_image():
@@ -300,7 +300,7 @@ def test_any_pixels_at_all_give_an_image():
     for _ in range(60):
         height, width = np.exp(random.uniform(0, np.log(120), 2)).astype(int).tolist()
         pixels = random.integers(0, 256, (height, width), dtype=np.uint8)
-        image = picture.read(pixels)
+        image = preprocessing.read(pixels)
         assert (image.shape, image.dtype) == ((28, 28), np.uint8)
 
 
@@ -309,18 +309,18 @@ def test_any_pixels_at_all_give_an_image():
 def test_a_blank_page_gives_nothing(shape, level):
     if shape == (28, 28) and level == 1:
         pytest.skip("an image as the model's already, which passes untouched")
-    assert not picture.read(np.full(shape, level, np.uint8)).any()
+    assert not preprocessing.read(np.full(shape, level, np.uint8)).any()
 
 
 def test_a_blank_page_under_uneven_light_gives_nothing():
     light = np.linspace(0.4, 1, SIDE)
-    assert not picture.read(lit(sheet(), light[None] * light[:, None])).any()
+    assert not preprocessing.read(lit(sheet(), light[None] * light[:, None])).any()
 
 
 def test_the_same_picture_gives_the_same_bytes_twice(digits):
     for scene in (noisy, squared):
         content = png(scene(digits[4][1]))
-        assert picture.read(content).tobytes() == picture.read(content).tobytes()
+        assert preprocessing.read(content).tobytes() == preprocessing.read(content).tobytes()
 
 
 # arrays
@@ -330,17 +330,17 @@ def test_the_same_picture_gives_the_same_bytes_twice(digits):
 def test_coloured_arrays_read_as_their_grey(digits, channels):
     grey = np.asarray(plain(digits[7][1]))
     colours = np.dstack([grey] * 3 + [np.full_like(grey, 255)] * (channels - 3))
-    assert np.array_equal(picture.read(colours), picture.read(grey))
+    assert np.array_equal(preprocessing.read(colours), preprocessing.read(grey))
 
 
 def test_arrays_may_be_views_and_are_left_as_they_were(digits):
     grey = np.array(plain(digits[2][1]))
     turned = np.ascontiguousarray(grey.T).T
     turned.flags.writeable = False
-    assert np.array_equal(picture.read(turned), picture.read(grey))
+    assert np.array_equal(preprocessing.read(turned), preprocessing.read(grey))
     before = grey.copy()
-    picture.read(grey)
-    picture.steps(grey)
+    preprocessing.read(grey)
+    steps.trace(grey)
     assert np.array_equal(grey, before)
 
 
@@ -350,22 +350,22 @@ def test_arrays_may_be_views_and_are_left_as_they_were(digits):
 @pytest.mark.parametrize("scene", [plain, light_on_dark, squared, noisy])
 def test_the_last_step_is_the_result(scene, digits):
     grey = np.asarray(scene(digits[3][1]))
-    steps = picture.steps(grey)
-    assert len(steps) > 2
-    assert len({name for name, _ in steps}) == len(steps)
-    assert all(image.dtype == np.uint8 and image.ndim == 2 for _, image in steps)
-    assert np.array_equal(steps[-1][1], picture.normalise(grey))
+    taken = steps.trace(grey)
+    assert len(taken) > 2
+    assert len({name for name, _ in taken}) == len(taken)
+    assert all(image.dtype == np.uint8 and image.ndim == 2 for _, image in taken)
+    assert np.array_equal(taken[-1][1], preprocessing.normalise(grey))
 
 
 def test_steps_come_in_the_order_in_which_they_are_explained(digits):
-    names = [name for name, _ in picture.steps(np.asarray(plain(digits[3][1])))]
-    assert names == list(picture.STEPS)
-    assert all(picture.STEPS.values())
+    names = [name for name, _ in steps.trace(np.asarray(plain(digits[3][1])))]
+    assert names == list(steps.SENTENCES)
+    assert all(steps.SENTENCES.values())
 
 
 def test_after_the_second_step_ink_is_dark_whatever_it_was(digits):
     for scene in (plain, light_on_dark):
-        shown = dict(picture.steps(np.asarray(scene(digits[3][1]))))
+        shown = dict(steps.trace(np.asarray(scene(digits[3][1]))))
         inked = shown["digit"] == 255
         assert inked.any()
         assert np.median(shown["dark on light"][inked]) < np.median(shown["dark on light"][~inked])
@@ -373,9 +373,9 @@ def test_after_the_second_step_ink_is_dark_whatever_it_was(digits):
 
 def test_steps_end_with_the_result_where_nothing_was_done_or_found(golden):
     ready = golden[0][1]
-    assert np.array_equal(picture.steps(ready)[-1][1], ready)
-    assert len(picture.steps(ready)) == 2
-    blank = picture.steps(np.full((90, 60), 230, np.uint8))
+    assert np.array_equal(steps.trace(ready)[-1][1], ready)
+    assert len(steps.trace(ready)) == 2
+    blank = steps.trace(np.full((90, 60), 230, np.uint8))
     assert "digit" not in dict(blank)
     assert not blank[-1][1].any()
 
@@ -384,6 +384,6 @@ def test_steps_end_with_the_result_where_nothing_was_done_or_found(golden):
     "grey", [np.zeros((28, 28), np.float32), np.zeros((9, 9, 3), np.uint8), np.zeros((0, 9), np.uint8)]
 )
 def test_only_grey_levels_can_be_normalised(grey):
-    for function in (picture.normalise, picture.steps):
+    for function in (preprocessing.normalise, steps.trace):
         with pytest.raises(edge.InputError, match="; give uint8"):
             function(grey)

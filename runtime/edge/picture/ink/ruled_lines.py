@@ -1,4 +1,4 @@
-"""Ruled and grid lines are left out of the ink."""
+"""Ruled and grid lines are removed from the ink."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -6,7 +6,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.picture.ink.windows import Bytes, Integers, Mask, widened
+from edge.picture.arrays import Grey, Integers, Mask
+from edge.picture.ink.morphology import dilate_mask
 
 # A printed line is thin, runs from edge to edge and hardly tilts; a stroke of the pen does at most two of these.
 THINNEST_SHARE: Final = 0.05  # of the picture's height: thicker is no line
@@ -41,7 +42,7 @@ class _Slanted:
     cover: int
 
 
-def without_lines(ink: Mask, strength: Bytes) -> Mask:
+def remove_lines(ink: Mask, strength: Grey) -> Mask:
     """The ink without lines that run across the whole picture, from left to right or from top to bottom.
 
     Where a stroke crosses a line, the run of ink across the line is longer than the line is thick: there it stays.
@@ -60,7 +61,7 @@ def without_lines(ink: Mask, strength: Bytes) -> Mask:
     return np.ascontiguousarray(upright.T)
 
 
-def _without_level_lines(ink: Mask, strength: Bytes) -> Mask:
+def _without_level_lines(ink: Mask, strength: Grey) -> Mask:
     height, width = ink.shape
     reached: Mask = np.asarray(ink.any(axis=0))
     end = max(2, width // ENDS)
@@ -72,7 +73,7 @@ def _without_level_lines(ink: Mask, strength: Bytes) -> Mask:
     taken = np.zeros_like(ink)
     columns = np.arange(width)
     found = thinnest = 0
-    near = widened(ink, WOBBLE, columns=False)
+    near = dilate_mask(ink, WOBBLE, columns=False)
     for candidate in _candidates(thin):
         rows = np.minimum(np.maximum(candidate.rows, 0), height - 1)
         if not taken[rows, columns].any() and _covers(near, candidate) and _is_even(strength, candidate.rows):
@@ -133,7 +134,7 @@ def _covers(near: Mask, line: _Slanted) -> bool:
     return bool(np.count_nonzero(inked) >= LEAST_COVER * len(inked) and at_ends >= LEAST_COVER_AT_ENDS * end)
 
 
-def _is_even(strength: Bytes, rows: Integers) -> bool:
+def _is_even(strength: Grey, rows: Integers) -> bool:
     """Whether the ink along a line, as far as it lies in the picture, is of one darkness."""
     columns = np.flatnonzero((rows >= 0) & (rows < len(strength)))
     nearby = np.clip(rows[columns] + np.array([-1, 0, 1])[:, None], 0, len(strength) - 1), columns
@@ -142,7 +143,7 @@ def _is_even(strength: Bytes, rows: Integers) -> bool:
 
 
 def _ink_of_line(
-    ink: Mask, strength: Bytes, run: NDArray[np.int32], line: _Slanted
+    ink: Mask, strength: Grey, run: NDArray[np.int32], line: _Slanted
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows and columns of the pixels of the line, without those where a stroke crosses it."""
     height, width = ink.shape

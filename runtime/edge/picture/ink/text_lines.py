@@ -1,0 +1,335 @@
+"""The digits of a page: the pieces of its ink in lines, and each line as a lattice of candidates.
+
+Where digits touch, or fall into pieces, a line is cut at every place that may part two digits; what lies between two
+cuts is one candidate for a digit, or a part of one. A path through the lattice of candidates is a way to read the line.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.picture.arrays import Floats, Grey, Integers, Mask
+from edge.picture.ink.components import measure
+from edge.picture.ink.pieces import Pieces, find_pieces
+from edge.picture.ink.search import Segmentation
+
+# Relative to the usual height of a digit on the page.
+LINK: Final = 1 / 60  # gaps that are bridged at once: the pen skipped
+TALL: Final = 0.55  # what is lower is a part, a dash or a speck
+TALLEST: Final = 2.2  # what is higher is a frame or a drawing; touching lines are not read
+NEAR: Final = 0.12  # a low piece this near belongs to the digit
+ABOVE: Final = 0.3  # and if it lies above or below it, this near
+LEAST_PART: Final = 0.12  # size of a piece that can be a part of a digit
+SAME_LINE: Final = 0.5  # how far the middle of a digit may lie from the line through its neighbours
+
+# Relative to the piece that looks most like a digit: printed lines and shadows are paler, and edges do not carry them.
+LEAST_DARKNESS: Final = 0.5
+LEAST_SUPPORT: Final = 0.75
+FLAT: Final = 0.3  # height over width: a dash, an underline, a bar
+
+# Cuts from top to bottom, relative to the height of what is cut.
+SWAY: Final = 0.16  # of the height: how far a cut may bend to either side
+STEP: Final = 0.03  # of the height, between the cuts that are tried
+APART: Final = 0.22  # of the height, the least distance between two cuts, and from the ends
+THICKEST: Final = 2.4  # times the stroke width: the ink that a cut may go through
+BEND: Final = 0.06  # price of a step to the side, in pixels of ink: straight cuts first
+
+# Candidates, relative to the usual height of a digit.
+CUT_WIDTH: Final = 0.6  # narrower ink is not cut
+WIDEST: Final = 1.3  # of joined pieces
+WIDEST_GAP: Final = 0.2  # between pieces that are joined
+LEAST_SLICE: Final = 0.35  # rows with ink: lower slices are no digits
+MOST_SLICES: Final = 6  # of one digit
+
+# What a way through the line costs besides what the model says, in the same unit: natural logarithms of probability.
+CUT_COST: Final = 2.0  # for each stroke width of ink that a cut goes through
+JOIN_COST: Final = 6.0  # for each digit's height of blank between what is joined
+LOW_COST: Final = 4.0  # for a digit that is lower than others, for each height that it lacks
+LEAST_PROBABILITY: Final = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Connected ink of a line: a digit, a part of one, or several that touch."""
+
+    mask: Mask  # bool (h, w), of its box alone
+    top: int  # where the box lies on the page
+    left: int
+
+    @property
+    def height(self) -> int:
+        """Rows of the box."""
+        return int(self.mask.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns of the box."""
+        return int(self.mask.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class PageLines:
+    """The lines of a page.
+
+    Attributes:
+        lines: from top to bottom; of each, the connected ink from left to right.
+        digit_height: the usual height of a digit, pixels of the working size.
+    """
+
+    lines: list[list[Blob]]
+    digit_height: float
+
+
+def find_lines(segmentation: Segmentation) -> PageLines:
+    """Finds the lines of digits.
+
+    Args:
+        segmentation: of the page, at working size.
+
+    Returns:
+        No lines where there is no ink.
+    """
+    if segmentation.pieces is None or segmentation.digit is None:
+        return PageLines([], 0.0)
+    usual = _usual_height(segmentation.pieces, segmentation.light.strength, segmentation.digit.main)
+    pieces = find_pieces(segmentation.ink, segmentation.grey, segmentation.light.paper, max(1, round(LINK * usual)))
+    assert pieces is not None
+    written = _written(pieces, segmentation.light.strength, int(np.argmax(pieces.score)))
+    usual = _usual_height(pieces, segmentation.light.strength, int(np.argmax(pieces.score)))
+    measures = pieces.measures
+    upright = written & (measures.height >= FLAT * measures.width)
+    tall = np.flatnonzero(upright & (measures.height >= TALL * usual) & (measures.height <= TALLEST * usual))
+    if len(tall) == 0:
+        return PageLines([], usual)
+    owner = _owners(pieces, written, tall, usual)
+    lines = [
+        [_blob(pieces, owner, piece) for piece in line]
+        for line in _lines(measures.left[tall], measures.right[tall], measures.top[tall], measures.bottom[tall], usual)
+        for line in [tall[line].tolist()]
+    ]
+    return PageLines(lines, usual)
+
+
+def _written(pieces: Pieces, strength: Grey, main: int) -> Mask:
+    """Pieces that are as dark and as sharp as writing, and no frames."""
+    area = np.maximum(pieces.measures.area, 1)
+    ink = np.bincount(pieces.labels.ravel(), strength.ravel(), len(area)) / area
+    written: Mask = pieces.written(main) & (ink >= LEAST_DARKNESS * ink[main])
+    written &= pieces.support >= LEAST_SUPPORT * pieces.support[main]
+    return written
+
+
+def _usual_height(pieces: Pieces, strength: Grey, main: int) -> float:
+    """The height of the digits: of the pieces about as high as the one that looks most like one, the median."""
+    height = pieces.measures.height
+    like = _written(pieces, strength, main) & (height >= FLAT * pieces.measures.width)
+    near = height[like & (height >= height[main] / 2) & (height <= height[main] * 2)]
+    return float(np.median(near)) if len(near) else float(height[main])
+
+
+def _owners(pieces: Pieces, written: Mask, tall: Integers, usual: float) -> Integers:
+    """For each piece the tall piece that it is a part of; itself for tall ones, 0 for what belongs to none."""
+    measures = pieces.measures
+    owner = np.zeros(len(measures.area), np.int64)
+    owner[tall] = tall
+    low = written & (measures.height < TALL * usual) & (measures.size >= LEAST_PART * usual)
+    for piece in np.flatnonzero(low).tolist():
+        across = np.maximum(measures.left[tall] - measures.right[piece], measures.left[piece] - measures.right[tall])
+        down = np.maximum(measures.top[tall] - measures.bottom[piece], measures.top[piece] - measures.bottom[tall])
+        distance = np.where(across < 0, down / (ABOVE / NEAR), np.maximum(across, down))
+        nearest = int(np.argmin(distance))
+        if distance[nearest] <= NEAR * usual:
+            owner[piece] = tall[nearest]
+    return owner
+
+
+def _lines(left: Integers, right: Integers, top: Integers, bottom: Integers, usual: float) -> list[Integers]:
+    """Indices of the pieces of each line, from left to right; lines from top to bottom.
+
+    From left to right, each piece goes to the line whose last pieces lie most level with it.
+    """
+    middle = (top + bottom) / 2
+    lines: list[list[int]] = []
+    for piece in np.argsort(left + right, kind="stable").tolist():
+        offsets = [abs(_expected(line, left + right, middle) - middle[piece]) for line in lines]
+        best = int(np.argmin(offsets)) if offsets else -1
+        if best >= 0 and offsets[best] <= SAME_LINE * usual:
+            lines[best].append(piece)
+        else:
+            lines.append([piece])
+    return [np.array(line) for line in sorted(lines, key=lambda line: float(np.mean(middle[line])))]
+
+
+def _expected(line: list[int], across: Integers, middle: Floats) -> float:
+    """Where the next piece of a line should be: at the mean height of its last few."""
+    return float(np.mean(middle[line[-3:]]))
+
+
+def _blob(pieces: Pieces, owner: Integers, piece: int) -> Blob:
+    """The piece and its parts."""
+    measures = pieces.measures
+    own = owner == piece
+    top, bottom = int(measures.top[own].min()), int(measures.bottom[own].max())
+    left, right = int(measures.left[own].min()), int(measures.right[own].max())
+    return Blob(own[pieces.labels[top:bottom, left:right]], top, left)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Slices `first` to `last - 1` of a line, taken for one digit."""
+
+    first: int
+    last: int
+    blob: Blob
+    cost: float  # besides what the model says
+
+
+class Lattice:
+    """A line cut into slices, and the digits that runs of slices may be."""
+
+    def __init__(self, line: Sequence[Blob], height: float) -> None:
+        self._height = height
+        slices: list[Blob] = []
+        self._before: list[float] = []  # the cost of joining a slice with the one before it
+        self._cut: list[float] = []  # and of parting them
+        for blob in line:
+            parts, prices = _sliced(blob, height)
+            for part, price in zip(parts, [None, *prices], strict=True):
+                gap = max(0, part.left - (slices[-1].left + slices[-1].width)) if slices else 0
+                self._before.append(JOIN_COST * gap / height if price is None else 0.0)
+                self._cut.append(0.0 if price is None else CUT_COST * price)
+                slices.append(part)
+        self._slices = slices
+        self.candidates = [each for first in range(len(slices)) for each in self._runs(first)]
+
+    def _runs(self, first: int) -> list[Candidate]:
+        """Every run of slices from `first` on that can be one digit."""
+        found = []
+        cost = self._cut[first]
+        for last in range(first + 1, min(first + MOST_SLICES, len(self._slices)) + 1):
+            blob = _joined(self._slices[first:last])
+            if last > first + 1:
+                cost += self._before[last - 1]
+                too_far = self._before[last - 1] > JOIN_COST * WIDEST_GAP
+                if too_far or blob.width > WIDEST * self._height:
+                    break
+            lacking = max(0.0, 1 - blob.height / self._height)
+            found.append(Candidate(first, last, blob, cost + LOW_COST * lacking))
+        return found
+
+    def cheapest_path(self, probabilities: NDArray[np.float32]) -> list[int]:
+        """The indices of the candidates of the cheapest way through the line, from left to right.
+
+        Args:
+            probabilities: float32 (candidates, classes).
+        """
+        costs = -np.log(np.maximum(probabilities.max(axis=1), LEAST_PROBABILITY))
+        total = [0.0] + [float("inf")] * len(self._slices)
+        path: list[int] = [-1] * (len(self._slices) + 1)
+        for index, each in enumerate(self.candidates):  # ordered by their first slice
+            price = total[each.first] + each.cost + float(costs[index])
+            if price < total[each.last]:
+                total[each.last], path[each.last] = price, index
+        chosen, at = [], len(self._slices)
+        while at > 0:
+            chosen.append(path[at])
+            at = self.candidates[path[at]].first
+        return chosen[::-1]
+
+
+def _sliced(blob: Blob, height: float) -> tuple[list[Blob], list[float]]:
+    """The blob cut wherever digits may touch; and through how many stroke widths of ink each cut goes."""
+    if blob.width < CUT_WIDTH * height:
+        return [blob], []
+    thickness = max(1.0, float(measure(blob.mask.astype(np.int32), 1).stroke_width[1]))
+    found, prices = find_cuts(blob.mask, thickness)
+    paths = list(found)
+    columns = np.arange(blob.width)
+    while True:
+        edges = [np.zeros(blob.height, np.int64), *paths, np.full(blob.height, blob.width)]
+        masks = [blob.mask & (columns >= left[:, None]) & (columns < right[:, None]) for left, right in pairwise(edges)]
+        crumb = next((at for at, mask in enumerate(masks) if mask.any(axis=1).sum() < LEAST_SLICE * height), None)
+        if crumb is None or not paths:
+            return [_tight(mask, blob) for mask in masks], prices
+        # it goes to the neighbour to which more ink leads
+        beside = [at for at in (crumb - 1, crumb) if 0 <= at < len(paths)]
+        dropped = max(beside, key=lambda at: prices[at])
+        del paths[dropped], prices[dropped]
+
+
+def _tight(mask: Mask, blob: Blob) -> Blob:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    inner = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return Blob(inner, blob.top + int(rows[0]), blob.left + int(columns[0]))
+
+
+def _joined(blobs: Sequence[Blob]) -> Blob:
+    """All of the ink in one box."""
+    top, left = min(each.top for each in blobs), min(each.left for each in blobs)
+    bottom = max(each.top + each.height for each in blobs)
+    right = max(each.left + each.width for each in blobs)
+    mask = np.zeros((bottom - top, right - left), np.bool_)
+    for each in blobs:
+        mask[each.top - top :, each.left - left :][: each.height, : each.width] |= each.mask
+    return Blob(mask, top, left)
+
+
+def find_cuts(ink: Mask, stroke: float) -> tuple[Integers, list[float]]:
+    """Paths from top to bottom through as little ink as possible.
+
+    Args:
+        ink: bool (h, w), a wide piece.
+        stroke: the stroke width, pixels.
+
+    Returns:
+        int64 (n, h), from left to right and nowhere crossing: in each row, the first column to the right of the cut.
+        For each cut the ink that it goes through, in stroke widths.
+    """
+    height, width = ink.shape
+    margin = max(2, round(APART * height))
+    starts = np.arange(margin, width - margin, max(1, round(STEP * height)))
+    if len(starts) == 0:
+        return np.zeros((0, height), np.int64), []
+    paths, prices = _cheapest(ink, starts, max(1, round(SWAY * height)))
+    chosen: list[int] = []
+    for candidate in np.argsort(prices, kind="stable").tolist():
+        if prices[candidate] > THICKEST * stroke:
+            break
+        near = [abs(paths[candidate] - paths[other]).mean() < margin for other in chosen]
+        if not any(near):
+            chosen.append(candidate)
+    chosen.sort(key=lambda each: float(paths[each].mean()))
+    ordered = np.maximum.accumulate(paths[chosen], axis=0)
+    return ordered, [float(prices[each]) / stroke for each in chosen]
+
+
+def _cheapest(ink: Mask, starts: Integers, sway: int) -> tuple[Integers, NDArray[np.float64]]:
+    """For each start the path that crosses least ink and stays within `sway` columns of it.
+
+    Returns:
+        Paths int64 (n, h), prices float64 (n,).
+    """
+    height, width = ink.shape
+    offsets = np.arange(-sway, sway + 1)
+    columns = np.clip(starts[:, None] + offsets, 0, width - 1)  # (n, 2 sway + 1)
+    price = np.zeros(columns.shape)
+    came = np.zeros((height, *columns.shape), np.int8)
+    steps = np.array([0, -1, 1])
+    for row in range(height):
+        stay = np.pad(price, ((0, 0), (1, 1)), constant_values=np.inf)
+        choices = np.stack([stay[:, 1:-1], stay[:, :-2] + BEND, stay[:, 2:] + BEND])
+        best = choices.argmin(axis=0)
+        came[row] = steps[best]
+        price = choices.min(axis=0) + ink[row][columns]
+    at = price.argmin(axis=1)
+    every = np.arange(len(starts))
+    prices = price[every, at]
+    paths = np.zeros((len(starts), height), np.int64)
+    for row in range(height - 1, -1, -1):
+        paths[:, row] = columns[every, at]
+        at = at + came[row][every, at]
+    return paths, prices
