@@ -272,9 +272,11 @@ def some_machine() -> Machine:
     """The facts of a machine that is none of ours."""
     return Machine(
         cpu="Some CPU",
+        cpu_family="family 1, model 2",
         architecture="x86_64",
         int8_instructions=("avx2",),
         allowed_cpus=2,
+        load_average=0.5,
         system="Some OS",
         python="3.11.9",
         numpy="1.26.4",
@@ -287,8 +289,8 @@ def some_machine() -> Machine:
 @pytest.fixture
 def two(shelf, repack):
     """Two bundles, named `a` and `b`."""
-    from edge.bench.plan import subjects
+    from edge.bench.measurement import named_bundles
 
     for name in ("a", "b"):
         (shelf / f"{name}.onnx").write_bytes(repack(name=name))
-    return subjects(["a", "b"])
+    return named_bundles(["a", "b"])

@@ -1,15 +1,11 @@
 """What a bundle costs on this machine: latency, throughput, load, cold start and memory, measured and never guessed.
 
-    plan        which bundle, provider, threads and batch sizes: the configurations
-    coldstart   fresh processes, each of which runs `first_image`; their peak `memory`
-    rounds      sessions of this process, all configurations interleaved
-    timing      timed calls and their percentiles
-    machine     where it was measured
-    run         all of the above in order, with `progress`
-    document    the form `edge.bench/1`
-    report      from measurements to a document
-    tables      a document for people
-    scatter     a document as a picture: `ticks`, `labels`, a `canvas`, and that as `svg` or `png`
-
-Nothing beyond the runtime is needed, for the picture neither.
+turns        how times are taken and judged, here and everywhere else
+machine      where it was measured
+measurement  what is measured: bundles, providers, threads, batch sizes; sessions and their calls
+cold_start   fresh processes, each of which runs `first_image`
+benchmark    both in order, put together
+results      the document `edge.bench/1`, written and read
+tables       the document for people; `plot` as a picture, for which matplotlib is needed
+tuning       how a bundle runs many images fastest, kept for `edge.load`
 """

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from edge.bench.document import ColdStartFacts, LatencyFacts, Report, SessionFacts
-from edge.bench.timing import PERCENTILES
+from edge.bench.results import ColdStartFacts, LatencyFacts, Results, SessionFacts
+from edge.bench.turns import PERCENTILES
 from edge.text.table import aligned, size
 from edge.text.terminal import printable
 
@@ -12,9 +12,9 @@ ABSENT = "-"
 _TEXT_COLUMNS = 2  # name and provider; all others are numbers and stand to the right
 
 
-def machine_line(report: Report) -> str:
+def machine_line(results: Results) -> str:
     """Where it was measured, in one line."""
-    machine = report.machine
+    machine = results.machine
     if machine.int8_instructions is None:
         instructions = "int8 instructions unknown"
     else:
@@ -24,37 +24,37 @@ def machine_line(report: Report) -> str:
     return f"{machine.cpu} ({instructions}), {cpus} allowed; {machine.system}; {software}"
 
 
-def latency_lines(report: Report) -> list[str]:
+def latency_lines(results: Results) -> list[str]:
     """A row for each configuration, below a title; nothing when no call was timed."""
-    if not report.latencies:
+    if not results.latencies:
         return []
     header = ["bundle", "provider", "threads", "batch", *PERCENTILES, "p50/image", "images/s", "calls"]
-    lines = _table(header, [_latency_row(each) for each in report.latencies])
-    if any(None in each.latency_us.values() for each in report.latencies):
-        needed = ", ".join(f"{name} {count}" for name, count in report.settings.calls_needed.items())
+    lines = _table(header, [_latency_row(each) for each in results.latencies])
+    if any(None in each.latency_us.values() for each in results.latencies):
+        needed = ", ".join(f"{name} {count}" for name, count in results.settings.calls_needed.items())
         lines.append(f"{ABSENT}: too few calls (needed: {needed}); give more --seconds")
     return ["latency of a call, in microseconds", *lines]
 
 
-def cost_lines(report: Report) -> list[str]:
+def cost_lines(results: Results) -> list[str]:
     """A row for each bundle on each provider, below a title; nothing when nothing was measured."""
-    starts = {(each.bundle, each.requested_provider): each for each in report.cold_starts}
-    sessions = {(each.bundle, each.requested_provider): each for each in reversed(report.sessions)}
-    keys = list(dict.fromkeys([*starts, *((each.bundle, each.requested_provider) for each in report.sessions)]))
+    starts = {(each.bundle, each.requested_provider): each for each in results.cold_starts}
+    sessions = {(each.bundle, each.requested_provider): each for each in reversed(results.sessions)}
+    keys = list(dict.fromkeys([*starts, *((each.bundle, each.requested_provider) for each in results.sessions)]))
     if not keys:
         return []
-    sizes = {each.name: size(each.size_bytes) for each in report.bundles}
-    loads = max((each.loads for each in report.sessions), default=0)
+    sizes = {each.name: size(each.size_bytes) for each in results.bundles}
+    loads = max((each.loads for each in results.sessions), default=0)
     title = [f"load of a session in milliseconds, median of {loads}"]
     header = ["bundle", "provider", "nodes", "file", "load"]
-    columns = 6 if max(report.settings.batches) > 1 else 5  # the peak at batch 1 would be there twice
+    columns = 6 if max(results.settings.batches) > 1 else 5  # the peak at batch 1 would be there twice
     if starts:
-        count = max(each.processes for each in report.cold_starts)
+        count = max(each.processes for each in results.cold_starts)
         title.append(
             f"cold start in milliseconds, a fresh process that classifies one image, from before it until it is gone, "
             f"median of {count}"
         )
-        header += ["cold start", "import", "load", "run", "peak", f"peak at {max(report.settings.batches)}"][:columns]
+        header += ["cold start", "import", "load", "run", "peak", f"peak at {max(results.settings.batches)}"][:columns]
     rows = [
         [
             printable(key[0]),
@@ -66,22 +66,22 @@ def cost_lines(report: Report) -> list[str]:
     return [*title, *_table(header, rows)]
 
 
-def failure_lines(report: Report) -> list[str]:
+def failure_lines(results: Results) -> list[str]:
     """A line for each thing that could not be measured."""
     lines = []
-    for each in report.failures:
+    for each in results.failures:
         where = [f"on {each.requested_provider}"]
         where += [f"at batch {each.batch}"] * (each.batch is not None)
         lines.append(f"{printable(each.bundle)} {' '.join(where)}: {printable(each.reason)}")
     return list(dict.fromkeys(lines))
 
 
-def warning_lines(report: Report) -> list[str]:
+def warning_lines(results: Results) -> list[str]:
     """A line for each bundle whose figures are those of wrong answers."""
     lines = [
         f"{printable(each.bundle)} on {each.provider} fails `edge verify` at {printable(each.verification_failure)}; "
         "its figures are those of wrong answers"
-        for each in report.sessions
+        for each in results.sessions
         if each.verification_failure is not None
     ]
     return list(dict.fromkeys(lines))
@@ -122,11 +122,7 @@ def _placement(session: SessionFacts) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    everything = [header, *rows]
-    widths = [max(map(len, column)) for column in zip(*everything, strict=True)]
-    return aligned(
-        [[cell if at < _TEXT_COLUMNS else cell.rjust(widths[at]) for at, cell in enumerate(row)] for row in everything]
-    )
+    return aligned([header, *rows], right=range(_TEXT_COLUMNS, len(header)))
 
 
 def _number(value: float | None) -> str:

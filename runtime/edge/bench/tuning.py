@@ -1,21 +1,21 @@
 """Measures how a bundle runs many images fastest on this machine, and keeps the answer in the user's profile.
 
-Chunk sizes and numbers of threads are timed in turns, round after round, so that a machine that is busy for a while
-slows all of them. What counts is each round's ratio to the fastest candidate. Where the noise cannot tell candidates
-apart, a fixed order decides, which begins with the rule of `edge.session.batching`: what is not clearly better changes
-nothing.
+Chunk sizes and numbers of threads are timed in turns, by the wall clock because several threads take part, and each is
+compared with the fastest. Where the noise cannot tell candidates apart, a fixed order decides, which begins with the
+rule of `edge.session.batching`: what is not clearly better changes nothing.
 """
 
-import time
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median, pstdev
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.bench.turns import Series, compare, time_in_turns
 from edge.bundle.bundle import Bundle
+from edge.bundle.input import COLUMNS, ROWS
 from edge.errors import InputError, WriteError
 from edge.session import cpu, profile, session
 from edge.session.batching import Batching, run_in_parts
@@ -24,15 +24,15 @@ from edge.text import table
 
 CHUNKS = (256, 128, 512, 64, 1024)  # in the order in which equal ones are taken
 ROUNDS = 9
+WARMUP_ROUNDS = 1
 
 # Two of the largest chunks for two threads; more threads get as many images more.
 IMAGES_PER_THREAD = 1024
 
-# Two candidates are equal if they differ by less than twice the standard error of the median, within these bounds:
+# A candidate equals the best if it is slower by less than twice the standard error of its ratio, within these bounds:
 # less than the lower one is not worth a profile, and more than the upper one is never only noise.
 LEAST_DIFFERENCE = 0.02
 MOST_DIFFERENCE = 0.08
-_ERROR_OF_MEDIAN = 1.25  # standard error of the median of normal values, as a multiple of that of their mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class Trial:
         chunk_images: images in one run.
         threads: runs at a time.
         us_per_image: median time for an image, microseconds.
-        ratio: median of the ratios to the candidate with the least median, round by round.
-        error: standard error of that median.
+        ratio: how many times the duration of the candidate with the least median.
+        error: standard error of that ratio, as a share of it.
     """
 
     chunk_images: int
@@ -112,9 +112,10 @@ def tune(
         raise InputError(f"{most} cores and {rounds} rounds measure nothing; give 1 or more of each")
     running = session.create(source.data, provider="cpu", threads=1, manifest=source.manifest)
     plans = [Batching(chunk, threads, "profile") for threads in _thread_counts(most) for chunk in CHUNKS]
-    images = np.random.default_rng(0).integers(0, 256, (IMAGES_PER_THREAD * max(2, most), 28, 28), dtype=np.uint8)
-    seconds = _timed(running, plans, images, rounds, progress or (lambda _done, _all: None))
-    trials = _judged(plans, seconds, len(images))
+    images = np.random.default_rng(0).integers(
+        0, 256, (IMAGES_PER_THREAD * max(2, most), ROWS, COLUMNS), dtype=np.uint8
+    )
+    trials = _trials(running, plans, images, rounds, progress)
     chosen = choose(trials)
     plan = Batching(chosen.chunk_images, chosen.threads, "profile")
     kept, problem = None, None
@@ -131,9 +132,12 @@ def choose(trials: Sequence[Trial]) -> Trial:
     Args:
         trials: at least one, in the order in which equal ones are taken.
     """
-    best = min(trials, key=lambda trial: trial.ratio)
-    noise = min(max(2 * best.error, LEAST_DIFFERENCE), MOST_DIFFERENCE)
-    return next(trial for trial in trials if trial.ratio <= best.ratio * (1 + noise))
+    best = min(trial.ratio for trial in trials)
+    return next(trial for trial in trials if trial.ratio <= best * (1 + _noise(trial)))
+
+
+def _noise(trial: Trial) -> float:
+    return min(max(2 * trial.error, LEAST_DIFFERENCE), MOST_DIFFERENCE)
 
 
 def _thread_counts(most: int) -> list[int]:
@@ -141,39 +145,32 @@ def _thread_counts(most: int) -> list[int]:
     return [most, *(1 << power for power in reversed(range(most.bit_length())) if 1 << power < most)]
 
 
-def _timed(
+def _trials(
     running: Session,
     plans: Sequence[Batching],
     images: NDArray[np.uint8],
     rounds: int,
-    progress: Callable[[int, int], None],
-) -> NDArray[np.float64]:
-    """Seconds of each plan in each round, float64 (rounds, plans), after a round that warms up."""
-
+    progress: Callable[[int, int], None] | None,
+) -> list[Trial]:
     def work(part: slice) -> None:
         running.run(images[part])
 
-    seconds = np.zeros((rounds + 1, len(plans)))
-    for turn, row in enumerate(seconds):
-        # every other round backwards, so that none always follows the same one
-        for index in range(len(plans)) if turn % 2 else reversed(range(len(plans))):
-            started = time.perf_counter()
-            run_in_parts(len(images), plans[index], work)
-            row[index] = time.perf_counter() - started
-            progress(turn * len(plans) + int(np.count_nonzero(row)), seconds.size)
-    return seconds[1:]
-
-
-def _judged(plans: Sequence[Batching], seconds: NDArray[np.float64], images: int) -> list[Trial]:
-    medians = np.median(seconds, axis=0)
-    ratios = seconds / seconds[:, [int(medians.argmin())]]
+    turns = (rounds + WARMUP_ROUNDS) * len(plans)
+    series = time_in_turns(
+        {plan: functools.partial(run_in_parts, len(images), plan, work) for plan in plans},
+        rounds=rounds,
+        warmup_rounds=WARMUP_ROUNDS,
+        progress=None if progress is None else lambda done: progress(done, turns),
+    )
+    fastest = min(series.values(), key=Series.median_us).medians()
+    ratios = {plan: compare(each.medians(), fastest) for plan, each in series.items()}
     return [
         Trial(
             chunk_images=plan.chunk_images,
             threads=plan.threads,
-            us_per_image=float(medians[index]) / images * 1e6,
-            ratio=median(ratios[:, index].tolist()),
-            error=_ERROR_OF_MEDIAN * pstdev(ratios[:, index].tolist()) / len(seconds) ** 0.5,
+            us_per_image=each.median_us() / len(images),
+            ratio=ratios[plan].value,
+            error=ratios[plan].error,
         )
-        for index, plan in enumerate(plans)
+        for plan, each in series.items()
     ]

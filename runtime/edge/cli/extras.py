@@ -5,6 +5,7 @@ from edge.errors import MissingExtraError
 PACKAGES = {
     "train": ("torch", "torchvision", "safetensors", "rich", "matplotlib", "scikit-learn"),
     "export": ("torch", "torchvision", "safetensors", "rich", "onnx", "onnxscript", "matplotlib"),
+    "plot": ("matplotlib",),
 }
 """Packages by extra; a command that needs one has the extra's name, unless `EXTRA_OF` gives another."""
 

@@ -81,9 +81,23 @@ def model(root: Path = Path("/")) -> str:
     return " ".join(name.split()) or platform.machine() or "unknown processor"
 
 
+def family(root: Path = Path("/")) -> str | None:
+    """The numbers of an x86 processor, which tell its generation where its name does not.
+
+    Args:
+        root: where `proc` is found; only tests give another.
+
+    Returns:
+        Such as "family 26, model 2"; None where this system does not tell.
+    """
+    facts = _facts(_text(root / "proc/cpuinfo") or "")
+    numbers = facts.get("cpu family"), facts.get("model")
+    return "family {}, model {}".format(*numbers) if all(numbers) else None
+
+
 def parse_model(text: str) -> str | None:
     """The name of the first processor in a Linux `/proc/cpuinfo`, or the numbers by which arm64 names its cores."""
-    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
+    facts = _facts(text)
     if name := facts.get("model name") or facts.get("Model"):
         return name
     numbers = [facts[key] for key in ("CPU implementer", "CPU part", "CPU variant") if key in facts]
@@ -110,6 +124,11 @@ def parse_sysctl(text: str | None) -> frozenset[str] | None:
         return None
     values = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
     return frozenset(name for key, name in _SYSCTL_NAMES.items() if values.get(key, "").strip() == "1")
+
+
+def _facts(cpuinfo: str) -> dict[str, str]:
+    """What a Linux `/proc/cpuinfo` says, of the last processor where several say different things."""
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in cpuinfo.splitlines())}
 
 
 def _cgroup_folders(root: Path) -> Iterator[Path]:

@@ -5,6 +5,7 @@ other's files, and removing one deletes files of the other. So exactly one may b
 """
 
 import os
+import sys
 from types import ModuleType
 
 from edge.errors import RuntimeMissingError
@@ -76,6 +77,11 @@ def version(distribution: str) -> str | None:
         return metadata.version(distribution) or None
     except (metadata.PackageNotFoundError, KeyError):
         return None
+
+
+def imported() -> str | None:
+    """The version of the onnxruntime module that this process has imported; None before that."""
+    return getattr(sys.modules.get("onnxruntime"), "__version__", None)
 
 
 def clash() -> str | None:

@@ -1,20 +1,13 @@
 """What people see: aligned tables, progress on the standard error, exit codes, and nothing lost on Ctrl-C."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 
-from edge.bench import rounds
-
 QUICK = ("--seconds", "0.01", "--cold-starts", "0", "--provider", "cpu")
-
-
-@pytest.fixture
-def no_processes(monkeypatch):
-    from edge.bench import coldstart
-    from edge.bench.coldstart import Start
-
-    monkeypatch.setattr(coldstart, "start", lambda *_, **__: Start("cpu", 400.0, 300.0, 4.0, 0.5, 50_000_000))
 
 
 def rows(text, title):
@@ -43,20 +36,6 @@ def test_a_percentile_that_too_few_calls_stand_on_is_a_dash(edge_command, shelf)
     header, row, note = rows(ended.out, "latency of a call")
     assert dict(zip(header.split(), row.split(), strict=True))["p99.9"] == "-"
     assert "p99.9 10000" in note
-
-
-def test_cold_start_load_and_memory_have_their_own_table(edge_command, shelf, no_processes):
-    ended = edge_command("bench", "--batch", "1,4", "--seconds", "0.01", "--cold-starts", "2", "--provider", "cpu")
-    header, row = rows(ended.out, "median of 8")
-    assert header.split()[:5] == ["bundle", "provider", "nodes", "file", "load"]
-    assert header.endswith("cold start  import  load   run     peak  peak at 4")
-    assert row.endswith("400     300  4.00  0.50  50.0 MB    50.0 MB")
-    assert "median of 2" in ended.out
-
-
-def test_the_peak_of_a_single_image_is_shown_once(edge_command, shelf, no_processes):
-    ended = edge_command("bench", "--batch", "1", "--seconds", "0.01", "--cold-starts", "2", "--provider", "cpu")
-    assert ended.out.count("peak") == 1
 
 
 def test_the_json_is_one_document_and_the_progress_stays_apart(edge_command, shelf):
@@ -107,58 +86,87 @@ def test_figures_of_wrong_answers_are_told_as_such(edge_command, shelf, repack):
         (["--plot", "plot.pdf"], "no .png or .svg file"),
     ],
 )
-def test_wrong_usage_exits_with_2_before_anything_is_measured(edge_command, shelf, monkeypatch, arguments, message):
-    monkeypatch.setattr("edge.bench.run.run", lambda *_: pytest.fail("it was measured"))
+def test_wrong_usage_exits_with_2_before_anything_is_measured(edge_command, shelf, arguments, message):
     ended = edge_command("bench", *arguments)
     assert (ended.code, ended.out) == (2, "")
     assert message in ended.err
+    assert "cold start:" not in ended.err
 
 
-@pytest.mark.parametrize("arguments", [["nothing"], ["linear-fp32", "--plot", "missing/plot.png"]])
-def test_what_is_not_there_exits_with_1_before_anything_is_measured(edge_command, shelf, monkeypatch, arguments):
-    monkeypatch.setattr("edge.bench.run.run", lambda *_: pytest.fail("it was measured"))
+@pytest.mark.parametrize(
+    "arguments",
+    [["nothing"], ["linear-fp32", "--plot", "missing/plot.png"], ["--from", "nothing.json"]],
+)
+def test_what_is_not_there_exits_with_1_before_anything_is_measured(edge_command, shelf, arguments):
     ended = edge_command("bench", *arguments)
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith("edge: ")
     assert ended.err.count("\n") == 1
 
 
-def test_the_plot_is_drawn_beside_the_table(edge_command, shelf, tmp_path, monkeypatch):
-    monkeypatch.setattr("edge.bench.timing.samples_needed", lambda _: 1)
-    ended = edge_command("bench", "--batch", "1", "--plot", tmp_path / "plot.svg", *QUICK)
+ENOUGH = ("--batch", "1", "--seconds", "0.2", "--cold-starts", "0", "--provider", "cpu")  # for a median
+
+
+def test_the_plot_is_drawn_beside_the_table(edge_command, shelf, tmp_path):
+    pytest.importorskip("matplotlib")
+    ended = edge_command("bench", "--plot", tmp_path / "plot.svg", *ENOUGH)
     assert ended.code == 0
     assert "linear-fp32" in (tmp_path / "plot.svg").read_text()
     assert f"wrote {tmp_path / 'plot.svg'}" in ended.err
 
 
-def test_ctrl_c_gives_what_was_measured_and_exits_with_130(edge_command, shelf, monkeypatch, tmp_path):
-    real, turns = rounds._turn, []
+def test_what_a_device_measured_is_shown_and_drawn_on_the_desk_without_its_bundles(edge_command, shelf, tmp_path):
+    pytest.importorskip("matplotlib")
+    measured = edge_command("bench", "--json", *ENOUGH)
+    (tmp_path / "results.json").write_text(measured.out)
+    (shelf / "linear-fp32.onnx").unlink()
+    ended = edge_command("bench", "--from", tmp_path / "results.json", "--plot", tmp_path / "plot.png")
+    assert ended.code == 0
+    assert rows(ended.out, "latency of a call")[1].split()[:4] == ["linear-fp32", "cpu", "1", "1"]
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert ended.err == f"wrote {tmp_path / 'plot.png'}\n"
+    again = edge_command("bench", "--from", tmp_path / "results.json", "--json")
+    assert json.loads(again.out) == json.loads(measured.out)
 
-    def turn(one, seconds):
-        turns.append(one)
-        if len(turns) > 1:
-            raise KeyboardInterrupt
-        real(one, seconds)
 
-    monkeypatch.setattr(rounds, "_turn", turn)
-    ended = edge_command("bench", "--json", "--batch", "1,2", "--plot", tmp_path / "plot.svg", *QUICK)
-    assert ended.code == 130
-    document = json.loads(ended.out)
+def test_a_damaged_document_is_one_line(edge_command, tmp_path):
+    (tmp_path / "results.json").write_text('{"schema": "edge.bench/1", "complete": true}')
+    ended = edge_command("bench", "--from", tmp_path / "results.json", "--plot", tmp_path / "plot.png")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith(f"edge: {tmp_path / 'results.json'} is damaged: machine is null; measure again with: ")
+
+
+def test_bundles_are_named_or_come_from_a_file(edge_command, shelf, tmp_path):
+    ended = edge_command("bench", "linear-fp32", "--from", tmp_path / "results.json")
+    assert ended.code == 2
+    assert "leave out their names" in ended.err
+
+
+def test_without_matplotlib_one_line_says_what_to_install_before_anything_is_measured(edge_command, shelf, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    ended = edge_command("bench", "--plot", "plot.png")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == (
+        "edge: `edge bench --plot` needs matplotlib, which is not installed; "
+        "install it with: pip install 'edge-toolkit[plot]'\n"
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to a single process")
+def test_ctrl_c_gives_what_was_measured_and_exits_with_130(bundle_path, tmp_path):
+    command = [sys.executable, "-m", "edge", "bench", bundle_path, "--json", "--plot", tmp_path / "plot.svg"]
+    begun = subprocess.Popen(
+        [*command, "--seconds", "1000", "--cold-starts", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert begun.stderr.readline() == "latency: 3 configurations of 1000 s in 8 rounds\n"
+    begun.send_signal(signal.SIGINT)
+    out, err = begun.communicate()
+    assert begun.returncode == 130
+    document = json.loads(out)
     assert document["complete"] is False
-    assert [each["batch"] for each in document["latencies"]] == [1]
-    assert "stopped early" in ended.err
+    assert [each["name"] for each in document["bundles"]] == ["linear-fp32"]
+    assert err.startswith("edge: stopped early; ")
     assert not (tmp_path / "plot.svg").exists()
-
-
-def test_ctrl_c_during_the_cold_starts_ends_cleanly(edge_command, shelf, monkeypatch):
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("edge.bench.coldstart.start", interrupted)
-    ended = edge_command("bench")
-    assert ended.code == 130
-    assert "latency of a call" not in ended.out
-    assert ended.err.endswith("edge: stopped early; nothing is measured yet\n")
 
 
 def test_tune_measures_and_keeps_how_a_bundle_runs_fastest(edge_command, shelf, bundle_path, tmp_path, monkeypatch):
@@ -173,6 +181,6 @@ def test_tune_measures_and_keeps_how_a_bundle_runs_fastest(edge_command, shelf, 
     assert lines[-1] == f"kept in {tmp_path / 'edge-toolkit' / 'profile.json'}"
 
 
-@pytest.mark.parametrize("other", [("--json",), ("--plot", "plot.png")])
+@pytest.mark.parametrize("other", [("--json",), ("--plot", "plot.png"), ("--from", "results.json")])
 def test_tune_has_a_table_of_its_own(other, edge_command, shelf):
     assert edge_command("bench", "--tune", *other).code == 2

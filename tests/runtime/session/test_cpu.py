@@ -105,3 +105,12 @@ def test_a_processor_without_a_name_is_named_by_its_architecture(tmp_path, monke
     monkeypatch.setattr("edge.session.cpu.platform.processor", lambda: "")
     monkeypatch.setattr("edge.session.cpu.platform.machine", lambda: "riscv64")
     assert cpu.model(tmp_path) == "riscv64"
+
+
+def test_the_generation_of_an_x86_processor_is_told_by_its_numbers(tmp_path):
+    assert cpu.family(tmp_path) is None
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text("cpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n")
+    assert cpu.family(tmp_path) == "family 26, model 2"
+    (tmp_path / "proc/cpuinfo").write_text("CPU implementer\t: 0x41\n")
+    assert cpu.family(tmp_path) is None

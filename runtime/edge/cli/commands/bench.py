@@ -12,7 +12,7 @@ from edge.errors import InputError
 from edge.session.providers import PROVIDERS, Provider
 
 if TYPE_CHECKING:
-    from edge.bench.document import Report
+    from edge.bench.results import Results
 
 
 def bench(
@@ -31,6 +31,10 @@ def bench(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw latency against accuracy, as .png or .svg.")
     ] = None,
+    from_file: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Show what --json printed, here or on a device; measure nothing."),
+    ] = None,
     tune: Annotated[
         bool, typer.Option("--tune", help="Measure instead how each bundle runs many images fastest, and keep that.")
     ] = False,
@@ -40,18 +44,22 @@ def bench(
     Latency, throughput, load, cold start and memory, all bundles in turns. Ctrl-C shows what there is so far.
     """
     if tune:
-        if as_json or plot is not None:
-            raise typer.BadParameter("--tune prints its own table; leave --json and --plot out.")
+        if as_json or plot is not None or from_file is not None:
+            raise typer.BadParameter("--tune prints its own table; leave --json, --plot and --from out.")
         _tune(bundles or [shipped.DEFAULT])
         return
-    from edge.bench import plan as planning
-    from edge.bench import scatter
-    from edge.bench.run import run
+    if from_file is not None and bundles:
+        raise typer.BadParameter("--from shows the bundles of its file; leave out their names.")
+    from edge.bench import plot as plotting
+    from edge.bench import results as documents
+    from edge.bench.benchmark import bundle_facts, run
+    from edge.bench.measurement import Experiment, named_bundles
     from edge.text.progress import ProgressBar
 
+    known = None if from_file is None else documents.read(from_file)
     try:
-        plan = planning.Plan(
-            subjects=planning.subjects(bundles or []),
+        experiment = Experiment(
+            subjects=() if from_file is not None else named_bundles(bundles or []),
             providers=_providers(provider or ["auto"]),
             threads=_counts("--threads", threads),
             batches=_counts("--batch", batch),
@@ -59,17 +67,17 @@ def bench(
             cold_starts=cold_starts,
         )
         if plot is not None:
-            scatter.check(plot, plan)
+            plotting.check(plot, known.bundles if known else map(bundle_facts, experiment.subjects))
     except InputError as error:
         raise typer.BadParameter(str(error)) from error
-    report = run(plan, ProgressBar(in_logs=True))
-    _show(report, as_json=as_json)
-    if not report.complete:
+    results = known or run(experiment, ProgressBar(in_logs=True))
+    _show(results, as_json=as_json)
+    if not results.complete:
         raise typer.Exit(130)
     if plot is not None:
-        scatter.write(report, plot)
+        plotting.write(results, plot)
         typer.echo(f"wrote {plot}", err=True)
-    if report.failures:
+    if results.failures:
         raise typer.Exit(1)
 
 
@@ -92,18 +100,18 @@ def _tune(names: list[str]) -> None:
         typer.echo("\n".join(measured.lines()))
 
 
-def _show(report: "Report", *, as_json: bool) -> None:
+def _show(results: "Results", *, as_json: bool) -> None:
     from edge.bench import tables
 
     if as_json:
-        typer.echo(json.dumps(report.document()))
+        typer.echo(json.dumps(results.document()))
     else:
-        blocks = [[tables.machine_line(report)], tables.latency_lines(report), tables.cost_lines(report)]
+        blocks = [[tables.machine_line(results)], tables.latency_lines(results), tables.cost_lines(results)]
         typer.echo("\n\n".join("\n".join(block) for block in blocks if block))
-    for line in (*tables.warning_lines(report), *tables.failure_lines(report)):
+    for line in (*tables.warning_lines(results), *tables.failure_lines(results)):
         typer.echo(f"edge: {line}", err=True)
-    if not report.complete:
-        some = report.latencies or report.cold_starts
+    if not results.complete:
+        some = results.latencies or results.cold_starts
         typer.echo(
             f"edge: stopped early; {'these are the figures so far' if some else 'nothing is measured yet'}", err=True
         )

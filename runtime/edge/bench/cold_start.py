@@ -9,10 +9,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from edge.bench.plan import Plan, Subject
+from edge.bench.measurement import Experiment, NamedBundle
+from edge.bench.turns import take_turns
 from edge.errors import ProviderError
 from edge.session.providers import Provider
 
@@ -50,56 +51,19 @@ class ColdStarts:
     Attributes:
         subject: the bundle.
         requested: the provider as asked for.
-        bulk_peak_bytes: peak memory of a process that also ran the largest batch of the plan.
+        bulk_peak_bytes: peak memory of a process that also ran the largest batch.
         starts: the processes, in the order of time.
         failure: why there are no more; None when all went well.
     """
 
-    subject: Subject
+    subject: NamedBundle
     requested: Provider
     bulk_peak_bytes: int | None = None
     starts: list[Start] = field(default_factory=list)
     failure: str | None = None
 
 
-def processes(plan: Plan) -> int:
-    """How many processes `measure` starts when none fails."""
-    pairs = len(plan.subjects) * len(plan.providers)
-    return pairs * (plan.cold_starts + 1) if plan.cold_starts else 0
-
-
-def measure(plan: Plan, into: list[ColdStarts]) -> Iterator[str]:
-    """Starts the processes, in rounds over all bundles and providers.
-
-    The first round is not timed: it compiles byte code, warms the file cache, and runs the largest batch for its
-    memory.
-
-    Args:
-        plan: what is measured.
-        into: receives the results as they come, so that whoever stops early keeps them.
-
-    Yields:
-        The name of the bundle, after each process.
-    """
-    if not plan.cold_starts:
-        return
-    into += [ColdStarts(subject, provider) for subject in plan.subjects for provider in plan.providers]
-    for number in range(plan.cold_starts + 1):
-        for each in into:
-            if each.failure is None:
-                try:
-                    begun = start(each.subject, each.requested, batch=1 if number else max(plan.batches))
-                except ProviderError as error:
-                    each.failure = str(error)
-                else:
-                    if number:
-                        each.starts.append(begun)
-                    else:
-                        each.bulk_peak_bytes = begun.peak_bytes
-            yield each.subject.name
-
-
-def start(subject: Subject, provider: Provider, *, batch: int = 1) -> Start:
+def start(subject: NamedBundle, provider: Provider, batch: int = 1) -> Start:
     """Runs one fresh process.
 
     Args:
@@ -129,3 +93,44 @@ def start(subject: Subject, provider: Provider, *, batch: int = 1) -> Start:
         # A traceback ends with `edge.errors.ProviderError: message`.
         raise ProviderError(last.partition("Error: ")[2] or last)
     return Start(wall_ms=wall_ms, **json.loads(ended.stdout))
+
+
+Starter = Callable[[NamedBundle, Provider, int], Start]
+"""Starts a process: `start`, or what a test gives in its place."""
+
+
+def processes(experiment: Experiment) -> int:
+    """How many processes `measure_starts` starts when none fails."""
+    pairs = len(experiment.subjects) * len(experiment.providers)
+    return pairs * (experiment.cold_starts + 1) if experiment.cold_starts else 0
+
+
+def measure_starts(experiment: Experiment, into: list[ColdStarts], starter: Starter = start) -> Iterator[str]:
+    """Starts the processes, in rounds over all bundles and providers.
+
+    The first round does not count: it compiles byte code, warms the file cache, and runs the largest batch for its
+    memory.
+
+    Args:
+        experiment: what is measured.
+        into: receives the results as they come, so that whoever stops early keeps them.
+        starter: starts a process.
+
+    Yields:
+        The name of the bundle, after each process.
+    """
+    if not experiment.cold_starts:
+        return
+    into += [ColdStarts(subject, provider) for subject in experiment.subjects for provider in experiment.providers]
+    for number, each in take_turns(into, rounds=experiment.cold_starts, warmup_rounds=1):
+        if each.failure is None:
+            try:
+                begun = starter(each.subject, each.requested, 1 if number >= 1 else max(experiment.batches))
+            except ProviderError as error:
+                each.failure = str(error)
+            else:
+                if number >= 1:
+                    each.starts.append(begun)
+                else:
+                    each.bulk_peak_bytes = begun.peak_bytes
+        yield each.subject.name

@@ -1,16 +1,25 @@
-"""The document `edge.bench/1`: all that was measured, with all that is needed to judge it.
+"""The document `edge.bench/1`: all that was measured, with all that is needed to judge it; written, and read again.
 
 The number in the schema's name changes when a reader of the old one would misread the new one; further keys may come
 without that. Durations carry their unit in their name. A percentile that too few calls stand on is null.
 """
 
-from dataclasses import asdict, dataclass
+import json
+import types
+import typing
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from edge.bench.machine import Machine
+from edge.bench.turns import PERCENTILES
 from edge.bundle.manifest import Accuracy
+from edge.errors import InputError
 
 SCHEMA = "edge.bench/1"
+
+_LARGEST = 1e300  # no figure of ours comes near, and infinity is none
+_SHOWN = 40  # letters of a wrong value
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +195,8 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """All of it.
+class Results:
+    """All that was measured, with all that is needed to judge it.
 
     Attributes:
         complete: whether it ran to its end.
@@ -214,3 +223,75 @@ class Report:
     def document(self) -> dict[str, Any]:
         """The same as plain JSON values, the schema first."""
         return {"schema": self.schema} | asdict(self)
+
+
+def read(path: Path) -> Results:
+    """Reads a document that `edge bench --json` printed, perhaps on another machine.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: it cannot be read, is no such document or damaged, or its measurement was stopped early.
+    """
+    again = "measure again with: edge bench --json > results.json"
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; name what `edge bench --json` printed") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no JSON document ({error}); {again}") from error
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema != SCHEMA:
+        raise InputError(f"{path} has the schema {schema!r}, expected {SCHEMA!r}; {again}")
+    try:
+        results: Results = _typed(Results, content, "")
+        _check_references(results)
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}; {again}") from error
+    if not results.complete:
+        raise InputError(f"{path} was stopped early; {again}")
+    return results
+
+
+def _typed(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - a return for each kind of JSON value
+    """The value as the annotation of a field wants it; a key that is not there is None.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in {types.UnionType, typing.Union}:  # always "or None" here
+        return None if value is None else _typed(arguments[0], value, where)
+    if is_dataclass(kind) and isinstance(value, dict):
+        make, hints = typing.cast("type[Any]", kind), typing.get_type_hints(kind)
+        return make(**{key: _typed(hint, value.get(key), f"{where}.{key}") for key, hint in hints.items()})
+    if origin is tuple and isinstance(value, list):
+        return tuple(_typed(arguments[0], each, f"{where}[{at}]") for at, each in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        return {key: _typed(arguments[1], each, f"{where}[{key!r}]") for key, each in value.items()}
+    if kind is float and type(value) in {int, float} and abs(value) < _LARGEST:  # false for what is not a number
+        return float(value)
+    if (type(value) is kind and kind is not float) or (origin is typing.Literal and value in arguments):
+        return value
+    raise ValueError(f"{where.lstrip('.')} is {json.dumps(value)[:_SHOWN]}")
+
+
+def _check_references(results: Results) -> None:
+    """Checks what a reader relies on beyond the types.
+
+    Raises:
+        ValueError: a bundle, a percentile or a setting is missing.
+    """
+    names = {each.name for each in results.bundles}
+    measured = [each.bundle for each in results.cold_starts] + [each.bundle for each in results.sessions]
+    measured += [each.bundle for each in results.latencies] + [each.bundle for each in results.failures]
+    if unknown := set(measured) - names:
+        raise ValueError(f"{min(unknown)!r} was measured, and is none of its bundles")
+    for latency in results.latencies:
+        if not (latency.latency_us.keys() & latency.latency_per_image_us.keys()) >= PERCENTILES.keys():
+            raise ValueError(f"a latency of {latency.bundle!r} lacks a percentile")
+        if min((value for value in latency.latency_us.values() if value is not None), default=1.0) <= 0:
+            raise ValueError(f"a latency of {latency.bundle!r} is not above 0")
+    if not (results.settings.providers and results.settings.threads and results.settings.batches):
+        raise ValueError("its settings ask for nothing")

@@ -1,0 +1,208 @@
+"""The whole benchmark of `edge bench`: fresh processes first, while this one is small and quiet, then its sessions."""
+
+import statistics
+from collections.abc import Sequence
+
+from edge.bench import cold_start, machine, measurement, turns
+from edge.bench.cold_start import ColdStarts, Starter
+from edge.bench.machine import Machine
+from edge.bench.measurement import Calls, Experiment, Measurements, NamedBundle, Opened
+from edge.bench.results import BundleFacts, ColdStartFacts, Failure, LatencyFacts, Results, SessionFacts, Settings
+from edge.bundle.manifest import Accuracy
+from edge.session import runtime
+from edge.text.progress import ProgressBar
+
+# Which accuracy stands for a bundle: of data that decided nothing before of data that did.
+_SPLITS = ("test", "validation")
+
+
+def run(experiment: Experiment, progress: ProgressBar, starter: Starter = cold_start.start) -> Results:
+    """Measures all of an experiment, or what there is of it when Ctrl-C comes.
+
+    Args:
+        experiment: what is measured.
+        progress: is told every step.
+        starter: starts a fresh process.
+
+    Returns:
+        The results; their `complete` is False after Ctrl-C.
+
+    Raises:
+        RuntimeMissingError: onnxruntime is not installed, or broken.
+    """
+    runtime.load()  # so that no load pays for the import, and the machine can tell its version
+    where = machine.describe()
+    cold: list[ColdStarts] = []
+    measured = Measurements()
+    complete = True
+    try:
+        _measure(experiment, progress, cold, measured, starter)
+    except KeyboardInterrupt:
+        complete = False
+    finally:
+        progress.clear()
+    return results_of(experiment, where, cold, measured, complete=complete)
+
+
+def results_of(
+    experiment: Experiment,
+    where: Machine,
+    cold: Sequence[ColdStarts],
+    measured: Measurements,
+    *,
+    complete: bool = True,
+) -> Results:
+    """Puts the measurements together; what has none is left out.
+
+    Args:
+        experiment: what was to be measured.
+        where: the machine.
+        cold: the fresh processes.
+        measured: the sessions and their calls.
+        complete: whether it ran to its end.
+    """
+    return Results(
+        complete=complete,
+        machine=where,
+        settings=_settings(experiment),
+        bundles=tuple(bundle_facts(subject) for subject in experiment.subjects),
+        cold_starts=tuple(_cold_start(each, max(experiment.batches)) for each in cold if each.starts),
+        sessions=tuple(_session(each) for each in measured.opened),
+        latencies=tuple(_latency(each) for each in measured.calls if each.runs.series.rounds),
+        failures=_failures(cold, measured),
+    )
+
+
+def bundle_facts(subject: NamedBundle) -> BundleFacts:
+    """What the document says of a bundle."""
+    source, manifest = subject.source, subject.source.manifest
+    return BundleFacts(
+        name=subject.name,
+        path=str(source.path),
+        size_bytes=source.size,
+        sha256=source.sha256,
+        model=manifest.model,
+        precision=manifest.precision,
+        method=manifest.method,
+        checkpoint_sha256=manifest.checkpoint_sha256,
+        accuracy=_best_accuracy(manifest.accuracy),
+    )
+
+
+def _measure(
+    experiment: Experiment, progress: ProgressBar, cold: list[ColdStarts], measured: Measurements, starter: Starter
+) -> None:
+    if count := cold_start.processes(experiment):
+        progress.begin(count, f"cold start: {count} fresh processes")
+        for _ in cold_start.measure_starts(experiment, cold, starter):
+            progress.step()
+    measurement.open_sessions(experiment, measured)
+    count = len(measured.calls)
+    what = f"{count} configuration{'' if count == 1 else 's'} of {experiment.seconds:g} s"
+    steps = measurement.ROUNDS * (count + len(measured.opened))
+    progress.begin(steps, f"latency: {what} in {measurement.ROUNDS} rounds")
+    for _ in measurement.measure(measured):
+        progress.step()
+
+
+def _settings(experiment: Experiment) -> Settings:
+    return Settings(
+        seconds=experiment.seconds,
+        rounds=measurement.ROUNDS,
+        warmup_share=measurement.WARMUP_SHARE,
+        warmup_calls=measurement.WARMUP_CALLS,
+        most_calls=measurement.MOST_CALLS,
+        calls_needed={name: turns.samples_needed(per_mille) for name, per_mille in turns.PERCENTILES.items()},
+        spinning=measurement.SPINNING,
+        cold_starts=experiment.cold_starts,
+        providers=experiment.providers,
+        threads=experiment.threads,
+        batches=experiment.batches,
+    )
+
+
+def _best_accuracy(figures: Sequence[Accuracy]) -> Accuracy | None:
+    own = {each.split: each for each in reversed(figures) if each.of == "bundle"}
+    return next((own[split] for split in _SPLITS if split in own), None)
+
+
+def _cold_start(each: ColdStarts, largest_batch: int) -> ColdStartFacts:
+    starts = each.starts
+    peaks = [start.peak_bytes for start in starts if start.peak_bytes is not None]
+    return ColdStartFacts(
+        bundle=each.subject.name,
+        requested_provider=each.requested,
+        provider=starts[0].provider,
+        processes=len(starts),
+        wall_ms=statistics.median(start.wall_ms for start in starts),
+        import_ms=statistics.median(start.import_ms for start in starts),
+        load_ms=statistics.median(start.load_ms for start in starts),
+        first_run_ms=statistics.median(start.first_run_ms for start in starts),
+        peak_bytes=round(statistics.median(peaks)) if peaks else None,
+        largest_batch=largest_batch,
+        largest_batch_peak_bytes=each.bulk_peak_bytes,
+        all_wall_ms=tuple(start.wall_ms for start in starts),
+    )
+
+
+def _session(each: Opened) -> SessionFacts:
+    loads = each.loads.series.ordered()
+    return SessionFacts(
+        bundle=each.setup.subject.name,
+        requested_provider=each.setup.provider,
+        provider=each.session.provider,
+        reason=each.session.reason,
+        threads=each.session.threads,
+        placement=each.placement,
+        verification_failure=each.wrong,
+        loads=len(loads),
+        load_ms=statistics.median(loads) / 1e6 if loads else None,
+    )
+
+
+def _latency(each: Calls) -> LatencyFacts:
+    ordered = each.runs.series.ordered()
+    per_call = {name: turns.percentile(ordered, per_mille) for name, per_mille in turns.PERCENTILES.items()}
+    return LatencyFacts(
+        bundle=each.opened.setup.subject.name,
+        requested_provider=each.opened.setup.provider,
+        provider=each.opened.session.provider,
+        threads=each.opened.session.threads,
+        batch=each.batch,
+        calls=len(ordered),
+        warmup_calls=each.runs.series.warmup_calls,
+        latency_us={name: _us(value) for name, value in per_call.items()},
+        latency_per_image_us={name: _us(value, each.batch) for name, value in per_call.items()},
+        fastest_us=ordered[0] / 1e3,
+        slowest_us=ordered[-1] / 1e3,
+        images_per_second=each.batch * len(ordered) / (sum(ordered) / 1e9),
+        whole_percentiles_us=tuple(_us(turns.percentile(ordered, whole * 10)) for whole in range(1, 100)),
+    )
+
+
+def _failures(cold: Sequence[ColdStarts], measured: Measurements) -> tuple[Failure, ...]:
+    found = [
+        Failure(each.setup.subject.name, each.setup.provider, each.setup.threads, None, each.reason)
+        for each in measured.refused
+    ]
+    refused = {(each.bundle, each.requested_provider) for each in found}
+    # A provider that is refused is refused in a fresh process too: that is told once.
+    found += [
+        Failure(each.subject.name, each.requested, None, None, each.failure)
+        for each in cold
+        if each.failure is not None and (each.subject.name, each.requested) not in refused
+    ]
+    timed = [
+        *((each, None, each.loads.failure) for each in measured.opened),
+        *((each.opened, each.batch, each.runs.failure) for each in measured.calls),
+    ]
+    found += [
+        Failure(opened.setup.subject.name, opened.setup.provider, opened.session.threads, batch, failure)
+        for opened, batch, failure in timed
+        if failure is not None
+    ]
+    return tuple(found)
+
+
+def _us(duration_ns: int | None, images: int = 1) -> float | None:
+    return None if duration_ns is None else duration_ns / images / 1e3
