@@ -1,6 +1,7 @@
 """An export as a whole: the same bytes each time, a bundle that verifies, and a report of everything compared."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -237,6 +238,23 @@ def test_the_report_holds_every_candidate_with_its_figures(stored, export, speed
     packed = next(one for one in report["candidates"] if one["name"] == done.manifest.method == "dynamic-lstm")
     assert report["latency_us_per_image"] == packed["latency_us_per_image"]
     assert report["optimized_for"] == "latency"
+
+
+def test_every_entry_of_a_report_is_in_the_docs(stored, export):
+    report = json.loads(export(stored["cnn"], precision="int8").report.read_text())
+    del report["manifest"], report["environment"]["packages"]
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+    described = page[page.index("### The report") :]
+    assert f"`{report['schema']}`" in described
+    missing = {entry for entry in entries(report) if f"`{entry}`" not in described}
+    assert not missing - {"fp32", "fp16", "int8"}
+
+
+def entries(value: object) -> set[str]:
+    """The keys of all objects in a JSON document."""
+    if isinstance(value, list):
+        return {key for one in value for key in entries(one)}
+    return set(value).union(*map(entries, value.values())) if isinstance(value, dict) else set()
 
 
 def test_the_report_names_the_distribution_that_is_installed(stored, export, monkeypatch):

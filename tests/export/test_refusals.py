@@ -8,16 +8,14 @@ import pytest
 from onnx import numpy_helper
 from PIL import Image
 
-from edge.bundle import bundle
 from edge.classifier import classifier
-from edge.errors import EdgeError
+from edge.errors import EdgeError, WriteError
 from edge_export import pipeline
 from edge_export.graph import fp16, recurrent_graph
 from edge_export.int8 import candidates
 from edge_export.int8.recurrent import rounded
 from edge_export.int8.rounding import QuantisationError
 from edge_export.int8.selection import NotWorthwhileError
-from edge_export.pack import artifacts
 from edge_export.parity import round_trip
 from edge_export.parity.comparison import ParityError
 from edge_train.models.specification import Recurrent
@@ -197,27 +195,16 @@ def test_a_folder_that_cannot_be_made_is_told(stored, export, tmp_path):
     assert (tmp_path / "file").read_text() == "in the way"
 
 
-def test_a_failed_write_leaves_the_old_bundle(stored, export, monkeypatch, tmp_path):
+@pytest.mark.parametrize("last", ["report.json", "flips.png"])
+def test_where_one_of_its_files_cannot_be_written_an_export_leaves_the_others_as_they_were(
+    last, stored, export, tmp_path
+):
     done = export(stored["lstm"])
-    before = contents(tmp_path)
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("edge.bundle.bundle.os.fsync", full)
-    request = pipeline.ExportRequest("lstm", tmp_path / "lstm.safetensors", data="strokes", out=tmp_path / "out")
-    with pytest.raises(EdgeError):
-        pipeline.export(request, lambda _: None)
-    assert contents(tmp_path) == before
-    assert done.path.is_file()
-
-
-def test_everything_is_written_in_one_step_each(stored, export, monkeypatch):
-    """A reader never sees a part of a file: `edge.bundle.bundle.write` replaces, and nothing else writes."""
-    written = []
-    real = bundle.write
-    monkeypatch.setattr(
-        artifacts.bundle, "write", lambda path, data: (written.append(Path(path).name), real(path, data))
-    )
-    export(stored["lstm"])
-    assert [name for name in written if name != "packed.onnx"] == ["lstm.onnx", "lstm.report.json"]
+    in_the_way = done.path.with_name(f"lstm.{last}")
+    in_the_way.unlink(missing_ok=True)
+    in_the_way.mkdir()
+    before = contents(tmp_path / "out")
+    stored["lstm"].weights["head.bias"][0] += 1
+    with pytest.raises(WriteError, match=rf"lstm\.{last} cannot be written: .*; choose another --out"):
+        export(stored["lstm"])
+    assert contents(tmp_path / "out") == before

@@ -5,7 +5,6 @@ import io
 import json
 import platform
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -16,8 +15,8 @@ from numpy.typing import NDArray
 from edge.bundle import bundle
 from edge.bundle.bundle import Bundle
 from edge.bundle.manifest import Manifest
-from edge.errors import EdgeError
 from edge.session import runtime
+from edge.text.files import make_folder, write_together
 from edge_export.int8.latency import Latency
 from edge_export.int8.selection import GOALS, Goal, Measured
 from edge_export.parity import comparison
@@ -29,6 +28,8 @@ SCHEMA = "edge.export-report/1"
 # Of the flip sheet: pictures in a row, and pixels along a pixel of a picture.
 SHEET_COLUMNS = 8
 SHEET_SCALE = 4
+
+ADVICE = "choose another --out, or make room there"
 
 _PACKAGES = ("edge-toolkit", "torch", "onnx", "numpy")
 
@@ -90,35 +91,29 @@ class Exported:
 
 
 def write(folder: Path, export: CheckedExport) -> Exported:
-    """Writes the files, each in one step, and removes the flip sheet of an earlier export.
+    """Writes bundle, report and flip sheet as one step: all three are of this export, or all are as they were.
+
+    Where no label changed, the flip sheet of an earlier export goes: it would be taken for this one's.
 
     Args:
         folder: where they go; it is made where there is none.
         export: what holds.
 
     Raises:
-        EdgeError: the folder cannot be made or written.
+        WriteError: the folder cannot be made or written.
     """
     packed = bundle.read(export.packed)
     path = folder / f"{export.name}.onnx"
     report_path = folder / f"{export.name}.report.json"
     sheet_path = folder / f"{export.name}.flips.png"
     changed = comparison.flipped(export.reference, export.logits)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EdgeError(f"cannot make the folder {folder}: {error.strerror}; choose another --out") from error
-    bundle.write(path, export.packed)
-    bundle.write(report_path, report(packed, export))
-    if len(changed):
-        bundle.write(sheet_path, flip_sheet(export.reference, export.logits, changed, export.labels))
-    else:
-        with suppress(FileNotFoundError):
-            sheet_path.unlink()  # of an earlier export, which would be taken for this one's
+    sheet = flip_sheet(export.reference, export.logits, changed, export.labels) if len(changed) else None
+    make_folder(folder, advice=ADVICE)
+    write_together({path: export.packed, report_path: report(packed, export), sheet_path: sheet}, advice=ADVICE)
     return Exported(
         path=path,
         report=report_path,
-        flip_sheet=sheet_path if len(changed) else None,
+        flip_sheet=None if sheet is None else sheet_path,
         rows=export.rows,
         latencies=export.latencies,
         candidates=export.candidates,

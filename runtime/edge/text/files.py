@@ -2,8 +2,11 @@
 
 import errno
 import os
+import signal
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from edge.errors import WriteError
@@ -34,22 +37,54 @@ def write_atomically(path: Path, data: bytes, what: str = "", *, advice: str = "
     Raises:
         WriteError: the folder does not exist or is read-only, or the disk is full.
     """
-    import secrets  # slow to import, and most commands write no file
-
-    # In the same folder, because only a rename within one file system is a single step.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            with suppress(OSError):
-                temporary.unlink()  # gone already when all went well
+        with _interrupts_waiting(), ExitStack() as cleaning:
+            _staged(path, data, cleaning).replace(path)
     except OSError as error:
         raise _write_error(f"{what} {path}".lstrip() + " cannot be written", error, advice) from error
+
+
+def write_together(contents: Mapping[Path, bytes | None], *, advice: str = "") -> None:
+    """Writes several files of one folder as one step: all of them are the new ones, or all are as they were.
+
+    All bytes are on the disk before the first file is replaced, so that a full one changes nothing. Whoever else writes
+    into the folder with this function waits (where the system has no locks on folders, such as Windows, nobody does).
+    Only a crash of the machine, or a killed process, can fall between the renames.
+
+    Args:
+        contents: all of the new bytes of each file, in their folder, which must exist; `None` removes the file.
+        advice: what to do when it fails; by default what fits the cause.
+
+    Raises:
+        WriteError: the folder does not exist or is read-only, a folder is in the way of a file, or the disk is full.
+    """
+    path = next(iter(contents))
+    try:
+        with _alone_in(path.parent), _interrupts_waiting(), ExitStack() as cleaning:
+            staged: dict[Path, Path] = {}
+            kept: dict[Path, Path] = {}
+            for path, data in contents.items():
+                if data is not None:
+                    staged[path] = _staged(path, data, cleaning)
+            for path in contents:
+                if path.exists():
+                    kept[path] = _kept(path, cleaning)
+            try:
+                for path in contents:
+                    if path in staged:
+                        staged[path].replace(path)
+                    else:
+                        path.unlink(missing_ok=True)
+            except BaseException:
+                for changed in contents:
+                    with suppress(OSError):
+                        if changed in kept:
+                            kept[changed].replace(changed)
+                        else:
+                            changed.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise _write_error(f"{path} cannot be written", error, advice) from error
 
 
 def make_folder(folder: Path, *, advice: str = "") -> None:
@@ -82,6 +117,78 @@ def cache_folder() -> Path:
         if not os.path.isabs(base) and not base.startswith("~"):  # noqa: PTH117 - the XDG rules ignore relative ones
             base = "~/.cache"
     return Path(os.path.expanduser(base)) / _FOLDER  # noqa: PTH111 - without a home, Path raises
+
+
+def _staged(path: Path, data: bytes, cleaning: ExitStack) -> Path:
+    """The bytes in a hidden file beside the one that it will replace, since a rename is one step in one folder."""
+    temporary = _hidden(path, "part", cleaning)
+    with temporary.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary
+
+
+def _kept(path: Path, cleaning: ExitStack) -> Path:
+    """A second name of a file that is there, under which it survives being replaced; a copy where links are unknown."""
+    second = _hidden(path, "old", cleaning)
+    try:
+        os.link(path, second)
+    except OSError:
+        second.write_bytes(path.read_bytes())
+    return second
+
+
+def _hidden(path: Path, suffix: str, cleaning: ExitStack) -> Path:
+    """A name beside the path that nothing has, and that is gone in the end."""
+    import secrets  # slow to import, and most commands write no file
+
+    hidden = path.with_name(f".{path.name}.{secrets.token_hex(8)}.{suffix}")
+
+    def remove() -> None:
+        with suppress(OSError):
+            hidden.unlink()  # gone already when all went well
+
+    cleaning.callback(remove)
+    return hidden
+
+
+@contextmanager
+def _interrupts_waiting() -> Iterator[None]:
+    """Ctrl-C and SIGTERM are held until the files are whole and nothing is left beside them, and take effect then.
+
+    Python hands signals to the main thread alone, and no other may ask for them.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, _frame: arrived.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if arrived:
+            signal.raise_signal(arrived[0])
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Nobody else who asks for it is in the folder meanwhile."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems know no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write_error(happened: str, error: OSError, advice: str) -> WriteError:

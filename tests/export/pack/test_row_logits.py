@@ -8,10 +8,10 @@ import pytest
 import torch
 from onnx import ModelProto, numpy_helper
 
-from edge import explanation
 from edge.bundle import bundle
 from edge.bundle.input import DIGITS
 from edge.classifier import classifier
+from edge.explanation import belief
 from edge_export import trained_model
 from edge_export.graph import session
 from edge_export.graph.builder import IMAGE, Converted
@@ -43,7 +43,7 @@ def appended(model: ModelProto, piece: bytes) -> ModelProto:
 
 def row_logits_of(model: ModelProto, piece: bytes, image: np.ndarray) -> np.ndarray:
     running = session.open_session(appended(model, piece))
-    return running.run([explanation.belief.OUTPUT], {IMAGE: image[None]})[0]
+    return running.run([belief.OUTPUT], {IMAGE: image[None]})[0]
 
 
 def carried(piece: bytes) -> dict[str, np.ndarray]:
@@ -111,7 +111,7 @@ def test_an_export_of_a_recurrent_model_carries_its_rows(name, precision, stored
     exported = export(one, precision=precision)
     loaded = classifier.load(exported.path, provider="cpu")
     image = digits.images[0]
-    beliefs = explanation.rows(loaded, image)
+    beliefs = belief.rows(loaded, image)
     expected = torch.softmax(torch.from_numpy(truncated(one.model(), image)).double() / 2.5, 1).numpy()
     np.testing.assert_allclose(beliefs, expected, atol={"fp32": 1e-6, "fp16": 2e-3, "int8": 2e-2}[precision])
     np.testing.assert_allclose(beliefs[-1], loaded.classify(image)[0], atol=1e-6 if precision == "fp32" else 2e-2)

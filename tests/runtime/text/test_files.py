@@ -2,7 +2,11 @@
 
 import errno
 import os
+import signal
 import sys
+import threading
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -49,6 +53,113 @@ def test_a_folder_is_made_with_those_above_it_and_what_is_in_the_way_is_told(tmp
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(WriteError, match=r"the folder .*file.* cannot be made: .*; "):
         files.make_folder(tmp_path / "file" / "c")
+
+
+class Watched(type(Path())):
+    """A path with something that happens in the middle: just before the file of that name is replaced."""
+
+    happens: ClassVar[dict[str, object]] = {}
+
+    def replace(self, target):
+        self.happens.get(Path(target).name, lambda: None)()
+        return super().replace(target)
+
+
+@pytest.fixture
+def happening(tmp_path, monkeypatch):
+    """Two files of old bytes, `a` and `b`, and a way to let something happen just before one of them is replaced."""
+    (tmp_path / "a").write_bytes(b"old a")
+    (tmp_path / "b").write_bytes(b"old b")
+
+    def when(name, happens):
+        monkeypatch.setattr(Watched, "happens", {name: happens})
+        return Watched(tmp_path)
+
+    return when
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_files_that_belong_together_are_replaced_made_and_removed_together(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    (tmp_path / "c").write_bytes(b"old")
+    files.write_together({tmp_path / "a": b"new", tmp_path / "b": b"new", tmp_path / "c": None, tmp_path / "d": None})
+    assert contents(tmp_path) == {"a": b"new", "b": b"new"}
+
+
+def test_where_one_of_them_cannot_be_replaced_all_are_as_they_were(happening, tmp_path):
+    def refused():
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    folder = happening("b", refused)
+    with pytest.raises(WriteError, match=r"/b cannot be written: .*; name a folder that can be written"):
+        files.write_together({folder / "a": b"new", folder / "c": b"new", folder / "b": b"new"})
+    assert contents(tmp_path) == {"a": b"old a", "b": b"old b"}
+
+
+def test_a_folder_in_the_way_of_one_of_them_leaves_the_others(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(WriteError, match=r"/b cannot be written: Is a directory"):
+        files.write_together({tmp_path / "a": b"new", tmp_path / "b": b"new"})
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_disk_that_is_full_after_the_first_of_them_changes_nothing(tmp_path):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    (tmp_path / "a").write_bytes(b"old")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        with pytest.raises(WriteError, match=r"/b cannot be written: .*; choose another --out"):
+            files.write_together(
+                {tmp_path / "a": b"new", tmp_path / "b": bytes(1_000_001)}, advice="choose another --out"
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert contents(tmp_path) == {"a": b"old"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_between_them_waits_until_all_are_there_and_is_not_lost(happening, tmp_path, number):
+    came = []
+    before = signal.signal(number, lambda *_: came.append(dict(contents(tmp_path))))
+    folder = happening("b", lambda: signal.raise_signal(number))
+    try:
+        files.write_together({folder / "a": b"new a", folder / "b": b"new b"})
+    finally:
+        signal.signal(number, before)
+    assert came == [{"a": b"new a", "b": b"new b"}]
+
+
+def test_ctrl_c_while_a_file_is_written_leaves_no_part_of_it(happening, tmp_path):
+    folder = happening("a", lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        files.write_atomically(folder / "a", b"new a")
+    assert contents(tmp_path) == {"a": b"new a", "b": b"old b"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no locks on folders")
+def test_of_two_who_write_at_once_one_waits(tmp_path):
+    import fcntl
+
+    def write(letter):
+        for _ in range(30):
+            files.write_together({tmp_path / name: letter for name in "ab"})
+
+    writers = [threading.Thread(target=write, args=(letter,)) for letter in (b"x", b"y")]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        descriptor = os.open(tmp_path, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        pair = [(tmp_path / name).read_bytes() if (tmp_path / name).exists() else b"" for name in "ab"]
+        os.close(descriptor)
+        assert pair[0] == pair[1]
+    assert sorted(contents(tmp_path)) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
