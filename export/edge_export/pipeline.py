@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from edge.bundle.manifest import Precision
+from edge.session import cpu
 from edge_export import trained_model
 from edge_export.graph import fp16, session
 from edge_export.graph.builder import Converted, Tap
 from edge_export.graph.session import Session
-from edge_export.int8 import candidates, latency, selection, target
-from edge_export.int8.rounding import int8_share
+from edge_export.int8 import candidates, latency, processors, selection
+from edge_export.int8.processors import PROFILES, Target
+from edge_export.int8.quantisation import int8_share
 from edge_export.int8.selection import Goal, Measured
-from edge_export.int8.target import PROFILES, Target
 from edge_export.pack import artifacts, packing, rejection_threshold, row_logits, tables
 from edge_export.pack.artifacts import CheckedExport, Exported
 from edge_export.parity import comparison, evaluation_data, layerwise, round_trip
@@ -79,7 +80,7 @@ def export(request: ExportRequest, tell: Tell) -> Exported:
         EdgeError: the checkpoint, the model or the data cannot be used.
     """
     if request.precision == "int8":
-        target.check(request.target)
+        processors.check(request.target, cpu.instruction_sets())
     chosen = trained_model.find(request.model, request.checkpoint, request.labels)
     data = evaluation_data.find(request.data, request.data_dir, trained_on=chosen.trained_on, labels=chosen.labels)
     extremes, _ = packing.extreme_images()

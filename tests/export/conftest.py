@@ -16,10 +16,10 @@ from edge_export import pipeline
 from edge_export.graph import conversion, session
 from edge_export.graph.builder import Converted
 from edge_export.int8 import candidates, latency
-from edge_export.int8.convolutional.levels import Integers
+from edge_export.int8.convolutional.requantisation import QuantisedStage
 from edge_export.int8.latency import Latency
-from edge_export.int8.rounding import Quantised
-from edge_export.int8.target import PROFILES
+from edge_export.int8.processors import PROFILES
+from edge_export.int8.quantisation import QuantisedModel
 from edge_export.pack import packing, rejection_threshold
 from edge_export.pack.artifacts import Exported
 from edge_export.parity import evaluation_data, round_trip
@@ -129,11 +129,11 @@ def converted(lstm, cnn, drawn) -> Callable[[str], tuple[Checkpoint, Converted]]
 
 
 @pytest.fixture(scope="session")
-def quantised(converted, digits) -> Callable[..., Quantised]:
+def quantised(converted, digits) -> Callable[..., QuantisedModel]:
     """An int8 candidate of a small checkpoint of that kind, calibrated on the digits."""
 
     @cache
-    def make(kind: str, candidate: str, target: str = "any") -> Quantised:
+    def make(kind: str, candidate: str, target: str = "any") -> QuantisedModel:
         return candidates.build(converted(kind)[1].model, digits.images, PROFILES[target], candidate)[candidate]
 
     return make
@@ -256,10 +256,10 @@ def export(few_digits: None, tmp_path: Path) -> Callable[..., Exported]:
 
 
 @pytest.fixture(scope="session")
-def in_integers() -> Callable[[list[Integers], np.ndarray], np.ndarray]:
+def in_integers() -> Callable[[list[QuantisedStage], np.ndarray], np.ndarray]:
     """The logits of an integer network, with every product and sum exact, and no graph."""
 
-    def run(network: list[Integers], images: np.ndarray) -> np.ndarray:
+    def run(network: list[QuantisedStage], images: np.ndarray) -> np.ndarray:
         tensor = torch.from_numpy(images).double().unsqueeze(1)
         for index, stage in enumerate(network):
             weight, bias = torch.from_numpy(stage.weight).double(), torch.from_numpy(stage.bias).double()

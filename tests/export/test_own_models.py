@@ -18,7 +18,7 @@ from edge.classifier import classifier
 from edge_export import pipeline, trained_model
 from edge_export.graph.builder import ConversionError
 from edge_export.int8 import candidates
-from edge_export.int8.rounding import QuantisationError
+from edge_export.int8.quantisation import QuantisationError
 from edge_export.pack.artifacts import Exported
 from edge_export.parity.comparison import ParityError
 from edge_train.training.evaluation import logits_of

@@ -12,7 +12,7 @@ from edge import verification
 from edge.bundle import bundle
 from edge_export import pipeline
 from edge_export.graph import form
-from edge_export.int8.rounding import LARGEST
+from edge_export.int8.quantisation import LARGEST
 from edge_export.int8.selection import NotWorthwhileError
 from edge_export.pack import packing
 from edge_export.parity import evaluation_data

@@ -13,8 +13,8 @@ from edge.errors import EdgeError, WriteError
 from edge_export import pipeline
 from edge_export.graph import fp16, recurrent_graph
 from edge_export.int8 import candidates
-from edge_export.int8.recurrent import rounded
-from edge_export.int8.rounding import QuantisationError
+from edge_export.int8.quantisation import QuantisationError
+from edge_export.int8.recurrent import quantised_layers
 from edge_export.int8.selection import NotWorthwhileError
 from edge_export.parity import round_trip
 from edge_export.parity.comparison import ParityError
@@ -65,29 +65,29 @@ def test_a_refused_export_makes_no_folder(stored, export, tmp_path, swapped_gate
 
 
 def test_int8_beyond_its_budget_is_refused(drawn, undecided, export, old_export, monkeypatch):
-    real = rounded.compensated
-    monkeypatch.setattr(rounded, "compensated", lambda *arguments: -real(*arguments))
+    real = quantised_layers.compensate_rounding
+    monkeypatch.setattr(quantised_layers, "compensate_rounding", lambda *arguments: -real(*arguments))
     close = undecided(drawn(Recurrent("lstm", hidden=10), name="lstm"))
     with pytest.raises(ParityError, match=r"differs .* of 60 labels flip, 0\.20% may; .* would pass.*int8 is not safe"):
         export(close, precision="int8", candidate=None)
 
 
 def test_force_does_not_buy_accuracy(drawn, undecided, export, old_export, monkeypatch):
-    real = rounded.compensated
-    monkeypatch.setattr(rounded, "compensated", lambda *arguments: -real(*arguments))
+    real = quantised_layers.compensate_rounding
+    monkeypatch.setattr(quantised_layers, "compensate_rounding", lambda *arguments: -real(*arguments))
     with pytest.raises(ParityError, match="branched differs"):
         export(undecided(drawn(Recurrent("lstm", hidden=10), name="lstm")), precision="int8", force=True)
 
 
 def test_int8_that_breaks_is_located(drawn, undecided, export, monkeypatch):
-    real = rounded.compensated
+    real = quantised_layers.compensate_rounding
 
     def without_recurrent_products(*arguments):
         values = real(*arguments)
         values[:, 28:] = 0
         return values
 
-    monkeypatch.setattr(rounded, "compensated", without_recurrent_products)
+    monkeypatch.setattr(quantised_layers, "compensate_rounding", without_recurrent_products)
     with pytest.raises(ParityError, match=r"weight-only differs .*; first at recurrent layer 0, step 1: error"):
         export(undecided(drawn(Recurrent("gru", hidden=10), name="gru")), precision="int8", candidate="weight-only")
 

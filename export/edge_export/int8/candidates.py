@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from edge_export.int8.convolutional import convolutional
-from edge_export.int8.material import Material, gather
-from edge_export.int8.recurrent import recurrent
-from edge_export.int8.rounding import QuantisationError, Quantised, int8_share
-from edge_export.int8.target import Profile
+from edge_export.int8.calibration import CalibratedModel, calibrate
+from edge_export.int8.convolutional import blocks, static_qdq
+from edge_export.int8.processors import ProcessorProfile
+from edge_export.int8.quantisation import QuantisationError, QuantisedModel, int8_share
+from edge_export.int8.recurrent import forms
 
 # An int8 model, or `None` where the way to make it does not suit the model.
-Build = Callable[[Material], Quantised | None]
+Build = Callable[[CalibratedModel], QuantisedModel | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +47,29 @@ class Candidate:
 
 CANDIDATES: dict[str, Candidate] = {
     "weight-only": Candidate(
-        "int8 weights, fp32 arithmetic: smaller, not faster", recurrent.weight_only, integer_products=False
+        "int8 weights, fp32 arithmetic: smaller, not faster", forms.weight_only, integer_products=False
     ),
-    "dynamic-lstm": Candidate("int8 weights and int8 products in the LSTM", recurrent.dynamic_lstm),
-    "stepped": Candidate("int8 weights and int8 products, row by row", recurrent.row_by_row),
-    "branched": Candidate("int8 weights; int8 products, row by row, for many pictures at once", recurrent.both),
-    "static-qdq": Candidate("int8 weights and int8 products, a small last layer in fp32", convolutional.static_qdq),
-    "blocks": Candidate("int8 weights and int8 products throughout, in blocks of pixels", convolutional.in_blocks),
+    "dynamic-lstm": Candidate("int8 weights and int8 products in the LSTM", forms.dynamic_lstm),
+    "stepped": Candidate("int8 weights and int8 products, row by row", forms.stepped),
+    "branched": Candidate("int8 weights; int8 products, row by row, for many pictures at once", forms.branched),
+    "static-qdq": Candidate("int8 weights and int8 products, a small last layer in fp32", static_qdq.static_qdq),
+    "blocks": Candidate("int8 weights and int8 products throughout, in blocks of pixels", blocks.in_blocks),
     "blocks-percentile": Candidate(
         "int8 weights and int8 products throughout, in blocks of pixels, rare values saturated",
-        convolutional.in_blocks_percentile,
+        blocks.in_blocks_percentile,
     ),
 }
 
 
 def build(
-    model: ModelProto, calibration: NDArray[np.uint8], profile: Profile, name: str | None = None
-) -> dict[str, Quantised]:
+    model: ModelProto, images: NDArray[np.uint8], profile: ProcessorProfile, name: str | None = None
+) -> dict[str, QuantisedModel]:
     """Every candidate that suits a model, by name, simplest first.
 
     Args:
         model: fp32, as converted; stays as it is.
-        calibration: uint8 (N, 28, 28), ink 255 on background 0: training data, for the ranges of activations.
-        profile: how weights are rounded for the target.
+        images: uint8 (N, 28, 28), ink 255 on background 0: training data, for the ranges of activations.
+        profile: of the processors that the candidates are for.
         name: only this candidate.
 
     Raises:
@@ -77,17 +77,17 @@ def build(
     """
     if name is not None and name not in CANDIDATES:
         raise QuantisationError(f"there is no candidate {name!r}; use one of {', '.join(CANDIDATES)}")
-    material = gather(model, calibration, profile)
+    source = calibrate(model, images, profile)
     found = {
         key: quantised
         for key, candidate in CANDIDATES.items()
         if name in (None, key)
-        and (quantised := candidate.build(material)) is not None
+        and (quantised := candidate.build(source)) is not None
         and int8_share(quantised.model) > 0
     }
     if not found and name is not None:
         raise QuantisationError(f"the candidate {name} does not suit this model; leave --candidate out to see which do")
     if not found:
-        operators = ", ".join(sorted(material.operators))
+        operators = ", ".join(sorted(source.operators))
         raise QuantisationError(f"no weight of this model ({operators}) can be int8; export it without --quantize")
     return found

@@ -16,7 +16,7 @@ from edge.errors import EdgeError
 from edge_export.graph import session
 from edge_export.int8 import latency
 from edge_export.int8.latency import Latency
-from edge_export.int8.rounding import Quantised
+from edge_export.int8.quantisation import QuantisedModel
 from edge_export.parity import comparison
 from edge_export.parity.comparison import ParityRow, Reference
 
@@ -56,7 +56,7 @@ class Measured:
     """
 
     name: str
-    quantised: Quantised
+    quantised: QuantisedModel
     size_bytes: int
     fp32_bytes: int
     load_ms: float
@@ -80,7 +80,7 @@ class Measured:
         return {"latency": single, "throughput": bulk, "size": 0.0, "balanced": math.hypot(single, bulk) / 3}[goal]
 
 
-def measure(fp32: ModelProto, candidates: Mapping[str, Quantised], reference: Reference) -> tuple[Measured, ...]:
+def measure(fp32: ModelProto, candidates: Mapping[str, QuantisedModel], reference: Reference) -> tuple[Measured, ...]:
     """Builds a session of each candidate and takes all figures; time is taken in turns with the fp32 graph.
 
     Args:

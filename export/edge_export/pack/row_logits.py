@@ -6,7 +6,7 @@ that it has come to, and a stack of layers knows no more than the rows read. pro
 appended to the bytes of the bundle, the nodes stand behind those of its graph and read the same weights by their names.
 So the piece holds no weight, takes about half a kilobyte, and costs a prediction nothing.
 
-Row by row in integers there is no `sequence_lens`. For an int8 bundle the piece is taken from its twin, the same
+Row by row in integers there is no `sequence_lens`. For an int8 bundle the piece is taken from `dequantised`, the same
 integer weights in the float operators, and holds what makes them float, and the biases if the bundle has others.
 
 Source: Protocol Buffers documentation, encoding, "Last One Wins": embedded messages are merged.
@@ -23,7 +23,7 @@ from edge.bundle.manifest import Precision
 from edge.explanation import belief
 from edge.session import session as thin_session
 from edge_export.graph.builder import IMAGE, LOGITS
-from edge_export.int8.rounding import Quantised
+from edge_export.int8.quantisation import QuantisedModel
 from edge_export.parity.comparison import ParityError
 from edge_export.parity.tolerances import TOLERANCES
 from edge_export.trained_model import TrainedModel
@@ -36,7 +36,7 @@ _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 PREFIX = "r."
 
 
-def of(trained: TrainedModel, model: ModelProto, quantised: Quantised | None) -> bytes | None:
+def of(trained: TrainedModel, model: ModelProto, quantised: QuantisedModel | None) -> bytes | None:
     """The piece for a bundle; `None` where edge does not know that the network reads row by row.
 
     Args:
@@ -46,25 +46,25 @@ def of(trained: TrainedModel, model: ModelProto, quantised: Quantised | None) ->
     """
     if trained.checkpoint is None or not isinstance(trained.checkpoint.specification, Recurrent):
         return None
-    twin = model if quantised is None else quantised.twin
-    assert twin is not None, "edge's own recurrent models are stacks of layers"
-    return fragment(model, twin)
+    dequantised = model if quantised is None else quantised.dequantised
+    assert dequantised is not None, "edge's own recurrent models are stacks of layers"
+    return fragment(model, dequantised)
 
 
-def fragment(model: ModelProto, twin: ModelProto) -> bytes:
+def fragment(model: ModelProto, dequantised: ModelProto) -> bytes:
     """The bytes that give a model the output `row_logits` when they are appended to its own.
 
     Args:
         model: the graph that is packed.
-        twin: the same network in float operators; the model itself where it has no others. What both hold under one
-            name, weights and what is made of weights alone, is read from the model.
+        dequantised: the same network in float operators; the model itself where it has no others. What both hold under
+            one name, weights and what is made of weights alone, is read from the model.
 
     Returns:
         A serialised ModelProto of which nothing is set but nodes, constants and an output of the graph: `row_logits`,
         float32 [28, classes], for an image [1, 28, 28].
     """
     piece = GraphProto()
-    shared = _shared(model, twin)
+    shared = _shared(model, dequantised)
     names = dict(zip(shared, shared, strict=True))
     counter = itertools.count()
 
@@ -78,13 +78,13 @@ def fragment(model: ModelProto, twin: ModelProto) -> bytes:
     shape = helper.make_tensor(f"{PREFIX}shape", TensorProto.INT64, [3], [ROWS, ROWS, COLUMNS])
     piece.initializer.extend([lengths, shape])
     piece.node.append(helper.make_node("Expand", [IMAGE, shape.name], [renamed(IMAGE)]))
-    needed = _needed(twin)
-    for weight in twin.graph.initializer:
+    needed = _needed(dequantised)
+    for weight in dequantised.graph.initializer:
         if weight.name in needed and weight.name not in shared:
             piece.initializer.add().CopyFrom(weight)
             piece.initializer[-1].name = renamed(weight.name)
     names[LOGITS] = belief.OUTPUT
-    for node in twin.graph.node:
+    for node in dequantised.graph.node:
         if node.output[0] in shared or needed.isdisjoint(node.output):
             continue
         copy = piece.node.add()
@@ -94,7 +94,7 @@ def fragment(model: ModelProto, twin: ModelProto) -> bytes:
         copy.output[:] = [renamed(name) for name in node.output]
         if node.op_type in _RECURRENT:
             copy.input[:] = [*copy.input, *[""] * (_LENGTHS_AT - len(copy.input)), lengths.name]
-    classes = next(output for output in twin.graph.output if output.name == LOGITS).type.tensor_type.shape.dim[1]
+    classes = next(output for output in dequantised.graph.output if output.name == LOGITS).type.tensor_type.shape.dim[1]
     piece.output.append(helper.make_tensor_value_info(belief.OUTPUT, TensorProto.FLOAT, [ROWS, classes.dim_value]))
     serialised: bytes = ModelProto(graph=piece).SerializeToString(deterministic=True)
     return serialised
@@ -139,11 +139,11 @@ def _needed(model: ModelProto) -> set[str]:
     return needed
 
 
-def _shared(model: ModelProto, twin: ModelProto) -> set[str]:
+def _shared(model: ModelProto, dequantised: ModelProto) -> set[str]:
     """Weights, and what is made of weights alone, that both graphs hold under one name; and the name of no tensor."""
-    shared = {weight.name for weight in model.graph.initializer if weight in twin.graph.initializer} | {""}
+    shared = {weight.name for weight in model.graph.initializer if weight in dequantised.graph.initializer} | {""}
     for node in model.graph.node:
-        if shared.issuperset(node.input) and any(_same(node, other) for other in twin.graph.node):
+        if shared.issuperset(node.input) and any(_same(node, other) for other in dequantised.graph.node):
             shared.update(node.output)
     return shared
 

@@ -22,7 +22,7 @@ from edge_export.int8 import (
     candidates,
     latency,
 )
-from edge_export.int8.target import PROFILES
+from edge_export.int8.processors import PROFILES
 from edge_export.parity import (
     evaluation_data,
 )

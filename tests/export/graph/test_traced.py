@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from edge_export.graph import session, traced
 from edge_export.graph.builder import ConversionError
 from edge_export.int8 import candidates
-from edge_export.int8.rounding import int8_share
-from edge_export.int8.target import PROFILES
+from edge_export.int8.processors import PROFILES
+from edge_export.int8.quantisation import int8_share
 from edge_train.training.evaluation import logits_of
 
 

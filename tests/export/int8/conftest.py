@@ -9,9 +9,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_export.graph.builder import Converted
-from edge_export.int8.recurrent import layers, states
-from edge_export.int8.recurrent.layers import Stack
-from edge_export.int8.recurrent.states import Observed
+from edge_export.int8.recurrent import cells, quantised_layers
+from edge_export.int8.recurrent.cells import RecurrentStack
+from edge_export.int8.recurrent.quantised_layers import ObservedStates
 
 # Every form of a recurrent stack that `converted` knows.
 STACKS = ["lstm", "bilstm", "bilstm-2", "gru", "bigru-2", "rnn", "rnn-relu", "birnn-relu-2"]
@@ -58,13 +58,13 @@ def operators() -> Callable[[onnx.ModelProto], Counter[str]]:
 
 
 @pytest.fixture(scope="session")
-def read_stack(converted, digits) -> Callable[[str], tuple[Converted, Stack, Observed]]:
+def read_stack(converted, digits) -> Callable[[str], tuple[Converted, RecurrentStack, ObservedStates]]:
     """The graph of a kind, the stack in it, and its states on the digits."""
 
-    def read(kind: str) -> tuple[Converted, Stack, Observed]:
+    def read(kind: str) -> tuple[Converted, RecurrentStack, ObservedStates]:
         one = converted(kind)[1]
-        stack = layers.read(one.model)
+        stack = cells.read(one.model)
         assert stack is not None
-        return one, stack, states.observe(one.model, stack, digits.images)
+        return one, stack, quantised_layers.observe(one.model, stack, digits.images)
 
     return read

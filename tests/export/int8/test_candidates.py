@@ -8,8 +8,8 @@ from onnx import helper
 from edge_export.graph import conversion, form, session
 from edge_export.int8 import candidates
 from edge_export.int8.candidates import CANDIDATES
-from edge_export.int8.rounding import QuantisationError, int8_share
-from edge_export.int8.target import PROFILES
+from edge_export.int8.processors import PROFILES
+from edge_export.int8.quantisation import QuantisationError, int8_share
 from edge_train.models.specification import Convolutional
 from edge_train.training import checkpoint
 from edge_train.training.evaluation import logits_of

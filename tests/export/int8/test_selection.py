@@ -12,7 +12,7 @@ from edge.errors import EdgeError
 from edge_export.command import Goal as Typed
 from edge_export.int8 import selection
 from edge_export.int8.latency import Latency
-from edge_export.int8.rounding import Quantised
+from edge_export.int8.quantisation import QuantisedModel
 from edge_export.int8.selection import GOALS, Goal, Measured, NotWorthwhileError, beats, choose
 from edge_export.pack import packing
 from edge_export.parity import comparison
@@ -33,7 +33,7 @@ def made(
 ) -> Measured:
     """A candidate that is so many times as fast and as small as fp32."""
     latencies = tuple(Latency(batch, 100.0, 100.0 / ratio, ratio, noise) for batch, ratio in ((1, single), (256, bulk)))
-    return Measured(name, Quantised(onnx.ModelProto()), 1000, round(1000 * size), 1.0, latencies, rows)
+    return Measured(name, QuantisedModel(onnx.ModelProto()), 1000, round(1000 * size), 1.0, latencies, rows)
 
 
 def test_the_goals_of_the_command_line_are_those_of_the_choice():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_export.int8.rounding import LARGEST
+from edge_export.int8.quantisation import LARGEST
 from edge_export.pack import artifacts
 from edge_export.parity import comparison
 from edge_train.models.specification import Recurrent

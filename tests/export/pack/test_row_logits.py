@@ -66,7 +66,7 @@ def test_each_row_says_what_pytorch_says_of_so_many_rows(kind, converted, digits
 def test_each_row_of_an_int8_bundle_says_it_within_the_rounding(kind, candidate, converted, quantised, digits):
     model = converted(kind)[0].model()
     one = quantised(kind, candidate)
-    piece = row_logits.fragment(one.model, one.twin)
+    piece = row_logits.fragment(one.model, one.dequantised)
     for image in digits.images[:3]:
         expected = truncated(model, image)
         found = row_logits_of(one.model, piece, image)
@@ -85,7 +85,7 @@ def test_the_fp32_piece_holds_no_weight(kind, converted):
 @pytest.mark.parametrize(("kind", "candidate"), CANDIDATES)
 def test_the_int8_piece_holds_biases_at_most(kind, candidate, quantised):
     one = quantised(kind, candidate)
-    arrays = carried(row_logits.fragment(one.model, one.twin))
+    arrays = carried(row_logits.fragment(one.model, one.dequantised))
     assert all(array.dtype != np.int8 for array in arrays.values())
     biases = {array.size for array in arrays.values() if array.dtype == np.float32 and array.ndim == 2}
     if candidate == "stepped":
@@ -97,7 +97,7 @@ def test_the_int8_piece_holds_biases_at_most(kind, candidate, quantised):
 @pytest.mark.parametrize(("kind", "candidate"), CANDIDATES)
 def test_a_model_with_the_piece_is_valid_and_answers_as_before(kind, candidate, quantised, digits):
     one = quantised(kind, candidate)
-    both = appended(one.model, row_logits.fragment(one.model, one.twin))
+    both = appended(one.model, row_logits.fragment(one.model, one.dequantised))
     onnx.checker.check_model(both)
     image = digits.images[:1]
     np.testing.assert_array_equal(
@@ -129,8 +129,8 @@ def test_of_somebody_s_own_model_no_rows_are_known(converted):
 def test_rows_that_end_elsewhere_are_refused_and_nothing_is_written(drawn, export, tmp_path, monkeypatch):
     real = row_logits.fragment
 
-    def one_row_less(model: ModelProto, twin: ModelProto) -> bytes:
-        piece = onnx.load_from_string(real(model, twin))
+    def one_row_less(model: ModelProto, dequantised: ModelProto) -> bytes:
+        piece = onnx.load_from_string(real(model, dequantised))
         piece.graph.initializer[0].int32_data[-1] = 27
         return piece.SerializeToString()
 

@@ -6,7 +6,7 @@ import onnx
 import pytest
 
 from edge_export.int8.latency import Latency
-from edge_export.int8.rounding import Quantised
+from edge_export.int8.quantisation import QuantisedModel
 from edge_export.int8.selection import Measured
 from edge_export.pack.tables import candidate_table, latency_line
 from edge_export.parity.comparison import ParityRow
@@ -22,7 +22,7 @@ def latency(batch: int, fp32_us: float, candidate_us: float) -> Latency:
 def candidates() -> list[Measured]:
     """A candidate that is twice as fast in bulk, and one that loses 2 labels of 100 there."""
     worse = dataclasses.replace(ROW, batch=256, flips=2, accuracy=0.95, accuracy_drop=2.0, failures=("2 labels flip",))
-    model = Quantised(onnx.ModelProto())
+    model = QuantisedModel(onnx.ModelProto())
     times = (latency(1, 100, 125), latency(256, 50, 25))
     return [
         Measured("stepped", model, 12_345, 40_000, 1.25, times, (ROW, ROW)),

@@ -1,4 +1,4 @@
-"""The integer graph of a convolutional classifier: several pixels of a convolution's output are one row of a product.
+"""The integer graph of a convolutional network: several pixels of a convolution's output are one row of a product.
 
 ONNX Runtime multiplies bytes in tiles of sixteen columns, after copying the window of every pixel. A convolution with
 four channels leaves three quarters of a tile unused, and one with one input channel spends its time on copying five
@@ -11,29 +11,156 @@ the result is the same picture.
 
 The file holds the weights once: they are padded and put side by side by nodes that fold when the session loads. The
 picture goes in as it is: a pixel is a byte, channels come last, nothing is converted or transposed.
+
+| candidate           | ranges of the activations                                                                   |
+|---------------------|---------------------------------------------------------------------------------------------|
+| `blocks`            | up to the largest value                                                                     |
+| `blocks-percentile` | a value in ten thousand of each channel saturates, for finer steps of the others            |
+
+Source: com.microsoft.QLinearConv, QGemm and NhwcMaxPool in ONNX Runtime's ContribOperators.md.
 """
 
+import copy
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
+import torch
 from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
 from edge.bundle.input import COLUMNS, ROWS
 from edge_export.graph.builder import IMAGE, LOGITS, GraphBuilder
-from edge_export.int8.convolutional.block import Axes, choose, merged
-from edge_export.int8.convolutional.chain import UnsuitableError
-from edge_export.int8.convolutional.channels import MULTIPLE
-from edge_export.int8.convolutional.levels import Integers
+from edge_export.graph.session import open_session
+from edge_export.int8.calibration import CalibratedModel
+from edge_export.int8.convolutional.network import UnsuitableError, read
+from edge_export.int8.convolutional.requantisation import (
+    MULTIPLE,
+    QuantisedStage,
+    Stage,
+    quantise_stages,
+    remove_unused,
+    to_stages,
+)
+from edge_export.int8.operators import MICROSOFT, PRODUCTS, RECURRENT, beyond_onnx
+from edge_export.int8.quantisation import Bits, QuantisedModel
 
-MICROSOFT = "com.microsoft"
+COVERED_SHARE = 0.9999
+
+# That the chain was read as it is computed: float32 sums of the largest layers differ by less.
+CHECKED_IMAGES = 16
+READING_TOLERANCE = 1e-3
+
+# What a block costs, in nanoseconds, fitted to 40 shapes on an x86 core with AVX2: a product of two bytes, copying a
+# row of a window (of merged columns, see `_is_merged`). Inner sizes are padded to 4 bytes, outputs to 16 columns.
+PRODUCT_NS = 0.0135
+COPY_NS = 10.0
+MERGED_COPY_NS = 7.5
+INNER, COLUMN_TILE = 4, 16
+WIDTHS = (1, 2, 3, 4, 6, 8)
+
+Axes = tuple[int, ...]
+
+
+# --- candidates -------------------------------------------------------------------------------------------------------
+
+
+def in_blocks(source: CalibratedModel) -> QuantisedModel | None:
+    """Every product in integers, convolutions in blocks of pixels."""
+    return _as_candidate(source, share=1.0)
+
+
+def in_blocks_percentile(source: CalibratedModel) -> QuantisedModel | None:
+    """The same, its ranges without the largest ten-thousandth of a channel's values."""
+    return _as_candidate(source, share=COVERED_SHARE)
+
+
+def _as_candidate(source: CalibratedModel, *, share: float) -> QuantisedModel | None:
+    if not source.operators & {"Conv", *PRODUCTS} or source.operators & RECURRENT:
+        return None
+    try:
+        model = build(source.model, source.images, source.profile.bits, share=share)
+    except UnsuitableError:
+        return None
+    return QuantisedModel(model, beyond_onnx(model), calibrated=True)
+
+
+def build(model: ModelProto, images: NDArray[np.uint8], bits: Bits, *, share: float = 1.0) -> ModelProto:
+    """The model in int8, its convolutions in blocks.
+
+    Args:
+        model: fp32, as converted or traced.
+        images: uint8 (N, 28, 28), ink 255 on background 0: training data, for the ranges of activations.
+        bits: of the weights; 7 are exact on every processor.
+        share: how much of a channel's values its range covers.
+
+    Raises:
+        UnsuitableError: the model is no plain chain of layers that this is exact for.
+    """
+    stages = _checked_stages(model, images[:CHECKED_IMAGES])
+    return write(remove_unused(quantise_stages(stages, images, bits, share=share)), model)
+
+
+def _checked_stages(model: ModelProto, images: NDArray[np.uint8]) -> list[Stage]:
+    """The stages of a model, which compute what its graph computes, before anything is rounded."""
+    try:
+        stages = to_stages(read(model))
+        tensor = torch.from_numpy(images).float().unsqueeze(1)
+        for stage in stages:
+            tensor = stage(tensor)
+    except (RuntimeError, ValueError) as error:  # torch's and numpy's own, when shapes do not fit
+        if isinstance(error, UnsuitableError):
+            raise
+        raise UnsuitableError(f"the layers do not fit the picture one after another: {error}") from error
+    expected = open_session(model).run([LOGITS], {IMAGE: images})[0]
+    found = tensor.numpy()
+    if found.shape != expected.shape or np.abs(found - expected).max() > READING_TOLERANCE * np.abs(expected).max():
+        raise UnsuitableError("the graph computes something else than its layers one after another")
+    return stages
+
+
+# --- the width of a block ---------------------------------------------------------------------------------------------
+
+
+def cheapest_width(stage: QuantisedStage, picture: Axes) -> int:
+    """How many neighbouring pixels of a convolution's output cost least as channels of one, by the constants above.
+
+    Args:
+        stage: a convolution.
+        picture: rows, columns and channels of what it reads.
+    """
+    if stage.strides != (1, 1):
+        return 1
+    outputs, channels, kernel_rows, kernel_columns = stage.weight.shape
+    top, left, bottom, right = stage.pads
+    rows = picture[0] + top + bottom - kernel_rows + 1
+    columns = picture[1] + left + right - kernel_columns + 1
+
+    def cost(width: int) -> float:
+        blocks = rows * columns // width
+        inner = kernel_rows * (kernel_columns + width - 1) * channels
+        tiles = math.ceil(inner / INNER) * INNER * math.ceil(outputs * width / COLUMN_TILE) * COLUMN_TILE
+        copy_ns = MERGED_COPY_NS if _is_merged(stage, picture, width) else COPY_NS
+        return float(blocks * (tiles * PRODUCT_NS + kernel_rows * copy_ns))
+
+    return min((width for width in WIDTHS if columns % width == 0), key=cost)
+
+
+def _is_merged(stage: QuantisedStage, picture: Axes, width: int) -> bool:
+    """Whether four neighbouring columns of a picture with one channel are read as four channels of one column.
+
+    ONNX Runtime convolves without copying windows when the channels are a multiple of four.
+    """
+    return picture[2] == 1 and not any(stage.pads) and picture[1] % MULTIPLE == 0 and width % MULTIPLE == 0
+
+
+# --- the graph --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class _Tensor:
     """A tensor of the graph: its axes as they are, without the batch, and the picture that they mean, channels last."""
 
     name: str
@@ -41,72 +168,53 @@ class Tensor:
     picture: Axes
 
 
-@dataclass(slots=True)
-class _Graph:
-    """The builder, and the weights that several nodes share."""
-
-    builder: GraphBuilder = field(default_factory=GraphBuilder)
-    shared: dict[str, str] = field(default_factory=dict)
-
-    def constant(self, name: str, array: NDArray[Any]) -> str:
-        if name not in self.shared:
-            self.shared[name] = self.builder.weight(name, array)
-        return name
-
-    def one(self) -> str:
-        return self.constant("one_scale", np.array(1.0, np.float32))
-
-    def zero(self, kind: type[np.int8 | np.uint8]) -> str:
-        return self.constant(f"{kind.__name__}_zero_point", np.array(0, kind))
-
-    def reshaped(self, tensor: Tensor, axes: Axes, name: str) -> str:
-        if tensor.axes == axes:
-            return tensor.name
-        target = self.builder.weight(f"{name}_shape", np.array([-1, *axes], np.int64))
-        return self.builder.node("Reshape", [tensor.name, target], name)
-
-
-def write(stages: list[Integers], model: ModelProto) -> ModelProto:
+def write(
+    stages: list[QuantisedStage],
+    model: ModelProto,
+    *,
+    width_of: Callable[[QuantisedStage, Axes], int] = cheapest_width,
+) -> ModelProto:
     """The integer graph, with what follows the logits, and the names and versions, of the fp32 model.
 
     Args:
-        stages: of `edge_export.int8.convolutional.levels.quantise`; the last one is linear.
+        stages: of `quantise_stages`; the last one is linear.
         model: the fp32 model that they come from.
+        width_of: gives the width of the blocks of a convolution that reads a picture of these axes.
 
     Raises:
         UnsuitableError: the last stage is a convolution.
     """
     if stages[-1].weight.ndim != 2:
         raise UnsuitableError("the logits come from a convolution; int8 in blocks needs a linear layer at the end")
-    graph = _Graph()
-    tensor = Tensor(IMAGE, (ROWS, COLUMNS), (ROWS, COLUMNS, 1))
+    builder = GraphBuilder()
+    tensor = _Tensor(IMAGE, (ROWS, COLUMNS), (ROWS, COLUMNS, 1))
     for index, stage in enumerate(stages):
         if stage.weight.ndim == 4:
-            tensor = _convolution(graph, stage, tensor, f"stage.{index}")
+            tensor = _convolution(builder, stage, tensor, f"stage.{index}", width_of(stage, tensor.picture))
         else:
-            tensor = _linear(graph, stage, tensor, f"stage.{index}", last=index == len(stages) - 1)
-    return _finished(graph.builder, model)
+            tensor = _linear(builder, stage, tensor, f"stage.{index}", last=index == len(stages) - 1)
+    return _finished(builder, model)
 
 
-def _convolution(graph: _Graph, stage: Integers, tensor: Tensor, name: str) -> Tensor:
+def _convolution(builder: GraphBuilder, stage: QuantisedStage, tensor: _Tensor, name: str, width: int) -> _Tensor:
     """Convolution and pooling."""
-    width, pool, outputs = choose(stage, tensor.picture), stage.pool, len(stage.bias)
-    together = MULTIPLE if merged(stage, tensor.picture, width) else 1  # columns that are read as one
+    pool, outputs = stage.pool, len(stage.bias)
+    together = MULTIPLE if _is_merged(stage, tensor.picture, width) else 1  # columns that are read as one
     read = tensor.picture[0], tensor.picture[1] // together, tensor.picture[2] * together
     kernel = stage.weight.shape[2], math.ceil((stage.weight.shape[3] + width - 1) / together)
     strides = stage.strides if width == 1 else (1, width // together)
     top, left, bottom, right = stage.pads
     rows = (read[0] + top + bottom - kernel[0]) // strides[0] + 1
     columns = (read[1] + left + right - kernel[1]) // strides[1] + 1
-    product = graph.builder.node(
+    product = builder.node(
         "QLinearConv",
         [
-            graph.reshaped(tensor, read, f"{name}.input"),
-            *(graph.one(), graph.zero(np.uint8)),
-            _spread(graph, stage, width, together, name),
-            *(_repeated(graph, stage.multiplier, width, f"{name}.weight_scale"), graph.zero(np.int8)),
-            *(graph.one(), graph.zero(np.uint8)),
-            _repeated(graph, stage.bias, width, f"{name}.bias"),
+            _reshaped(builder, tensor, read, f"{name}.input"),
+            *_as_bytes(builder),
+            _spread(builder, stage, width, together, name),
+            *(_repeated(builder, stage.multiplier, width, f"{name}.weight_scale"), _zero(builder, np.int8)),
+            *_as_bytes(builder),
+            _repeated(builder, stage.bias, width, f"{name}.bias"),
         ],
         f"{name}.product",
         domain=MICROSOFT,
@@ -115,66 +223,82 @@ def _convolution(graph: _Graph, stage: Integers, tensor: Tensor, name: str) -> T
         strides=list(strides),
         pads=list(stage.pads),
     )
-    computed = Tensor(product, (rows, columns, width * outputs), (rows, columns * width, outputs))
+    computed = _Tensor(product, (rows, columns, width * outputs), (rows, columns * width, outputs))
     if pool == 1:
         return computed
-    pixels = graph.reshaped(computed, computed.picture, f"{name}.pixels")
+    pixels = _reshaped(builder, computed, computed.picture, f"{name}.pixels")
     window = [pool, pool]
-    pooled = graph.builder.node(
+    pooled = builder.node(
         "NhwcMaxPool", [pixels], f"{name}.output", domain=MICROSOFT, kernel_shape=window, strides=window
     )
     picture = rows // pool, columns * width // pool, outputs
-    return Tensor(pooled, picture, picture)
+    return _Tensor(pooled, picture, picture)
 
 
-def _linear(graph: _Graph, stage: Integers, tensor: Tensor, name: str, *, last: bool) -> Tensor:
+def _linear(builder: GraphBuilder, stage: QuantisedStage, tensor: _Tensor, name: str, *, last: bool) -> _Tensor:
     """A linear layer; its features come in the order rows, columns, channels, where PyTorch has channels first."""
     weight, features = stage.weight, stage.weight.shape[1]
     if len(tensor.picture) == 3:
         rows, columns, channels = tensor.picture
         weight = weight.reshape(-1, channels, rows, columns).transpose(0, 2, 3, 1).reshape(-1, features)
     operands = [
-        graph.reshaped(tensor, (features,), f"{name}.input"),
-        *(graph.one(), graph.zero(np.uint8)),
-        graph.builder.weight(f"{name}.weight", weight.T),
-        graph.builder.weight(f"{name}.weight_scale", stage.multiplier),
-        graph.builder.weight(f"{name}.weight_zero_point", np.zeros(len(weight), np.int8)),  # QGemm takes no shared one
-        graph.builder.weight(f"{name}.bias", stage.bias),
+        _reshaped(builder, tensor, (features,), f"{name}.input"),
+        *_as_bytes(builder),
+        builder.weight(f"{name}.weight", weight.T),
+        builder.weight(f"{name}.weight_scale", stage.multiplier),
+        builder.weight(f"{name}.weight_zero_point", np.zeros(len(weight), np.int8)),  # QGemm takes no shared one
+        builder.weight(f"{name}.bias", stage.bias),
     ]
     if not last:  # logits stay in floating point
-        operands += [graph.one(), graph.zero(np.uint8)]
-    output = graph.builder.node("QGemm", operands, LOGITS if last else f"{name}.output", domain=MICROSOFT)
-    return Tensor(output, (len(weight),), (len(weight),))
+        operands += _as_bytes(builder)
+    output = builder.node("QGemm", operands, LOGITS if last else f"{name}.output", domain=MICROSOFT)
+    return _Tensor(output, (len(weight),), (len(weight),))
 
 
-def _spread(graph: _Graph, stage: Integers, width: int, together: int, name: str) -> str:
+def _as_bytes(builder: GraphBuilder) -> list[str]:
+    """Scale and zero point of every activation: the scales of the channels are in weights and multipliers."""
+    return [builder.weight("one_scale", np.array(1.0, np.float32)), _zero(builder, np.uint8)]
+
+
+def _zero(builder: GraphBuilder, kind: type[np.int8 | np.uint8]) -> str:
+    return builder.weight(f"{kind.__name__}_zero_point", np.array(0, kind))
+
+
+def _reshaped(builder: GraphBuilder, tensor: _Tensor, axes: Axes, name: str) -> str:
+    if tensor.axes == axes:
+        return tensor.name
+    return builder.node(
+        "Reshape", [tensor.name, builder.weight(f"{name}_shape", np.array([-1, *axes], np.int64))], name
+    )
+
+
+def _spread(builder: GraphBuilder, stage: QuantisedStage, width: int, together: int, name: str) -> str:
     """The kernel of a block, made of the weights by nodes that fold; its outputs are ordered by pixel, then channel."""
-    weight = graph.builder.weight(f"{name}.weight", stage.weight)
+    weight = builder.weight(f"{name}.weight", stage.weight)
     if width == 1:
         return weight
     columns = math.ceil((stage.weight.shape[3] + width - 1) / together) * together
     parts = []
     for left in range(width):
         right = columns - stage.weight.shape[3] - left
-        size = graph.constant(f"pads_{left}_{right}", np.array([0, 0, 0, left, 0, 0, 0, right], np.int64))
-        parts.append(graph.builder.node("Pad", [weight, size, graph.zero(np.int8)], f"{name}.weight_{left}"))
-    kernel = graph.builder.node("Concat", parts, f"{name}.kernel", axis=0)
+        size = builder.weight(f"pads_{left}_{right}", np.array([0, 0, 0, left, 0, 0, 0, right], np.int64))
+        parts.append(builder.node("Pad", [weight, size, _zero(builder, np.int8)], f"{name}.weight_{left}"))
+    kernel = builder.node("Concat", parts, f"{name}.kernel", axis=0)
     if together == 1:
         return kernel
     axes = np.array([-1, stage.weight.shape[2], columns // together, together], np.int64)
-    split = graph.builder.node("Reshape", [kernel, graph.builder.weight(f"{name}.kernel_axes", axes)], f"{name}.split")
-    return graph.builder.node("Transpose", [split], f"{name}.merged", perm=[0, 3, 1, 2])
+    split = builder.node("Reshape", [kernel, builder.weight(f"{name}.kernel_axes", axes)], f"{name}.split")
+    return builder.node("Transpose", [split], f"{name}.merged", perm=[0, 3, 1, 2])
 
 
-def _repeated(graph: _Graph, array: NDArray[Any], width: int, name: str) -> str:
-    once = graph.builder.weight(name, array)
-    return once if width == 1 else graph.builder.node("Concat", [once] * width, f"{name}_of_block", axis=0)
+def _repeated(builder: GraphBuilder, array: NDArray[Any], width: int, name: str) -> str:
+    once = builder.weight(name, array)
+    return once if width == 1 else builder.node("Concat", [once] * width, f"{name}_of_block", axis=0)
 
 
 def _finished(builder: GraphBuilder, model: ModelProto) -> ModelProto:
     """The model with its graph up to the logits replaced by the builder's."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
+    result = copy.deepcopy(model)
     known, tail = {LOGITS}, []
     for node in model.graph.node:
         if known & set(node.input):

@@ -1,1 +1,1 @@
-"""The integer forms of recurrent layers."""
+"""int8 for recurrent networks. To be read in this order: `cells`, `quantised_layers`, `scan`, `forms`."""

@@ -11,10 +11,11 @@ from onnx import numpy_helper
 from torch import nn
 
 from edge_export.graph import conversion, form, session, traced
-from edge_export.int8.convolutional import block, blocks, channels, convolutional, levels, stages
-from edge_export.int8.convolutional.chain import UnsuitableError, read
-from edge_export.int8.convolutional.levels import Integers
-from edge_export.int8.rounding import int8_share
+from edge_export.int8.convolutional import blocks
+from edge_export.int8.convolutional.blocks import COVERED_SHARE, cheapest_width
+from edge_export.int8.convolutional.network import UnsuitableError, read
+from edge_export.int8.convolutional.requantisation import QuantisedStage, quantise_stages, remove_unused, to_stages
+from edge_export.int8.quantisation import int8_share
 from edge_train.models.specification import Convolutional
 
 CHAINS = {
@@ -32,8 +33,8 @@ def fp32(request, drawn):
     return conversion.convert(drawn(Convolutional(request.param), temperature=0.75)).model
 
 
-def integers(model: onnx.ModelProto, images: np.ndarray) -> list[Integers]:
-    return channels.remove_unused(levels.quantise(stages.form(read(model)), images, 7))
+def integers(model: onnx.ModelProto, images: np.ndarray) -> list[QuantisedStage]:
+    return remove_unused(quantise_stages(to_stages(read(model)), images, 7))
 
 
 def assert_computes(model: onnx.ModelProto, wanted: np.ndarray, images: np.ndarray, answers) -> None:
@@ -50,44 +51,44 @@ def test_the_graph_computes_the_integers(fp32, digits, images, in_integers, answ
 
 
 @pytest.mark.parametrize("forced", WIDTHS)
-def test_whatever_the_block_is(*, forced, drawn, digits, images, in_integers, answers, monkeypatch):
+def test_whatever_the_block_is(*, forced, drawn, digits, images, in_integers, answers):
     fp32 = conversion.convert(drawn(Convolutional(CHAINS["pooled"]))).model
-    monkeypatch.setattr(blocks, "choose", lambda _stage, picture: forced if picture[2] == 1 else 1)
     network = integers(fp32, digits.images)
-    assert_computes(blocks.write(network, fp32), in_integers(network, images), images, answers)
+    forced_first = blocks.write(network, fp32, width_of=lambda _stage, picture: forced if picture[2] == 1 else 1)
+    assert_computes(forced_first, in_integers(network, images), images, answers)
 
 
-@pytest.mark.parametrize("share", [1.0, convolutional.COVERED_SHARE])
+@pytest.mark.parametrize("share", [1.0, COVERED_SHARE])
 @pytest.mark.parametrize("bits", [7, 8])
 def test_a_candidate_has_the_form_and_the_versions_of_a_bundle(share, bits, fp32, digits):
     before = fp32.SerializeToString(deterministic=True)
-    model = convolutional.build_blocks(fp32, digits.images, bits, share=share)
+    model = blocks.build(fp32, digits.images, bits, share=share)
     onnx.checker.check_model(model)
     form.check_form(model, classes=10)
     assert model.ir_version == 7
     assert {entry.domain: entry.version for entry in model.opset_import} == {"": 13, "com.microsoft": 1}
     assert fp32.SerializeToString(deterministic=True) == before, "the caller's model stays as it was"
-    again = convolutional.build_blocks(fp32, digits.images, bits, share=share)
+    again = blocks.build(fp32, digits.images, bits, share=share)
     assert again.SerializeToString(deterministic=True) == model.SerializeToString(deterministic=True)
 
 
-@pytest.mark.parametrize("share", [1.0, convolutional.COVERED_SHARE])
+@pytest.mark.parametrize("share", [1.0, COVERED_SHARE])
 def test_a_candidate_says_nearly_what_the_fp32_graph_says(share, fp32, digits, answers):
-    found = answers(convolutional.build_blocks(fp32, digits.images, 7, share=share), digits.images)
+    found = answers(blocks.build(fp32, digits.images, 7, share=share), digits.images)
     expected = answers(fp32, digits.images, spread=1e-3)
     assert np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
     assert not np.array_equal(found, expected), "int8 that changes nothing is no int8"
 
 
 def test_every_product_is_one_of_integers_and_nothing_is_converted_on_the_way(fp32, digits):
-    model = convolutional.build_blocks(fp32, digits.images, 7)
+    model = blocks.build(fp32, digits.images, 7)
     operators = Counter(node.op_type for node in model.graph.node)
-    assert operators["QLinearConv"] + operators["QGemm"] == len(stages.form(read(fp32)))
+    assert operators["QLinearConv"] + operators["QGemm"] == len(to_stages(read(fp32)))
     assert not operators.keys() & {"Conv", "Gemm", "MatMul", "Cast", "QuantizeLinear", "DequantizeLinear"}
 
 
 def test_weights_are_stored_once_and_in_their_range(fp32, digits):
-    model = convolutional.build_blocks(fp32, digits.images, 7)
+    model = blocks.build(fp32, digits.images, 7)
     stored = [numpy_helper.to_array(entry) for entry in model.graph.initializer]
     int8 = [array for array in stored if array.dtype == np.int8 and array.ndim > 1]
     assert sum(array.size for array in int8) == sum(stage.weight.size for stage in integers(fp32, digits.images))
@@ -98,7 +99,7 @@ def test_weights_are_stored_once_and_in_their_range(fp32, digits):
 
 def test_what_makes_a_kernel_of_a_block_folds_when_the_session_loads(drawn, digits, tmp_path):
     fp32 = conversion.convert(drawn(Convolutional(CHAINS["pooled"]))).model
-    model = convolutional.build_blocks(fp32, digits.images, 7)
+    model = blocks.build(fp32, digits.images, 7)
     assert "Pad" in {node.op_type for node in model.graph.node}
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
@@ -108,31 +109,32 @@ def test_what_makes_a_kernel_of_a_block_folds_when_the_session_loads(drawn, digi
     assert not left & {"Pad", "Concat", "Transpose"}
 
 
-def test_a_spread_kernel_computes_neighbouring_pixels():
+def test_a_spread_kernel_computes_neighbouring_pixels(drawn):
     """By hand: a block of two columns, without pooling, is the kernel and the kernel one column further."""
-    graph = blocks._Graph()
-    stage = Integers(np.arange(1, 5, dtype=np.int8).reshape(1, 1, 2, 2), np.zeros(1, np.int32), np.ones(1, np.float32))
-    blocks._spread(graph, stage, 2, 1, "layer")
-    pads = [numpy_helper.to_array(entry) for entry in graph.builder.weights if entry.name.startswith("pads")]
+    fp32 = conversion.convert(drawn(Convolutional("conv2x1 flatten linear10"))).model
+    kernel = QuantisedStage(np.arange(1, 7, dtype=np.int8).reshape(1, 1, 2, 3), np.zeros(1, np.int32), np.float32([1]))
+    head = QuantisedStage(np.ones((10, 27 * 26), np.int8), np.zeros(10, np.int32), np.ones(10, np.float32))
+    model = blocks.write([kernel, head], fp32, width_of=lambda *_: 2)
+    pads = [numpy_helper.to_array(entry) for entry in model.graph.initializer if entry.name.startswith("pads")]
     assert [list(entry) for entry in pads] == [[0, 0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 1, 0, 0, 0, 0]]
 
 
 # What the cost model must get right, whatever its constants are tuned to.
-FEW_CHANNELS = Integers(np.ones((4, 96, 3, 3), np.int8), np.zeros(4, np.int32), np.ones(4, np.float32))
-FULL_TILE = Integers(np.ones((32, 16, 3, 3), np.int8), np.zeros(32, np.int32), np.ones(32, np.float32))
+FEW_CHANNELS = QuantisedStage(np.ones((4, 96, 3, 3), np.int8), np.zeros(4, np.int32), np.ones(4, np.float32))
+FULL_TILE = QuantisedStage(np.ones((32, 16, 3, 3), np.int8), np.zeros(32, np.int32), np.ones(32, np.float32))
 
 
 def test_four_channels_fill_a_tile_with_four_columns():
-    assert block.choose(FEW_CHANNELS, (26, 26, 96)) == 4
+    assert cheapest_width(FEW_CHANNELS, (26, 26, 96)) == 4
 
 
 def test_a_full_tile_needs_no_block():
-    assert block.choose(FULL_TILE, (12, 12, 16)) == 1
+    assert cheapest_width(FULL_TILE, (12, 12, 16)) == 1
 
 
 def test_a_block_divides_what_is_computed():
     for side in range(8, 30):
-        assert (side - 2) % block.choose(FEW_CHANNELS, (side, side, 96)) == 0
+        assert (side - 2) % cheapest_width(FEW_CHANNELS, (side, side, 96)) == 0
 
 
 class Padded(nn.Module):
@@ -152,7 +154,7 @@ class Padded(nn.Module):
 def test_somebodys_own_chain_with_padding_and_strides(digits, images, in_integers, answers):
     fp32 = traced.convert(Padded().eval(), classes=10, temperature=0.8).model
     network = integers(fp32, digits.images)
-    model = convolutional.build_blocks(fp32, digits.images, 7)
+    model = blocks.build(fp32, digits.images, 7)
     assert_computes(model, in_integers(network, images), images, answers)
     form.check_form(model, classes=10)
 
@@ -164,4 +166,4 @@ def test_a_graph_that_only_looks_like_a_chain_is_refused(drawn, digits):
     other = np.random.default_rng(0).normal(size=(4, 28, 5, 1)).astype(np.float32)
     fp32.graph.initializer.append(numpy_helper.from_array(other, "chain.0.weight"))
     with pytest.raises(UnsuitableError, match="do not fit the picture"):
-        convolutional.build_blocks(fp32, digits.images, 7)
+        blocks.build(fp32, digits.images, 7)

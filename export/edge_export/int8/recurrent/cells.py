@@ -1,8 +1,35 @@
-"""The recurrent layers of a graph, read off its nodes, where they form a stack that can be computed row by row.
+"""Recurrent layers, in floating point and in integers, and how they are read off an fp32 graph.
 
-A graph is such a stack when the picture goes through nothing but a change of layout into the first layer, each layer's
-sequence into the next one, and only the last one's final state into what follows. Then the state need not be float
-between two steps, and the pixels never: they are integers from the start.
+Start here. `quantised_layers` turns the layers into integers, `scan` and `forms` write those as ONNX.
+
+A layer takes a row x_t of the picture, or of the layer below, and its own state h (an LSTM a cell c too). With W the
+weights of the inputs, R those of the state, * the product of each element with its own, s the logistic function:
+
+    LSTM   i, o, f = s(W x_t + R h + b)     g = tanh(W_g x_t + R_g h + b_g)
+           c <- f * c + i * g               h <- o * tanh(c)
+    GRU    z, r = s(W x_t + R h + b)        n = tanh(W_n x_t + b_wn + r * (R_n h + b_rn))
+           h <- n + z * (h - n)
+    RNN    h <- tanh(W x_t + R h + b)       or max(0, W x_t + R h + b)
+
+**In integers** the row and the state are bytes (`edge_export.int8.quantisation` has the equations of affine
+quantisation), and a step is one product of the bytes [x_t, h] with an int8 matrix:
+
+    pixels              are bytes from the start:   scale 1, zero point 0, and 1/255 is in the weights already
+    tanh, LSTM, GRU     h lies in (-1, 1):          scale 1/127, zero point 128, without calibration
+    RNN with relu       h has no bound:             each unit is scaled so that calibration fills 0 to 255: scale 1
+
+The scales of the columns go into the weights before these are rounded, with a scale for each gate row o; a rectified
+layer has one for W and one for R, and two products:
+
+    [W scale_x, R scale_h]_ok ~ scale_o q_ok
+
+What the zero points add to the product is known beforehand, and is folded into the bias:
+
+    b'_o = b_o - scale_o (zero_x sum_k q_ok + zero_h sum_l q_ol)        k over the columns of W, l over those of R
+
+Gates, cell and the new state are computed in fp32; the state becomes a byte again before the next product.
+
+Source: torch.nn.LSTM, torch.nn.GRU, torch.nn.RNN; ONNX's operators LSTM, GRU (linear_before_reset = 1), RNN.
 """
 
 from dataclasses import dataclass
@@ -13,9 +40,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from edge_export.graph.builder import IMAGE
+from edge_export.graph.recurrent_graph import GATES, RecurrentLayer
 
-GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
-# Attributes with the values that the equations of `stepped` stand for; any other value is another model.
+# Attributes with the values that the equations above stand for; any other value is another model.
 _KNOWN: dict[str, frozenset[object] | None] = {
     "direction": frozenset({b"forward", b"bidirectional"}),
     "linear_before_reset": frozenset({1}),
@@ -23,51 +50,9 @@ _KNOWN: dict[str, frozenset[object] | None] = {
 }
 _GLUE = frozenset({"Squeeze", "Transpose", "Reshape", "Flatten"})
 
-Array = NDArray[np.float64]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Layer:
-    """One recurrent layer.
-
-    D directions, G gates, H hidden units, I inputs; gates in ONNX's order.
-
-    Attributes:
-        name: prefix for the names of its tensors.
-        cell: "LSTM", "GRU" or "RNN".
-        relu: whether the state is rectified instead of squashed by tanh; RNN only.
-        weights: float64 (D, G * H, I + H): of the inputs, then of the state.
-        input_bias: float64 (D, G * H).
-        state_bias: float64 (D, G * H), of the recurrent product.
-        sequence: name of the tensor with every state, [28, D, batch, H].
-    """
-
-    name: str
-    cell: str
-    relu: bool
-    weights: Array
-    input_bias: Array
-    state_bias: Array
-    sequence: str
-
-    @property
-    def directions(self) -> int:
-        """1, or 2 where the rows are also read from the last to the first."""
-        return len(self.weights)
-
-    @property
-    def hidden(self) -> int:
-        """Units of the state of one direction."""
-        return len(self.input_bias[0]) // GATES[self.cell]
-
-    @property
-    def inputs(self) -> int:
-        """Values that enter at each step."""
-        return len(self.weights[0, 0]) - self.hidden
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stack:
+class RecurrentStack:
     """The recurrent layers of a graph from the picture to the features, and what follows.
 
     Attributes:
@@ -76,13 +61,17 @@ class Stack:
         rest: the nodes from there to the outputs.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[RecurrentLayer, ...]
     features: str
     rest: tuple[NodeProto, ...]
 
 
-def read(model: ModelProto) -> Stack | None:
+def read(model: ModelProto) -> RecurrentStack | None:
     """The stack of a graph, or `None` where the graph has another form.
+
+    A graph is such a stack when the picture goes through nothing but a change of layout into the first layer, each
+    layer's sequence into the next one, and only the last one's final state into what follows. Then the state need not
+    be float between two steps, and the pixels never: they are integers from the start.
 
     Args:
         model: fp32, as `edge_export.graph.convert` writes it.
@@ -112,10 +101,10 @@ def read(model: ModelProto) -> Stack | None:
     ):
         return None
     known = tuple(layer for layer in layers if layer is not None)
-    return Stack(known, features, rest) if len(known) == len(layers) else None
+    return RecurrentStack(known, features, rest) if len(known) == len(layers) else None
 
 
-def _layer(node: NodeProto, arrays: dict[str, NDArray[Any]]) -> Layer | None:
+def _layer(node: NodeProto, arrays: dict[str, NDArray[Any]]) -> RecurrentLayer | None:
     attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
     activations = set(attributes.pop("activations", []))
     relu = activations == {b"Relu"}
@@ -131,7 +120,7 @@ def _layer(node: NodeProto, arrays: dict[str, NDArray[Any]]) -> Layer | None:
         return None
     of_inputs, of_state, biases = (arrays[name].astype(np.float64) for name in constants)
     gates = of_inputs.shape[1]
-    return Layer(
+    return RecurrentLayer(
         name=node.output[0].removesuffix(".sequence"),
         cell=node.op_type,
         relu=relu,

@@ -1,25 +1,28 @@
 """int8 weights for the operators of any graph, one node at a time, whatever stands around it.
 
-| operator       | `dynamic` makes it                        | `weight_only` makes it                       |
-|----------------|-------------------------------------------|----------------------------------------------|
-| LSTM           | DynamicQuantizeLSTM, a scale per gate row | int8 weights, Cast and Mul at session load   |
-| GRU, RNN       | as `weight_only`: there is no int8 kernel | the same                                     |
-| Gemm, MatMul   | as `weight_only`                          | the same                                     |
+| operator       | `quantise_lstms` makes it                      | `quantise_weights` makes it                |
+|----------------|------------------------------------------------|--------------------------------------------|
+| LSTM           | DynamicQuantizeLSTM, a scale for each gate row | int8 weights, Cast and Mul at session load |
+| GRU, RNN       | as `quantise_weights`: there is no int8 kernel | the same                                   |
+| Gemm, MatMul   | as `quantise_weights`                          | the same                                   |
 """
 
-from collections.abc import Callable, Iterable
+import copy
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
+import onnx_ir
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from edge_export.int8.rounding import Bits, copy_of, per_row
+from edge_export.graph.recurrent_graph import GATES
+from edge_export.int8.quantisation import Bits, quantise_rows
 
-MICROSOFT = "com.microsoft"
+MICROSOFT = "com.microsoft"  # the domain of the operators that ONNX Runtime has beyond ONNX
 DYNAMIC_LSTM_OPERATOR = "DynamicQuantizeLSTM"
-RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
+RECURRENT = frozenset(GATES)
 PRODUCTS = frozenset({"Gemm", "MatMul"})
 
 Arrays = dict[str, NDArray[Any]]
@@ -27,32 +30,32 @@ Arrays = dict[str, NDArray[Any]]
 Rule = Callable[[NodeProto, Arrays], tuple[list[NodeProto], Arrays, set[str]]]
 
 
-def dynamic(model: ModelProto, bits: Bits) -> ModelProto:
+def quantise_lstms(model: ModelProto, bits: Bits) -> ModelProto:
     """The model with the fused int8 operator for each LSTM, and int8 weights for every other layer.
 
     Args:
         model: fp32; stays as it is.
         bits: of the weights of the LSTM, whose products are integer products.
     """
-    rules: dict[str, Rule] = dict.fromkeys((RECURRENT | PRODUCTS) - {"LSTM"}, _weight_only)
-    rewritten = rewrite(model, {**rules, "LSTM": partial(_dynamic_lstm, bits=bits)})
+    rules: dict[str, Rule] = dict.fromkeys((RECURRENT | PRODUCTS) - {"LSTM"}, _rescaled_weights)
+    rewritten = replace_nodes(model, {**rules, "LSTM": partial(_dynamic_lstm, bits=bits)})
     rewritten.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
     return rewritten
 
 
-def weight_only(model: ModelProto, operators: frozenset[str] = RECURRENT | PRODUCTS) -> ModelProto:
+def quantise_weights(model: ModelProto, operators: frozenset[str] = RECURRENT | PRODUCTS) -> ModelProto:
     """The model with int8 weights that become float when the session loads: smaller, not faster.
 
     Args:
         model: fp32; stays as it is.
         operators: which to rewrite.
     """
-    return rewrite(model, dict.fromkeys(operators, _weight_only))
+    return replace_nodes(model, dict.fromkeys(operators, _rescaled_weights))
 
 
-def rewrite(model: ModelProto, rules: dict[str, Rule]) -> ModelProto:
+def replace_nodes(model: ModelProto, rules: dict[str, Rule]) -> ModelProto:
     """The model with every node that a rule is for replaced by what the rule gives."""
-    result = copy_of(model)
+    result = copy.deepcopy(model)
     arrays = {weight.name: numpy_helper.to_array(weight) for weight in model.graph.initializer}
     added: Arrays = {}
     replaced: set[str] = set()
@@ -77,15 +80,10 @@ def rewrite(model: ModelProto, rules: dict[str, Rule]) -> ModelProto:
     return result
 
 
-def beyond_onnx(nodes: Iterable[NodeProto]) -> set[str]:
-    """The operators that ONNX Runtime has beyond ONNX, in the nodes and in their branches and bodies."""
-    found: set[str] = set()
-    for node in nodes:
-        if node.domain == MICROSOFT:
-            found.add(node.op_type)
-        for attribute in node.attribute:
-            found |= beyond_onnx(attribute.g.node)
-    return found
+def beyond_onnx(model: ModelProto) -> tuple[str, ...]:
+    """The operators that ONNX Runtime has beyond ONNX, in the graph and in its branches and bodies."""
+    nodes = onnx_ir.traversal.RecursiveGraphIterator(onnx_ir.from_proto(model).graph)
+    return tuple(sorted({node.op_type for node in nodes if node.domain == MICROSOFT}))
 
 
 def _dynamic_lstm(node: NodeProto, arrays: Arrays, *, bits: Bits) -> tuple[list[NodeProto], Arrays, set[str]]:
@@ -98,7 +96,7 @@ def _dynamic_lstm(node: NodeProto, arrays: Arrays, *, bits: Bits) -> tuple[list[
     scales: list[str] = []
     for position in (1, 2):
         name = inputs[position]
-        quantised, scale = per_row(arrays[name], bits)  # (directions, 4 * hidden, inputs)
+        quantised, scale = quantise_rows(arrays[name], bits)  # (directions, 4 * hidden, inputs)
         added[f"{name}_int8"] = np.ascontiguousarray(quantised.transpose(0, 2, 1))
         added[f"{name}_scale"] = scale[..., 0]
         added[f"{name}_zero_point"] = np.zeros(scale.shape[:-1], np.int8)
@@ -111,7 +109,7 @@ def _dynamic_lstm(node: NodeProto, arrays: Arrays, *, bits: Bits) -> tuple[list[
     return [fused], added, {node.input[1], node.input[2]}
 
 
-def _weight_only(node: NodeProto, arrays: Arrays) -> tuple[list[NodeProto], Arrays, set[str]]:
+def _rescaled_weights(node: NodeProto, arrays: Arrays) -> tuple[list[NodeProto], Arrays, set[str]]:
     """Weights as int8 with a scale per row, made float again by Cast and Mul, which fold when the session loads.
 
     DequantizeLinear in their place is not folded by ONNX Runtime, and costs time in every run.
@@ -120,14 +118,13 @@ def _weight_only(node: NodeProto, arrays: Arrays) -> tuple[list[NodeProto], Arra
     added: Arrays = {}
     nodes: list[NodeProto] = []
     gone: set[str] = set()
-    rebuilt = NodeProto()
-    rebuilt.CopyFrom(node)
+    rebuilt = copy.deepcopy(node)
     for position in positions:
         name = node.input[position]
         if name not in arrays:
             continue  # the product of two activations
         columns = node.op_type == "MatMul"
-        quantised, scale = per_row(arrays[name].swapaxes(-1, -2) if columns else arrays[name], 8)
+        quantised, scale = quantise_rows(arrays[name].swapaxes(-1, -2) if columns else arrays[name], 8)
         if columns:
             quantised, scale = quantised.swapaxes(-1, -2), scale.swapaxes(-1, -2)
         added[f"{name}_int8"], added[f"{name}_scale"] = np.ascontiguousarray(quantised), np.ascontiguousarray(scale)

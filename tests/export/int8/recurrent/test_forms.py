@@ -1,13 +1,14 @@
 """One graph with two ways to compute: the same answers, the same weights, each way at its batch sizes."""
 
+import copy
+
 import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
 
 from edge_export.graph import session
-from edge_export.int8.recurrent.branched import FEW
-from edge_export.int8.rounding import copy_of
+from edge_export.int8.recurrent.forms import FEW
 from edge_train.training.evaluation import logits_of
 
 CELL = {"lstm": "LSTM", "bilstm": "LSTM", "bilstm-2": "LSTM", "gru": "GRU", "bigru-2": "GRU"}
@@ -39,7 +40,7 @@ def test_both_branches_say_what_pytorch_says_on_both_sides_of_the_limit(kind, qu
 
 def negated(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     """The model with the other sign on what that branch gives."""
-    damaged = copy_of(model)
+    damaged = copy.deepcopy(model)
     branch = branch_of(damaged, name)
     result = branch.output[0].name
     place, node = next((place, node) for place, node in enumerate(branch.node) if result in node.output)

@@ -1,13 +1,15 @@
 """What is read off a graph as a stack of recurrent layers, and what makes a graph none."""
 
+import copy
+
 import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
 
 from edge_export.graph import conversion
-from edge_export.int8.recurrent import layers
-from edge_export.int8.rounding import copy_of
+from edge_export.graph.recurrent_graph import GATES
+from edge_export.int8.recurrent import cells
 from edge_train.models.specification import Recurrent
 
 SHAPES = {  # cell, layers, directions, hidden
@@ -24,11 +26,11 @@ SHAPES = {  # cell, layers, directions, hidden
 
 def test_every_recurrent_model_is_a_stack(kind, converted):
     cell, count, directions, hidden = SHAPES[kind]
-    stack = layers.read(converted(kind)[1].model)
+    stack = cells.read(converted(kind)[1].model)
     assert len(stack.layers) == count
     for position, layer in enumerate(stack.layers):
         inputs = 28 if position == 0 else directions * hidden
-        gates = layers.GATES[cell] * hidden
+        gates = GATES[cell] * hidden
         assert (layer.cell, layer.directions, layer.hidden, layer.inputs) == (cell, directions, hidden, inputs)
         assert layer.weights.shape == (directions, gates, inputs + hidden)
         assert layer.input_bias.shape == layer.state_bias.shape == (directions, gates)
@@ -41,7 +43,7 @@ def test_every_recurrent_model_is_a_stack(kind, converted):
 def test_the_numbers_are_those_of_the_graph(converted, arrays):
     model = converted("bilstm-2")[1].model
     constants = arrays(model)
-    for position, layer in enumerate(layers.read(model).layers):
+    for position, layer in enumerate(cells.read(model).layers):
         prefix = f"recurrent.{position}"
         np.testing.assert_array_equal(layer.weights[..., : layer.inputs], constants[f"{prefix}.W"])
         np.testing.assert_array_equal(layer.weights[..., layer.inputs :], constants[f"{prefix}.R"])
@@ -52,7 +54,7 @@ def test_the_numbers_are_those_of_the_graph(converted, arrays):
 
 @pytest.mark.parametrize("kind", ["cnn", "mlp"])
 def test_a_model_without_recurrent_layers_is_none(kind, converted):
-    assert layers.read(converted(kind)[1].model) is None
+    assert cells.read(converted(kind)[1].model) is None
 
 
 def node(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
@@ -160,22 +162,22 @@ def the_sequence_has_no_state_beside_it(model):
     ids=lambda change: change.__name__.replace("_", " "),
 )
 def test_a_graph_of_another_form_is_none(change, converted):
-    model = copy_of(converted("gru")[1].model)
-    assert layers.read(model) is not None
+    model = copy.deepcopy(converted("gru")[1].model)
+    assert cells.read(model) is not None
     change(model)
-    assert layers.read(model) is None
+    assert cells.read(model) is None
 
 
 @pytest.mark.parametrize(("activations", "relu"), [(["Tanh"], None), (["Relu"], True), (["Sigmoid"], None)])
 def test_an_rnn_rectifies_or_squashes_without_a_word(activations, relu, drawn):
     model = conversion.convert(drawn(Recurrent("rnn-tanh", hidden=6))).model
     attribute(node(model, "recurrent.0.sequence"), "activations", activations)
-    stack = layers.read(model)
+    stack = cells.read(model)
     assert (None if stack is None else stack.layers[0].relu) == relu
 
 
 def test_reading_leaves_the_graph_as_it_was(converted):
     model = converted("gru")[1].model
     before = model.SerializeToString(deterministic=True)
-    layers.read(model)
+    cells.read(model)
     assert model.SerializeToString(deterministic=True) == before

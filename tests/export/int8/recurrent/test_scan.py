@@ -4,12 +4,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import helper
 
 from edge_export.graph import conversion, form, session
 from edge_export.int8 import candidates
-from edge_export.int8.material import gather
-from edge_export.int8.recurrent import recurrent, stepped
-from edge_export.int8.target import PROFILES
+from edge_export.int8.processors import PROFILES
+from edge_export.int8.recurrent import forms, quantised_layers, scan
 from edge_train.models.specification import Recurrent
 from edge_train.training.evaluation import logits_of
 
@@ -23,12 +23,16 @@ def close(found: np.ndarray, expected: np.ndarray) -> bool:
 
 def with_bits(model: onnx.ModelProto, images: np.ndarray, *, bits: int, unsigned: bool) -> onnx.ModelProto:
     """The model row by row, with weights of that many bits, handed to the kernel as uint8 or int8."""
+    stack = quantised_layers.calibrate_stack(model, images)
+    layers = quantised_layers.quantise_layers(stack, bits)
 
     def write(builder, layers, features):
-        stepped.write_batch_size(builder)
-        stepped.write(builder, builder, layers, features, unsigned=unsigned)
+        scan.write_batch_size(builder)
+        scan.write(builder, builder, layers, features, unsigned=unsigned)
 
-    return recurrent._rewritten(gather(model, images, PROFILES["any"]), bits, write).model
+    written = forms.replace_layers(stack, layers, write)
+    written.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return written
 
 
 def test_it_says_what_pytorch_says_at_every_batch_size(kind, quantised, converted, digits, answers):
@@ -60,7 +64,7 @@ def test_every_product_of_a_step_is_an_integer_product(kind, quantised):
             continue
         body = next(one.g for one in node.attribute if one.name == "body")
         products = {one.op_type for one in body.node} & {"MatMul", "Gemm", "MatMulIntegerToFloat", "MatMulInteger"}
-        assert products == {stepped.PRODUCT_OPERATOR}
+        assert products == {scan.PRODUCT_OPERATOR}
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru", "rnn", "birnn-relu-2"])

@@ -11,13 +11,13 @@ from typing import Literal
 
 from edge.errors import EdgeError
 from edge.session import cpu
-from edge_export.int8.rounding import Bits
+from edge_export.int8.quantisation import Bits
 
 Target = Literal["any", "vnni", "arm64"]
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class ProcessorProfile:
     """How weights are rounded for a target.
 
     Attributes:
@@ -31,10 +31,10 @@ class Profile:
     promise: str
 
 
-PROFILES: dict[Target, Profile] = {
-    "any": Profile(7, unsigned=True, promise="exact on every processor"),
-    "vnni": Profile(8, unsigned=False, promise="exact on x86 with VNNI only; other x86 processors saturate"),
-    "arm64": Profile(8, unsigned=False, promise="exact on arm64; x86 processors without VNNI saturate"),
+PROFILES: dict[Target, ProcessorProfile] = {
+    "any": ProcessorProfile(7, unsigned=True, promise="exact on every processor"),
+    "vnni": ProcessorProfile(8, unsigned=False, promise="exact on x86 with VNNI only; other x86 processors saturate"),
+    "arm64": ProcessorProfile(8, unsigned=False, promise="exact on arm64; x86 processors without VNNI saturate"),
 }
 
 
@@ -42,14 +42,18 @@ class TargetError(EdgeError):
     """Parity cannot be judged on this machine for that target."""
 
 
-def check(target: Target) -> None:
+def check(target: Target, instructions: frozenset[str] | None) -> None:
     """Refuses a target whose products this processor cannot compute without an error.
+
+    Args:
+        target: what was asked for.
+        instructions: this processor's instruction sets, as `edge.session.cpu.instruction_sets` finds them; `None` where
+            the system does not tell: then parity decides.
 
     Raises:
         TargetError: products would saturate here, and what is measured would say nothing about the target.
     """
-    found = cpu.instruction_sets()  # unknown on some systems: then parity decides
-    if not PROFILES[target].unsigned and found is not None and not found & cpu.EXACT_INT8:
+    if not PROFILES[target].unsigned and instructions is not None and not instructions & cpu.EXACT_INT8:
         raise TargetError(
             f"int8 for {target} cannot be judged here: this processor has no VNNI, and its products saturate; export "
             "it on a machine of that kind, or with --target any"

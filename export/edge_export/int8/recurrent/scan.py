@@ -1,17 +1,12 @@
 """Integer layers row by row: an ONNX `Scan` whose body is one step of the cell, fastest for many pictures at once.
 
-Per row of the picture, for all pictures of the batch together: the state becomes uint8, stands beside the row, and one
-integer product gives every gate. The fused operators compute the same in fp32 or, for the LSTM, requantise with a range
-measured at each step; here every unit is known beforehand (`rounded`).
-
-    row    = [x_t, quantised h]
-    LSTM     i, o, f = sigmoid, g = tanh of row @ weights + bias;     c = f * c + i * g;     h = o * tanh(c)
-    GRU      z, r = sigmoid of row @ weights + bias;     n = tanh(x_t @ ... + r * (h @ ...));     h = n + z * (h - n)
-    RNN      h = tanh of row @ weights + bias, or relu of two products with a scale each
+For each row of the picture, and for all pictures of the batch together, the state becomes a byte, stands beside the
+row, and one integer product gives every gate; the equations are in `cells`. The fused operators compute the same in
+fp32 or, for the LSTM, quantise with a range that is measured at each step; here every scale is known beforehand.
 
 `Scan` computes as fast as 28 written-out steps, but loads ten times faster and adds 13 nodes instead of 400.
 
-Source: the equations of torch.nn.LSTM, GRU and RNN; com.microsoft.MatMulIntegerToFloat in ContribOperators.md.
+Source: com.microsoft.MatMulIntegerToFloat in ONNX Runtime's ContribOperators.md; ONNX's Scan.
 """
 
 from dataclasses import dataclass
@@ -20,9 +15,9 @@ import numpy as np
 from onnx import TensorProto, ValueInfoProto, helper
 
 from edge_export.graph.builder import IMAGE, GraphBuilder
-from edge_export.int8.recurrent.layers import Array
-from edge_export.int8.recurrent.rounded import Rounded, store_scales, store_weights
-from edge_export.int8.rewrite import MICROSOFT
+from edge_export.int8.operators import MICROSOFT
+from edge_export.int8.quantisation import Array
+from edge_export.int8.recurrent.quantised_layers import QuantisedLayer
 
 PRODUCT_OPERATOR = "MatMulIntegerToFloat"
 BATCH_SIZE = "batch_size"
@@ -30,7 +25,7 @@ UNSIGNED_ZERO = 128
 
 
 def write(
-    constants: GraphBuilder, here: GraphBuilder, layers: tuple[Rounded, ...], features: str, *, unsigned: bool
+    constants: GraphBuilder, here: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str, *, unsigned: bool
 ) -> None:
     """Writes the layers from the picture to the features.
 
@@ -103,7 +98,9 @@ def _tensor(name: str, kind: int, width: int) -> ValueInfoProto:
 class _Cell:
     """One direction of a layer: its constants, laid out for the products, and its step."""
 
-    def __init__(self, constants: GraphBuilder, one: Rounded, direction: int, weights: str, *, unsigned: bool) -> None:
+    def __init__(
+        self, constants: GraphBuilder, one: QuantisedLayer, direction: int, weights: str, *, unsigned: bool
+    ) -> None:
         self.constants = constants
         self.layer = one.layer
         self.direction = direction
@@ -120,8 +117,8 @@ class _Cell:
         self.input_bias = one.layer.input_bias[direction] - by_inputs[direction]
         self.state_bias = one.layer.state_bias[direction] - by_state[direction]
         self.unit = (
-            constants.weight(f"{one.layer.name}.step", np.array(one.state.step, np.float32)),
-            constants.weight(f"{one.layer.name}.zero", np.array(one.state.zero, np.uint8)),
+            constants.weight(f"{one.layer.name}.step", np.array(one.state.scale, np.float32)),
+            constants.weight(f"{one.layer.name}.zero", np.array(one.state.zero_point, np.uint8)),
         )
 
     def step(self, body: GraphBuilder) -> list[str]:
@@ -204,3 +201,20 @@ def _side_by_side(here: GraphBuilder, tensors: list[str], output: str, *, axis: 
     if len(tensors) == 1:
         return here.node("Identity", tensors, output)  # which ONNX Runtime takes out
     return here.node("Concat", tensors, output, axis=axis)
+
+
+def store_weights(constants: GraphBuilder, one: QuantisedLayer) -> str:
+    """Stores the weights, int8 [directions, inputs + hidden, gates * hidden], once for all forms; their name."""
+    return constants.weight(f"{one.layer.name}.weights", one.weights)
+
+
+def store_scales(constants: GraphBuilder, one: QuantisedLayer) -> tuple[str, str]:
+    """Stores the scales of inputs and state, float32 [directions, gates * hidden], once for all forms; their names."""
+    name = one.layer.name
+    if one.joint:
+        scale = constants.weight(f"{name}.weights_scale", one.input_scale)
+        return scale, scale
+    return (
+        constants.weight(f"{name}.input_scale", one.input_scale),
+        constants.weight(f"{name}.state_scale", one.state_scale),
+    )

@@ -1,0 +1,256 @@
+"""The forms of an integer recurrent network as ONNX, and the candidates that they are.
+
+| candidate      | form                                                                                           |
+|----------------|------------------------------------------------------------------------------------------------|
+| `weight-only`  | ONNX's own operators; the int8 weights become float when the session loads                     |
+| `dynamic-lstm` | `DynamicQuantizeLSTM`, whose products are of integers: fastest for single pictures             |
+| `stepped`      | a `Scan`, row by row, whose products are of integers (`scan`): fastest for many at once        |
+| `branched`     | `If` on the size of the batch, the fused operators below a limit and the steps from there on   |
+
+All forms take the same int8 weights under the same names. What is computed from constants alone is folded when the
+session loads. GRU and RNN have no fused int8 operator.
+"""
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from edge_export.graph import recurrent_graph
+from edge_export.graph.builder import GraphBuilder
+from edge_export.graph.recurrent_graph import FusedOperator, RecurrentLayer
+from edge_export.int8 import operators
+from edge_export.int8.calibration import CalibratedModel
+from edge_export.int8.operators import DYNAMIC_LSTM_OPERATOR, MICROSOFT, RECURRENT, beyond_onnx
+from edge_export.int8.quantisation import Bits, QuantisedModel
+from edge_export.int8.recurrent import scan
+from edge_export.int8.recurrent.quantised_layers import CalibratedStack, QuantisedLayer, quantise_layers
+
+# From this batch size on the steps win, measured on AVX2 and AVX-512 VNNI; in between the two are close.
+FEW = {"LSTM": 16, "GRU": 12, "RNN": 4}
+
+# Takes the builder, the layers, and the name of their result, float32 [batch, directions * hidden].
+Write = Callable[[GraphBuilder, tuple[QuantisedLayer, ...], str], None]
+
+
+# --- candidates -------------------------------------------------------------------------------------------------------
+
+
+def weight_only(source: CalibratedModel) -> QuantisedModel | None:
+    """int8 weights that become float when the session loads."""
+    if not source.operators & RECURRENT or "Conv" in source.operators:
+        return None
+    # Its products are fp32, so that 8 bits are right on every processor.
+    return _rewritten(source, 8, _write_floats) or QuantisedModel(operators.quantise_weights(source.model))
+
+
+def dynamic_lstm(source: CalibratedModel) -> QuantisedModel | None:
+    """The fused int8 operator for every LSTM."""
+    if "LSTM" not in source.operators or "Conv" in source.operators:
+        return None
+    bits = source.profile.bits
+
+    def write(builder: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str) -> None:
+        write_fused(builder, builder, layers, features, dynamic=True)
+
+    as_stack = _rewritten(source, bits, write)
+    return as_stack or QuantisedModel(operators.quantise_lstms(source.model, bits), (DYNAMIC_LSTM_OPERATOR,))
+
+
+def stepped(source: CalibratedModel) -> QuantisedModel | None:
+    """Integer products, a row of the picture at a time."""
+
+    def write(builder: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str) -> None:
+        scan.write_batch_size(builder)
+        scan.write(builder, builder, layers, features, unsigned=source.profile.unsigned)
+
+    return _rewritten(source, 8, write)
+
+
+def branched(source: CalibratedModel) -> QuantisedModel | None:
+    """The fused operators for a few pictures, row by row for many."""
+    # Both branches share the weights: the fused LSTM decides their bits.
+    bits = source.profile.bits if "LSTM" in source.operators else 8
+
+    def write(builder: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str) -> None:
+        _write_branches(builder, layers, features, unsigned=source.profile.unsigned and bits == 8)
+
+    return _rewritten(source, bits, write)
+
+
+def _rewritten(source: CalibratedModel, bits: Bits, write: Write) -> QuantisedModel | None:
+    """The model with its recurrent layers written anew; `None` if it is no stack of them."""
+    if (stack := source.stack) is None:
+        return None
+    layers = quantise_layers(stack, bits)
+    model = replace_layers(stack, layers, write)
+    own = beyond_onnx(model)
+    if own:
+        model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
+    return QuantisedModel(model, own, calibrated=True, dequantised=replace_layers(stack, layers, _write_floats))
+
+
+def replace_layers(calibrated: CalibratedStack, layers: tuple[QuantisedLayer, ...], write: Write) -> ModelProto:
+    """The model with quantised layers in the place of its own.
+
+    Args:
+        calibrated: the model, and its layers.
+        layers: those layers, quantised.
+        write: writes them in some form.
+    """
+    stack, gain = calibrated.stack, calibrated.gain
+    builder = GraphBuilder()
+    if gain is None:
+        write(builder, layers, stack.features)
+    else:
+        write(builder, layers, f"{stack.features}_equalised")
+        gains = builder.weight("features_gain", gain)
+        builder.node("Mul", [f"{stack.features}_equalised", gains], stack.features)
+    builder.nodes.extend(stack.rest)
+    used = {name for node in stack.rest for name in node.input}
+    builder.weights.extend(weight for weight in calibrated.rest.graph.initializer if weight.name in used)
+    _unname_constants(builder)
+    model = copy.deepcopy(calibrated.rest)
+    del model.graph.node[:], model.graph.initializer[:]
+    model.graph.node.extend(builder.nodes)
+    model.graph.initializer.extend(builder.weights)
+    return model
+
+
+def _unname_constants(builder: GraphBuilder) -> None:
+    """Takes the names off nodes that fold away when the session loads: nobody sees them, and each costs bytes."""
+    constant = {weight.name for weight in builder.weights}
+    for node in builder.nodes:
+        if node.input and constant.issuperset(node.input):
+            node.name = ""
+            constant.update(node.output)
+
+
+# --- branched ---------------------------------------------------------------------------------------------------------
+
+
+def _write_branches(
+    builder: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str, *, unsigned: bool
+) -> None:
+    """batch_size < FEW ? fused : stepped."""
+    scan.write_batch_size(builder)
+    few, many = GraphBuilder(), GraphBuilder()
+    write_fused(builder, few, layers, f"{features}_of_few", dynamic=True)
+    scan.write(builder, many, layers, f"{features}_of_many", unsigned=unsigned)
+    limit = builder.weight("few", np.array([FEW[layers[0].layer.cell]], np.int64))
+    builder.node("Less", [scan.BATCH_SIZE, limit], "is_few")
+    width = layers[-1].layer.hidden * layers[-1].layer.directions
+    branches = {
+        "then_branch": (few, f"{features}_of_few"),
+        "else_branch": (many, f"{features}_of_many"),
+    }
+    graphs = {
+        branch: helper.make_graph(
+            part.nodes, branch, [], [helper.make_tensor_value_info(result, TensorProto.FLOAT, ["batch", width])]
+        )
+        for branch, (part, result) in branches.items()
+    }
+    builder.node("If", ["is_few"], features, **graphs)
+
+
+# --- fused ------------------------------------------------------------------------------------------------------------
+
+
+def write_fused(
+    constants: GraphBuilder, here: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str, *, dynamic: bool
+) -> None:
+    """Writes the layers as one operator each, from the picture to the features.
+
+    Args:
+        constants: takes the weights, and what is computed from them alone.
+        here: takes the nodes that depend on the picture; may be the same builder.
+        layers: the layers.
+        features: the name of the result, float32 [batch, directions * hidden].
+        dynamic: whether LSTMs get integer products; otherwise all arithmetic is fp32.
+    """
+    quantised = {one.layer.name: one for one in layers}
+
+    def fused(layer: RecurrentLayer) -> FusedOperator:
+        one = quantised[layer.name]
+        if not dynamic or layer.cell != "LSTM":
+            return FusedOperator([*_float_weights(constants, one), _biases(constants, one)], layer.cell)
+        weights, quantisation = _integer_weights(constants, one)
+        operands = [*weights, _biases(constants, one), "", "", "", "", *quantisation]
+        return FusedOperator(operands, DYNAMIC_LSTM_OPERATOR, MICROSOFT)
+
+    recurrent_graph.write_layers(constants, here, [one.layer for one in layers], fused, features, axis="axis_0")
+
+
+def _write_floats(builder: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str) -> None:
+    write_fused(builder, builder, layers, features, dynamic=False)
+
+
+def _integer_weights(constants: GraphBuilder, one: QuantisedLayer) -> tuple[list[str], list[str]]:
+    """W and R as DynamicQuantizeLSTM wants them, and scale and zero point of each.
+
+    Source: com.microsoft.DynamicQuantizeLSTM in ONNX Runtime's ContribOperators.md.
+    """
+    name = one.layer.name
+    parts = _parts(constants, one)
+    # One for each scale: the kernel reads as many, whatever the shape, and one for each direction reads past the end.
+    shape = constants.weight(f"{name}.zeros_shape", np.array(one.input_scale.shape, np.int64))
+    nothing = numpy_helper.from_array(np.zeros(1, np.int8))
+    zero = constants.node("ConstantOfShape", [shape], f"{name}.zero_point", value=nothing)
+    scales = [
+        _times(constants, scale, 1 / parameters.scale, f"{part}_scale")
+        for part, scale, parameters in zip(
+            parts, scan.store_scales(constants, one), (one.input, one.state), strict=True
+        )
+    ]
+    return parts, [scales[0], zero, scales[1], zero]
+
+
+def _float_weights(constants: GraphBuilder, one: QuantisedLayer) -> list[str]:
+    """W and R, float32 [directions, gates * hidden, inputs or hidden]."""
+    axis = constants.weight("axis_1", np.array([1], np.int64))
+    results = []
+    for part, scale, parameters in zip(
+        _parts(constants, one), scan.store_scales(constants, one), (one.input, one.state), strict=True
+    ):
+        row = constants.node("Unsqueeze", [scale, axis], f"{part}_row_scale")
+        number = constants.node("Cast", [part], f"{part}_float", to=TensorProto.FLOAT)
+        rescaled = constants.node("Mul", [number, row], f"{part}_rescaled")
+        turned = constants.node("Transpose", [rescaled], f"{part}_turned", perm=[0, 2, 1])
+        results.append(_times(constants, turned, 1 / parameters.scale, f"{part}_weights"))
+    return results
+
+
+def _parts(constants: GraphBuilder, one: QuantisedLayer) -> list[str]:
+    """The int8 weights of inputs and state, [directions, inputs or hidden, gates * hidden]."""
+    name = one.layer.name
+    sizes = [one.layer.inputs, one.layer.hidden]
+    return constants.split(scan.store_weights(constants, one), sizes, [f"{name}.W", f"{name}.R"], axis=1)
+
+
+def _biases(constants: GraphBuilder, one: QuantisedLayer) -> str:
+    """ONNX's two biases for each gate; where they are only ever added, their sum, and zeros made at session load."""
+    name, layer = one.layer.name, one.layer
+    gates = layer.input_bias.shape[1]
+    if layer.cell == "GRU":
+        # The new state's recurrent product meets the reset gate before the sum, so that it keeps a bias of its own.
+        added = 2 * layer.hidden
+        first = layer.input_bias.copy()
+        first[:, :added] += layer.state_bias[:, :added]
+        shape = constants.weight(f"{name}.zeros_shape", np.array([layer.directions, added], np.int64))
+        parts = [
+            constants.weight(f"{name}.bias", first),
+            constants.node("ConstantOfShape", [shape], f"{name}.zeros"),
+            constants.weight(f"{name}.n_bias", layer.state_bias[:, added:]),
+        ]
+        return constants.node("Concat", parts, f"{name}.B", axis=1)
+    total = constants.weight(f"{name}.bias", layer.input_bias + layer.state_bias)
+    pads = constants.weight(f"{name}.pads", np.array([0, 0, 0, gates], np.int64))
+    return constants.node("Pad", [total, pads], f"{name}.B")
+
+
+def _times(constants: GraphBuilder, tensor: str, factor: float, output: str) -> str:
+    if factor == 1:
+        return tensor
+    number = constants.weight(f"{output}_unit", np.array(factor, np.float32))
+    return constants.node("Mul", [tensor, number], output)

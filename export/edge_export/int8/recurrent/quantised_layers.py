@@ -1,0 +1,257 @@
+"""Recurrent layers in integers: one matrix for inputs and state together, which every form of the layer shares.
+
+1. The calibration images run through the fp32 graph, and every state is kept (`observe`).
+2. Rectified units are scaled to 255 (`equalise_states`).
+3. The weights are rounded so that the errors make up for each other over what was observed (`quantise_layers`).
+
+The equations are in `cells`, those of rounding in `edge_export.int8.quantisation`.
+"""
+
+import copy
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, ValueInfoProto
+
+from edge_export.graph.builder import IMAGE
+from edge_export.graph.recurrent_graph import RecurrentLayer
+from edge_export.graph.session import open_session
+from edge_export.int8 import operators
+from edge_export.int8.quantisation import Array, Bits, QuantisationParameters, compensate_rounding, quantise_rows
+from edge_export.int8.recurrent import cells
+from edge_export.int8.recurrent.cells import RecurrentStack
+
+CALIBRATION_BATCH = 100
+FULL = 255
+# A unit that calibration hardly wakes is scaled as if it reached this share of the layer's largest value.
+QUIET = 1e-3
+
+PIXEL = QuantisationParameters(1.0, 0)  # the graph's weights are per pixel value already
+BOUNDED = QuantisationParameters(1 / 127, 128)
+RECTIFIED = QuantisationParameters(1.0, 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObservedStates:
+    """What layers see and say on calibration images.
+
+    Attributes:
+        images: uint8 (N, 28, 28).
+        sequences: for each layer the states after each row, float32 (28, D, N, H).
+    """
+
+    images: NDArray[np.uint8]
+    sequences: tuple[NDArray[np.float32], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CalibratedStack:
+    """The recurrent layers of a model that is a stack of them, ready to be quantised.
+
+    Attributes:
+        stack: the layers, rectified states scaled to 255.
+        observed: the states on calibration images.
+        gain: what the features must be multiplied by, float64 (features,); `None` where they are as they were.
+        rest: the model with int8 weights in what follows the layers.
+    """
+
+    stack: RecurrentStack
+    observed: ObservedStates
+    gain: Array | None
+    rest: ModelProto
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QuantisedLayer:
+    """A layer with integer weights. K = I + H rows, first those of the inputs.
+
+    A weight is `weights * scale / parameters.scale` of its row. Where the two scales are the same, one product serves
+    both parts.
+
+    Attributes:
+        layer: as it was.
+        weights: int8 (D, K, G * H).
+        input_scale: float32 (D, G * H), of the rows of the inputs.
+        state_scale: float32 (D, G * H), of the rows of the state.
+        input: how a byte of what enters stands for a number.
+        state: how a byte of its own state does.
+    """
+
+    layer: RecurrentLayer
+    weights: NDArray[np.int8]
+    input_scale: NDArray[np.float32]
+    state_scale: NDArray[np.float32]
+    input: QuantisationParameters
+    state: QuantisationParameters
+
+    @property
+    def joint(self) -> bool:
+        """Whether inputs and state share their scales."""
+        return self.input_scale is self.state_scale
+
+    def offsets(self) -> tuple[Array, Array]:
+        """What the zero points add to each product, float64 (D, G * H): through the inputs, and through the state."""
+        split = self.layer.inputs
+        of_inputs, of_state = self.weights[:, :split].sum(1), self.weights[:, split:].sum(1)
+        return (
+            of_inputs * self.input.zero_point * self.input_scale,
+            of_state * self.state.zero_point * self.state_scale,
+        )
+
+
+def calibrate_stack(model: ModelProto, images: NDArray[np.uint8]) -> CalibratedStack | None:
+    """The recurrent layers of a model with what calibration shows of them; `None` where it is no stack of layers.
+
+    Args:
+        model: fp32, as converted; stays as it is.
+        images: uint8 (N, 28, 28), ink 255 on background 0: training data.
+    """
+    rest = operators.quantise_weights(model, operators.PRODUCTS)
+    if (found := cells.read(rest)) is None:
+        return None
+    return CalibratedStack(*equalise_states(found, observe(model, found, images)), rest)
+
+
+def observe(model: ModelProto, stack: RecurrentStack, images: NDArray[np.uint8]) -> ObservedStates:
+    """Runs the images through the fp32 graph and keeps every state.
+
+    Args:
+        model: fp32, with the stack in it.
+        stack: its layers.
+        images: uint8 (N, 28, 28), ink 255 on background 0: training data.
+    """
+    names = [layer.sequence for layer in stack.layers]
+    tapped = copy.deepcopy(model)
+    tapped.graph.output.extend(ValueInfoProto(name=name) for name in names)
+    running = open_session(tapped)
+    batches = [
+        running.run(names, {IMAGE: images[start : start + CALIBRATION_BATCH]})
+        for start in range(0, len(images), CALIBRATION_BATCH)
+    ]
+    return ObservedStates(images, tuple(np.concatenate(parts, axis=2) for parts in zip(*batches, strict=True)))
+
+
+def equalise_states(
+    stack: RecurrentStack, observed: ObservedStates
+) -> tuple[RecurrentStack, ObservedStates, Array | None]:
+    """The stack with every rectified unit scaled so that its largest value in calibration is 255.
+
+    A state that relu leaves unbounded has no natural scale, and its units differ in size by an order of magnitude. relu
+    commutes with a positive factor, so a unit may be scaled where it is written, and scaled back where it is read: by
+    the layer itself at the next step, by the next layer, and by what follows the last one. In fp32 nothing changes.
+
+    Args:
+        stack: the layers.
+        observed: their states.
+
+    Returns:
+        The stack, its states, and what its features must be multiplied by: float64 (directions * hidden,), or `None`
+        where they are as they were.
+    """
+    layers, sequences = [], []
+    entering: Array | None = None
+    for layer, sequence in zip(stack.layers, observed.sequences, strict=True):
+        weights = layer.weights.copy()
+        if entering is not None:
+            weights[..., : layer.inputs] *= entering
+        if not layer.relu:
+            layers.append(replace(layer, weights=weights))
+            sequences.append(sequence)
+            entering = None
+            continue
+        largest = sequence.max(axis=(0, 2)).astype(np.float64)  # (D, H)
+        unit = np.maximum(largest, max(QUIET * largest.max(), 1e-6)) / FULL
+        gates = unit[..., None]  # an RNN has one gate: its rows are its units
+        weights[..., layer.inputs :] *= unit[:, None, :]
+        layers.append(
+            replace(
+                layer,
+                weights=weights / gates,
+                input_bias=layer.input_bias / unit,
+                state_bias=layer.state_bias / unit,
+                sequence=f"{layer.sequence}.equalised",  # no longer what PyTorch computes there
+            )
+        )
+        sequences.append((sequence / unit[:, None, :]).astype(np.float32))
+        entering = unit.reshape(-1)
+    return replace(stack, layers=tuple(layers)), replace(observed, sequences=tuple(sequences)), entering
+
+
+def moments(observed: ObservedStates, position: int, direction: int) -> Array:
+    """How inputs and state of a layer occur together: the mean of a a^T over all rows a = (inputs, state before).
+
+    Args:
+        observed: states of the stack.
+        position: of the layer.
+        direction: 0 reads the rows downwards, 1 upwards.
+
+    Returns:
+        float64 (I + H, I + H).
+    """
+    if position == 0:
+        inputs = observed.images.transpose(1, 0, 2).astype(np.float32)  # (28, N, I)
+    else:
+        below = observed.sequences[position - 1]
+        inputs = np.concatenate(list(below.transpose(1, 0, 2, 3)), axis=2)
+    states = observed.sequences[position][:, direction]  # (28, N, H)
+    before = np.zeros_like(states)
+    if direction == 0:
+        before[1:] = states[:-1]
+    else:
+        before[:-1] = states[1:]
+    size = inputs.shape[2] + states.shape[2]
+    total = np.zeros((size, size))
+    for row, state in zip(inputs, before, strict=True):
+        both = np.concatenate([row, state], axis=1).astype(np.float64)
+        total += both.T @ both
+    return total / (len(inputs) * len(observed.images))
+
+
+def quantise_layers(calibrated: CalibratedStack, bits: Bits) -> tuple[QuantisedLayer, ...]:
+    """Every layer in integers.
+
+    Args:
+        calibrated: the layers, and what they see and say.
+        bits: of the weights.
+    """
+    quantised: list[QuantisedLayer] = []
+    entering = PIXEL
+    for position, layer in enumerate(calibrated.stack.layers):
+        state = RECTIFIED if layer.relu else BOUNDED
+        steps = np.repeat([entering.scale, state.scale], [layer.inputs, layer.hidden])
+        weights = layer.weights * steps  # (D, G * H, K)
+        scales = _scales(layer, weights, bits)
+        by_column = np.concatenate(
+            [
+                np.repeat(scale[..., None], count, 2)
+                for scale, count in zip(scales, (layer.inputs, layer.hidden), strict=True)
+            ],
+            axis=2,
+        )
+        values = np.stack(
+            [
+                compensate_rounding(
+                    weights[direction],
+                    by_column[direction].astype(np.float64),
+                    moments(calibrated.observed, position, direction) / np.outer(steps, steps),
+                    bits,
+                )
+                for direction in range(layer.directions)
+            ]
+        )
+        quantised.append(QuantisedLayer(layer, np.ascontiguousarray(values.swapaxes(1, 2)), *scales, entering, state))
+        entering = state
+    return tuple(quantised)
+
+
+def _scales(layer: RecurrentLayer, weights: Array, bits: Bits) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The scales of inputs and state, float32 (D, G * H)."""
+    if layer.relu:
+        # The state's values are as large as pixels but mostly far below their largest: its weights would take nearly
+        # all integers of a scale that both share.
+        parts = weights[..., : layer.inputs], weights[..., layer.inputs :]
+        of_inputs, of_state = (quantise_rows(part, bits)[1][..., 0] for part in parts)
+        return of_inputs, of_state
+    scale = quantise_rows(weights, bits)[1][..., 0]
+    return scale, scale
