@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import edge
-from edge.classifier.annotation import annotate
-from edge.classifier.page import read_page
+from edge.classifier.page import annotate, read_page
 from edge.picture import preprocessing
 from edge.text.table import aligned
 from edge_train import strokes

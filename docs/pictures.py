@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import edge
-from edge.classifier.annotation import annotate
-from edge.classifier.page import read_grey_page
+from edge.classifier.page import annotate, read_grey_page
 from edge.drawing import BLUE, Pen, contact_sheet
 from edge.explanation import belief, belief_chart, occlusion, occlusion_map
 from edge.picture import preprocessing, steps

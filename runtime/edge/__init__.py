@@ -5,7 +5,8 @@
     classifier = edge.load("lstm-int8")
     classifier.predict("digit.png").label
 
-numpy, Pillow and onnxruntime are imported when the first of these names is used, not by `import edge`.
+`__all__` is the whole promise: everything else may change. numpy, Pillow and onnxruntime are imported when the first of
+these names needs them, not by `import edge`.
 """
 
 import os
@@ -28,6 +29,7 @@ from edge.errors import (
     SeveralDigitsError,
     UnreadablePictureError,
     VerificationError,
+    WriteError,
 )
 
 # ONNX Runtime looks for this when it is first imported, and nothing that can be called later keeps it from writing a
@@ -35,20 +37,31 @@ from edge.errors import (
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
+    from edge.bundle.bundle import Bundle
+    from edge.bundle.manifest import Manifest
+    from edge.bundle.shipped import info
+    from edge.bundle.shipped import names as models
     from edge.classifier.classifier import Classifier, Prediction, load
+    from edge.classifier.page import Page, read_page
+    from edge.explanation.explanation import Explanation, explain
+    from edge.verification import Verification, verify
 
     __version__: str
 
 __all__ = [
+    "Bundle",
     "BundleDamagedError",
     "BundleError",
     "BundleNotFoundError",
     "Classifier",
     "EdgeError",
+    "Explanation",
     "InputError",
+    "Manifest",
     "MissingExtraError",
     "NoDigitError",
     "NotABundleError",
+    "Page",
     "PictureError",
     "PictureNotFoundError",
     "Prediction",
@@ -57,23 +70,47 @@ __all__ = [
     "RuntimeMissingError",
     "SeveralDigitsError",
     "UnreadablePictureError",
+    "Verification",
     "VerificationError",
+    "WriteError",
+    "explain",
+    "info",
     "load",
+    "models",
+    "read_page",
+    "verify",
 ]
 
-_FROM_CLASSIFIER = ("Classifier", "Prediction", "load")
+# Where each name is defined that `import edge` does not import.
+_HOME = {
+    "Bundle": "edge.bundle.bundle:Bundle",
+    "Classifier": "edge.classifier.classifier:Classifier",
+    "Explanation": "edge.explanation.explanation:Explanation",
+    "Manifest": "edge.bundle.manifest:Manifest",
+    "Page": "edge.classifier.page:Page",
+    "Prediction": "edge.classifier.classifier:Prediction",
+    "Verification": "edge.verification:Verification",
+    "explain": "edge.explanation.explanation:explain",
+    "info": "edge.bundle.shipped:info",
+    "load": "edge.classifier.classifier:load",
+    "models": "edge.bundle.shipped:names",
+    "read_page": "edge.classifier.page:read_page",
+    "verify": "edge.verification:verify",
+}
 
 
 def __getattr__(name: str) -> object:
-    if name in _FROM_CLASSIFIER:
-        from edge.classifier import classifier
-
-        return getattr(classifier, name)
     if name == "__version__":
         from edge.session import runtime
 
         return runtime.version("edge-toolkit") or "unknown"
-    raise AttributeError(f"module 'edge' has no attribute {name!r}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'edge' has no attribute {name!r}")
+    from importlib import import_module
+
+    module, _, member = _HOME[name].partition(":")
+    found = globals()[name] = getattr(import_module(module), member)
+    return found
 
 
 def __dir__() -> list[str]:

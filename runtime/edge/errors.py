@@ -26,6 +26,11 @@ The upper layers hang their own errors below `EdgeError`. Every message has the 
 class EdgeError(Exception):
     """Something expected went wrong, and the message says what to do next."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # An exception travels to another process as its class and its arguments; some of these build their message of
+        # other arguments than it, and would be built anew of the message.
+        return _restored, (type(self), self.args, self.__dict__)
+
 
 class BundleError(EdgeError, ValueError):
     """A bundle cannot be used."""
@@ -113,3 +118,10 @@ class MissingExtraError(EdgeError, ImportError):
             f"`edge {command}` needs {missing}, which is not installed; "
             f"install it with: pip install 'edge-toolkit[{extra}]'"
         )
+
+
+def _restored(kind: type[EdgeError], arguments: tuple[object, ...], facts: dict[str, object]) -> EdgeError:
+    error = Exception.__new__(kind) if not issubclass(kind, OSError) else OSError.__new__(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(facts)
+    return error

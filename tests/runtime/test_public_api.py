@@ -21,15 +21,19 @@ def modules_after(code: str) -> set[str]:
 
 def test_the_public_names_are_these():
     assert sorted(edge.__all__) == [
+        "Bundle",
         "BundleDamagedError",
         "BundleError",
         "BundleNotFoundError",
         "Classifier",
         "EdgeError",
+        "Explanation",
         "InputError",
+        "Manifest",
         "MissingExtraError",
         "NoDigitError",
         "NotABundleError",
+        "Page",
         "PictureError",
         "PictureNotFoundError",
         "Prediction",
@@ -38,11 +42,45 @@ def test_the_public_names_are_these():
         "RuntimeMissingError",
         "SeveralDigitsError",
         "UnreadablePictureError",
+        "Verification",
         "VerificationError",
+        "WriteError",
+        "explain",
+        "info",
         "load",
+        "models",
+        "read_page",
+        "verify",
     ]
+
+
+def test_every_public_name_is_there_with_its_documentation():
     for name in edge.__all__:
-        assert getattr(edge, name).__name__ == name
+        documentation = getattr(edge, name).__doc__
+        assert documentation, name
+        first = documentation.splitlines()[0]
+        assert first.endswith((".", ":")), name
+    assert set(edge.__all__) < set(dir(edge))
+
+
+def test_every_public_name_can_be_imported_first():
+    """In a fresh interpreter: the order of the imports must not matter."""
+    code = "import sys\nimport edge\nfor name in edge.__all__:\n    assert getattr(edge, name) is getattr(edge, name)"
+    for first in ("verify", "explain", "read_page", "info"):
+        modules_after(f"from edge import {first}\nassert callable({first})\n{code}")
+
+
+def test_the_functions_do_what_the_commands_do(bundle_path, images, shelf, manifest):
+    assert edge.models() == ["linear-fp32"]
+    assert edge.info("linear-fp32").manifest == edge.info(bundle_path).manifest == manifest
+    assert edge.verify(bundle_path, "cpu").passed
+    prediction = edge.load(bundle_path).predict_image(images[2])
+    page = edge.read_page(images[2], bundle_path)
+    assert page.text == page.lines[0].text == prediction.label
+    found = edge.explain(images[2], bundle_path)
+    assert found.prediction.label == prediction.label
+    assert found.occlusion is not None
+    assert found.lines()[0].startswith(f"{prediction.label} hangs ")
 
 
 def test_the_version_is_the_distribution_s():

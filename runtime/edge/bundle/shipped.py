@@ -4,6 +4,7 @@ import difflib
 import os
 from pathlib import Path
 
+from edge.bundle.bundle import Bundle, read
 from edge.errors import BundleNotFoundError
 
 FOLDER = Path(__file__).parent.parent / "models"
@@ -12,8 +13,23 @@ DEFAULT = "lstm-int8"
 """What `edge predict` uses when no model is named: the best compromise of size, speed and accuracy."""
 
 
+def info(name_or_path: str | os.PathLike[str]) -> Bundle:
+    """Reads a bundle, checks every byte of it, and says what it is; no model is loaded.
+
+    Args:
+        name_or_path: a shipped name such as "lstm-int8", or the path of a bundle.
+
+    Returns:
+        The bundle: its `manifest` (labels, sizes, precision, accuracy, versions), `size` and `sha256`.
+
+    Raises:
+        BundleError: not found, damaged, no bundle, or of another generation of edge.
+    """
+    return read(locate(name_or_path))
+
+
 def names() -> list[str]:
-    """The names of all shipped bundles, sorted."""
+    """The names of all shipped bundles, sorted; each is taken wherever the path of a bundle is."""
     return sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}"))
 
 

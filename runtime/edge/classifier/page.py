@@ -1,17 +1,21 @@
-"""Reads every digit of a page: lines from top to bottom, digits from left to right.
+"""Pages of digits: every digit read, lines from top to bottom, digits from left to right; and drawn upon the page.
 
 The page goes through the same steps as a single digit. Its ink is then laid out in lines, and where digits touch or
 fall into pieces, several ways to cut and join are tried: the model says how well each candidate reads, and the best way
 through the line wins.
 """
 
+import os
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from edge.classifier.classifier import Classifier
+from edge.bundle import shipped
+from edge.classifier.classifier import Classifier, load
+from edge.drawing import GREEN, RED, Pen
 from edge.picture import preprocessing
 from edge.picture.arrays import Grey
 from edge.picture.ink import normalisation
@@ -20,6 +24,10 @@ from edge.picture.ink.text_lines import Blob, Lattice, find_lines
 
 # A page is searched at this size: a digit of a full sheet should keep some 25 pixels.
 WORKING_PIXELS: Final = 900 * 900
+
+DOUBT: Final = 0.9  # below this confidence a box is red, as it is where the digit is rejected
+LETTER: Final = 0.5  # height of a label, as a share of the usual height of the digits
+SMALLEST_LETTER: Final = 11  # pixels
 
 Bounds = tuple[int, int, int, int]
 
@@ -43,7 +51,11 @@ class PageDigit:
 
 @dataclass(frozen=True, slots=True)
 class PageLine:
-    """One line of digits, from left to right."""
+    """One line of digits.
+
+    Attributes:
+        digits: from left to right.
+    """
 
     digits: tuple[PageDigit, ...]
 
@@ -55,7 +67,11 @@ class PageLine:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """All lines of a page, from top to bottom; none on a blank page."""
+    """What was read on a page.
+
+    Attributes:
+        lines: from top to bottom; none on a blank page.
+    """
 
     lines: tuple[PageLine, ...]
 
@@ -65,18 +81,21 @@ class Page:
         return "\n".join(line.text for line in self.lines)
 
 
-def read_page(source: preprocessing.Source, classifier: Classifier) -> Page:
+def read_page(source: preprocessing.Source, model: str | os.PathLike[str] | Classifier = shipped.DEFAULT) -> Page:
     """Reads every digit of a picture.
 
     Args:
-        source: what `edge.picture.preprocessing.read` takes.
-        classifier: a model of single digits.
+        source: a path, the bytes of a picture file, a binary stream, a Pillow image, or pixels: uint8 (H, W) grey,
+            (H, W, 3) RGB or (H, W, 4) RGBA.
+        model: of single digits: a shipped name, the path of a bundle, or a classifier.
 
     Raises:
         PictureError: the picture cannot be read.
         InputError: an array that is no picture.
-        ProviderError: onnxruntime failed.
+        BundleError: there is no such bundle, or it cannot be used.
+        ProviderError: onnxruntime failed, or is missing.
     """
+    classifier = model if isinstance(model, Classifier) else load(model)
     return read_grey_page(preprocessing.luminance(source, enough_pixels=preprocessing.EVERY_PIXEL), classifier)
 
 
@@ -114,6 +133,27 @@ def read_grey_page(grey: Grey, classifier: Classifier) -> Page:
     return Page(tuple(result))
 
 
+def annotate(grey: Grey, page: Page) -> Image.Image:
+    """The page with boxes and labels: green where the model is sure, red where it is not.
+
+    Args:
+        grey: uint8 (H, W), the picture that was read.
+        page: what was read in it.
+
+    Returns:
+        A colour picture; higher than the page by the room for the labels of a line at its top.
+    """
+    digits = [digit for line in page.lines for digit in line.digits]
+    heights = [digit.box[3] - digit.box[1] for digit in digits]
+    size = max(SMALLEST_LETTER, round(LETTER * float(np.median(heights)))) if heights else SMALLEST_LETTER
+    head = size + 4
+    pen = Pen(grey.shape[1], grey.shape[0] + head, oversampling=1)
+    pen.paste(Image.fromarray(np.ascontiguousarray(grey)), 0, head)
+    for digit in digits:
+        _mark(pen, digit, head, size)
+    return pen.finished()
+
+
 def _only_digit(image: Grey, classifier: Classifier) -> Page:
     """An image as MNIST's is one digit already, or blank."""
     rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
@@ -143,3 +183,11 @@ def _box(blob: Blob, scale: tuple[float, float]) -> Bounds:
 def _found(row: NDArray[np.float32], classifier: Classifier, bounds: Bounds, score: float | None) -> PageDigit:
     best = int(row.argmax())
     return PageDigit(classifier.labels[best], float(row[best]), bounds, classifier.rejects(score))
+
+
+def _mark(pen: Pen, digit: PageDigit, head: int, size: int) -> None:
+    left, top, right, bottom = digit.box
+    colour = GREEN if digit.confidence >= DOUBT and not digit.rejected else RED
+    width = max(1, size // 14)
+    pen.frame(left - 1, top + head - 1, right + 1, bottom + head + 1, colour, width=width)
+    pen.text((left + right) / 2, top + head - width - 2, digit.label, size=size, colour=colour, anchor="mb")

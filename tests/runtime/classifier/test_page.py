@@ -8,8 +8,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 import edge
-from edge.classifier.annotation import annotate
-from edge.classifier.page import read_page
+from edge.classifier.page import annotate, read_page
 from edge.picture.ink.components import label
 from edge.picture.ink.text_lines import find_cuts
 

@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from edge.cli import main, registry
-from edge.errors import EdgeError
 
 RUN = [sys.executable, "-m", "edge"]
 
@@ -217,14 +216,6 @@ def test_a_name_that_the_terminal_cannot_show_is_escaped(tmp_path, shelf):
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-
-
-def test_every_error_of_edge_has_the_one_root():
-    import edge
-
-    errors = [getattr(edge, name) for name in edge.__all__ if name.endswith("Error")]
-    assert len(errors) == 16
-    assert all(issubclass(error, EdgeError) for error in errors)
 
 
 def test_control_codes_in_a_name_do_not_reach_the_terminal(edge_command, shelf):

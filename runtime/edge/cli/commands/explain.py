@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge.classifier.classifier import Classifier, Prediction
+    from edge.explanation.explanation import Explanation
 
 _DIGITS = 6  # of a probability in JSON
 
@@ -45,91 +45,44 @@ def explain(
     check_suffix(gif, ".gif", "--gif")
     from edge.classifier.classifier import load
     from edge.explanation.belief import is_recurrent
+    from edge.explanation.explanation import explain_image
     from edge.picture import preprocessing
 
     classifier = load(model, provider="cpu")
-    by_rows = is_recurrent(classifier.manifest)
-    if gif is not None and not by_rows:
+    if gif is not None and not is_recurrent(classifier.manifest):
         raise InputError(f"{classifier.manifest.name} does not read row by row; leave --gif away, --out draws its map")
     image = preprocessing.read_digit(sys.stdin.buffer if source == paths.STANDARD_INPUT else source)
-    prediction = classifier.predict_image(image)
-    if by_rows:
-        _rows(source, classifier, image, prediction, out=out, gif=gif, as_json=as_json)
-    else:
-        _occlusion(source, classifier, image, prediction, out=out, as_json=as_json)
-
-
-def _rows(
-    source: str,
-    classifier: "Classifier",
-    image: "NDArray[np.uint8]",
-    prediction: "Prediction",
-    *,
-    out: Path | None,
-    gif: Path | None,
-    as_json: bool,
-) -> None:
-    from edge.explanation import belief, belief_chart
-
-    labels = classifier.labels
-    beliefs = belief.rows(classifier, image)
-    answer = labels.index(prediction.label)
-    settled = belief.settled_row(beliefs, answer)
-    chart = belief_chart.BeliefChart(Path(source).name, prediction.model, labels, image, beliefs, answer, settled)
+    found = explain_image(image, classifier, Path(source).name)
     if out is not None:
-        _write(out, belief_chart.png(chart))
+        write_atomically(out, found.png(), "the picture")
     if gif is not None:
-        _write(gif, belief_chart.gif(chart))
+        write_atomically(gif, found.gif(), "the animation")
     if as_json:
-        table = [[round(value, _DIGITS) for value in row] for row in beliefs.tolist()]
-        _print(source, prediction, labels=list(labels), rows=table, settled_row=settled)
+        typer.echo(json.dumps(_record(source, found)))
         return
-    _headline(source, prediction)
-    for line in belief.lines(image, beliefs, labels, settled, unicode=shows_blocks()):
-        typer.echo(line)
-    typer.echo(belief.settlement(settled, prediction.label, labels[int(beliefs[-1].argmax())]))
-
-
-def _occlusion(
-    source: str,
-    classifier: "Classifier",
-    image: "NDArray[np.uint8]",
-    prediction: "Prediction",
-    *,
-    out: Path | None,
-    as_json: bool,
-) -> None:
-    from edge.explanation import occlusion, occlusion_map
-
-    found = occlusion.measure(classifier, image)
-    if out is not None:
-        drawn = occlusion_map.OcclusionMap(Path(source).name, prediction.model, classifier.labels, image, found)
-        _write(out, occlusion_map.png(drawn))
-    if as_json:
-        table = [[round(value, _DIGITS) for value in row] for row in found.drop.tolist()]
-        row, column = found.most
-        _print(source, prediction, patch=found.patch, drop=table, most={"row": row + 1, "column": column + 1})
-        return
-    _headline(source, prediction)
-    typer.echo(occlusion.sentence(found, classifier.labels))
-
-
-def _headline(source: str, prediction: "Prediction") -> None:
+    prediction = found.prediction
     rejected = f"  rejected: it looks like {rejected_as(prediction)}" if prediction.rejected else ""
-    typer.echo(f"{printable(source)}  {prediction.label} {prediction.confidence:.3f}{rejected}")
+    typer.echo(f"{printable(source)}  {printable(prediction.label)} {prediction.confidence:.3f}{rejected}")
+    for line in found.lines(unicode=shows_blocks()):
+        typer.echo(line)
 
 
-def _print(source: str, prediction: "Prediction", **facts: Any) -> None:  # noqa: ANN401
+def _record(source: str, found: "Explanation") -> dict[str, Any]:
+    prediction = found.prediction
     record = {
         "path": source,
         "label": prediction.label,
         "confidence": round(prediction.confidence, _DIGITS),
         "rejected": prediction.rejected,
         "model": prediction.model,
-        **facts,
     }
-    typer.echo(json.dumps(record))
+    if found.occlusion is not None:
+        row, column = found.occlusion.most
+        most = {"row": row + 1, "column": column + 1}
+        return {**record, "patch": found.occlusion.patch, "drop": _rounded(found.occlusion.drop), "most": most}
+    rows = [] if found.beliefs is None else _rounded(found.beliefs)
+    return {**record, "labels": list(found.labels), "rows": rows, "settled_row": found.settled_row}
 
 
-def _write(path: Path, content: bytes) -> None:
-    write_atomically(path, content, "the picture")
+def _rounded(table: "NDArray[np.float32]") -> list[list[float]]:
+    return [[round(value, _DIGITS) for value in row] for row in table.tolist()]

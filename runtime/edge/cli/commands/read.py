@@ -65,7 +65,7 @@ def read(
 
 
 def _read(each: paths.Found, classifier: "Classifier", *, draws: bool) -> "tuple[Image.Image | None, Page]":
-    from edge.classifier.page import read_grey_page
+    from edge.classifier.page import annotate, read_grey_page
     from edge.picture import preprocessing
 
     if each.problem is not None:
@@ -75,11 +75,7 @@ def _read(each: paths.Found, classifier: "Classifier", *, draws: bool) -> "tuple
     page = read_grey_page(grey, classifier)
     if not page.lines:
         raise NoDigitError(each.path)
-    if not draws:
-        return None, page
-    from edge.classifier.annotation import annotate
-
-    return annotate(grey, page), page
+    return annotate(grey, page) if draws else None, page
 
 
 def _lines(path: str, page: "Page") -> str:
