@@ -215,7 +215,8 @@ def test_the_report_is_json_with_every_comparison(precision, stored, export):
     assert all(one["ratio"] > 0 and one["noise"] >= 0 for one in report["latency_us_per_image"])
     assert report["optimized_for"] == ("balanced" if precision == "int8" else None)
     assert [one["name"] for one in report["candidates"]] == ["static-qdq"] * (precision == "int8")
-    assert "onnxruntime" in " ".join(report["environment"]["packages"])
+    assert {"torch", "onnx"} <= set(report["environment"]["distributions"])
+    assert report["environment"]["cpu"]
     assert report["torch_accuracy"] == report["parity"][0]["accuracy"]
 
 
@@ -270,7 +271,7 @@ def test_the_report_names_the_distribution_that_is_installed(stored, export, mon
 
     monkeypatch.setattr(metadata, "version", version)
     done = export(stored["lstm"])
-    packages = json.loads(done.report.read_text())["environment"]["packages"]
+    packages = json.loads(done.report.read_text())["environment"]["distributions"]
     assert packages["onnxruntime-gpu"] == "1.30.0"
     assert "onnxruntime" not in packages
     assert done.manifest.versions["onnxruntime"]

@@ -3,19 +3,17 @@
 import dataclasses
 import io
 import json
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.bench import machine
 from edge.bundle import bundle
 from edge.bundle.bundle import Bundle
 from edge.bundle.manifest import Manifest
-from edge.session import runtime
 from edge.text.files import make_folder, write_together
 from edge_export.int8.latency import Latency
 from edge_export.int8.selection import GOALS, Goal, Measured
@@ -31,7 +29,7 @@ SHEET_SCALE = 4
 
 ADVICE = "choose another --out, or make room there"
 
-_PACKAGES = ("edge-toolkit", "torch", "onnx", "numpy")
+_PACKAGES = ("torch", "onnx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +144,7 @@ def report(packed: Bundle, export: CheckedExport) -> bytes:
         "parity": [_parity(row) for row in export.rows],
         "latency_us_per_image": [dataclasses.asdict(one) for one in export.latencies],
         "candidates": [_candidate(one) for one in export.candidates],
-        "environment": {
-            "machine": platform.machine(),
-            "system": platform.system(),
-            "python": platform.python_version(),
-            "packages": {**{package: metadata.version(package) for package in _PACKAGES}, **runtime.runtimes()},
-        },
+        "environment": dataclasses.asdict(machine.describe(*_PACKAGES)),
     }
     return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 

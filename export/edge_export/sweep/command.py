@@ -95,9 +95,9 @@ def sweep(
     if done.interrupted:
         typer.echo(summary.how_to_go_on(done, sys.argv[1:]))
         raise typer.Exit(INTERRUPTED)
-    from edge_export.sweep import plot
+    from edge_export.sweep import pareto_chart
 
-    names = plot.write(folder, done.results, summary.title(done))
+    names = pareto_chart.write(folder, done.results, summary.title(done))
     typer.echo(f"{folder}: {', '.join((results.FILE, *names))}")
     if export_best:
         typer.echo(summary.exported(search.export_best(done, to_stderr)))

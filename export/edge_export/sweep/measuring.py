@@ -48,9 +48,9 @@ def latencies(paths: Mapping[int, Path]) -> dict[int, tuple[float, float]]:
     sessions = {forms[number]: session.open_session(graph) for number, graph in graphs.items()}
     if not sessions:
         return {}
-    measured = latency.measure(next(iter(sessions.values())), sessions, packing.golden_images()[0])
-    by_form = {form: (single.candidate_us, bulk.candidate_us) for form, (single, bulk) in measured.items()}
-    return {number: by_form[form] for number, form in forms.items()}
+    timed = latency.time_sessions(sessions, packing.golden_images()[0])
+    single, bulk = ({form: one.median_us() / batch for form, one in series.items()} for batch, series in timed.items())
+    return {number: (single[form], bulk[form]) for number, form in forms.items()}
 
 
 def _form(graph: ModelProto) -> str:

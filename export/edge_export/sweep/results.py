@@ -2,20 +2,18 @@
 
 import dataclasses
 import json
-import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from edge.session import runtime
+from edge.bench import machine
 from edge_export.sweep.grid import Setting, SweepError
 from edge_train.training import checkpoint
 
 SCHEMA = "edge.sweep/1"
 FILE = "sweep.json"
-_PACKAGES = ("edge-toolkit", "torch", "onnx", "numpy")
+_PACKAGES = ("torch", "onnx")
 
 # Bundles of the same graph differ by the digits of the figures inside them: that is no difference in size.
 SAME_SIZE = 0.002
@@ -161,12 +159,7 @@ def write(folder: Path, asked: dict[str, Any], results: Iterable[RunResult], **m
         "runs": [dataclasses.asdict(result) for result in runs],
         "best": best[0][0].number if best else None,
         "pareto": sorted(pareto(runs)),
-        "environment": {
-            "machine": platform.machine(),
-            "system": platform.system(),
-            "python": platform.python_version(),
-            "packages": {**{package: metadata.version(package) for package in _PACKAGES}, **runtime.runtimes()},
-        },
+        "environment": dataclasses.asdict(machine.describe(*_PACKAGES)),
         **more,
     }
     checkpoint.write(folder / FILE, (json.dumps(content, indent=2) + "\n").encode())

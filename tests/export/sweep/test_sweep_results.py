@@ -1,13 +1,15 @@
 """How runs compare, and what the table and the picture show of it."""
 
 import dataclasses
+import itertools
 import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from edge_export.sweep import plot
+from edge import charts
+from edge_export.sweep import pareto_chart
 from edge_export.sweep.grid import axes
 from edge_export.sweep.results import RunMetrics, RunResult, pareto, ranked
 from edge_export.sweep.search import Sweep, SweepRequest
@@ -88,7 +90,7 @@ def test_after_ctrl_c_the_command_can_be_copied(sweep):
 
 
 def test_the_picture_is_a_png_and_an_svg_that_name_every_run_and_repeat_their_bytes(sweep, tmp_path):
-    assert plot.write(tmp_path, sweep.results, title(sweep)) == ("sweep.png", "sweep.svg")
+    assert pareto_chart.write(tmp_path, sweep.results, title(sweep)) == ("sweep.png", "sweep.svg")
     before = [(tmp_path / name).read_bytes() for name in ("sweep.png", "sweep.svg")]
     with Image.open(tmp_path / "sweep.png") as picture:
         assert picture.size == (1500, 720)
@@ -96,7 +98,7 @@ def test_the_picture_is_a_png_and_an_svg_that_name_every_run_and_repeat_their_by
     words = [text.text for text in ET.fromstring(before[1]).iter("{http://www.w3.org/2000/svg}text")]
     assert [words.count(number) for number in "12345"] == [2, 2, 2, 2, 0]
     assert any("gru by hidden and learning rate" in (word or "") for word in words)
-    plot.write(tmp_path, sweep.results, title(sweep))
+    pareto_chart.write(tmp_path, sweep.results, title(sweep))
     assert [(tmp_path / name).read_bytes() for name in ("sweep.png", "sweep.svg")] == before
 
 
@@ -105,14 +107,16 @@ def test_a_run_without_a_mistake_and_a_single_size_can_be_drawn(results, tmp_pat
         dataclasses.replace(one, figures=dataclasses.replace(USUAL, validation_accuracy=accuracy))
         for one, accuracy in zip(results, [1.0, 0.1, 0.5, 0.99, 0.999], strict=True)
     ]
-    plot.write(tmp_path, perfect, "gru")
-    plot.write(tmp_path, perfect[:1], "gru")
+    pareto_chart.write(tmp_path, perfect, "gru")
+    pareto_chart.write(tmp_path, perfect[:1], "gru")
 
 
 def test_numbers_of_runs_that_lie_upon_each_other_are_written_apart(results):
     twins = [dataclasses.replace(one, figures=USUAL) for one in results]
-    drawn = plot.figure(twins, "gru")
-    for panel in drawn.axes:
-        heights = sorted(text.xyann[1] for text in panel.texts)
-        assert len(heights) == 5
-        assert min(np.diff(heights)) > 10
+    with charts.style():
+        drawn = pareto_chart.figure(twins, "gru")
+        drawn.canvas.draw()
+        for panel in drawn.axes:
+            boxes = [text.get_window_extent() for text in panel.texts]
+            assert len(boxes) == 5
+            assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))

@@ -1,15 +1,11 @@
 """Where a run was trained: what a reader needs to judge its times and to repeat it."""
 
-import platform
 from datetime import UTC, datetime
-from importlib import metadata
 from typing import Any
 
-import numpy as np
 import torch
 
-import edge
-from edge.session import cpu
+from edge.bench import machine
 
 
 def here(device: torch.device) -> dict[str, Any]:
@@ -18,16 +14,17 @@ def here(device: torch.device) -> dict[str, Any]:
     Args:
         device: what the network was trained on.
     """
+    facts = machine.describe("torchvision")
     return {
         "finished": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "cpu": cpu.model(),
-        "allowed_cpus": cpu.allowed(),
+        "cpu": facts.cpu,
+        "allowed_cpus": facts.allowed_cpus,
         "threads": torch.get_num_threads(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "edge": edge.__version__,
+        "platform": facts.system,
+        "python": facts.python,
+        "edge": facts.edge,
         "torch": torch.__version__,
-        "torchvision": metadata.version("torchvision"),
-        "numpy": np.__version__,
+        "torchvision": facts.distributions.get("torchvision"),
+        "numpy": facts.numpy,
     }
