@@ -114,7 +114,7 @@ def test_a_difference_that_shows_only_in_the_runtime_is_refused(stored, export, 
 
 
 def test_a_picture_that_does_not_come_back_as_it_was_written_is_refused(stored, export, old_export, monkeypatch):
-    monkeypatch.setattr(round_trip.picture, "read", lambda path: 255 - np.asarray(Image.open(path)))
+    monkeypatch.setattr(round_trip.preprocessing, "read", lambda path: 255 - np.asarray(Image.open(path)))
     with pytest.raises(ParityError, match="a 28x28 PNG does not come back as it was written"):
         export(stored["lstm"])
 
