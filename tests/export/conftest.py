@@ -156,13 +156,17 @@ def answers() -> Callable[[ModelProto, np.ndarray], np.ndarray]:
 @pytest.fixture
 def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exports are judged on 60 strokes, 12 of them as files, calibrated on 40, and timed only a few times."""
-    monkeypatch.setattr(evaluation_data, "STROKE_IMAGES", 60)
-    monkeypatch.setattr(evaluation_data, "CALIBRATION_IMAGES", 40)
-    monkeypatch.setattr(latency, "REPETITIONS", {1: 3, 256: 3})
-    monkeypatch.setattr(latency, "SECONDS", 0)
-    monkeypatch.setattr(latency, "LOADS", 1)
-    monkeypatch.setattr(round_trip, "FILES", 12)
-    monkeypatch.setattr(rejection_threshold, "LEAST_IMAGES", 1)
+    judge_on_few(monkeypatch)
+
+
+def judge_on_few(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(evaluation_data, "STROKE_IMAGES", 60)
+    patch.setattr(evaluation_data, "CALIBRATION_IMAGES", 40)
+    patch.setattr(latency, "REPETITIONS", {1: 3, 256: 3})
+    patch.setattr(latency, "SECONDS", 0)
+    patch.setattr(latency, "LOADS", 1)
+    patch.setattr(round_trip, "FILES", 12)
+    patch.setattr(rejection_threshold, "LEAST_IMAGES", 1)
 
 
 @pytest.fixture
@@ -213,9 +217,9 @@ def undecided(digits: Split) -> Callable[[Checkpoint], Checkpoint]:
     return balance
 
 
-@pytest.fixture
-def stored(drawn, decided) -> dict[str, Checkpoint]:
-    """Small checkpoints for whole exports, one for each form of int8; always sure of the same label."""
+@pytest.fixture(scope="session")
+def small_checkpoints(drawn, decided) -> Callable[[], dict[str, Checkpoint]]:
+    """Makes small checkpoints for whole exports, one for each form of int8; always sure of the same label."""
     sizes_of = {
         "lstm": Recurrent("lstm", hidden=10),
         "gru": Recurrent("gru", hidden=10, layers=2, bidirectional=True),
@@ -223,9 +227,20 @@ def stored(drawn, decided) -> dict[str, Checkpoint]:
         "cnn": Convolutional("conv5x4 relu bn pool conv3x6 relu flatten linear10"),
     }
     figure = {"data": "mnist", "split": "test", "images": 10_000, "accuracy": 0.5}
-    return {
-        name: decided(drawn(sizes, name=name, temperature=0.75, accuracy=(figure,))) for name, sizes in sizes_of.items()
-    }
+
+    def make() -> dict[str, Checkpoint]:
+        return {
+            name: decided(drawn(sizes, name=name, temperature=0.75, accuracy=(figure,)))
+            for name, sizes in sizes_of.items()
+        }
+
+    return make
+
+
+@pytest.fixture
+def stored(small_checkpoints) -> dict[str, Checkpoint]:
+    """The small checkpoints, for a test to change and to export."""
+    return small_checkpoints()
 
 
 @pytest.fixture
@@ -243,16 +258,30 @@ def export(few_digits: None, tmp_path: Path) -> Callable[..., Exported]:
 
     int8 takes the candidate of `CANDIDATE`, unless `candidate=None` asks for a choice.
     """
+    return lambda stored, **fields: export_into(tmp_path, stored, **fields)
 
-    def run(stored: Checkpoint, **fields: object) -> Exported:
-        path = tmp_path / f"{stored.name}.safetensors"
-        checkpoint.save(path, stored)
-        settings = {"model": stored.name, "checkpoint": path, "data": "strokes", "out": tmp_path / "out"}
-        if fields.get("precision") == "int8":
-            settings["candidate"] = CANDIDATE[stored.name]
-        return pipeline.export(pipeline.ExportRequest(**{**settings, **fields}), lambda _line: None)
 
-    return run
+def export_into(folder: Path, stored: Checkpoint, **fields: object) -> Exported:
+    path = folder / f"{stored.name}.safetensors"
+    checkpoint.save(path, stored)
+    settings = {"model": stored.name, "checkpoint": path, "data": "strokes", "out": folder / "out"}
+    if fields.get("precision") == "int8":
+        settings["candidate"] = CANDIDATE[stored.name]
+    return pipeline.export(pipeline.ExportRequest(**{**settings, **fields}), lambda _line: None)
+
+
+@pytest.fixture(scope="session")
+def exported(small_checkpoints, tmp_path_factory) -> Callable[..., Exported]:
+    """The export of a small checkpoint, made once for all tests that only look at it."""
+    stored = small_checkpoints()
+
+    @cache
+    def make(name: str, precision: str = "fp32") -> Exported:
+        with pytest.MonkeyPatch.context() as patch:
+            judge_on_few(patch)
+            return export_into(tmp_path_factory.mktemp(f"{name}-{precision}"), stored[name], precision=precision)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """An export as a whole: the same bytes each time, a bundle that verifies, and a report of everything compared."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -28,17 +29,16 @@ NAMES = ["lstm", "gru", "cnn"]
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", NAMES)
-def test_two_exports_give_the_same_bytes(name, precision, stored, export, tmp_path):
-    first = export(stored[name], precision=precision)
-    again = export(stored[name], precision=precision, out=tmp_path / "again")
+def test_two_exports_give_the_same_bytes(name, precision, stored, export, exported):
+    first, again = exported(name, precision), export(stored[name], precision=precision)
     assert first.path.name == again.path.name == (name if precision == "fp32" else f"{name}-{precision}") + ".onnx"
     assert first.path.read_bytes() == again.path.read_bytes()
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_bundle_reads_back_and_verifies(name, precision, stored, export):
-    done = export(stored[name], precision=precision)
+def test_a_bundle_reads_back_and_verifies(name, precision, exported):
+    done = exported(name, precision)
     assert bundle.read(done.path).manifest == done.manifest
     checked = verification.verify(done.path, provider="cpu")
     assert checked.passed, checked.steps[-1].detail
@@ -48,13 +48,13 @@ def test_a_bundle_reads_back_and_verifies(name, precision, stored, export):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_manifest_says_what_the_bundle_is(name, stored, export, tmp_path):
-    facts = export(stored[name], precision="int8").manifest
+def test_the_manifest_says_what_the_bundle_is(name, stored, exported):
+    facts = exported(name, "int8").manifest
     assert (facts.name, facts.model, facts.precision) == (f"{name}-int8", name, "int8")
     assert facts.architecture == to_json(stored[name].specification)
     assert facts.labels == tuple("0123456789")
     assert facts.temperature == 0.75
-    assert facts.checkpoint_sha256 == checkpoint.load(tmp_path / f"{name}.safetensors").sha256
+    assert facts.checkpoint_sha256 == hashlib.sha256(checkpoint.to_bytes(stored[name])).hexdigest()
     assert (facts.opset, facts.ir_version, facts.minimum_onnxruntime) == (13, 7, "1.19")
     assert facts.method == {"lstm": "branched", "gru": "stepped", "cnn": "static-qdq"}[name]
     assert facts.int8_target == "any"
@@ -65,8 +65,8 @@ def test_the_manifest_says_what_the_bundle_is(name, stored, export, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_share_of_int8_in_the_manifest_is_that_of_the_graph(name, stored, export):
-    done = export(stored[name], precision="int8")
+def test_the_share_of_int8_in_the_manifest_is_that_of_the_graph(name, exported):
+    done = exported(name, "int8")
     sizes = {1: 0, 3: 0, 6: 0}
     for weight in onnx.load(done.path).graph.initializer:
         array = numpy_helper.to_array(weight)
@@ -157,15 +157,15 @@ def test_a_larger_budget_of_accuracy_takes_what_the_usual_one_refuses(drawn, und
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_other_precisions_claim_no_int8(precision, stored, export):
-    facts = export(stored["lstm"], precision=precision).manifest
+def test_other_precisions_claim_no_int8(precision, exported):
+    facts = exported("lstm", precision).manifest
     assert (facts.method, facts.int8_weight_share, facts.int8_verdict) == ("none", 0.0, None)
     assert facts.int8_target is None
     assert facts.providers == ("cpu", "cuda")
 
 
-def test_accuracy_is_told_with_the_data_of_checkpoint_and_bundle(stored, export, digits):
-    facts = export(stored["lstm"]).manifest
+def test_accuracy_is_told_with_the_data_of_checkpoint_and_bundle(exported):
+    facts = exported("lstm").manifest
     assert [(one.of, one.data, one.split, one.images) for one in facts.accuracy] == [
         ("bundle", "strokes", "parity", 60),
         ("checkpoint", "mnist", "test", 10_000),
@@ -174,9 +174,8 @@ def test_accuracy_is_told_with_the_data_of_checkpoint_and_bundle(stored, export,
     assert facts.accuracy[0].accuracy == pytest.approx((labels == 3).mean(), abs=1e-6)  # it always says 3
 
 
-def test_the_evidence_is_the_golden_images_with_pytorchs_logits(stored, export):
-    done = export(stored["gru"])
-    evidence = bundle.read(done.path).evidence
+def test_the_evidence_is_the_golden_images_with_pytorchs_logits(stored, exported):
+    evidence = bundle.read(exported("gru").path).evidence
     images, kinds = packing.golden_images()
     np.testing.assert_array_equal(evidence.images, images)
     assert evidence.kinds == kinds
@@ -184,15 +183,16 @@ def test_the_evidence_is_the_golden_images_with_pytorchs_logits(stored, export):
     assert (evidence.max_logit_error, evidence.max_flips) == (1e-3, 0)
 
 
-def test_nothing_private_is_in_a_bundle(stored, export, tmp_path):
-    content = export(stored["lstm"]).path.read_bytes()
-    for word in (str(tmp_path).encode(), b"/home", b".safetensors", b"seconds"):
+def test_nothing_private_is_in_a_bundle(exported):
+    path = exported("lstm").path
+    content = path.read_bytes()
+    for word in (str(path.parent.parent).encode(), b"/home", b".safetensors", b"seconds"):
         assert word not in content
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_the_report_is_json_with_every_comparison(precision, stored, export):
-    done = export(stored["cnn"], precision=precision)
+def test_the_report_is_json_with_every_comparison(precision, exported):
+    done = exported("cnn", precision)
     report = json.loads(done.report.read_text())
     assert report["schema"] == "edge.export-report/1"
     assert report["bundle"] == done.manifest.name
@@ -241,8 +241,8 @@ def test_the_report_holds_every_candidate_with_its_figures(stored, export, speed
     assert report["optimized_for"] == "latency"
 
 
-def test_every_entry_of_a_report_is_in_the_docs(stored, export):
-    report = json.loads(export(stored["cnn"], precision="int8").report.read_text())
+def test_every_entry_of_a_report_is_in_the_docs(exported):
+    report = json.loads(exported("cnn", "int8").report.read_text())
     del report["manifest"], report["environment"]["packages"]
     page = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
     described = page[page.index("### The report") :]

@@ -117,8 +117,8 @@ def test_an_export_of_a_recurrent_model_carries_its_rows(name, precision, stored
     np.testing.assert_allclose(beliefs[-1], loaded.classify(image)[0], atol=1e-6 if precision == "fp32" else 2e-2)
 
 
-def test_an_export_of_another_model_carries_none(stored, export):
-    assert bundle.read(export(stored["cnn"]).path).rows_base64 is None
+def test_an_export_of_another_model_carries_none(exported):
+    assert bundle.read(exported("cnn").path).rows_base64 is None
 
 
 def test_of_somebody_s_own_model_no_rows_are_known(converted):
