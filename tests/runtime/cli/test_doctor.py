@@ -7,7 +7,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from edge.cli import doctor
+from edge.cli.commands import doctor
 
 
 def checks(root: Path = Path("/")) -> dict[str, doctor.Check]:

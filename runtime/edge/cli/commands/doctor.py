@@ -1,12 +1,43 @@
-"""`edge doctor`: what this machine can run, and how to repair what it cannot."""
+"""`edge doctor`: what this machine can run, found out by doing it, and how to repair what it cannot."""
 
 import json
-from dataclasses import asdict
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
 
 import typer
 
+from edge.bundle import shipped
+from edge.cli import extras
 from edge.cli.arguments import JsonOption
+from edge.errors import ProviderError, RuntimeMissingError
+from edge.session import cpu, providers, runtime
 from edge.text.table import aligned
+from edge.text.terminal import printable
+from edge.verification import Verification, verify
+
+State = Literal["ok", "note", "broken"]
+
+_PACKAGES = ("edge-toolkit", "numpy", "pillow", "typer")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: what was looked at.
+        state: "ok"; "note" for what is absent but not needed; "broken" for what must be repaired.
+        detail: what was found.
+        repair: what to type; None where nothing is to be done.
+    """
+
+    name: str
+    state: State
+    detail: str
+    repair: str | None = None
 
 
 def doctor(as_json: JsonOption = False) -> None:
@@ -14,14 +45,12 @@ def doctor(as_json: JsonOption = False) -> None:
 
     The installation, the providers (proved by sessions), the processor, and every shipped bundle.
     """
-    from edge.cli.doctor import examine
-
     checks = list(examine())
     broken = [check for check in checks if check.state == "broken"]
     if as_json:
         typer.echo(json.dumps({"healthy": not broken, "checks": [asdict(check) for check in checks]}))
     else:
-        for check, line in zip(checks, aligned([(c.state, c.name, c.detail) for c in checks]), strict=True):
+        for check, line in zip(checks, aligned([(c.state, c.name, printable(c.detail)) for c in checks]), strict=True):
             typer.echo(line)
             if check.repair and check.state != "ok":
                 typer.echo(f"        -> {check.repair}")
@@ -29,3 +58,127 @@ def doctor(as_json: JsonOption = False) -> None:
         names = ", ".join(check.name for check in broken)
         typer.echo(f"edge: broken: {names}; follow the arrows above", err=True)
         raise typer.Exit(1)
+
+
+def examine(root: Path = Path("/")) -> Iterator[Check]:
+    """Looks at the installation, the runtime, the processor and the shipped bundles, one check at a time.
+
+    Args:
+        root: where `proc` and `sys` are found; only tests give another.
+    """
+    yield Check("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield from _packages()
+    yield from _extras()
+    yield _runtime()
+    yield _telemetry()
+    yield _provider_cpu()
+    yield _provider_cuda()
+    yield Check("cpus", "ok", _cpus(root))
+    yield _instructions(root)
+    yield from _bundles()
+
+
+def _packages() -> Iterator[Check]:
+    for name in _PACKAGES:
+        if found := runtime.version(name):
+            yield Check(name, "ok", found)
+        else:
+            # From a source tree edge runs without being installed; its requirements have to be.
+            state: State = "note" if name == "edge-toolkit" else "broken"
+            yield Check(name, state, "not installed", f"pip install {name}")
+
+
+def _extras() -> Iterator[Check]:
+    for extra, packages in extras.PACKAGES.items():
+        versions = {name: runtime.version(name) for name in packages}
+        if all(versions.values()):
+            yield Check(f"extra {extra}", "ok", ", ".join(f"{name} {found}" for name, found in versions.items()))
+        else:
+            missing = ", ".join(name for name, found in versions.items() if not found)
+            yield Check(f"extra {extra}", "note", f"without {missing}", f"pip install 'edge-toolkit[{extra}]'")
+
+
+def _runtime() -> Check:
+    found = runtime.runtimes()
+    listed = ", ".join(f"{name} {number}" for name, number in found.items()) or "none"
+    try:
+        loaded = runtime.load().__version__
+    except RuntimeMissingError as error:
+        return Check("runtime", "broken", *_split(error))
+    if len(found) > 1:
+        return Check(
+            "runtime",
+            "broken",
+            f"{listed} are both installed and overwrite each other's files; the one that answers is {loaded}",
+            runtime.repair(found),
+        )
+    return Check("runtime", "ok", f"{listed}, imported as {loaded}")
+
+
+def _telemetry() -> Check:
+    if runtime.telemetry_is_off():
+        return Check("telemetry", "ok", "off: ONNX Runtime tells its maker nothing")
+    repair = "take ORT_DISABLE_TELEMETRY out of the environment, or set it to 1"
+    return Check("telemetry", "note", "on: ONNX Runtime tells its maker about this machine", repair)
+
+
+def _provider_cpu() -> Check:
+    try:
+        providers.prove("cpu")
+    except ProviderError as error:
+        return Check("provider cpu", "broken", *_split(error))
+    return Check("provider cpu", "ok", "proved by a session")
+
+
+def _provider_cuda() -> Check:
+    try:
+        providers.prove("cuda")
+    except ProviderError as error:
+        # Only who installed the GPU build expects CUDA.
+        state: State = "broken" if "onnxruntime-gpu" in runtime.runtimes() else "note"
+        return Check("provider cuda", state, *_split(error))
+    return Check("provider cuda", "ok", "proved by a session")
+
+
+def _cpus(root: Path) -> str:
+    quota = cpu.cgroup_quota(root)
+    limit = "no quota" if quota is None else f"a quota of {quota:g}"
+    return f"{cpu.allowed(root)} allowed ({limit})"
+
+
+def _instructions(root: Path) -> Check:
+    found = cpu.instruction_sets(root)
+    if found is None:
+        return Check("int8 instructions", "note", f"unknown on {platform.system()}", "edge verify lstm-int8")
+    listed = ", ".join(name for name in cpu.INT8_INSTRUCTIONS if name in found) or "none"
+    if found & cpu.EXACT_INT8:
+        return Check("int8 instructions", "ok", f"{listed}: int8 products are summed exactly")
+    return Check(
+        "int8 instructions",
+        "note",
+        f"{listed}: bundles for any target are exact; those for vnni or arm64 saturate, and int8 gains less speed",
+        "edge verify the int8 bundle that you use",
+    )
+
+
+def _bundles() -> Iterator[Check]:
+    names = shipped.names()
+    if not names:
+        yield Check("bundles", "broken", "none is shipped", "pip install --force-reinstall edge-toolkit")
+    for name in names:
+        yield _bundle(f"bundle {name}", verify(shipped.locate(name), "cpu"))
+
+
+def _bundle(title: str, outcome: Verification) -> Check:
+    if outcome.passed:
+        return Check(title, "ok", outcome.steps[-1].detail)
+    failed = outcome.steps[-1]
+    return Check(
+        title, "broken", f"{failed.name}: {failed.detail}", "use the fp32 bundle, or re-export on this machine"
+    )
+
+
+def _split(error: ProviderError) -> tuple[str, str]:
+    """Every message is `what happened; what to do next`."""
+    happened, _, repair = str(error).partition("; ")
+    return happened, repair

@@ -19,7 +19,7 @@ from edge.text.terminal import image_as_text, printable, shows_blocks
 if TYPE_CHECKING:
     from edge.classifier.answers import Answer
     from edge.classifier.classifier import Prediction
-    from edge.cli.commands.show_steps import StepStrips
+    from edge.cli.step_strips import StepStrips
     from edge.picture.arrays import Grey
 
 MAX_NAME_COLUMNS = 60  # longer paths push their own line only
@@ -146,7 +146,7 @@ def _draw(strips: "StepStrips", block: Sequence["Answer"], typed: Sequence[bytes
 def _strips(out: Path | None) -> "StepStrips | None":
     if out is None:
         return None
-    from edge.cli.commands.show_steps import StepStrips
+    from edge.cli.step_strips import StepStrips
 
     return StepStrips(out)
 
