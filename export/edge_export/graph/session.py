@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from edge.session.providers import Options, open_on
 from edge_export.graph.builder import IMAGE, LOGITS, PROBABILITIES
-
-ERRORS_ONLY = 3  # onnxruntime's log severity: 0 verbose to 4 fatal
 
 
 class Session(Protocol):
@@ -21,14 +19,12 @@ class Session(Protocol):
 
 
 def open_session(model: ModelProto) -> Session:
-    """A session with one thread, so that parity and timings do not depend on the machine's size."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = ERRORS_ONLY
-    session: Session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    """A session with the runtime's own settings, on the CPU with one thread, whatever the size of the machine.
+
+    Raises:
+        ProviderError: onnxruntime cannot load the graph.
+    """
+    session: Session = open_on(model.SerializeToString(), "cpu", Options(), None)
     return session
 
 
