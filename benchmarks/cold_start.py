@@ -6,12 +6,14 @@ the shortest script that uses ONNX Runtime, and beside the same in PyTorch. The 
 
     python benchmarks/cold_start.py [--model lstm-int8] [--rounds 15]
 
-The programs take turns, forwards and backwards. A first run of each warms up: it fills the file cache and writes the
-bytecode, which is left to Python even where the environment says otherwise. Peak memory is the largest resident set
-that the system reports; this process imports nothing large, because a child starts with its parent's.
+The programs take turns (`edge.bench.turns` says how they are compared). A first run of each warms up: it fills the file
+cache and writes the bytecode, which is left to Python even where the environment says otherwise. Peak memory is the
+largest resident set that the system reports; this process imports nothing large, because a child starts with its
+parent's.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import re
@@ -21,6 +23,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from edge.bench import machine
+from edge.bench.turns import compare, take_turns
+from edge.text.table import aligned
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKPOINT = ROOT / "train" / "edge_train" / "checkpoints" / "lstm.safetensors"
@@ -50,16 +56,14 @@ image = torch.from_numpy(np.array(Image.open(sys.argv[2]).convert("L"))).float()
 with torch.inference_mode():
     print(int(head(lstm(image)[0][:, -1]).argmax()))
 """
-FACTS = """
-import json, sys
-import onnxruntime, PIL
+PICTURE = """
+import sys
 from PIL import Image
-from edge import bundle, profile, shipped
+from edge.bundle import bundle, shipped
 source = bundle.read(shipped.locate(sys.argv[1]))
 drawn = [kind.startswith("stroke ") for kind in source.evidence.kinds].index(True)
 Image.fromarray(source.evidence.images[drawn]).save(sys.argv[2])
-print(json.dumps({"machine": profile.machine(), "pillow": PIL.__version__, "path": str(source.path),
-                  "python": sys.version.split()[0]}))
+print(source.path)
 """
 GROUPS = ("numpy", "PIL", "onnxruntime", "typer", "edge")
 
@@ -71,35 +75,33 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     arguments = parser.parse_args()
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    where = machine.describe("pillow")
     with tempfile.TemporaryDirectory() as folder:
         picture = str(Path(folder) / "digit.png")
-        facts = json.loads(output([sys.executable, "-c", FACTS, arguments.model, picture], environment))
+        bundle = output([sys.executable, "-c", PICTURE, arguments.model, picture], environment).strip()
         programs = {
-            "bare script": [sys.executable, "-c", BARE, facts["path"], picture],
+            "bare script": [sys.executable, "-c", BARE, bundle, picture],
             "edge predict": [sys.executable, "-c", EDGE, "predict", picture, "--model", arguments.model],
             "torch script": [sys.executable, "-c", TORCH, str(CHECKPOINT), picture],
         }
         programs = {name: program for name, program in programs.items() if runs(name, program, environment)}
         runs_of: dict[str, list[dict[str, float]]] = {name: [] for name in programs}
-        for turn in range(arguments.rounds):
-            for name in list(programs) if turn % 2 else reversed(programs):
-                runs_of[name].append(measure(programs[name], environment))
+        for _, name in take_turns(list(programs), rounds=arguments.rounds):
+            runs_of[name].append(measure(programs[name], environment))
         imports = {name: imported(programs[name], environment) for name in ("bare script", "edge predict")}
     results = {name: summary(runs, runs_of["bare script"]) for name, runs in runs_of.items()}
-    print(
-        f"{arguments.model}, {arguments.rounds} rounds after 1 to warm up, {facts['machine']}, Python {facts['python']}"
-    )
-    print(f"{'':14}{'wall ms':>9}{'p10':>7}{'p90':>7}{'times':>7}{'CPU ms':>9}{'times':>7}{'MB':>8}{'times':>7}")
+    print(f"{arguments.model}, {arguments.rounds} rounds after 1 to warm up, {where.cpu}, Python {where.python}")
+    rows = [("", "wall ms", "times", "CPU ms", "times", "MB", "times")]
     for name, row in results.items():
-        wall = f"{row['wall_ms']:9.0f}{row['wall_ms_p10']:7.0f}{row['wall_ms_p90']:7.0f}{row['wall_ratio']:7.2f}"
-        memory = f"{row['peak_mb']:8.1f}{row['peak_ratio']:7.2f}"
-        print(f"{name:14}{wall}{row['cpu_ms']:9.0f}{row['cpu_ratio']:7.2f}{memory}")
-    print("\nimports, ms (least of the runs)" + "".join(f"{group:>13}" for group in (*GROUPS, "others")))
-    for name, groups in imports.items():
-        print(f"{name:31}" + "".join(f"{groups[group]:13.1f}" for group in (*GROUPS, "others")))
-    document = {"benchmark": "cold_start", "version": 1, "model": arguments.model, "rounds": arguments.rounds}
-    del facts["path"]
-    print(json.dumps({**document, **facts, "results": results, "imports_ms": imports}))
+        figures = (f"{row['wall_ms']:.0f}", f"{row['cpu_ms']:.0f}", f"{row['peak_mb']:.1f}")
+        times = [f"{row[f'{quantity}_ratio']:.2f}" for quantity in ("wall", "cpu", "peak")]
+        rows.append((name, *(cell for pair in zip(figures, times, strict=True) for cell in pair)))
+    print("\n".join(aligned(rows, right=range(1, 7))))
+    rows = [("imports, ms, least of the runs", *GROUPS, "others")]
+    rows += [(name, *(f"{groups[group]:.1f}" for group in (*GROUPS, "others"))) for name, groups in imports.items()]
+    print("\n".join(["", *aligned(rows, right=range(1, 7))]))
+    document = {"benchmark": "cold_start", "version": 2, "model": arguments.model, "rounds": arguments.rounds}
+    print(json.dumps({**document, "machine": dataclasses.asdict(where), "results": results, "imports_ms": imports}))
 
 
 def output(program: list[str], environment: dict[str, str]) -> str:
@@ -132,20 +134,14 @@ def measure(program: list[str], environment: dict[str, str]) -> dict[str, float]
 
 
 def summary(runs: list[dict[str, float]], bases: list[dict[str, float]]) -> dict[str, float]:
-    """Medians, percentiles, and the medians of the ratios to the bare script, round by round."""
-    wall = sorted(run["wall"] * 1e3 for run in runs)
-    ratios = {
-        key: statistics.median(run[key] / base[key] for run, base in zip(runs, bases, strict=True)) for key in bases[0]
-    }
+    """Medians, and how many times those of the bare script in the same rounds."""
+    ratios = {key: compare([run[key] for run in runs], [base[key] for base in bases]) for key in bases[0]}
     return {
-        "wall_ms": statistics.median(wall),
-        "wall_ms_p10": wall[len(wall) // 10],
-        "wall_ms_p90": wall[len(wall) * 9 // 10],
-        "wall_ratio": ratios["wall"],
+        "wall_ms": statistics.median(run["wall"] * 1e3 for run in runs),
         "cpu_ms": statistics.median(run["cpu"] * 1e3 for run in runs),
-        "cpu_ratio": ratios["cpu"],
         "peak_mb": statistics.median(run["peak"] / 1e6 for run in runs),
-        "peak_ratio": ratios["peak"],
+        **{f"{key}_ratio": ratio.value for key, ratio in ratios.items()},
+        **{f"{key}_ratio_error": ratio.error for key, ratio in ratios.items()},
     }
 
 

@@ -1,22 +1,23 @@
 """What variation costs: the time of one epoch of each model with plain pictures, with varied ones, and with all of it.
 
-The variants take turns in one process, on one thread, and the processor time of that thread counts: other programs on
-the machine then change little but the caches. A part of the epoch is run and the whole computed from it.
+Why: varied pictures are what makes a model right on photos, and whoever trains pays for them at each epoch. The
+variants take turns in one process, on one thread, and the processor time of that thread counts: other programs on the
+machine then change little but the caches. A part of the epoch is run and the whole computed from it.
 
     python benchmarks/epoch_time.py [--models lstm gru] [--images 4096] [--rounds 3] [--out FILE.json]
 """
 
 import argparse
 import dataclasses
+import functools
 import json
-import statistics
-import time
 from pathlib import Path
 from typing import Any
 
-import host
 import torch
 
+from edge.bench import machine
+from edge.bench.turns import Series, compare, take_turns, thread_clock, time_turn
 from edge.text import table
 from edge.text.files import write_atomically
 from edge_train import strokes
@@ -51,39 +52,53 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    document = {
-        "schema": "edge.epoch-time/1",
-        "command": f"python benchmarks/epoch_time.py --images {options.images} --rounds {options.rounds}",
-        "machine": host.machine(),
-        "versions": host.versions(),
-        "models": {model: seconds(model, options.images, options.rounds) for model in options.models},
-    }
+    where = machine.describe("torch")
+    epochs = {model: epoch_times(model, options.images, options.rounds) for model in options.models}
     rows = [("model", *VARIANTS, "digits / plain", "pictures / plain")]
-    for model, epoch in document["models"].items():  # type: ignore[attr-defined]
-        shares = [f"{epoch[variant] / epoch['plain']:.2f}" for variant in ("digits", "pictures")]
-        rows.append((model, *(f"{epoch[variant]:.1f} s" for variant in VARIANTS), *shares))
-    print("\n".join(table.aligned(rows)))
+    for model, series in epochs.items():
+        costs = [compare(series[variant].medians(), series["plain"].medians()) for variant in ("digits", "pictures")]
+        rows.append(
+            (
+                model,
+                *(f"{seconds(series[variant], options.images):.1f} s" for variant in VARIANTS),
+                *(f"{cost.value:.2f}" for cost in costs),
+            )
+        )
+    print("\n".join(table.aligned(rows, right=range(1, len(rows[0])))))
+    document = {
+        "schema": "edge.epoch-time/2",
+        "command": f"python benchmarks/epoch_time.py --images {options.images} --rounds {options.rounds}",
+        "machine": dataclasses.asdict(where),
+        "models": {
+            model: {variant: round(seconds(one, options.images), 2) for variant, one in series.items()}
+            for model, series in epochs.items()
+        },
+    }
     if options.out:
         write_atomically(options.out, (json.dumps(document, indent=2, sort_keys=True) + "\n").encode())
 
 
-def seconds(model: str, images: int, rounds: int) -> dict[str, float]:
-    """Processor seconds of one epoch of a model, by variant: the median of the rounds."""
+def epoch_times(model: str, images: int, rounds: int) -> dict[str, Series]:
+    """The processor time of training on so many images once, by variant; what prepares it is not part of it."""
     pixels, labels = strokes.sample(images, seed=5)
     split = Split("strokes-training", pixels, labels)
     few = Split("strokes-validation", pixels[:10], labels[:10])
-    taken: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
-    for _ in range(rounds):
-        for variant, dials in VARIANTS.items():
-            recipe = dataclasses.replace(recipes.named("best", model), **dials, epochs=1, strokes=0.0)
-            state = loop.begin(networks.build(specification.named(model)), recipe, torch.device("cpu"))
-            path = checkpoint.shipped(recipe.teacher) if recipe.teacher else None
-            material = TrainingData(split, few, teacher=checkpoint.load(path).model() if path else None)
-            started = time.thread_time()
-            ignore = {"on_progress": lambda _: None, "on_epoch": lambda _: None}
-            loop.run(state, recipe, material, device=torch.device("cpu"), **ignore)  # type: ignore[arg-type]
-            taken[variant].append((time.thread_time() - started) / images * EPOCH)
-    return {variant: round(statistics.median(times), 2) for variant, times in taken.items()}
+    cpu, clock = torch.device("cpu"), thread_clock()
+    nothing: dict[str, Any] = {"on_progress": lambda _: None, "on_epoch": lambda _: None}
+    found = {variant: Series() for variant in VARIANTS}
+    for number, variant in take_turns(list(VARIANTS), rounds=rounds, warmup_rounds=1):
+        recipe = dataclasses.replace(recipes.named("best", model), **VARIANTS[variant], epochs=1, strokes=0.0)
+        state = loop.begin(networks.build(specification.named(model)), recipe, cpu)
+        path = checkpoint.shipped(recipe.teacher) if recipe.teacher else None
+        data = TrainingData(split, few, teacher=checkpoint.load(path).model() if path else None)
+        epoch = functools.partial(loop.run, state, recipe, data, device=cpu, **nothing)
+        time_turn(epoch, found[variant] if number >= 1 else Series(), clock=clock)
+    return found
+
+
+def seconds(series: Series, images: int) -> float:
+    """Of a whole epoch, from its part with so many images."""
+    return series.median_us() / 1e6 / images * EPOCH
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ engine. Such figures from different pages do not compare: other machines, weight
 weights and one thread, and runs between the others; its labels are checked against torch's on the images of the run,
 because a fast wrong answer is none. The last row is what this machine could do at best.
 
-Progress goes to stderr, the tables to stdout, and after them one JSON document (schema edge.peers/1). `--out DIR`
+Progress goes to stderr, the tables to stdout, and after them one JSON document (schema edge.peers/2). `--out DIR`
 writes peers.json, peers.md, peers.png and peers.svg.
 """
 
@@ -23,35 +23,41 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import contenders
-import host
 import limits
-import material
 import numpy as np
 import peers_chart
 import peers_page
+import peers_runtimes
+import stock_exports
 import torch
-import turns
-from contenders import BASELINE, PEERS, REFERENCE, Contender
-from material import Material
 from numpy.typing import NDArray
+from peers_runtimes import BASELINE, PEERS, REFERENCE, Peer
+from stock_exports import StockExports
 
 import edge
+from edge.bench import machine
+from edge.bench.turns import Turn, compare, percentile, time_in_turns
 from edge.bundle import shipped
+from edge.bundle.input import COLUMNS, ROWS
 from edge.errors import EdgeError
 from edge.text.files import write_atomically
 from edge_train import strokes
 from edge_train.data import published
 from edge_train.data.splits import DataError
 
-SCHEMA = "edge.peers/1"
+SCHEMA = "edge.peers/2"
 SHIPPED = ("lstm", "gru", "rnn", "rnn-relu", "bilstm", "lstm-20", "cnn", "cnn-16k")
 BATCHES = (1, 256)
 ROUNDS, QUICK_ROUNDS = 15, 3
+WARM_UP_ROUNDS = 2
+# A burst is long enough for a percentile of short calls, and short enough that a round sees one machine. Its first call
+# brings the peer's weights back into the cache that the others took, and is not timed.
+BURST = Turn(seconds=0.02, warmup_calls=1, most_calls=30)
 CHECKED_IMAGES, QUICK_CHECKED_IMAGES = 2048, 256  # multiples of the usual batch, which some peers have fixed
 BULK_IMAGES, QUICK_BULK_IMAGES = 10_000, 2000
 BULK_BATCH = 256
 STROKES_SEED = 3
+PACKAGES = ("torch", "onnx", "openvino", "tract", "ncnn", "pnnx")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,13 +103,13 @@ def measured(options: argparse.Namespace, data: Data) -> dict[str, Any]:
     """The whole run as one document."""
     checked = QUICK_CHECKED_IMAGES if options.quick else CHECKED_IMAGES
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
-    around = host.machine()
+    around = machine.describe(*PACKAGES)
     machine_limits = limits.measure()
     models: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="edge-peers-") as folder:
         for name in options.models:
             say(f"{name}: export, quantise")
-            source = material.material(name, Path(folder))
+            source = stock_exports.stock_exports(name, Path(folder))
             rows = [row for batch in options.batch for row in one_batch(source, batch, data, checked, rounds)]
             say(f"{name}: all threads, {len(data.images)} images")
             bulk = in_bulk(source, data, rounds)
@@ -115,13 +121,12 @@ def measured(options: argparse.Namespace, data: Data) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "command": shlex.join(["python", *sys.argv]),
-        "machine": around,
-        "versions": host.versions(),
+        "machine": dataclasses.asdict(around),
         "settings": {
             "threads": 1,
             "rounds": rounds,
-            "warm_up_rounds": turns.WARM_UP_ROUNDS,
-            "burst_seconds": turns.BURST_SECONDS,
+            "warm_up_rounds": WARM_UP_ROUNDS,
+            "burst_seconds": BURST.seconds,
             "images": data.name,
             "checked_images": checked,
             "bulk_images": len(data.images),
@@ -133,34 +138,37 @@ def measured(options: argparse.Namespace, data: Data) -> dict[str, Any]:
     }
 
 
-def one_batch(source: Material, batch: int, data: Data, checked: int, rounds: int) -> Iterator[dict[str, Any]]:
+def one_batch(source: StockExports, batch: int, data: Data, checked: int, rounds: int) -> Iterator[dict[str, Any]]:
     """A row for each peer at one batch size: its times per image, and how its labels differ from torch's."""
     say(f"{source.name}, batch {batch}: make the peers")
-    made = {peer: contenders.made(peer, source, batch) for peer in PEERS}
-    ready = {peer: contender for peer, contender in made.items() if isinstance(contender, Contender)}
+    made = {peer: peers_runtimes.made(peer, source, batch) for peer in PEERS}
+    ready = {peer: one for peer, one in made.items() if isinstance(one, Peer)}
     whole = max(batch, checked // batch * batch)  # peers with fixed shapes take whole batches only
-    given, truth = np.resize(data.images, (whole, 28, 28)), np.resize(data.labels, whole)
+    given, truth = np.resize(data.images, (whole, ROWS, COLUMNS)), np.resize(data.labels, whole)
     say(f"{source.name}, batch {batch}: check the answers of {len(ready)} peers")
-    logits = {peer: logits_of(contender, given, batch) for peer, contender in ready.items()}
+    logits = {peer: logits_of(one, given, batch) for peer, one in ready.items()}
     wanted = logits[REFERENCE].argmax(1)
     tasks = {}
-    for peer, contender in ready.items():
-        feed = contender.prepare(given[:batch])
-        tasks[peer] = lambda run=contender.run, feed=feed: run(feed)
+    for peer, one in ready.items():
+        feed = one.prepare(given[:batch])
+        tasks[peer] = lambda run=one.run, feed=feed: run(feed)
     say(f"{source.name}, batch {batch}: {rounds} rounds")
-    timings = turns.in_turns(tasks, baseline=BASELINE, rounds=rounds)
+    timings = time_in_turns(tasks, rounds=rounds, warmup_rounds=WARM_UP_ROUNDS, turn=BURST)
     for peer, found in made.items():
         row: dict[str, Any] = {"peer": peer, "batch": batch}
         if isinstance(found, str):
             yield {**row, "failure": found}
             continue
-        timing, labels = timings[peer], logits[peer].argmax(1)
+        calls, labels = timings[peer].ordered(), logits[peer].argmax(1)
+        ratio = compare(timings[BASELINE].medians(), timings[peer].medians())
+        p90 = percentile(calls, 900)
         yield {
             **row,
-            "p50_us": timing.p50_us / batch,
-            "p90_us": timing.p90_us / batch,
-            "ratio": timing.ratio,
-            "calls": timing.calls,
+            "p50_us": timings[peer].median_us() / batch,
+            "p90_us": None if p90 is None else p90 / 1e3 / batch,
+            "ratio": ratio.value,
+            "ratio_error": ratio.error,
+            "calls": len(calls),
             "logits_max_error": float(np.abs(logits[peer] - logits[REFERENCE]).max()),
             "flips": int((labels != wanted).sum()),
             "images": whole,
@@ -169,19 +177,19 @@ def one_batch(source: Material, batch: int, data: Data, checked: int, rounds: in
         }
 
 
-def logits_of(contender: Contender, given: NDArray[np.uint8], batch: int) -> NDArray[np.float32]:
+def logits_of(peer: Peer, given: NDArray[np.uint8], batch: int) -> NDArray[np.float32]:
     """The logits (N, 10) of every image, in batches of that size; N is a multiple of it."""
     parts = []
     for start in range(0, len(given), batch):
-        answer = contender.run(contender.prepare(given[start : start + batch]))
+        answer = peer.run(peer.prepare(given[start : start + batch]))
         parts.append(np.asarray(answer, np.float32).copy())  # some peers write the next answer into the same memory
     return np.concatenate(parts)
 
 
-def in_bulk(source: Material, data: Data, rounds: int) -> list[dict[str, Any]]:
+def in_bulk(source: StockExports, data: Data, rounds: int) -> list[dict[str, Any]]:
     """Many images with the threads that each side takes by itself: the default session in batches, edge in one call."""
-    session = material.default_session(source.exported, threads=None)
-    values = material.floats(data.images)
+    session = stock_exports.default_session(source.exported, threads=None)
+    values = stock_exports.floats(data.images)
 
     def default() -> NDArray[np.float32]:
         starts = range(0, len(values), BULK_BATCH)
@@ -194,12 +202,12 @@ def in_bulk(source: Material, data: Data, rounds: int) -> list[dict[str, Any]]:
     for peer, classifier in classifiers.items():
         tasks[peer] = lambda classify=classifier.classify: classify(data.images)
     labels = {peer: np.asarray(task()).argmax(1) for peer, task in tasks.items()}
-    timings = turns.in_turns(tasks, baseline=BASELINE, rounds=max(1, rounds // 3))
+    timings = time_in_turns(tasks, rounds=max(1, rounds // 3), warmup_rounds=1)
     return [
         {
             "peer": peer,
-            "images_per_s": len(data.images) / timing.p50_us * 1e6,
-            "ratio": timing.ratio,
+            "images_per_s": len(data.images) / timing.median_us() * 1e6,
+            "ratio": compare(timings[BASELINE].medians(), timing.medians()).value,
             "flips": int((labels[peer] != labels[BASELINE]).sum()),
             "accuracy": float((labels[peer] == data.labels).mean()),
         }

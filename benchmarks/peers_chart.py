@@ -1,21 +1,23 @@
-"""The document of a run of `peers.py` as a picture: how many times as fast as the default export each peer is."""
+"""The document of a run of `peers.py` as a chart: how many times as fast as the default export each peer is."""
 
 from pathlib import Path
 from typing import Any
 
 import peers_page
 
+from edge import charts
+from edge.text.files import write_atomically
+
 # The peers that most readers would take otherwise; all of them are in the tables.
 SHOWN = {
     "torch": ("PyTorch", "#c9ced6"),
-    "stock int8": ("ONNX Runtime, stock int8", "#9aa3b0"),
+    "stock int8": ("ONNX Runtime, stock int8", charts.GREY),
     "openvino": ("OpenVINO", "#6b7585"),
-    "edge": ("edge fp32", "#8ab6f0"),
-    "edge int8": ("edge int8", "#1f5fbf"),
+    "edge": ("edge fp32", "#9dc0ef"),
+    "edge int8": ("edge int8", charts.BLUE),
 }
 LABELLED = ("edge", "edge int8")  # a figure at each bar would be a table
 BASELINE_NAME = "ONNX Runtime, default export = 1"
-INK = "#24292f"
 BAR = 0.16  # height, of a model's row of 1
 TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
@@ -26,25 +28,18 @@ def draw(document: dict[str, Any], folder: Path) -> None:
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
     """
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "edge"  # the same document gives the same bytes
-    from matplotlib import pyplot as plt
-
     models = document["models"]
     batches = list(dict.fromkeys(row["batch"] for model in models for row in model["peers"]))
-    height = 1.6 + 0.72 * len(models)
-    figure, panels = plt.subplots(1, len(batches), figsize=(5.4 * len(batches), height), sharey=True, squeeze=False)
-    for panel, batch in zip(panels[0], batches, strict=True):
-        _panel(panel, document, batch)
-    handles, labels = panels[0][0].get_legend_handles_labels()
-    figure.suptitle("Times as fast as the default export, same weights, one thread", color=INK, fontsize=13, x=0.5)
-    figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False, fontsize=9)
-    figure.tight_layout(rect=(0, 0.5 / height, 1, 1))
-    figure.savefig(folder / "peers.png", dpi=150)
-    figure.savefig(folder / "peers.svg", metadata={"Date": None})
-    plt.close(figure)
+    with charts.style():
+        drawn = charts.figure(5.4 * len(batches), 1.6 + 0.72 * len(models))
+        panels = drawn.subplots(1, len(batches), sharey=True, squeeze=False)[0]
+        for panel, batch in zip(panels, batches, strict=True):
+            _panel(panel, document, batch)
+        handles, labels = panels[0].get_legend_handles_labels()
+        drawn.suptitle("Times as fast as the default export, same weights, one thread", fontsize=13, fontweight="bold")
+        drawn.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9)
+        write_atomically(folder / "peers.png", charts.png(drawn))
+        write_atomically(folder / "peers.svg", charts.svg(drawn).encode())
 
 
 def _panel(panel: Any, document: dict[str, Any], batch: int) -> None:  # noqa: ANN401 - matplotlib is optional
@@ -62,9 +57,8 @@ def _panel(panel: Any, document: dict[str, Any], batch: int) -> None:  # noqa: A
             panel.barh(index + offset, ratio - 1, BAR * 0.92, left=1, color=colour, alpha=0.35 if wrong else 1)
             text = "wrong labels" if wrong else f"{ratio:.1f}x" if peer in LABELLED else ""
             weight = "bold" if peer == "edge int8" else "normal"
-            place_text = {"x": max(ratio, 1) * 1.03, "y": index + offset, "s": text}
-            panel.text(**place_text, va="center", fontsize=7.5, color=INK, fontweight=weight)
-    panel.axvline(1, color=INK, linewidth=1.2, label=BASELINE_NAME)
+            panel.text(max(ratio, 1) * 1.03, index + offset, text, va="center", fontsize=7.5, fontweight=weight)
+    panel.axvline(1, color=charts.INK, linewidth=1.2, label=BASELINE_NAME)
     panel.set_xscale("log")
     panel.set_xlim(min(ratios) / 1.15, max(ratios) * 1.5)
     ticks = [tick for tick in TICKS if panel.get_xlim()[0] < tick < panel.get_xlim()[1]]
@@ -72,12 +66,11 @@ def _panel(panel: Any, document: dict[str, Any], batch: int) -> None:  # noqa: A
     panel.minorticks_off()
     panel.set_yticks(range(len(models)), [model["model"] for model in models], fontsize=11)
     panel.set_ylim(len(models) - 0.5, -0.5)
-    panel.set_title("one image at a time" if batch == 1 else f"batches of {batch}", fontsize=11, color=INK)
-    below = {"xycoords": ("data", "axes fraction"), "xytext": (0, -30), "textcoords": "offset points"}
-    panel.annotate("slower  ←     →  faster", (1, 0), **below, ha="center", fontsize=9, color=INK)
-    panel.grid(axis="x", color="#e3e6ea", linewidth=0.8)
+    panel.set_title("one image at a time" if batch == 1 else f"batches of {batch}")
+    panel.set_xlabel("slower  ←   →  faster", fontsize=9)
+    panel.grid(axis="x")
     panel.set_axisbelow(True)
-    panel.tick_params(length=0, colors=INK)
+    panel.tick_params(length=0)
     for spine in panel.spines.values():
         spine.set_visible(False)
 

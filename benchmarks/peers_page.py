@@ -42,8 +42,10 @@ def markdown(document: dict[str, Any]) -> str:
     lines += ["", "## Size of the files", "", *_grid(document, batches[-1], _size)]
     if failures := list(_failures(document)):
         lines += ["", "## What does not run", "", *failures]
-    found = ", ".join(f"{name} {version or '(not installed)'}" for name, version in document["versions"].items())
-    lines += ["", "## How it was made", "", f"    {document['command']}", "", f"{found}. {document['seconds']} s."]
+    host = document["machine"]
+    found = {"Python": host["python"], "edge": host["edge"], "numpy": host["numpy"], **host["distributions"]}
+    versions = ", ".join(f"{name} {version}" for name, version in found.items())
+    lines += ["", "## How it was made", "", f"    {document['command']}", "", f"{versions}. {document['seconds']} s."]
     return "\n".join(lines) + "\n"
 
 
@@ -61,9 +63,10 @@ def wrong(row: dict[str, Any]) -> bool:
 
 def _introduction(document: dict[str, Any]) -> list[str]:
     settings, host = document["settings"], document["machine"]
-    instructions = ", ".join(host["int8_instructions"]) or "none known"
+    instructions = ", ".join(host["int8_instructions"] or ()) or "none known"
+    processor = f"{host['cpu']}, {host['cpu_family']}" if host["cpu_family"] else host["cpu"]
     return [
-        f"{host['processor']}, {host['system']}, {host['cpus']} CPUs, int8 instructions: {instructions}. The same",
+        f"{processor}, {host['system']}, {host['allowed_cpus']} CPUs, int8 instructions: {instructions}. The same",
         f"weights and images ({settings['images']}) in one process, one thread, {settings['rounds']} rounds in turns.",
         f"Load average before the run: {host['load_average']} (ratios are paired by round and bear it, times do not).",
         "",
@@ -78,7 +81,7 @@ def _cells(model: str, row: dict[str, Any]) -> tuple[str, ...]:
     name = (model, str(row["batch"]), row["peer"])
     if "failure" in row:
         return (*name, *["-"] * 7, row["failure"])
-    times = (f"{row['p50_us']:.1f}", f"{row['p90_us']:.1f}", f"{row['ratio']:.2f}x")
+    times = (f"{row['p50_us']:.1f}", _or_dash(row["p90_us"]), f"{row['ratio']:.2f}x")
     answers = (f"{row['logits_max_error']:.0e}", f"{row['flips']} of {row['images']}", f"{row['accuracy']:.2%}")
     return (*name, *times, *answers, table.size(row["size_bytes"]), "WRONG LABELS" if wrong(row) else "")
 
@@ -147,6 +150,11 @@ def _failures(document: dict[str, Any]) -> Iterator[str]:
 def _bound(model: dict[str, Any]) -> tuple[str, str, str]:
     bound = model["bound"]
     return f"{bound['flop'] / 1e6:.2f}", f"{bound['fp32_us']:.1f}", f"{bound['int8_us']:.1f}"
+
+
+def _or_dash(us: float | None) -> str:
+    """A percentile, which needs calls enough."""
+    return "-" if us is None else f"{us:.1f}"
 
 
 def _figure(number: float) -> str:

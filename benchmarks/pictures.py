@@ -20,17 +20,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import host
 import numpy as np
 
 import edge
+from edge.bench import machine
 from edge.bundle import shipped
 from edge.bundle.input import COLUMNS, ROWS
 from edge.drawing import stacked
 from edge.picture import preprocessing, steps
 from edge.text.table import aligned
 
-SCHEMA = "edge.pictures/1"
+SCHEMA = "edge.pictures/2"
 LABELS = "labels.tsv"
 MOST_STRIPS = 50  # on a sheet of mistakes
 BINS = 15  # of the calibration error, as Guo et al., 2017, "On Calibration of Modern Neural Networks"
@@ -74,7 +74,16 @@ def main() -> int:
         if wrong and arguments.out is not None:
             path = draw(wrong, arguments.out / f"mistakes-{Path(model).stem}.png")
             print(f"  {len(wrong)} mistakes, the first {min(len(wrong), MOST_STRIPS)} drawn: {path}")
-    print(json.dumps({"schema": SCHEMA, "folder": arguments.folder.name, **machine(), "models": records}))
+    print(
+        json.dumps(
+            {
+                "schema": SCHEMA,
+                "folder": arguments.folder.name,
+                "machine": asdict(machine.describe("pillow")),
+                "models": records,
+            }
+        )
+    )
     return 0
 
 
@@ -184,11 +193,6 @@ def record(model: str, results: Sequence[Result]) -> dict[str, object]:
         "file_to_label": percentiles,
         "mistakes": mistakes,
     }
-
-
-def machine() -> dict[str, object]:
-    """What the figures were measured on."""
-    return {**host.machine(), "threads": 1, "versions": host.versions()}
 
 
 if __name__ == "__main__":

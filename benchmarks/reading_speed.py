@@ -4,33 +4,35 @@
 
 A phone's 12-megapixel JPEG should not take much longer from file to label than Pillow takes to decode it in full (edge
 decodes at a fraction of the size where the format allows it), and a 28x28 PNG should cost next to nothing before the
-model. Everything runs in turns in one process, so that noise meets all alike: ratios count, not milliseconds. The
-pictures are drawn by the stroke generator.
+model. Everything runs in turns in one thread, whose processor time counts; of the times, believe the ratios
+(`edge.bench.turns`). The pictures are drawn by the stroke generator.
 
 The last line is one JSON document with all of it.
 """
 
 import argparse
+import dataclasses
 import io
 import json
 import sys
-import time
 from collections.abc import Callable
 
-import host
 import numpy as np
 from PIL import Image
 
 import edge
+from edge.bench import machine
+from edge.bench.turns import PERCENTILES, compare, percentile, thread_clock, time_in_turns
 from edge.picture import preprocessing
 from edge.text.table import aligned
 from edge_train import strokes
 
-SCHEMA = "edge.reading-speed/1"
+SCHEMA = "edge.reading-speed/2"
 SEED = 40_001
 PHONE = (4000, 3000)  # pixels
 WARM_UP = 2
 LEAST_ROUNDS = 5
+DECODE, WHOLE = ": Pillow decodes it in full", ": file to label"
 
 
 def main() -> int:
@@ -43,24 +45,30 @@ def main() -> int:
     photo = {f"12 MP {name}": content for name, content in photos().items()}
     tasks: dict[str, Callable[[], object]] = {}
     for name, content in photo.items():
-        tasks[f"{name}: Pillow decodes it in full"] = lambda content=content: decoded(content)
-        tasks[f"{name}: file to label"] = lambda content=content: classifier.predict(content)
+        tasks[name + DECODE] = lambda content=content: decoded(content)
+        tasks[name + WHOLE] = lambda content=content: classifier.predict(content)
     small = {f"28x28 PNG {name}": content for name, content in smalls().items()}
     quick = {name: lambda content=content: preprocessing.read(content) for name, content in small.items()}
-    results = timed(tasks, arguments.seconds) | timed(quick, arguments.seconds)
+    where = machine.describe("pillow")
+    effort = {"rounds": LEAST_ROUNDS, "warmup_rounds": WARM_UP, "seconds": arguments.seconds}
+    series = {}
+    for group in (tasks, quick):
+        series |= time_in_turns(group, **effort, clock=thread_clock())
     rows = [("", "p50 ms", "p90 ms", "runs", "times the decode")]
-    for name, times in results.items():
-        whole = results.get(name.replace("file to label", "Pillow decodes it in full"))
-        ratio = f"{np.median(times) / np.median(whole):.2f}" if whole is not None and whole is not times else ""
-        middle, high = np.percentile(times, (50, 90)) * 1000
-        rows.append((name, f"{middle:.3f}", f"{high:.3f}", str(len(times)), ratio))
-    for line in aligned(rows):
-        print(line)
-    percentiles = {
-        name: dict(zip(("p50_s", "p90_s", "p99_s"), np.percentile(times, (50, 90, 99)).tolist(), strict=True))
-        for name, times in results.items()
-    }
-    print(json.dumps({"schema": SCHEMA, "model": arguments.model, **machine(), "times": percentiles}))
+    times = {}
+    for name, one in series.items():
+        ordered = one.ordered()
+        found = {label: percentile(ordered, per_mille) for label, per_mille in PERCENTILES.items()}
+        times[name] = {f"{label}_ms": None if ns is None else ns / 1e6 for label, ns in found.items()}
+        decode = series.get(name.removesuffix(WHOLE) + DECODE) if name.endswith(WHOLE) else None
+        ratio = f"{compare(one.medians(), decode.medians()).value:.2f}" if decode else ""
+        high = times[name]["p90_ms"]
+        rows.append(
+            (name, f"{one.median_us() / 1e3:.3f}", "-" if high is None else f"{high:.3f}", str(len(ordered)), ratio)
+        )
+    print("\n".join(aligned(rows, right=range(1, 5))))
+    document = {"schema": SCHEMA, "model": arguments.model, "machine": dataclasses.asdict(where), **effort}
+    print(json.dumps({**document, "times": times}))
     return 0
 
 
@@ -94,26 +102,6 @@ def decoded(content: bytes) -> None:
     """Every pixel, as Pillow gives it."""
     with Image.open(io.BytesIO(content)) as image:
         image.load()
-
-
-def timed(tasks: dict[str, Callable[[], object]], seconds: float) -> dict[str, list[float]]:
-    """Seconds of each run of each task, in turns, until the time is up."""
-    times: dict[str, list[float]] = {name: [] for name in tasks}
-    rounds = 0
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or rounds < WARM_UP + LEAST_ROUNDS:
-        for name, task in tasks.items():
-            started = time.perf_counter()
-            task()
-            if rounds >= WARM_UP:
-                times[name].append(time.perf_counter() - started)
-        rounds += 1
-    return times
-
-
-def machine() -> dict[str, object]:
-    """What the figures were measured on."""
-    return {**host.machine(), "threads": 1, "warm_up": WARM_UP, "versions": host.versions()}
 
 
 if __name__ == "__main__":

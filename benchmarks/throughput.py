@@ -7,20 +7,19 @@ folder with Pillow?
 
     python benchmarks/throughput.py [--model lstm] [--rounds 9] [--idx t10k-images-idx3-ubyte.gz]
 
-Candidates take turns, forwards and backwards, after a round that warms up; ratios are medians of each round's ratio.
+Candidates take turns, by the wall clock, after a round that warms up (`edge.bench.turns` says how they are compared).
 The second part runs in fresh processes, starting included. Images are shifted strokes out of a bundle's evidence, or
 those of an IDX file such as MNIST's.
 """
 
 import argparse
+import dataclasses
 import gzip
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,10 +29,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import edge
+from edge.bench import machine
+from edge.bench.turns import Series, compare, time_in_turns
 from edge.bundle import bundle, shipped
-from edge.session import profile
+from edge.bundle.input import COLUMNS, NAME, ROWS
+from edge.text.table import aligned
 
 DEFAULT_BATCH = 256
+WARM_UP_ROUNDS = 1
 
 PILLOW = """
 import os
@@ -45,7 +48,7 @@ for path in sorted(entry.path for entry in os.scandir(sys.argv[1])):
 """
 EDGE = "from edge.cli.main import main; main()"
 
-Image28 = NDArray[np.uint8]
+Images = NDArray[np.uint8]
 
 
 def main() -> None:
@@ -59,31 +62,32 @@ def main() -> None:
     arguments = parser.parse_args()
     images = read_idx(arguments.idx) if arguments.idx else strokes(arguments.images)
     images = images[: arguments.images]
+    where = machine.describe("pillow")
     classified, plans = classification(arguments.model, images, arguments.rounds, arguments.threads)
     read = folder(f"{arguments.model}-int8", images, arguments.rounds, arguments.threads)
-    print(f"{len(images)} images, {arguments.rounds} rounds after 1 to warm up, {profile.machine()}")
-    for title, seconds in (("classify", classified), ("folder of PNG files, in fresh processes", read)):
-        print(f"\n{title:42}{'images/s':>10}{'p10':>8}{'p90':>8}{'us each':>9}{'times the first':>17}")
-        for name, row in summary(seconds, len(images)).items():
-            rates = f"{row['images_per_s']:10.0f}{row['p10']:8.0f}{row['p90']:8.0f}"
-            print(f"{name:42}{rates}{row['us_per_image']:9.1f}{row['times']:17.2f}")
+    parts = {"classify": summary(classified, len(images)), "folder": summary(read, len(images))}
+    print(f"{len(images)} images, {arguments.rounds} rounds after {WARM_UP_ROUNDS} to warm up, {where.cpu}")
+    for part in parts.values():
+        rows = [("", "images/s", "us each", "times the first")]
+        for name, row in part.items():
+            times = f"{row['times']:.2f} +- {row['times'] * row['error']:.2f}"
+            rows.append((name, f"{row['images_per_s']:,.0f}", f"{row['us_per_image']:.1f}", times))
+        print("\n".join(["", *aligned(rows, right=range(1, 4))]))
     document = {
         "benchmark": "throughput",
-        "version": 1,
-        "machine": profile.machine(),
-        "python": sys.version.split()[0],
+        "version": 2,
+        "machine": dataclasses.asdict(where),
         "model": arguments.model,
         "images": len(images),
         "rounds": arguments.rounds,
         "threads": arguments.threads,
         "plans": plans,
-        "classify": summary(classified, len(images)),
-        "folder": summary(read, len(images)),
+        **parts,
     }
     print(json.dumps(document))
 
 
-def strokes(count: int) -> Image28:
+def strokes(count: int) -> Images:
     """Images like MNIST's: the drawn digits of a bundle's evidence, moved about by up to two pixels."""
     evidence = bundle.read(shipped.locate(shipped.DEFAULT)).evidence
     drawn = evidence.images[[kind.startswith("stroke ") for kind in evidence.kinds]]
@@ -92,23 +96,23 @@ def strokes(count: int) -> Image28:
     return np.stack([np.roll(drawn[index % len(drawn)], move, (0, 1)) for index, move in enumerate(moves)])
 
 
-def read_idx(path: Path) -> Image28:
+def read_idx(path: Path) -> Images:
     """The images of an IDX file of uint8 (N, 28, 28)."""
     data = path.read_bytes()
     data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    return np.frombuffer(data, np.uint8, offset=16).reshape(-1, 28, 28)
+    return np.frombuffer(data, np.uint8, offset=16).reshape(-1, ROWS, COLUMNS)
 
 
 def classification(
-    model: str, images: Image28, rounds: int, threads: int | None
-) -> tuple[dict[str, list[float]], dict[str, dict[str, object]]]:
-    """Seconds for all images: the default session of the fp32 bundle, then `classify` of both bundles."""
+    model: str, images: Images, rounds: int, threads: int | None
+) -> tuple[dict[str, Series], dict[str, dict[str, object]]]:
+    """All images: the default session of the fp32 bundle, then `classify` of both bundles."""
     default = onnxruntime.InferenceSession(shipped.locate(model).read_bytes(), providers=["CPUExecutionProvider"])
     loaded = {name: edge.load(name, provider="cpu", threads=threads) for name in (model, f"{model}-int8")}
 
     def by_default() -> None:
         for start in range(0, len(images), DEFAULT_BATCH):
-            default.run(["probabilities"], {"image": images[start : start + DEFAULT_BATCH]})
+            default.run(["probabilities"], {NAME: images[start : start + DEFAULT_BATCH]})
 
     candidates: dict[str, Callable[[], object]] = {f"default session, {model}, batch {DEFAULT_BATCH}": by_default}
     for name, classifier in loaded.items():
@@ -117,11 +121,11 @@ def classification(
         name: {"chunk_images": it.batching.chunk_images, "threads": it.batching.threads, "source": it.batching.source}
         for name, it in loaded.items()
     }
-    return in_turns(candidates, rounds), plans
+    return time_in_turns(candidates, rounds=rounds, warmup_rounds=WARM_UP_ROUNDS), plans
 
 
-def folder(model: str, images: Image28, rounds: int, threads: int | None) -> dict[str, list[float]]:
-    """Seconds from start to end of a process that decodes the pictures with Pillow, or predicts them."""
+def folder(model: str, images: Images, rounds: int, threads: int | None) -> dict[str, Series]:
+    """From start to end of a process that decodes the pictures with Pillow, or predicts them."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     options = [] if threads is None else ["--threads", str(threads)]
     with tempfile.TemporaryDirectory() as place:
@@ -139,39 +143,22 @@ def folder(model: str, images: Image28, rounds: int, threads: int | None) -> dic
             with lines.open("wb") as file:
                 subprocess.run(command, env=environment, stdout=file, check=True)
 
-        seconds = in_turns(
-            {"np.asarray(Image.open(path)), one core": decode, f"edge predict --json, {model}": predict}, rounds
-        )
+        programs = {"np.asarray(Image.open(path)), one core": decode, f"edge predict --json, {model}": predict}
+        series = time_in_turns(programs, rounds=rounds, warmup_rounds=WARM_UP_ROUNDS)
         records = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
     if [Path(record["path"]).stem for record in records] != [f"{index:05}" for index in range(len(images))]:
         raise SystemExit("edge predict left pictures out, or changed their order")
-    return seconds
+    return series
 
 
-def in_turns(candidates: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each candidate in each round; the first round warms up and is left out."""
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for turn in range(rounds + 1):
-        for name in list(candidates) if turn % 2 else reversed(candidates):
-            started = time.perf_counter()
-            candidates[name]()
-            seconds[name].append(time.perf_counter() - started)
-    return {name: row[1:] for name, row in seconds.items()}
-
-
-def summary(seconds: dict[str, list[float]], images: int) -> dict[str, dict[str, float]]:
-    """Images a second, with percentiles, and how many times the first candidate's."""
-    first = next(iter(seconds.values()))
+def summary(series: dict[str, Series], images: int) -> dict[str, dict[str, float]]:
+    """Images a second, and how many times the first candidate's."""
+    first = next(iter(series.values())).medians()
     results = {}
-    for name, row in seconds.items():
-        rates = sorted(images / each for each in row)
-        results[name] = {
-            "images_per_s": statistics.median(rates),
-            "p10": rates[len(rates) // 10],
-            "p90": rates[len(rates) * 9 // 10],
-            "us_per_image": statistics.median(row) / images * 1e6,
-            "times": statistics.median(base / each for base, each in zip(first, row, strict=True)),
-        }
+    for name, one in series.items():
+        times = compare(first, one.medians())
+        us = one.median_us() / images
+        results[name] = {"images_per_s": 1e6 / us, "us_per_image": us, "times": times.value, "error": times.error}
     return results
 
 

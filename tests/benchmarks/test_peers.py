@@ -4,7 +4,6 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -44,13 +43,17 @@ def document():
     return {
         "command": "python benchmarks/peers.py",
         "machine": {
-            "processor": "a processor",
+            "cpu": "a processor",
+            "cpu_family": "family 26, model 2",
             "system": "Linux",
-            "cpus": 2,
+            "allowed_cpus": 2,
             "load_average": 0.1,
             "int8_instructions": ["avx2"],
+            "python": "3.11",
+            "edge": "0.1.0",
+            "numpy": "2.4",
+            "distributions": {"torch": "2.15.0"},
         },
-        "versions": {"torch": "2.15.0", "ncnn": None},
         "settings": {"rounds": 3, "images": "strokes", "bulk_images": 2000, "baseline": "default"},
         "limits": {"fp32_gflops": 100.0, "int8_gops": 200.0, "memory_gb_per_s": 14.0},
         "models": [{"model": "lstm", "peers": rows, "bulk": bulk, "bound": bound}],
@@ -103,56 +106,22 @@ def test_of_two_measurements_of_a_limit_the_higher_counts():
 
 
 def test_a_peer_that_is_not_installed_is_a_reason_and_no_crash(monkeypatch):
-    import contenders
+    import peers_runtimes
 
     monkeypatch.setitem(sys.modules, "tract", None)
 
-    assert contenders.made("tract", None, 1) == "not installed: tract"
+    assert peers_runtimes.made("tract", None, 1) == "not installed: tract"
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_the_form_that_ncnn_is_given_computes_the_same_network(bidirectional):
-    import contenders
+    import peers_runtimes
 
     network = networks.build(Recurrent("gru", hidden=8, bidirectional=bidirectional)).eval()
     images = torch.rand(3, 28, 28)
 
     with torch.inference_mode():
-        torch.testing.assert_close(contenders.LastStep(network)(images), network(images))
-
-
-def test_every_task_runs_in_every_round_and_the_baseline_is_as_fast_as_itself(monkeypatch):
-    import turns
-
-    monkeypatch.setattr(turns, "BURST_SECONDS", 0.0)  # one timed call a burst
-    calls = {"slow": 0, "fast": 0}
-
-    def task(name, size):
-        values = np.zeros(size)
-
-        def run():
-            calls[name] += 1
-            values.sum()
-
-        return run
-
-    timings = turns.in_turns({"slow": task("slow", 9), "fast": task("fast", 1)}, baseline="slow", rounds=4)
-
-    assert timings["slow"].ratio == 1
-    assert timings["fast"].calls == 4
-    assert calls == {"slow": 2 * (4 + turns.WARM_UP_ROUNDS), "fast": 2 * (4 + turns.WARM_UP_ROUNDS)}
-
-
-def test_a_ratio_is_formed_within_its_round_so_that_a_slow_minute_leaves_it_alone(monkeypatch):
-    import turns
-
-    bursts = iter([[1.0], [0.5], [0.5], [1.0], [10.0], [5.0], [5.0], [10.0], [2.0], [1.0], [1.0], [2.0]])
-    monkeypatch.setattr(turns, "_burst", lambda _task: next(bursts))
-
-    timings = turns.in_turns({"base": print, "peer": print}, baseline="base", rounds=4)
-
-    assert timings["peer"].ratio == 2
-    assert timings["peer"].p50_us == pytest.approx(3.0e6)
+        torch.testing.assert_close(peers_runtimes.LastStep(network)(images), network(images))
 
 
 def test_the_page_has_a_row_for_each_model_and_the_limits_last(document):
@@ -170,6 +139,8 @@ def test_the_page_has_a_row_for_each_model_and_the_limits_last(document):
     assert "100 GFLOP/s in fp32, 200 GOP/s in int8, 14 GB/s" in limits_row
     assert "- lstm, batch 1, ncnn: not installed: ncnn" in page
     assert "    python benchmarks/peers.py" in page
+    assert "a processor, family 26, model 2, Linux, 2 CPUs" in page
+    assert "Python 3.11, edge 0.1.0, numpy 2.4, torch 2.15.0" in page
 
 
 def test_the_terminal_names_wrong_labels_and_missing_peers(document):

@@ -1,4 +1,8 @@
-"""What the peers start from: a shipped checkpoint, the export of the tutorials, and that in stock int8."""
+"""A shipped model as others would have it: `torch.onnx.export` of the tutorials, and that file in stock int8.
+
+What edge is held against has to be what its users would have without it: the exporter's defaults, the quantiser's
+defaults, a session with default options.
+"""
 
 import contextlib
 import os
@@ -16,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from edge.bundle.input import COLUMNS, ROWS
 from edge_train.models.specification import Specification
 from edge_train.training import checkpoint
 
@@ -25,8 +30,8 @@ CPU = ["CPUExecutionProvider"]
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """One model in the forms that the peers start from.
+class StockExports:
+    """One model in the forms that its users have without edge.
 
     Attributes:
         name: of the model, and of its shipped bundles.
@@ -47,7 +52,7 @@ class Material:
     folder: Path
 
 
-def material(name: str, folder: Path) -> Material:
+def stock_exports(name: str, folder: Path) -> StockExports:
     """The shipped checkpoint of that name, exported and quantised into `folder`.
 
     Raises:
@@ -61,7 +66,7 @@ def material(name: str, folder: Path) -> Material:
     exported, stock_int8 = folder / f"{name}.onnx", folder / f"{name}-stock-int8.onnx"
     export(module, exported)
     quantise(exported, stock_int8)
-    return Material(name, trained.specification, module, path.stat().st_size, exported, stock_int8, folder)
+    return StockExports(name, trained.specification, module, path.stat().st_size, exported, stock_int8, folder)
 
 
 def export(module: nn.Module, path: Path) -> None:
@@ -70,7 +75,7 @@ def export(module: nn.Module, path: Path) -> None:
         warnings.simplefilter("ignore")  # that tracing is not the newest exporter, and that an LSTM is traced
         torch.onnx.export(
             module,
-            (torch.zeros(2, 28, 28),),
+            (torch.zeros(2, ROWS, COLUMNS),),
             str(path),
             input_names=["image"],
             output_names=["logits"],

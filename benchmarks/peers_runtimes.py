@@ -25,18 +25,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from material import Material, default_session, floats, silence
 from numpy.typing import NDArray
+from stock_exports import StockExports, default_session, floats, silence
 from torch import Tensor, nn
 
 import edge
 from edge.bundle import shipped
+from edge.bundle.input import COLUMNS, ROWS
 from edge_train.models.networks import RecurrentClassifier
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
-    """A peer, ready for batches of one size.
+class Peer:
+    """A runtime with a model, ready for batches of one size.
 
     Attributes:
         prepare: uint8 images (B, 28, 28) to what `run` takes; outside the clock.
@@ -54,38 +55,38 @@ def tensors(images: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(floats(images))
 
 
-def _torch(source: Material, _batch: int) -> Contender:
-    return Contender(tensors, torch.inference_mode()(source.module), source.checkpoint_bytes)
+def _torch(source: StockExports, _batch: int) -> Peer:
+    return Peer(tensors, torch.inference_mode()(source.module), source.checkpoint_bytes)
 
 
-def _compiled(source: Material, batch: int) -> Contender:
+def _compiled(source: StockExports, batch: int) -> Peer:
     # Without this, shapes of an earlier model or batch size would count as recompilations of this one.
     torch.compiler.reset()
     compiled = torch.inference_mode()(torch.compile(source.module, dynamic=False))
     with silence():
-        compiled(torch.zeros(batch, 28, 28))  # compiles
-    return Contender(tensors, compiled, source.checkpoint_bytes)
+        compiled(torch.zeros(batch, ROWS, COLUMNS))  # compiles
+    return Peer(tensors, compiled, source.checkpoint_bytes)
 
 
-def _onnxruntime(path: Path) -> Contender:
+def _onnxruntime(path: Path) -> Peer:
     session = default_session(path)
-    return Contender(floats, lambda values: session.run(None, {"image": values})[0], path.stat().st_size)
+    return Peer(floats, lambda values: session.run(None, {"image": values})[0], path.stat().st_size)
 
 
-def _default(source: Material, _batch: int) -> Contender:
+def _default(source: StockExports, _batch: int) -> Peer:
     return _onnxruntime(source.exported)
 
 
-def _stock_int8(source: Material, _batch: int) -> Contender:
+def _stock_int8(source: StockExports, _batch: int) -> Peer:
     return _onnxruntime(source.stock_int8)
 
 
-def _openvino(path: Path, batch: int) -> Contender:
+def _openvino(path: Path, batch: int) -> Peer:
     import openvino
 
     core = openvino.Core()
     model = core.read_model(str(path))
-    model.reshape([batch, 28, 28])
+    model.reshape([batch, ROWS, COLUMNS])
     settings = {
         "INFERENCE_NUM_THREADS": 1,
         "NUM_STREAMS": 1,
@@ -93,26 +94,26 @@ def _openvino(path: Path, batch: int) -> Contender:
         "INFERENCE_PRECISION_HINT": "f32",  # bfloat16 where the processor has it would be another model
     }
     request = core.compile_model(model, "CPU", settings).create_infer_request()
-    return Contender(
+    return Peer(
         floats, lambda values: request.infer([values], share_inputs=True, share_outputs=True)[0], path.stat().st_size
     )
 
 
-def _openvino_fp32(source: Material, batch: int) -> Contender:
+def _openvino_fp32(source: StockExports, batch: int) -> Peer:
     return _openvino(source.exported, batch)
 
 
-def _openvino_int8(source: Material, batch: int) -> Contender:
+def _openvino_int8(source: StockExports, batch: int) -> Peer:
     return _openvino(source.stock_int8, batch)
 
 
-def _tract(source: Material, batch: int) -> Contender:
+def _tract(source: StockExports, batch: int) -> Peer:
     import tract
 
     model = tract.onnx().load(str(source.exported))
-    model.set_input_fact(0, f"{batch},28,28,f32")
+    model.set_input_fact(0, f"{batch},{ROWS},{COLUMNS},f32")
     runnable = model.into_model().into_runnable()
-    return Contender(floats, lambda values: runnable.run([values])[0].to_numpy(), source.exported.stat().st_size)
+    return Peer(floats, lambda values: runnable.run([values])[0].to_numpy(), source.exported.stat().st_size)
 
 
 class LastStep(nn.Module):
@@ -136,7 +137,7 @@ class LastStep(nn.Module):
         return self.head(last)  # type: ignore[no-any-return]
 
 
-def _ncnn(source: Material, _batch: int) -> Contender:
+def _ncnn(source: StockExports, _batch: int) -> Peer:
     import ncnn
     import pnnx
 
@@ -146,8 +147,8 @@ def _ncnn(source: Material, _batch: int) -> Contender:
     traced = source.folder / f"{source.name.replace('-', '_')}.pt"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that jit.trace is not the newest exporter
-        torch.jit.trace(module, (torch.zeros(1, 28, 28),), check_trace=False).save(str(traced))  # type: ignore[no-untyped-call]
-    converter = [pnnx.EXEC_PATH, traced.name, "inputshape=[1,28,28]", "fp16=0"]
+        torch.jit.trace(module, (torch.zeros(1, ROWS, COLUMNS),), check_trace=False).save(str(traced))  # type: ignore[no-untyped-call]
+    converter = [pnnx.EXEC_PATH, traced.name, f"inputshape=[1,{ROWS},{COLUMNS}]", "fp16=0"]
     subprocess.run(converter, cwd=source.folder, check=True, capture_output=True)
     files = [traced.with_suffix(f".ncnn.{kind}") for kind in ("param", "bin")]
     net = ncnn.Net()
@@ -161,29 +162,29 @@ def _ncnn(source: Material, _batch: int) -> Contender:
         extractor.input("in0", image)
         return np.array(extractor.extract("out0")[1]).reshape(-1)
 
-    return Contender(
+    return Peer(
         lambda images: [ncnn.Mat(image).clone() for image in floats(images)],
         lambda mats: np.stack([one(mat) for mat in mats]),
         sum(file.stat().st_size for file in files),
     )
 
 
-def _bundle(name: str) -> Contender:
+def _bundle(name: str) -> Peer:
     classifier = edge.load(name, provider="cpu", threads=1)
-    return Contender(lambda images: images, classifier.logits, shipped.locate(name).stat().st_size)
+    return Peer(lambda images: images, classifier.logits, shipped.locate(name).stat().st_size)
 
 
-def _edge(source: Material, _batch: int) -> Contender:
+def _edge(source: StockExports, _batch: int) -> Peer:
     return _bundle(source.name)
 
 
-def _edge_int8(source: Material, _batch: int) -> Contender:
+def _edge_int8(source: StockExports, _batch: int) -> Peer:
     return _bundle(f"{source.name}-int8")
 
 
 BASELINE = "default"
 REFERENCE = "torch"
-PEERS: dict[str, Callable[[Material, int], Contender]] = {
+PEERS: dict[str, Callable[[StockExports, int], Peer]] = {
     REFERENCE: _torch,
     "torch.compile": _compiled,
     BASELINE: _default,
@@ -197,13 +198,13 @@ PEERS: dict[str, Callable[[Material, int], Contender]] = {
 }
 
 
-def made(peer: str, source: Material, batch: int) -> Contender | str:
+def made(peer: str, source: StockExports, batch: int) -> Peer | str:
     """The peer for batches of that size, or the reason why there is none, in one line."""
     try:
-        contender = PEERS[peer](source, batch)
-        contender.run(contender.prepare(np.zeros((batch, 28, 28), np.uint8)))
+        ready = PEERS[peer](source, batch)
+        ready.run(ready.prepare(np.zeros((batch, ROWS, COLUMNS), np.uint8)))
     except ModuleNotFoundError as error:
         return f"not installed: {error.name}"
     except Exception as error:  # noqa: BLE001 - the peers' errors share no base, and each is an answer
         return " ".join(str(error).split())[:160] or type(error).__name__
-    return contender
+    return ready
