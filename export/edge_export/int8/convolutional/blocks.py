@@ -111,8 +111,6 @@ def _checked_stages(model: ModelProto, images: NDArray[np.uint8]) -> list[Stage]
         for stage in stages:
             tensor = stage(tensor)
     except (RuntimeError, ValueError) as error:  # torch's and numpy's own, when shapes do not fit
-        if isinstance(error, UnsuitableError):
-            raise
         raise UnsuitableError(f"the layers do not fit the picture one after another: {error}") from error
     expected = open_session(model).run([LOGITS], {IMAGE: images})[0]
     found = tensor.numpy()
@@ -180,12 +178,7 @@ def write(
         stages: of `quantise_stages`; the last one is linear.
         model: the fp32 model that they come from.
         width_of: gives the width of the blocks of a convolution that reads a picture of these axes.
-
-    Raises:
-        UnsuitableError: the last stage is a convolution.
     """
-    if stages[-1].weight.ndim != 2:
-        raise UnsuitableError("the logits come from a convolution; int8 in blocks needs a linear layer at the end")
     builder = GraphBuilder()
     tensor = _Tensor(IMAGE, (ROWS, COLUMNS), (ROWS, COLUMNS, 1))
     for index, stage in enumerate(stages):

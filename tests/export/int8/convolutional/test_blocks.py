@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from edge_export.graph import conversion, form, traced
@@ -166,4 +166,23 @@ def test_a_graph_that_only_looks_like_a_chain_is_refused(drawn, digits):
     other = np.random.default_rng(0).normal(size=(4, 28, 5, 1)).astype(np.float32)
     fp32.graph.initializer.append(numpy_helper.from_array(other, "chain.0.weight"))
     with pytest.raises(UnsuitableError, match="do not fit the picture"):
+        blocks.build(fp32, digits.images, 7)
+
+
+def test_logits_of_a_convolution_are_refused(drawn, digits):
+    fp32 = conversion.convert(drawn(Convolutional("conv5x4 relu conv24x10 flatten"))).model
+    with pytest.raises(UnsuitableError, match="the last layer is not linear"):
+        blocks.build(fp32, digits.images, 7)
+
+
+def test_a_graph_that_computes_something_else_than_its_layers_is_refused(drawn, digits):
+    """An Unsqueeze moves no number in front of the picture; a Cast may."""
+    fp32 = conversion.convert(drawn(Convolutional("flatten linear24 relu linear10"))).model
+    place = next(index for index, node in enumerate(fp32.graph.node) if node.op_type == "Relu")
+    rounded = helper.make_node("Cast", [fp32.graph.node[place].output[0]], ["whole"], to=TensorProto.INT32)
+    again = helper.make_node("Cast", ["whole"], ["rounded"], to=TensorProto.FLOAT)
+    fp32.graph.node[place + 1].input[0] = "rounded"
+    fp32.graph.node.insert(place + 1, again)
+    fp32.graph.node.insert(place + 1, rounded)
+    with pytest.raises(UnsuitableError, match="computes something else than its layers"):
         blocks.build(fp32, digits.images, 7)

@@ -1,12 +1,14 @@
 """A chain of layers is read off a graph; what is no such chain is refused by name."""
 
+import numpy as np
+import onnx
 import pytest
 import torch
 from onnx import helper, numpy_helper
 from torch import nn
 
 from edge_export.graph import conversion, traced
-from edge_export.int8.convolutional.network import UnsuitableError, read
+from edge_export.int8.convolutional.network import Flatten, UnsuitableError, read
 from edge_train.models.specification import Convolutional
 
 
@@ -47,3 +49,67 @@ def test_weights_that_are_computed_are_refused(drawn):
     model.graph.node.insert(0, helper.make_node("Abs", ["kept"], ["chain.0.weight"]))
     with pytest.raises(UnsuitableError, match="no constant input 1"):
         read(model)
+
+
+def flat(*nodes: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """Nodes behind a picture that has become 784 features, `features`."""
+    return [helper.make_node("Flatten", ["pixels"], ["features"], axis=1), *nodes]
+
+
+def test_a_plain_matrix_product_is_a_linear_layer(own_graph):
+    head = np.random.default_rng(1).normal(size=(784, 10)).astype(np.float32)
+    scaled = helper.make_node("Div", ["features", "full"], ["unit"])
+    product = helper.make_node("MatMul", ["unit", "head"], ["logits"])
+    flattened, division, linear = read(own_graph(*flat(scaled, product), head=head, full=np.float32(255)))
+    assert isinstance(flattened, Flatten)
+    assert division.gain == pytest.approx(1 / 255)
+    np.testing.assert_array_equal(linear.weight, head.T)
+    assert not linear.bias.any()
+
+
+HEAD = np.ones((784, 10), np.float32)
+UNREADABLE = {
+    "a product with a factor": (
+        flat(helper.make_node("Gemm", ["features", "w"], ["logits"], alpha=0.5)),
+        {"w": HEAD},
+        "product of an unusual form",
+    ),
+    "a product by three axes": (
+        [
+            helper.make_node("MatMul", ["pixels", "w"], ["products"]),
+            helper.make_node("ReduceMean", ["products"], ["logits"], axes=[1], keepdims=0),
+        ],
+        {"w": np.ones((1, 28, 10), np.float32)},
+        "multiplies by 3 axes",
+    ),
+    "a number divided by the pixels": (
+        flat(
+            helper.make_node("Div", ["one", "features"], ["inverse"]),
+            helper.make_node("MatMul", ["inverse", "w"], ["logits"]),
+        ),
+        {"w": HEAD, "one": np.float32(1)},
+        "no form for this Div",
+    ),
+    "a picture cut into pieces": (
+        [
+            helper.make_node("Reshape", ["pixels", "shape"], ["pieces"]),
+            helper.make_node("ReduceMean", ["pieces"], ["logits"], axes=[2, 3], keepdims=0),
+        ],
+        {"shape": np.array([-1, 10, 1, 1], np.int64)},
+        r"reshapes to \[-1, 10, 1, 1\]",
+    ),
+    "rows flattened into the batch": (
+        [
+            helper.make_node("Flatten", ["pixels"], ["rows"], axis=2),
+            helper.make_node("MatMul", ["rows", "w"], ["logits"]),
+        ],
+        {"w": np.ones((28, 10), np.float32)},
+        "flattens the batch",
+    ),
+}
+
+
+@pytest.mark.parametrize(("nodes", "arrays", "reason"), UNREADABLE.values(), ids=UNREADABLE)
+def test_a_node_of_another_form_is_refused_by_name(nodes, arrays, reason, own_graph):
+    with pytest.raises(UnsuitableError, match=reason):
+        read(own_graph(*nodes, **arrays))

@@ -9,7 +9,17 @@ import torch
 from torch import nn
 
 from edge_export.graph import conversion, session, traced
-from edge_export.int8.convolutional.network import Convolution, Linear, UnsuitableError, read
+from edge_export.int8.convolutional.network import (
+    Affine,
+    AveragePool,
+    Convolution,
+    Flatten,
+    Linear,
+    MaxPool,
+    Relu,
+    UnsuitableError,
+    read,
+)
 from edge_export.int8.convolutional.requantisation import (
     LARGEST_BYTE,
     QuantisedStage,
@@ -129,6 +139,42 @@ def test_logits_behind_a_relu_are_refused(drawn):
     model = conversion.convert(drawn(Convolutional("conv5x4 flatten linear10 relu"))).model
     with pytest.raises(UnsuitableError, match="last layer is not linear"):
         to_stages(read(model))
+
+
+CONVOLUTION = Convolution(np.ones((2, 1, 3, 3)), np.zeros(2))
+LINEAR = Linear(np.ones((10, 2 * 13 * 13)), np.zeros(10))
+INEXACT = {
+    "an activation on the raw pixels": ([Relu(), CONVOLUTION, Flatten(), LINEAR], "no form for Relu on the raw pixels"),
+    "a negative scale behind a pooling": (
+        [CONVOLUTION, MaxPool(2), Affine(np.array([1.0, -1.0]), np.zeros(2)), Flatten(), LINEAR],
+        "makes it a min pooling",
+    ),
+    "a channel scaled by zero": (
+        [CONVOLUTION, Affine(np.array([1.0, 0.0]), np.zeros(2)), MaxPool(2), Flatten(), LINEAR],
+        "a channel is scaled by zero",
+    ),
+    "a pooling of a pooling": ([CONVOLUTION, MaxPool(2), MaxPool(1), Flatten(), LINEAR], "no form for MaxPool after"),
+    "an activation behind an average": (
+        [CONVOLUTION, AveragePool(2), Relu(), Flatten(), LINEAR],
+        "average pooling with more than linear layers",
+    ),
+    "an average of a large picture": (
+        [
+            Convolution(np.ones((10, 1, 1, 1)), np.zeros(10)),
+            Relu(),
+            AveragePool(2),
+            Flatten(),
+            Linear(np.ones((10, 1960)), np.zeros(10)),
+        ],
+        "are 7840 x 10 weights as one",
+    ),
+}
+
+
+@pytest.mark.parametrize(("layers", "reason"), INEXACT.values(), ids=INEXACT)
+def test_what_cannot_be_rewritten_exactly_is_refused(layers, reason):
+    with pytest.raises(UnsuitableError, match=reason):
+        to_stages(layers)
 
 
 # --- integers ---
