@@ -5,14 +5,15 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from edge import charts
 from edge_train.report import comparison, elements
 from edge_train.report.comparison import Comparison
-from edge_train.report.figures import canvas, curves
+from edge_train.report.figures import curves
 
 # Ten that are told apart on white and on black; further runs repeat them with another line.
 COLOURS = (
-    canvas.BLUE,
-    canvas.ORANGE,
+    charts.BLUE,
+    charts.ORANGE,
     "#2e9e6b",
     "#c2478d",
     "#8661c1",
@@ -32,8 +33,8 @@ def of(table: Comparison, documents: list[dict[str, Any]]) -> str:
         table: of the same documents.
         documents: of the runs.
     """
-    with canvas.drawing():
-        drawn = canvas.to_svg(courses(table, documents))
+    with charts.style():
+        drawn = charts.svg(courses(table, documents))
     accuracies = [comparison.validation_accuracy(one) for one in documents]
     best = max(accuracies)
     figures = len(comparison.FIGURES)
@@ -59,7 +60,7 @@ def of(table: Comparison, documents: list[dict[str, Any]]) -> str:
 
 def courses(table: Comparison, documents: list[dict[str, Any]]) -> Figure:
     """Validation loss and accuracy of every run by epoch, the best epoch marked."""
-    drawn = canvas.figure(9, 3.6 + 0.22 * -(-len(documents) // 3))
+    drawn = charts.figure(9, 3.6 + 0.22 * -(-len(documents) // 3))
     panels = drawn.subplots(1, 2)
     most = max(len(one["epochs"]) for one in documents)
     for panel, figure, factor in zip(panels, ("loss", "accuracy"), (1, 100), strict=True):
@@ -75,7 +76,7 @@ def courses(table: Comparison, documents: list[dict[str, Any]]) -> Figure:
         panel.set_xlabel("epoch")
         panel.set_xlim(0.5, most + 0.5)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        canvas.grid(panel)
+        charts.grid(panel)
     curves.scale(panels[0], panels[1], max(comparison.validation_accuracy(one) for one in documents))
     drawn.legend(loc="outside lower center", ncols=3)
     return drawn

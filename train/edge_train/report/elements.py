@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from importlib import resources
 
-from edge_train.report.figures import canvas
+from edge import charts
 
 # Letters of a cell from which on it is broken into lines: the layers of a CNN, no figure.
 LONG = 40
@@ -62,14 +62,14 @@ def picture(name: str, svg: str, description: str, note: str = "") -> str:
 
     Args:
         name: unique on the page; the SVG's names of its parts are put behind it.
-        svg: from `canvas.to_svg`.
+        svg: from `charts.svg`.
         description: read aloud in place of the picture.
         note: below the picture.
     """
     drawing = svg[svg.index("<svg") :]  # HTML has no XML declaration and no other document type
     drawing = re.sub(r' xmlns(:\w+)?="[^"]*"', "", drawing).replace("xlink:href", "href")
     drawing = re.sub(r'( id="|"#|url\(#)', rf"\g<1>{name}-", drawing)
-    drawing = drawing.replace(canvas.INK, "currentColor").replace(f"fill: {canvas.PAPER}", "fill: none")
+    drawing = drawing.replace(charts.INK, "currentColor").replace(f"fill: {charts.PAPER}", "fill: none")
     drawing = drawing.replace("<svg", f'<svg role="img" aria-label="{text(description)}"', 1)
     caption = f"<figcaption>{text(note)}</figcaption>" if note else ""
     return f'<figure class="{name}">{drawing.strip()}{caption}</figure>'

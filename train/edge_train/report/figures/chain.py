@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Polygon
 
+from edge import charts
 from edge_train.models.specification import COLUMNS, ROWS
-from edge_train.report.figures import canvas
 
 # These change no shape: they are named below the layer that they follow, and get no slab of their own.
 ATTACHED = {"ReLU": "ReLU", "BatchNorm2d": "BN", "Dropout": "dropout"}
@@ -33,7 +33,7 @@ def picture(layers: list[dict[str, Any]]) -> Figure:
         layers: of the document, in order.
     """
     stages = stages_of(layers)
-    drawn = canvas.figure(max(7.0, 0.3 + 0.8 * len(stages)), 2.9)
+    drawn = charts.figure(max(7.0, 0.3 + 0.8 * len(stages)), 2.9)
     axes = drawn.subplots()
     axes.set_axis_off()
     x = end = 0.0
@@ -68,7 +68,7 @@ def stages_of(layers: list[dict[str, Any]]) -> list[Stage]:
 def _slab(axes: Axes, stage: Stage, left: float) -> tuple[float, float]:
     """Height is the side of the picture, width goes with the logarithm of the channels; returns its outer edges."""
     channels, *sides = stage.shape
-    colour = canvas.ORANGE if stage.weights else canvas.GREY
+    colour = charts.ORANGE if stage.weights else charts.GREY
     if not sides:  # a vector: a bar as high as its length is large
         side, width, slant = 0.26 * math.log2(channels + 1), 0.16, 0.0
     else:
@@ -86,12 +86,12 @@ def _slab(axes: Axes, stage: Stage, left: float) -> tuple[float, float]:
 
 def _words(axes: Axes, stage: Stage, middle: float, default: str | None) -> None:
     shape = "×".join(map(str, stage.shape))
-    axes.text(middle, -1.5, shape, ha="center", va="top", fontsize=7, color=canvas.INK, weight="bold")
+    axes.text(middle, -1.5, shape, ha="center", va="top", fontsize=7, color=charts.INK, weight="bold")
     words = "\n".join(([default] if default else []) + stage.words)
     axes.text(middle, 2.0, words, ha="center", va="bottom", fontsize=7, linespacing=1.25)
 
 
 def _arrow(start: float, end: float) -> FancyArrowPatch:
     return FancyArrowPatch(
-        (start, 0), (end, 0), arrowstyle="-|>", mutation_scale=5, color=canvas.INK, linewidth=0.8, shrinkA=0, shrinkB=0
+        (start, 0), (end, 0), arrowstyle="-|>", mutation_scale=5, color=charts.INK, linewidth=0.8, shrinkA=0, shrinkB=0
     )

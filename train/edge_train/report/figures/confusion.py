@@ -5,7 +5,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from edge_train.report.figures import canvas
+from edge import charts
 
 SHARES_UP_TO = 15  # classes; with more, a cell has room for its count only
 COUNTS_UP_TO = 40
@@ -20,7 +20,7 @@ def matrix(document: dict[str, Any]) -> Figure:
     counts, labels, test = document["test"]["confusion"], document["labels"], document["test"]
     classes = len(labels)
     side = max(4.5, min(14.0, 0.68 * classes + 1.2))
-    drawn = canvas.figure(side, side)
+    drawn = charts.figure(side, side)
     axes = drawn.subplots()
     supports = [max(1, sum(row)) for row in counts]
     wrong = [(i, j) for i in range(classes) for j in range(classes) if i != j]
@@ -32,7 +32,7 @@ def matrix(document: dict[str, Any]) -> Figure:
                 continue
             right = truth == answer
             strength = 0.15 + 0.45 * share if right else 0.12 + 0.68 * share / worst
-            colour = canvas.BLUE if right else canvas.ORANGE
+            colour = charts.BLUE if right else charts.ORANGE
             axes.add_patch(Rectangle((answer - 0.5, truth - 0.5), 1, 1, color=colour, alpha=strength, linewidth=0))
             if classes <= SHARES_UP_TO:
                 axes.text(

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from edge_train.report.figures import canvas
+from edge import charts
 
 # Accuracies are shown down to this many times the best epoch's errors: the first epochs would flatten all others.
 ERRORS_SHOWN = 20
@@ -14,7 +14,7 @@ ERRORS_SHOWN = 20
 
 def course(document: dict[str, Any]) -> Figure:
     """Loss and accuracy of training and validation, the best epoch marked."""
-    drawn = canvas.figure(9, 3.4)
+    drawn = charts.figure(9, 3.4)
     loss, accuracy = drawn.subplots(1, 2)
     _pair(loss, document, "loss")
     loss.set_title("Loss (nats per image)")
@@ -42,11 +42,11 @@ def scale(loss: Axes, accuracy: Axes, best: float) -> None:
 
 def learning_rate(document: dict[str, Any]) -> Figure:
     """The schedule over all steps of the recipe, and where the run stopped if it was interrupted."""
-    drawn = canvas.figure(9, 2.2)
+    drawn = charts.figure(9, 2.2)
     axes = drawn.subplots()
     steps = document["learning_rate"]["steps"]
     points = document["learning_rate"]["points"]
-    axes.plot([step for step, _ in points], [rate for _, rate in points], color=canvas.BLUE)
+    axes.plot([step for step, _ in points], [rate for _, rate in points], color=charts.BLUE)
     axes.set_title("Learning rate")
     axes.set_xlabel("step")
     axes.set_ylim(bottom=0)
@@ -55,9 +55,9 @@ def learning_rate(document: dict[str, Any]) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     done, planned = len(document["epochs"]), document["settings"]["recipe"]["epochs"]
     if done < planned:
-        axes.axvline(steps * done / planned, color=canvas.ORANGE, linestyle=":", label="stopped here")
+        axes.axvline(steps * done / planned, color=charts.ORANGE, linestyle=":", label="stopped here")
         axes.legend()
-    canvas.grid(axes)
+    charts.grid(axes)
     return drawn
 
 
@@ -66,15 +66,15 @@ def _pair(axes: Axes, document: dict[str, Any], figure: str) -> None:
     factor = 100 if figure == "accuracy" else 1
     numbers = [epoch["number"] for epoch in epochs]
     marker = "o" if len(epochs) == 1 else ""
-    for part, colour in (("training", canvas.BLUE), ("validation", canvas.ORANGE)):
+    for part, colour in (("training", charts.BLUE), ("validation", charts.ORANGE)):
         course = [factor * epoch[f"{part}_{figure}"] for epoch in epochs]
         axes.plot(numbers, course, color=colour, marker=marker, label=part)
     best = epochs[document["best_epoch"] - 1]
     height = factor * best[f"validation_{figure}"]
-    axes.plot([best["number"]], [height], "o", color=canvas.ORANGE, markersize=7, markeredgecolor=canvas.INK)
-    axes.axvline(best["number"], color=canvas.GREY, linewidth=1, linestyle=":", label=f"best epoch, {best['number']}")
+    axes.plot([best["number"]], [height], "o", color=charts.ORANGE, markersize=7, markeredgecolor=charts.INK)
+    axes.axvline(best["number"], color=charts.GREY, linewidth=1, linestyle=":", label=f"best epoch, {best['number']}")
     axes.set_xlabel("epoch")
     axes.set_xlim(min(numbers) - 0.5, max(numbers) + 0.5)  # also when there is one epoch only
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend()
-    canvas.grid(axes)
+    charts.grid(axes)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from edge_train.report.figures import canvas
+from edge import charts
 
 TILE_INCHES = 0.85
 GAP = 0.12  # between two pictures, in widths of a picture
@@ -48,7 +48,7 @@ def _sheet(chosen: list[dict[str, Any]], captions: list[str], images: NDArray[np
     lines = 1 + max(caption.count("\n") for caption in captions)
     pitch = 1 + GAP + LINE * lines  # of a row, in widths of a picture
     width = columns * (1 + GAP)
-    drawn = canvas.figure(width * TILE_INCHES, rows * pitch * TILE_INCHES)
+    drawn = charts.figure(width * TILE_INCHES, rows * pitch * TILE_INCHES)
     axes = drawn.subplots()
     axes.set_axis_off()
     for place, (one, caption) in enumerate(zip(chosen, captions, strict=True)):
@@ -56,7 +56,7 @@ def _sheet(chosen: list[dict[str, Any]], captions: list[str], images: NDArray[np
         left, top = column * (1 + GAP) + GAP / 2, row * pitch + GAP / 2
         extent = (left, left + 1, top + 1, top)
         axes.imshow(images[one["image"]], cmap="gray_r", vmin=0, vmax=255, interpolation="none", extent=extent)
-        colour = canvas.INK if one["prediction"] == one["label"] else canvas.ORANGE
+        colour = charts.INK if one["prediction"] == one["label"] else charts.ORANGE
         axes.text(left + 0.5, top + 1.04, caption, ha="center", va="top", fontsize=7.5, color=colour)
     axes.set_xlim(0, width)
     axes.set_ylim(rows * pitch, 0)

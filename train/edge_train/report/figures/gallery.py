@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from edge import charts
 from edge_train.models import specification
 from edge_train.models.specification import Recurrent
-from edge_train.report.figures import canvas, chain, confusion, curves, digits, reliability, unrolled
+from edge_train.report.figures import chain, confusion, curves, digits, reliability, unrolled
 
 NAMES = ("course", "learning-rate", "confusion", "reliability", "mistakes", "samples", "architecture")
 
@@ -45,9 +46,9 @@ def draw(document: dict[str, Any], images: NDArray[np.uint8] | None) -> dict[str
             drawers["mistakes"] = lambda: digits.mistakes(document, images)
         drawers["samples"] = lambda: digits.samples(document, images)
     drawers["architecture"] = lambda: architecture(document)
-    with canvas.drawing():
+    with charts.style():
         figures = {name: drawer() for name, drawer in drawers.items()}
-        return {name: Picture(canvas.to_svg(one), canvas.to_png(one)) for name, one in figures.items()}
+        return {name: Picture(charts.svg(one), charts.png(one)) for name, one in figures.items()}
 
 
 def architecture(document: dict[str, Any]) -> Figure:

@@ -4,8 +4,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+from edge import charts
 from edge_train.models.specification import COLUMNS, ROWS, Recurrent
-from edge_train.report.figures import canvas
 
 LAYERS_SHOWN = 4  # of more, the first ones and the last one
 WIDTH_INCHES = 9.5
@@ -23,7 +23,7 @@ def picture(sizes: Recurrent, labels: list[str]) -> Figure:
     directions = ("→", "←") if sizes.bidirectional else ("→",)
     tracks = [(layer, direction) for layer in layers for direction in directions]
     left, right, low, high = -LEFT, HEAD + 9.4, -2.2, 1.25 * len(tracks) + 0.8
-    drawn = canvas.figure(WIDTH_INCHES, WIDTH_INCHES * (high - low) / (right - left))
+    drawn = charts.figure(WIDTH_INCHES, WIDTH_INCHES * (high - low) / (right - left))
     axes = drawn.subplots()
     axes.set_xlim(left, right)
     axes.set_ylim(low, high)
@@ -35,7 +35,7 @@ def picture(sizes: Recurrent, labels: list[str]) -> Figure:
         _track(axes, height, backward=direction == "←")
         if place and direction == directions[0]:  # a layer reads all directions of the one below
             for row in range(ROWS):
-                axes.add_patch(_arrow((row, height - 1.25 + CELL / 2), (row, height - CELL / 2), canvas.GREY))
+                axes.add_patch(_arrow((row, height - 1.25 + CELL / 2), (row, height - CELL / 2), charts.GREY))
         name = (
             f"{NAMES[sizes.cell]} {sizes.hidden} {direction}"
             if sizes.bidirectional
@@ -52,8 +52,8 @@ def picture(sizes: Recurrent, labels: list[str]) -> Figure:
 def _rows(axes: Axes) -> None:
     for row in range(ROWS):
         shown = 0.15 + 0.55 * row / (ROWS - 1)
-        axes.add_patch(_box((row, -1.1), (CELL, 0.42), canvas.ORANGE, shown))
-        axes.add_patch(_arrow((row, -0.85), (row, 0.42), canvas.GREY))
+        axes.add_patch(_box((row, -1.1), (CELL, 0.42), charts.ORANGE, shown))
+        axes.add_patch(_arrow((row, -0.85), (row, 0.42), charts.GREY))
     axes.text(-0.6, -1.1, f"{ROWS} rows of {COLUMNS} pixels", ha="right", va="center", fontsize=7.5)
     for row in (0, 9, 18, ROWS - 1):
         axes.text(row, -1.55, f"row {row + 1}", ha="center", va="top", fontsize=7)
@@ -61,11 +61,11 @@ def _rows(axes: Axes) -> None:
 
 def _track(axes: Axes, height: float, *, backward: bool) -> None:
     for row in range(ROWS):
-        axes.add_patch(_box((row, height), (CELL, CELL), canvas.BLUE, 0.55))
+        axes.add_patch(_box((row, height), (CELL, CELL), charts.BLUE, 0.55))
         if row:
             left, right = (row - 1 + CELL / 2, height), (row - CELL / 2, height)
             start, end = (right, left) if backward else (left, right)
-            axes.add_patch(_arrow(start, end, canvas.INK))
+            axes.add_patch(_arrow(start, end, charts.INK))
 
 
 def _head(axes: Axes, sizes: Recurrent, tracks: int, classes: int) -> None:
@@ -76,17 +76,17 @@ def _head(axes: Axes, sizes: Recurrent, tracks: int, classes: int) -> None:
     for direction in range(directions):
         height = top - 1.25 * (directions - 1 - direction)
         if direction == 0:
-            axes.add_patch(_arrow((last, height), (HEAD, middle), canvas.INK))
+            axes.add_patch(_arrow((last, height), (HEAD, middle), charts.INK))
         else:  # the backward track ends at the first row: its state is led along above all cells
             rail = top + 0.62
-            axes.plot([0, 0, ROWS], [height + CELL / 2, rail, rail], color=canvas.INK, linewidth=0.9)
-            axes.add_patch(_arrow((ROWS, rail), (HEAD, middle), canvas.INK))
-    axes.add_patch(_box((HEAD + 1.1, middle), (2.0, 1.5), canvas.BLUE, 0.3))
+            axes.plot([0, 0, ROWS], [height + CELL / 2, rail, rail], color=charts.INK, linewidth=0.9)
+            axes.add_patch(_arrow((ROWS, rail), (HEAD, middle), charts.INK))
+    axes.add_patch(_box((HEAD + 1.1, middle), (2.0, 1.5), charts.BLUE, 0.3))
     axes.text(HEAD + 1.1, middle, f"state\n{directions * sizes.hidden}", ha="center", va="center", fontsize=7)
-    axes.add_patch(_arrow((HEAD + 2.2, middle), (HEAD + 3.1, middle), canvas.INK))
-    axes.add_patch(_box((HEAD + 4.4, middle), (2.4, 1.5), canvas.ORANGE, 0.4))
+    axes.add_patch(_arrow((HEAD + 2.2, middle), (HEAD + 3.1, middle), charts.INK))
+    axes.add_patch(_box((HEAD + 4.4, middle), (2.4, 1.5), charts.ORANGE, 0.4))
     axes.text(HEAD + 4.4, middle, "linear", ha="center", va="center", fontsize=7)
-    axes.add_patch(_arrow((HEAD + 5.7, middle), (HEAD + 6.5, middle), canvas.INK))
+    axes.add_patch(_arrow((HEAD + 5.7, middle), (HEAD + 6.5, middle), charts.INK))
     axes.text(HEAD + 6.7, middle, f"{classes} logits", ha="left", va="center", fontsize=7.5)
 
 
