@@ -8,6 +8,7 @@ import typer
 
 from edge.bundle.manifest import Precision
 from edge.errors import EdgeError
+from edge_export.targets.registry import TARGETS
 
 Goal = Literal["latency", "throughput", "size", "balanced"]
 Target = Literal["any", "vnni", "arm64"]
@@ -18,6 +19,14 @@ class ExportUsageError(EdgeError, ValueError):
 
 
 def export(
+    bundle: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[BUNDLE]",
+            help="With --to: a bundle that is packed already, by its path or shipped name.",
+            show_default=False,
+        ),
+    ] = None,
     *,
     model: Annotated[
         str | None,
@@ -57,9 +66,24 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Pack int8 that does not beat fp32, with that verdict.")
     ] = False,
-    out: Annotated[Path, typer.Option(help="Folder of the bundle and its report.")] = Path("bundles"),
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Write the bundle in another form as well: {', '.join(TARGETS)}. May be given several times.",
+            metavar="|".join(TARGETS),
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of what is written.")] = Path("bundles"),
 ) -> None:
     """Export a trained model as one verified file; anything that does not hold is an error, and nothing is written."""
+    targets = _targets(to or [])
+    if bundle is not None:
+        if not targets:
+            raise typer.BadParameter(f"a bundle is packed already; say what it becomes: --to {'|'.join(TARGETS)}")
+        if any((model, checkpoint, labels, quantize, precision, candidate, force)):
+            raise ExportUsageError(f"{bundle} is packed already, and --to changes its form only; leave the others out")
+        _write_targets(bundle, targets, out)
+        return
     if quantize and precision not in (None, "int8"):
         raise ExportUsageError(f"--quantize is int8 and contradicts --precision {precision}; give one of them")
     from edge_export import pipeline
@@ -87,3 +111,33 @@ def export(
     path = shlex.quote(str(done.path))
     lines += [f"next: edge verify {path}", f"      edge predict --model {path} PICTURE"]
     typer.echo("\n".join(lines))
+    _write_targets(str(done.path), targets, out)
+
+
+def _targets(names: list[str]) -> list[str]:
+    """The names of targets as they are typed, each once.
+
+    Raises:
+        typer.BadParameter: there is no target of that name.
+    """
+    for name in names:
+        if name not in TARGETS:
+            raise typer.BadParameter(f"--to {name} is no target; use one of {', '.join(TARGETS)}")
+    return list(dict.fromkeys(names))
+
+
+def _write_targets(bundle: str, names: list[str], out: Path) -> None:
+    """Writes a packed bundle in other forms and says of each how its evidence holds there."""
+    if not names:
+        return
+    from edge import verification
+    from edge.bundle import shipped
+    from edge.text.table import aligned
+    from edge_export.targets import registry
+
+    source = shipped.info(bundle)
+    for name in names:
+        written = registry.write(name, source, out)
+        rows = aligned(verification.table(written.replay))
+        lines = ["", f"{name}: {TARGETS[name].summary}", *rows, *(f"  {path}" for path in written.paths)]
+        typer.echo("\n".join([*lines, *(f"  {note}" for note in written.notes)]))

@@ -124,11 +124,21 @@ def verify(path: str | os.PathLike[str], provider: Provider = "auto") -> Verific
         running = session.create(source.data, provider=provider, manifest=source.manifest)
     except (ProviderError, BundleError) as error:
         return Verification(name, None, (*steps, Step("load", passed=False, detail=str(error))))
-    steps.append(_load_step(source, running))
+    steps.append(_load_step(running))
     for take in (_placement_step, _evidence_step):
         if steps[-1].passed:
             steps.append(take(source, running))
     return Verification(name, running.provider, tuple(steps))
+
+
+def table(outcome: Verification) -> list[tuple[str, str, str]]:
+    """The steps as rows of a table: the name, whether it holds, and what was found; those not taken at the end.
+
+    Args:
+        outcome: of one bundle.
+    """
+    rows = [(f"  {step.name}", "ok" if step.passed else "FAILED", step.detail) for step in outcome.steps]
+    return rows + [(f"  {step}", "skipped", "") for step in STEPS[len(outcome.steps) :]]
 
 
 def replay(run: Run, evidence: Evidence, temperature: float = 1.0) -> Replay:
@@ -169,11 +179,9 @@ def _digest_step(source: Bundle) -> Step:
     )
 
 
-def _load_step(source: Bundle, running: Session) -> Step:
+def _load_step(running: Session) -> Step:
     threads = "1 thread" if running.threads == 1 else f"{running.threads} threads"
-    note = source.manifest.picture_note
-    detail = f"{running.provider}, {threads} ({running.reason})" + (f"; {note}" if note else "")
-    return Step("load", passed=True, detail=detail)
+    return Step("load", passed=True, detail=f"{running.provider}, {threads} ({running.reason})")
 
 
 def _placement_step(source: Bundle, running: Session) -> Step:

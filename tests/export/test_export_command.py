@@ -162,6 +162,29 @@ def test_the_shipped_lstm_is_exported_when_nothing_is_named(export, tmp_path):
     assert report["manifest"]["int8_weight_share"] > 0.95
 
 
+def test_a_packed_bundle_becomes_other_forms_without_pytorch(edge_command, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it would now fail
+    ended = edge_command("export", "lstm-20", "--to", "ort", "--to", "triton", "--out", tmp_path)
+    assert ended.code == 0, ended.err
+    assert ended.out.count("  evidence   ok  25 images, ") == 2
+    assert f"  {tmp_path / 'lstm-20.ort'}\n" in ended.out
+    assert f"  serve it: tritonserver --model-repository {tmp_path / 'triton'}" in ended.out
+    assert edge_command("verify", tmp_path / "lstm-20.ort").code == 0
+    assert edge_command("verify", tmp_path / "triton" / "lstm-20" / "1" / "model.onnx").code == 0
+
+
+def test_a_model_is_packed_and_written_in_another_form_in_one_go(export, stored, tmp_path):
+    ended = export("--model", "lstm-8", "--checkpoint", stored, "--to", "ort")
+    assert ended.code == 0, ended.err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "lstm-8.onnx",
+        "lstm-8.report.json",
+        "lstm-8.ort",
+        "lstm-8.ort.sha256",
+        "lstm-8.required_operators_and_types.config",
+    }
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -171,7 +194,9 @@ def test_the_shipped_lstm_is_exported_when_nothing_is_named(export, tmp_path):
         ["--quantize", "--target", "avx2"],
         ["--quantize", "--max-drop", "-1"],
         ["--checkpoint"],
-        ["stray"],
+        ["lstm"],
+        ["lstm", "--to", "html5"],
+        ["lstm", "stray", "--to", "ort"],
     ],
 )
 def test_wrong_usage_exits_with_2(edge_command, options):
@@ -192,6 +217,8 @@ def test_wrong_usage_exits_with_2(edge_command, options):
         (["--candidate", "stepped"], "--candidate and --force choose among int8 candidates; add --quantize"),
         (["--precision", "fp16", "--force"], "add --quantize"),
         (["--model", "lstn"], "use one of lstm"),
+        (["lstm", "--to", "ort", "--quantize"], "lstm is packed already, and --to changes its form only; leave the"),
+        (["nothing.onnx", "--to", "ort"], "there is no bundle and no file 'nothing.onnx'"),
         (["--checkpoint", "nothing.safetensors"], "check the path"),
         (["--labels", "nothing.txt"], "give a text file, one label a line"),
         (["--model", "nowhere:make"], "--checkpoint"),

@@ -22,8 +22,9 @@ from pathlib import Path
 
 from edge.bundle import evidence as evidence_format
 from edge.bundle import manifest as manifest_format
+from edge.bundle import ort_format
 from edge.bundle.evidence import Evidence
-from edge.bundle.graph import Contents, contents
+from edge.bundle.external import has_external_data
 from edge.bundle.manifest import PROTOCOL, Manifest
 from edge.bundle.wire import BYTES, VARINT, WireError, encode_bytes, encode_metadata, fields, metadata
 from edge.errors import BundleDamagedError, BundleError, BundleNotFoundError, NotABundleError
@@ -91,23 +92,20 @@ class Bundle:
         does not carry it.
 
         Raises:
-            BundleError: the piece of graph was packed by something that does not follow the format, or holds what no
-            bundle may hold.
+            BundleError: the piece of graph was packed by something that does not follow the format.
         """
         if self.rows_base64 is None:
             return None
         try:
-            piece = base64.b64decode(self.rows_base64, validate=True)
-            found = contents(piece)
-        except (binascii.Error, WireError) as error:
-            reason = "base64" if isinstance(error, binascii.Error) else "graph"
-            raise BundleError(f"{ROWS_KEY} is no {reason}: {error}; re-export the bundle with `edge export`") from error
-        _check_contents(found, f"{ROWS_KEY} of {self.manifest.name}")
-        return self.data + piece
+            return self.data + base64.b64decode(self.rows_base64, validate=True)
+        except binascii.Error as error:
+            raise BundleError(f"{ROWS_KEY} is no base64: {error}; re-export the bundle with `edge export`") from error
 
 
 def read(source: str | os.PathLike[str] | bytes) -> Bundle:
     """Reads a bundle and checks that it is whole, before anything interprets its graph.
+
+    A bundle in ORT format, as `edge export --to ort` writes it, has its digest in a file beside it.
 
     Args:
         source: path of the file, or its bytes.
@@ -117,18 +115,22 @@ def read(source: str | os.PathLike[str] | bytes) -> Bundle:
         BundleDamagedError: a bundle, or the beginning of an ONNX file, whose bytes are not all as packed.
         NotABundleError: another file: no ONNX, or ONNX that edge did not pack.
         ProtocolError: packed by another generation of edge.
-        BundleError: the file cannot be read, its manifest does not follow the format, or its graph holds what no
-            bundle may hold (`edge.bundle.graph`).
+        BundleError: the file cannot be read, or its manifest does not follow the format.
     """
     path = None if isinstance(source, bytes) else Path(source)
     data = source if isinstance(source, bytes) else _read_file(Path(source))
     where = "the bundle" if path is None else str(path)
+    if ort_format.is_ort(data):
+        return _read_ort(path, data, where)
     body, tail = data[:-_DIGEST_FIELD_BYTES], data[-_DIGEST_FIELD_BYTES:]
     hasher = hashlib.sha256(body)
     if tail != _DIGEST_PREFIX + hasher.hexdigest().encode():
         raise _refusal(data, where)
     hasher.update(tail)
-    entries = _own_entries(data, where)
+    try:
+        entries = _own_entries(metadata(data), where)
+    except WireError as error:
+        raise NotABundleError(f"{where} ends with a digest but is no ONNX file: {error}; re-export it") from error
     return Bundle(
         path=path,
         data=data,
@@ -158,12 +160,11 @@ def pack(model: bytes, manifest: Manifest, evidence: Evidence, rows: bytes | Non
     """
     try:
         keys = [key for key, _ in metadata(model)]
-        found = contents(model)
+        external = has_external_data(model)
     except WireError as error:
         raise BundleError(f"the model is no serialised ONNX: {error}; pass the bytes of a ModelProto") from error
-    if found.is_external:
+    if external:
         raise BundleError("the model keeps weights in other files; save it in one file before packing it")
-    _check_contents(found, "the model")
     if taken := [key for key in keys if key in _OUR_KEYS]:
         raise BundleError(f"the model carries {', '.join(taken)} already; pass the model as it was before packing")
     body = b"".join(
@@ -217,32 +218,34 @@ def _unreadable(path: Path, error: OSError | ValueError) -> BundleError:
     return BundleError(f"{path} cannot be read: {reason}; check its name and permissions")
 
 
-def _own_entries(data: bytes, where: str) -> dict[str, bytes]:
+def _read_ort(path: Path | None, data: bytes, where: str) -> Bundle:
+    if path is None:
+        raise BundleError("bytes in ORT format carry no digest; name the file, beside which its .sha256 lies")
+    beside = path.with_name(path.name + ort_format.DIGEST_SUFFIX)
     try:
-        entries = [(key, value) for key, value in metadata(data) if key in _OUR_KEYS]
-        found_contents = contents(data)
-    except WireError as error:
-        raise NotABundleError(f"{where} ends with a digest but is no ONNX file: {error}; re-export it") from error
+        stated = beside.read_text(encoding="ascii", errors="replace").split()[:1]
+    except OSError as error:
+        raise BundleError(f"{where} has no digest: {beside} cannot be read; copy both files") from error
+    digest = hashlib.sha256(data).hexdigest()
+    if stated != [digest]:
+        raise BundleDamagedError(f"{where} is damaged: its bytes do not match {beside.name}; copy both files again")
+    try:
+        entries = _own_entries(ort_format.metadata(data), where)
+    except ort_format.OrtFormatError as error:
+        raise NotABundleError(f"{where} is no model in ORT format: {error}; re-export it") from error
+    # What reads row by row is appended to an ONNX file; a flatbuffer cannot be continued.
+    return Bundle(path, data, manifest_format.from_json(entries[MANIFEST_KEY]), entries[EVIDENCE_KEY], digest)
+
+
+def _own_entries(found_entries: list[tuple[str, bytes]], where: str) -> dict[str, bytes]:
+    entries = [(key, value) for key, value in found_entries if key in _OUR_KEYS]
     found = dict(entries)
     for key in (MANIFEST_KEY, EVIDENCE_KEY):
         if key not in found:
             raise NotABundleError(f"{where} has a digest but no {key}; re-export it with `edge export`")
     if len(entries) != len(found):
         raise NotABundleError(f"{where} was packed twice; re-export it with `edge export`")
-    _check_contents(found_contents, where)
     return found
-
-
-def _check_contents(found: Contents, where: str) -> None:
-    if found.is_external:
-        raise BundleError(
-            f"{where} reads weights from other files, which no bundle does; re-export the model with `edge export`"
-        )
-    if found.strange:
-        raise BundleError(
-            f"{where} holds {', '.join(found.strange[:5])}, which no bundle holds: `edge export` writes arithmetic on "
-            "arrays only; re-export the model with it"
-        )
 
 
 def _refusal(data: bytes, where: str) -> BundleError:
@@ -263,14 +266,14 @@ def _refusal(data: bytes, where: str) -> BundleError:
 def _foreign(data: bytes) -> str:
     if not any(number == _MODEL_GRAPH and wire_type == BYTES for number, wire_type, _ in fields(data)):
         return "holds no ONNX graph; name a bundle made by `edge export`"
-    if contents(data).is_external:
+    if has_external_data(data):
         return (
             f"keeps its weights in other files and has no {MANIFEST_KEY}; "
             "re-export the model with `edge export`, which packs one file"
         )
     return (
         f"is an ONNX file without {MANIFEST_KEY}: labels, pre-processing and evidence are missing; "
-        "`edge export --model FILE.py:NAME --checkpoint FILE` packs the PyTorch model with them"
+        "re-export the model with `edge export`"
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from edge.errors import WriteError
 
 _FOLDER = "edge-toolkit"
+_LONGEST_NAME = 100  # with what is put behind it, below the 255 bytes of common file systems
 
 _ADVICE = {
     errno.ENOSPC: "free some space, or name another place",
@@ -87,6 +88,37 @@ def write_together(contents: Mapping[Path, bytes | None], *, advice: str = "") -
         raise _write_error(f"{path} cannot be written", error, advice) from error
 
 
+def write_folder(folder: Path, contents: Mapping[str, bytes], *, advice: str = "") -> None:
+    """Writes a folder with all that is in it as one step; a folder of that name goes as a whole.
+
+    Args:
+        folder: the folder; the one above it must exist.
+        contents: the bytes of each file, by its path in the folder, such as "1/model.onnx".
+        advice: what to do when it fails; by default what fits the cause.
+
+    Raises:
+        WriteError: the folder above does not exist or is read-only, or the disk is full.
+    """
+    try:
+        with _alone_in(folder.parent), _interrupts_waiting(), ExitStack() as cleaning:
+            staged = _hidden(folder, "part", cleaning)
+            for name, data in contents.items():
+                (staged / name).parent.mkdir(parents=True, exist_ok=True)
+                _fill(staged / name, data)
+            if not folder.exists():
+                staged.replace(folder)
+                return
+            before = _hidden(folder, "old", cleaning)
+            folder.replace(before)
+            try:
+                staged.replace(folder)
+            except BaseException:
+                before.replace(folder)
+                raise
+    except OSError as error:
+        raise _write_error(f"the folder {folder} cannot be written", error, advice) from error
+
+
 def make_folder(folder: Path, *, advice: str = "") -> None:
     """Makes a folder and those above it, unless it is there.
 
@@ -101,6 +133,22 @@ def make_folder(folder: Path, *, advice: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _write_error(f"the folder {folder} cannot be made", error, advice) from error
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name that comes from a file may be a file's own: in its folder, seen there, and shown as it is.
+
+    Args:
+        name: such as "lstm-int8". Letters of any script and spaces are allowed; separators of any system, control and
+            invisible characters, a dot in front, and more than 100 characters are not.
+    """
+    return (
+        0 < len(name) <= _LONGEST_NAME
+        and name.isprintable()
+        and name.strip() == name
+        and not name.startswith(".")
+        and not set(name) & set("/\\:")
+    )
 
 
 def cache_folder() -> Path:
@@ -122,11 +170,15 @@ def cache_folder() -> Path:
 def _staged(path: Path, data: bytes, cleaning: ExitStack) -> Path:
     """The bytes in a hidden file beside the one that it will replace, since a rename is one step in one folder."""
     temporary = _hidden(path, "part", cleaning)
-    with temporary.open("xb") as file:
+    _fill(temporary, data)
+    return temporary
+
+
+def _fill(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    return temporary
 
 
 def _kept(path: Path, cleaning: ExitStack) -> Path:
@@ -140,14 +192,19 @@ def _kept(path: Path, cleaning: ExitStack) -> Path:
 
 
 def _hidden(path: Path, suffix: str, cleaning: ExitStack) -> Path:
-    """A name beside the path that nothing has, and that is gone in the end."""
+    """A name beside the path that nothing has; the file or folder that gets it is gone in the end."""
     import secrets  # slow to import, and most commands write no file
 
     hidden = path.with_name(f".{path.name}.{secrets.token_hex(8)}.{suffix}")
 
     def remove() -> None:
-        with suppress(OSError):
-            hidden.unlink()  # gone already when all went well
+        if hidden.is_dir():
+            import shutil  # as above
+
+            shutil.rmtree(hidden, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                hidden.unlink()  # gone already when all went well
 
     cleaning.callback(remove)
     return hidden

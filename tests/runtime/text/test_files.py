@@ -162,6 +162,41 @@ def test_of_two_who_write_at_once_one_waits(tmp_path):
     assert sorted(contents(tmp_path)) == ["a", "b"]
 
 
+def test_a_folder_is_written_as_a_whole_and_the_one_before_goes(tmp_path):
+    for letter, other in ((b"x", "old"), (b"y", "new")):
+        files.write_folder(tmp_path / "made", {"1/a": letter, other: letter})
+    found = {path.relative_to(tmp_path).as_posix(): path for path in tmp_path.rglob("*")}
+    assert sorted(found) == ["made", "made/1", "made/1/a", "made/new"]
+    assert found["made/1/a"].read_bytes() == b"y"
+
+
+def test_a_folder_that_cannot_be_written_whole_stays_as_it_was(tmp_path):
+    resource = pytest.importorskip("resource")
+    files.write_folder(tmp_path / "made", {"a": b"old"})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        with pytest.raises(WriteError, match=r"the folder .*made cannot be written: .*; choose another --out"):
+            files.write_folder(tmp_path / "made", {"a": b"new", "b": bytes(1_000_001)}, advice="choose another --out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    assert contents(tmp_path / "made") == {"a": b"old"}
+
+
+@pytest.mark.parametrize("name", ["lstm-int8", "größe", "手書き", "no 7", "v1.2_b"])
+def test_a_name_of_any_script_may_be_a_file_s(name):
+    assert files.is_file_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "../x", "/etc/x", "a/b", "a\\b", "C:x", ".hidden", "a\x1b[2J", "a\n", "\ufeffa", " a", "a" * 101],
+)
+def test_a_name_that_leads_elsewhere_or_hides_may_not(name):
+    assert not files.is_file_name(name)
+
+
 @pytest.mark.parametrize(
     ("system", "variables", "expected"),
     [

@@ -31,10 +31,7 @@ def verify(
             continue
         outcome = verification.verify(path, provider.literal)
         typer.echo(f"{printable(name)}: {'verified' if outcome.passed else 'FAILED'}")
-        rows = [(f"  {step.name}", "ok" if step.passed else "FAILED", step.detail) for step in outcome.steps]
-        skipped = verification.STEPS[len(outcome.steps) :]
-        rows += [(f"  {step}", "skipped", "") for step in skipped]
-        for line in aligned(rows):
+        for line in aligned(verification.table(outcome)):
             typer.echo(line)
         failed += not outcome.passed
     if failed:

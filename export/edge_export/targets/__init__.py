@@ -1,0 +1,1 @@
+"""Other forms of a packed bundle, for other runtimes: each with its own replay of the evidence."""
