@@ -124,7 +124,7 @@ def verify(path: str | os.PathLike[str], provider: Provider = "auto") -> Verific
         running = session.create(source.data, provider=provider, manifest=source.manifest)
     except (ProviderError, BundleError) as error:
         return Verification(name, None, (*steps, Step("load", passed=False, detail=str(error))))
-    steps.append(_load_step(running))
+    steps.append(_load_step(source, running))
     for take in (_placement_step, _evidence_step):
         if steps[-1].passed:
             steps.append(take(source, running))
@@ -179,9 +179,11 @@ def _digest_step(source: Bundle) -> Step:
     )
 
 
-def _load_step(running: Session) -> Step:
+def _load_step(source: Bundle, running: Session) -> Step:
     threads = "1 thread" if running.threads == 1 else f"{running.threads} threads"
-    return Step("load", passed=True, detail=f"{running.provider}, {threads} ({running.reason})")
+    note = source.manifest.picture_note
+    detail = f"{running.provider}, {threads} ({running.reason})" + (f"; {note}" if note else "")
+    return Step("load", passed=True, detail=detail)
 
 
 def _placement_step(source: Bundle, running: Session) -> Step:

@@ -116,6 +116,28 @@ def make_graph() -> Callable[..., bytes]:
 
 
 @pytest.fixture(scope="session")
+def make_signature() -> Callable[..., bytes]:
+    """Makes a model that takes an image of those axes and says that its outputs have those; it computes zeros."""
+
+    def make(image: tuple[int | str, ...], outputs: tuple[int | str, ...]) -> bytes:
+        zeros = np.zeros([3 if isinstance(axis, str) else axis for axis in outputs], np.float32)
+        names = ("logits", "probabilities")
+        graph = b"".join(
+            (
+                *(encode_bytes(1, node("Identity", ["zeros"], name, name=name)) for name in names),
+                encode_bytes(2, "signature"),
+                encode_bytes(5, tensor("zeros", zeros)),
+                encode_bytes(11, value("image", UINT8, *image)),
+                *(encode_bytes(12, value(name, FLOAT, *outputs)) for name in names),
+            )
+        )
+        opset = encode_bytes(1, "") + encode_integer(2, 13)
+        return encode_integer(1, 7) + encode_bytes(7, graph) + encode_bytes(8, opset)
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def linear() -> Linear:
     random = np.random.default_rng(7)
     return Linear(

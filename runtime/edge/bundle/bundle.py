@@ -24,7 +24,7 @@ from edge.bundle import evidence as evidence_format
 from edge.bundle import manifest as manifest_format
 from edge.bundle import ort_format
 from edge.bundle.evidence import Evidence
-from edge.bundle.external import has_external_data
+from edge.bundle.graph import Contents, contents
 from edge.bundle.manifest import PROTOCOL, Manifest
 from edge.bundle.wire import BYTES, VARINT, WireError, encode_bytes, encode_metadata, fields, metadata
 from edge.errors import BundleDamagedError, BundleError, BundleNotFoundError, NotABundleError
@@ -92,14 +92,19 @@ class Bundle:
         does not carry it.
 
         Raises:
-            BundleError: the piece of graph was packed by something that does not follow the format.
+            BundleError: the piece of graph was packed by something that does not follow the format, or holds what no
+            bundle may hold.
         """
         if self.rows_base64 is None:
             return None
         try:
-            return self.data + base64.b64decode(self.rows_base64, validate=True)
-        except binascii.Error as error:
-            raise BundleError(f"{ROWS_KEY} is no base64: {error}; re-export the bundle with `edge export`") from error
+            piece = base64.b64decode(self.rows_base64, validate=True)
+            found = contents(piece)
+        except (binascii.Error, WireError) as error:
+            reason = "base64" if isinstance(error, binascii.Error) else "graph"
+            raise BundleError(f"{ROWS_KEY} is no {reason}: {error}; re-export the bundle with `edge export`") from error
+        _check_contents(found, f"{ROWS_KEY} of {self.manifest.name}")
+        return self.data + piece
 
 
 def read(source: str | os.PathLike[str] | bytes) -> Bundle:
@@ -115,7 +120,8 @@ def read(source: str | os.PathLike[str] | bytes) -> Bundle:
         BundleDamagedError: a bundle, or the beginning of an ONNX file, whose bytes are not all as packed.
         NotABundleError: another file: no ONNX, or ONNX that edge did not pack.
         ProtocolError: packed by another generation of edge.
-        BundleError: the file cannot be read, or its manifest does not follow the format.
+        BundleError: the file cannot be read, its manifest does not follow the format, or its graph holds what no
+            bundle may hold (`edge.bundle.graph`).
     """
     path = None if isinstance(source, bytes) else Path(source)
     data = source if isinstance(source, bytes) else _read_file(Path(source))
@@ -128,9 +134,11 @@ def read(source: str | os.PathLike[str] | bytes) -> Bundle:
         raise _refusal(data, where)
     hasher.update(tail)
     try:
-        entries = _own_entries(metadata(data), where)
+        every_entry, found = metadata(data), contents(data)
     except WireError as error:
         raise NotABundleError(f"{where} ends with a digest but is no ONNX file: {error}; re-export it") from error
+    entries = _own_entries(every_entry, where)
+    _check_contents(found, where)
     return Bundle(
         path=path,
         data=data,
@@ -160,11 +168,12 @@ def pack(model: bytes, manifest: Manifest, evidence: Evidence, rows: bytes | Non
     """
     try:
         keys = [key for key, _ in metadata(model)]
-        external = has_external_data(model)
+        found = contents(model)
     except WireError as error:
         raise BundleError(f"the model is no serialised ONNX: {error}; pass the bytes of a ModelProto") from error
-    if external:
+    if found.is_external:
         raise BundleError("the model keeps weights in other files; save it in one file before packing it")
+    _check_contents(found, "the model")
     if taken := [key for key in keys if key in _OUR_KEYS]:
         raise BundleError(f"the model carries {', '.join(taken)} already; pass the model as it was before packing")
     body = b"".join(
@@ -237,8 +246,8 @@ def _read_ort(path: Path | None, data: bytes, where: str) -> Bundle:
     return Bundle(path, data, manifest_format.from_json(entries[MANIFEST_KEY]), entries[EVIDENCE_KEY], digest)
 
 
-def _own_entries(found_entries: list[tuple[str, bytes]], where: str) -> dict[str, bytes]:
-    entries = [(key, value) for key, value in found_entries if key in _OUR_KEYS]
+def _own_entries(every_entry: list[tuple[str, bytes]], where: str) -> dict[str, bytes]:
+    entries = [(key, value) for key, value in every_entry if key in _OUR_KEYS]
     found = dict(entries)
     for key in (MANIFEST_KEY, EVIDENCE_KEY):
         if key not in found:
@@ -246,6 +255,18 @@ def _own_entries(found_entries: list[tuple[str, bytes]], where: str) -> dict[str
     if len(entries) != len(found):
         raise NotABundleError(f"{where} was packed twice; re-export it with `edge export`")
     return found
+
+
+def _check_contents(found: Contents, where: str) -> None:
+    if found.is_external:
+        raise BundleError(
+            f"{where} reads weights from other files, which no bundle does; re-export the model with `edge export`"
+        )
+    if found.strange:
+        raise BundleError(
+            f"{where} holds {', '.join(found.strange[:5])}, which no bundle holds: `edge export` writes arithmetic on "
+            "arrays only; re-export the model with it"
+        )
 
 
 def _refusal(data: bytes, where: str) -> BundleError:
@@ -266,14 +287,14 @@ def _refusal(data: bytes, where: str) -> BundleError:
 def _foreign(data: bytes) -> str:
     if not any(number == _MODEL_GRAPH and wire_type == BYTES for number, wire_type, _ in fields(data)):
         return "holds no ONNX graph; name a bundle made by `edge export`"
-    if has_external_data(data):
+    if contents(data).is_external:
         return (
             f"keeps its weights in other files and has no {MANIFEST_KEY}; "
             "re-export the model with `edge export`, which packs one file"
         )
     return (
         f"is an ONNX file without {MANIFEST_KEY}: labels, pre-processing and evidence are missing; "
-        "re-export the model with `edge export`"
+        "`edge export --model FILE.py:NAME --checkpoint FILE` packs the PyTorch model with them"
     )
 
 

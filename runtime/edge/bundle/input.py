@@ -5,6 +5,8 @@ All other rooms read their 28 from here; a bundle's manifest carries it for ever
 
 from dataclasses import dataclass
 
+from edge.errors import BundleError
+
 ROWS = COLUMNS = 28
 """Of an image, in pixels; the rows are the time steps."""
 
@@ -28,9 +30,33 @@ class Input:
     ink: int = 255
     background: int = 0
 
+    def __str__(self) -> str:
+        axes = ", ".join(map(str, self.shape))
+        return f"{self.dtype} [{axes}], ink {self.ink} on {self.background}"
+
 
 INPUT = Input()
 """What this edge writes and serves: uint8 [batch, 28, 28]."""
 
 NAME = "image"
 """Of the input in the graph."""
+
+PICTURE_RECIPE = 3
+"""Version of the way from a picture file to that tensor; it changes when the same file gives another image."""
+
+
+def check_served(found: Input) -> None:
+    """Refuses a tensor that this edge cannot fill.
+
+    Args:
+        found: what a bundle says that its graph takes. The name of its batch axis means nothing.
+
+    Raises:
+        BundleError: another shape, type, ink or background.
+    """
+    batch, *axes = found.shape or (0,)
+    if not isinstance(batch, str) or Input((INPUT.shape[0], *axes), found.dtype, found.ink, found.background) != INPUT:
+        raise BundleError(
+            f"the bundle takes {found}, this edge serves {INPUT}; "
+            "upgrade it with: pip install -U edge-toolkit, or export a model of such images"
+        )

@@ -2,7 +2,8 @@
 
 The text is deterministic (sorted keys, no spaces, ASCII), because a bundle is byte-reproducible. Reading is
 strict about what must be there and of which type, and ignores keys it does not know: a later edge may add
-facts without a new protocol.
+facts without a new protocol. Words of a later edge (a provider, a precision, a kind of accuracy) are carried as they
+are, and refused only where they would be used.
 """
 
 import json
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeVar
 
-from edge.bundle.input import INPUT, Input
+from edge.bundle.input import INPUT, PICTURE_RECIPE, Input
 from edge.errors import BundleError, ProtocolError
 from edge.text.files import is_file_name
 
@@ -19,12 +20,10 @@ PROTOCOL = 1
 """The generation of the bundle format; it changes only when an older edge would misread a newer bundle."""
 
 Precision = Literal["fp32", "fp16", "int8"]
-Of = Literal["checkpoint", "bundle"]
-ProviderName = Literal["cpu", "cuda"]
+"""Those that this edge writes."""
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
-_OF: tuple[Of, ...] = ("checkpoint", "bundle")
-_PROVIDERS: tuple[ProviderName, ...] = ("cpu", "cuda")
+ProviderName = Literal["cpu", "cuda"]
+"""Those that this edge runs."""
 
 _JSON_NAMES: dict[type, str] = {str: "a string", int: "an integer", list: "a list", dict: "an object"}
 
@@ -39,14 +38,14 @@ class Accuracy:
         data: name of the data, such as "mnist".
         split: which part of it, such as "test".
         images: how many images were classified.
-        of: whether the checkpoint or this bundle was measured.
+        of: what was measured, such as "checkpoint" or this "bundle".
         accuracy: share of right labels, 0 to 1.
     """
 
     data: str
     split: str
     images: int
-    of: Of
+    of: str
     accuracy: float
 
 
@@ -88,13 +87,13 @@ class Manifest:
         labels: label of each column of `logits` and `probabilities`.
         input: the tensor that the graph takes.
         picture: how a picture file becomes that tensor, by name.
-        precision: of the arithmetic, or of the stored weights when `method` says so.
+        precision: "fp32", "fp16" or "int8", of the arithmetic, or of the stored weights when `method` says so.
         method: how it was quantised, "none" otherwise.
         int8_weight_share: share of the bytes of all weights that is really stored as int8, 0 to 1.
         int8_verdict: what int8 brings for this model, in a sentence; None where it was not judged.
         int8_target: the processors that its integer products are exact on: "any", "vnni" (x86 with VNNI) or "arm64";
             None where there are none, or where an older edge did not say.
-        providers: the providers that can run every node of the graph.
+        providers: those that can run every node of the graph, such as "cpu" and "cuda".
         accuracy: measured figures.
         temperature: divisor of the logits before the softmax of `probabilities`, which is part of the graph.
         checkpoint_sha256: SHA-256 of the checkpoint file, 64 hexadecimal digits.
@@ -112,11 +111,11 @@ class Manifest:
     parameters: int
     labels: tuple[str, ...]
     picture: Mapping[str, Any]
-    precision: Precision
+    precision: str
     method: str
     int8_weight_share: float
     int8_verdict: str | None
-    providers: tuple[ProviderName, ...]
+    providers: tuple[str, ...]
     accuracy: tuple[Accuracy, ...]
     temperature: float
     checkpoint_sha256: str
@@ -128,6 +127,36 @@ class Manifest:
     int8_target: str | None = None
     rejection: Rejection | None = None
     protocol: int = PROTOCOL
+
+    @property
+    def picture_note(self) -> str | None:
+        """What is to be said of the picture recipe that the model was made with; None where it is this edge's."""
+        version = self.picture.get("version")
+        if version == PICTURE_RECIPE:
+            return None
+        made = f"made with version {version} of the picture recipe" if "version" in self.picture else "made without one"
+        if self._knows_recipe:
+            return f"{made}; pictures are read by this edge's, version {PICTURE_RECIPE}"
+        return f"{made}, this edge knows {PICTURE_RECIPE}: arrays are classified, pictures are refused"
+
+    @property
+    def _knows_recipe(self) -> bool:
+        version = self.picture.get("version", 0)
+        return isinstance(version, int) and version <= PICTURE_RECIPE
+
+    def check_pictures(self) -> None:
+        """Refuses to read pictures for a model that was made with a later recipe than this edge knows.
+
+        Raises:
+            BundleError: it was.
+        """
+        if not self._knows_recipe:
+            version = self.picture.get("version")
+            raise BundleError(
+                f"{self.name} was made with version {version} of the picture recipe, this edge reads pictures by "
+                f"version {PICTURE_RECIPE}; upgrade it with: pip install -U edge-toolkit, or give arrays, "
+                "uint8 (N, 28, 28)"
+            )
 
     def to_json(self) -> str:
         """Writes the manifest as deterministic JSON: sorted keys, no spaces, ASCII.
@@ -172,12 +201,12 @@ def from_json(text: str | bytes) -> Manifest:
         parameters=_take(record, "parameters", int),
         labels=_strings(record, "labels"),
         picture=_take(record, "picture", dict),
-        precision=_one_of(record, "precision", PRECISIONS),
+        precision=_take(record, "precision", str),
         method=_take(record, "method", str),
         int8_weight_share=_number(record, "int8_weight_share"),
         int8_verdict=_optional_string(record, "int8_verdict"),
         int8_target=_optional_string(record, "int8_target"),
-        providers=tuple(_member("providers", name, _PROVIDERS) for name in _strings(record, "providers")),
+        providers=_strings(record, "providers"),
         accuracy=tuple(_accuracy(item) for item in _take(record, "accuracy", list)),
         temperature=_number(record, "temperature"),
         checkpoint_sha256=_take(record, "checkpoint_sha256", str),
@@ -276,7 +305,7 @@ def _accuracy(record: object) -> Accuracy:
         data=_take(record, "data", str),
         split=_take(record, "split", str),
         images=_take(record, "images", int),
-        of=_one_of(record, "of", _OF),
+        of=_take(record, "of", str),
         accuracy=_number(record, "accuracy"),
     )
 
@@ -331,17 +360,6 @@ def _strings(record: Mapping[str, Any], key: str) -> tuple[str, ...]:
     if not all(isinstance(value, str) for value in values):
         raise _wrong(key, "a list of strings", values)
     return tuple(values)
-
-
-def _one_of(record: Mapping[str, Any], key: str, choices: Sequence[T]) -> T:
-    return _member(key, _take(record, key, str), choices)
-
-
-def _member(key: str, value: str, choices: Sequence[T]) -> T:
-    for choice in choices:
-        if choice == value:
-            return choice
-    raise _wrong(key, f"one of {', '.join(map(str, choices))}", value)
 
 
 def _wrong(key: str, expected: str, value: object) -> BundleError:

@@ -120,8 +120,10 @@ class Classifier:
         Raises:
             PictureError: the picture cannot be read, is blank, or shows several digits.
             InputError: an array that is no picture.
+            BundleError: the model was made with a later picture recipe than this edge knows.
             ProviderError: onnxruntime failed.
         """
+        self.manifest.check_pictures()
         from edge.picture import preprocessing  # Pillow is not needed by those who bring arrays
 
         return self.predict_image(preprocessing.read_digit(source))

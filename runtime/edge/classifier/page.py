@@ -96,6 +96,7 @@ def read_page(source: preprocessing.Source, model: str | os.PathLike[str] | Clas
         ProviderError: onnxruntime failed, or is missing.
     """
     classifier = model if isinstance(model, Classifier) else load(model)
+    classifier.manifest.check_pictures()
     return read_grey_page(preprocessing.luminance(source, enough_pixels=preprocessing.EVERY_PIXEL), classifier)
 
 

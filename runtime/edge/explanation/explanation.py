@@ -112,6 +112,7 @@ def explain(source: "Source", model: str | os.PathLike[str] | Classifier = shipp
     from edge.picture import preprocessing  # Pillow is not needed by those who bring arrays
 
     classifier = model if isinstance(model, Classifier) else load(model, provider="cpu")
+    classifier.manifest.check_pictures()
     name = Path(os.fsdecode(source)).name if isinstance(source, str | os.PathLike) else "picture"
     return explain_image(preprocessing.read_digit(source), classifier, name)
 

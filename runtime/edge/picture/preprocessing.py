@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge.bundle.input import COLUMNS, ROWS
+from edge.bundle.input import COLUMNS, PICTURE_RECIPE, ROWS
 from edge.errors import InputError, NoDigitError, PictureError, SeveralDigitsError
 from edge.picture import decode
 from edge.picture.arrays import Grey, Mask
@@ -32,9 +32,9 @@ _BORDER: Final = np.flatnonzero(np.pad(np.zeros((ROWS - 2, COLUMNS - 2), np.bool
 
 EVERY_PIXEL: Final = decode.MOST_PIXELS
 
-# What the manifest says of the pre-processing, by name. The version changes when the same file gives another image.
+# What the manifest says of the pre-processing, by name.
 RECIPE: Final[dict[str, str | int]] = {
-    "version": 3,
+    "version": PICTURE_RECIPE,
     "box": normalisation.BOX,
     "side": ROWS,
     "centring": "centre of mass",

@@ -85,22 +85,31 @@ def open_on(data: bytes, provider: ProviderName, options: Options, manifest: Man
         RuntimeMissingError: onnxruntime is not installed, or broken.
         ProviderError: the provider cannot run the model here, or onnxruntime cannot load it.
     """
+    if manifest is not None and provider not in manifest.providers:
+        raise ProviderError(_not_made_for(provider, manifest))
     runtime = installed.load()
     if provider == "cpu":
         try:
             return _native(runtime, data, "cpu", options)
         except failures() as error:
             raise _cannot_load(runtime, error, manifest) from error
-    return _open_cuda(runtime, data, options, manifest)
+    return _open_cuda(runtime, data, options)
 
 
-def _open_cuda(runtime: ModuleType, data: bytes, options: Options, manifest: Manifest | None) -> Any:  # noqa: ANN401
-    if manifest is not None and "cuda" not in manifest.providers:
-        raise ProviderError(
+def _not_made_for(provider: ProviderName, manifest: Manifest) -> str:
+    if provider == "cuda" and "cpu" in manifest.providers:
+        return (
             f"{manifest.name} has {manifest.precision} kernels that exist on the CPU only; export "
             f"{manifest.model} for CUDA with `edge export --model {manifest.model} --precision fp16` (or fp32), "
             "or use --provider cpu"
         )
+    return (
+        f"{manifest.name} was made for {', '.join(manifest.providers)}, not for {provider}; "
+        "upgrade edge with: pip install -U edge-toolkit, or export the model again with `edge export`"
+    )
+
+
+def _open_cuda(runtime: ModuleType, data: bytes, options: Options) -> Any:  # noqa: ANN401
     execution = EXECUTION_PROVIDERS["cuda"]
     version = runtime.__version__
     if execution not in runtime.get_available_providers():

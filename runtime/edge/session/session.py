@@ -4,10 +4,11 @@ onnxruntime is imported by the first session, so that the commands that need non
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.bundle.input import COLUMNS, INPUT, NAME, ROWS
+from edge.bundle.input import COLUMNS, INPUT, NAME, ROWS, check_served
 from edge.bundle.manifest import Manifest, ProviderName
 from edge.errors import BundleError, InputError, ProviderError
 from edge.session import cpu
@@ -98,7 +99,7 @@ def create(
     Raises:
         RuntimeMissingError: onnxruntime is not installed, or broken.
         ProviderError: the provider cannot run the model here, or onnxruntime cannot load it.
-        BundleError: the graph has other inputs or outputs than a bundle.
+        BundleError: the graph has other inputs or outputs than a bundle, or takes what this edge cannot give.
         InputError: an unknown provider, or fewer threads than 1.
     """
     if provider not in PROVIDERS:
@@ -106,6 +107,8 @@ def create(
     count = default_threads(len(data)) if threads is None else threads
     if count < 1:
         raise InputError(f"{count} threads cannot run anything; give 1 or more")
+    if manifest is not None:
+        check_served(manifest.input)
     options = Options(threads=count, spinning=spinning)
     if provider == "auto":
         native, placed, reason = open_best(data, options, manifest)
@@ -155,21 +158,45 @@ def default_threads(size_bytes: int) -> int:
 
 
 def _check_interface(native: Any, labels: int | None) -> None:  # noqa: ANN401 - onnxruntime is untyped
-    inputs = {value.name: value.type for value in native.get_inputs()}
-    outputs = {value.name: value for value in native.get_outputs()}
-    if inputs != {NAME: f"tensor({INPUT.dtype})"} or any(
-        name not in outputs or outputs[name].type != "tensor(float)" for name in OUTPUTS
-    ):
-        found = {name: value.type for name, value in outputs.items()}
-        expected = f"{NAME} ({INPUT.dtype}) to {' and '.join(OUTPUTS)} (float32)"
+    """Refuses a graph that does not take and give what a bundle's does.
+
+    An axis without a fixed size is a name here, or nothing: then only a run tells.
+    """
+    inputs, outputs = native.get_inputs(), {value.name: value for value in native.get_outputs()}
+    given = [outputs[name] for name in OUTPUTS if name in outputs]
+    takes = len(inputs) == 1 and inputs[0].name == NAME and inputs[0].type == f"tensor({INPUT.dtype})"
+    gives = len(given) == len(OUTPUTS) and all(value.type == "tensor(float)" for value in given)
+    if not (takes and _fits(inputs[0].shape, INPUT.shape) and gives and all(len(value.shape) == 2 for value in given)):
         raise BundleError(
-            f"the graph maps {inputs} to {found}, expected {expected}; re-export the model with `edge export`"
+            f"the graph maps {_signature(inputs)} to {_signature(native.get_outputs())}; expected {NAME} "
+            f"{INPUT.dtype} {_axes(INPUT.shape)} to {' and '.join(OUTPUTS)}, float [batch, classes]; "
+            "re-export the model with `edge export`"
         )
-    for name in OUTPUTS:
-        classes = outputs[name].shape[-1:]
-        # An axis without a fixed size is a name here: then only a run tells.
-        if labels is not None and classes and isinstance(classes[0], int) and classes[0] != labels:
+    for value in given:
+        batch, classes = value.shape
+        if isinstance(batch, int):
             raise BundleError(
-                f"the graph has {classes[0]} classes in {name}, the manifest {labels} labels; "
+                f"the graph gives {value.name} of {batch} images whatever it is asked for; "
                 "re-export the model with `edge export`"
             )
+        if labels is not None and isinstance(classes, int) and classes != labels:
+            raise BundleError(
+                f"the graph has {classes} classes in {value.name}, the manifest {labels} labels; "
+                "re-export the model with `edge export`"
+            )
+
+
+def _fits(shape: Sequence[Any], wanted: Sequence[int | str]) -> bool:
+    """Whether every axis has the wanted size, and every axis whose size is free has none."""
+    return len(shape) == len(wanted) and all(
+        not isinstance(size, int) or size == want for size, want in zip(shape, wanted, strict=True)
+    )
+
+
+def _signature(values: Sequence[Any]) -> str:
+    """Tensors as people write them: "image uint8 [batch, 28, 28]"."""
+    return ", ".join(f"{value.name} {value.type[7:-1]} {_axes(value.shape)}" for value in values) or "nothing"
+
+
+def _axes(shape: Sequence[Any]) -> str:
+    return f"[{', '.join('?' if size is None else str(size) for size in shape)}]"

@@ -1,11 +1,13 @@
 """The manifest: deterministic to write, strict to read."""
 
 import json
+import re
 from dataclasses import fields, replace
 
 import pytest
 
 from edge.bundle import manifest as manifest_format
+from edge.bundle.input import PICTURE_RECIPE
 from edge.bundle.manifest import Manifest
 from edge.errors import BundleError, ProtocolError
 
@@ -49,11 +51,11 @@ def test_a_missing_field_is_named(record, name):
         ("labels", []),
         ("labels", ["1", "1"]),
         ("architecture", []),
-        ("precision", "int4"),
+        ("precision", 4),
         ("int8_weight_share", 1.5),
         ("int8_weight_share", None),
         ("int8_verdict", 1),
-        ("providers", ["tpu"]),
+        ("providers", [3]),
         ("providers", []),
         ("accuracy", [1]),
         ("accuracy", [{"data": "mnist"}]),
@@ -111,3 +113,34 @@ def test_what_could_not_be_read_back_is_not_written(manifest):
     for change in ({"temperature": float("nan")}, {"labels": ()}, {"architecture": {"kind": object()}}):
         with pytest.raises(BundleError):
             replace(manifest, **change).to_json()
+
+
+def test_words_of_a_later_edge_are_carried(manifest):
+    (figure,) = manifest.accuracy
+    later = replace(
+        manifest, precision="int4", providers=("cpu", "npu"), accuracy=(replace(figure, of="checkpoint on a phone"),)
+    )
+    assert manifest_format.from_json(later.to_json()) == later
+
+
+@pytest.mark.parametrize(
+    ("picture", "note", "reads"),
+    [
+        ({"version": PICTURE_RECIPE}, None, True),
+        ({"version": PICTURE_RECIPE - 1}, "made with version 2 of the picture recipe; pictures are read by this", True),
+        ({}, "made without one; pictures are read by this", True),
+        ({"version": PICTURE_RECIPE + 1}, "made with version 4 .*arrays are classified, pictures are refused", False),
+        ({"version": "four"}, "made with version four .*arrays are classified, pictures are refused", False),
+    ],
+)
+def test_a_picture_recipe_is_known_up_to_this_edge_s_own(manifest, picture, note, reads):
+    made = replace(manifest, picture=picture)
+    if note is None:
+        assert made.picture_note is None
+    else:
+        assert re.match(note, made.picture_note)
+    if reads:
+        made.check_pictures()
+    else:
+        with pytest.raises(BundleError, match="upgrade it with: pip install -U edge-toolkit, or give arrays"):
+            made.check_pictures()

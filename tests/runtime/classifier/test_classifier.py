@@ -1,13 +1,16 @@
 """The classifier: arrays of any length in, probabilities out, and what does not fit is told."""
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import edge
+from edge.bundle.input import PICTURE_RECIPE
 from edge.classifier import classifier
-from edge.errors import BundleNotFoundError, InputError
+from edge.errors import BundleError, BundleNotFoundError, InputError
 from edge.session import batching
 
 
@@ -124,3 +127,27 @@ def test_an_unknown_name_lists_what_there_is(shelf):
         edge.load("linear-fp23")
     with pytest.raises(BundleNotFoundError, match="the shipped ones are: linear-fp32"):
         edge.load("zzz")
+
+
+def test_a_model_of_a_later_picture_recipe_classifies_arrays_and_refuses_pictures(
+    bundle_path, repack, images, tmp_path, edge_command
+):
+    bundle_path.write_bytes(repack(picture={"version": PICTURE_RECIPE + 1}))
+    classifier = edge.load(bundle_path, provider="cpu")
+    assert classifier.classify(images).shape == (5, 10)
+    assert classifier.predict_image(images[2]).label
+    path = tmp_path / "digit.png"
+    Image.fromarray(images[2]).save(path)
+    for read in (
+        classifier.predict,
+        partial(edge.read_page, model=classifier),
+        partial(edge.explain, model=classifier),
+    ):
+        with pytest.raises(BundleError, match="linear-fp32 was made with version 4 of the picture recipe"):
+            read(path)
+    for command in ("predict", "read", "explain"):
+        ended = edge_command(command, path, "--model", bundle_path)
+        assert (ended.code, ended.out) == (1, "")
+        assert "was made with version 4 of the picture recipe, this edge reads pictures by version 3" in ended.err
+    assert "made with version 4 of the picture recipe" in edge_command("info", bundle_path).out
+    assert "made with version 4 of the picture recipe" in edge_command("verify", bundle_path).out

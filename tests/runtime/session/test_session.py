@@ -63,8 +63,54 @@ def test_an_unknown_provider_and_too_few_threads_are_refused(packed):
 
 
 def test_a_graph_with_another_interface_is_refused(make_model, linear):
-    with pytest.raises(BundleError, match=r"expected image \(uint8\)"):
+    with pytest.raises(BundleError, match=r"maps pixels uint8 .* expected image uint8"):
         session.create(make_model(linear, input_name="pixels"), provider="cpu")
+
+
+@pytest.mark.parametrize(
+    ("image", "logits", "told"),
+    [
+        ((1, 28, 28), ("batch", 10), r"image uint8 \[1, 28, 28\] to "),
+        (("batch", 32, 32), ("batch", 10), r"image uint8 \[batch, 32, 32\] to "),
+        (("batch", 1, 28, 28), ("batch", 10), r"image uint8 \[batch, 1, 28, 28\] to "),
+        (("batch", 28, 28), (), r"logits float \[\]"),
+        (("batch", 28, 28), ("batch", 1, 10), r"logits float \[3, 1, 10\]"),
+        (("batch", 28, 28), (3, 10), "gives logits of 3 images whatever it is asked for"),
+    ],
+)
+def test_a_graph_of_another_shape_is_refused_before_it_runs(make_signature, image, logits, told):
+    with pytest.raises(BundleError, match=f"{told}.*re-export the model"):
+        session.create(make_signature(image, logits), provider="cpu")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"shape": ("batch", 3, 32, 32), "dtype": "float32"}, r"takes float32 \[batch, 3, 32, 32\], ink 255"),
+        ({"shape": (1, 28, 28)}, r"takes uint8 \[1, 28, 28\]"),
+        ({"shape": ()}, r"takes uint8 \[\]"),
+        ({"ink": 0, "background": 255}, "ink 0 on 255"),
+    ],
+)
+def test_a_bundle_that_takes_what_this_edge_cannot_give_is_refused(packed, manifest, wrong, told):
+    with pytest.raises(
+        BundleError, match=rf"{told}.*, this edge serves uint8 \[batch, 28, 28\], ink 255 on .*; upgrade"
+    ):
+        session.create(packed, provider="cpu", manifest=replace(manifest, input=replace(manifest.input, **wrong)))
+
+
+def test_the_name_of_the_batch_axis_means_nothing(packed, manifest):
+    other = replace(manifest, input=replace(manifest.input, shape=("N", 28, 28)))
+    assert session.create(packed, provider="cpu", manifest=other).provider == "cpu"
+
+
+@pytest.mark.parametrize("provider", ["cpu", "cuda", "auto"])
+def test_a_bundle_for_a_provider_of_a_later_edge_is_refused_when_it_is_run(packed, manifest, provider):
+    later = replace(manifest, providers=("npu",))
+    with pytest.raises(ProviderError, match=r"linear-fp32 was made for npu, not for (cpu|cuda); upgrade edge with"):
+        session.create(packed, provider=provider, manifest=later)
+    both = replace(manifest, providers=("npu", "cpu"), precision="int4")
+    assert session.create(packed, provider="auto", manifest=both).provider == "cpu"
 
 
 def test_a_graph_with_another_number_of_classes_than_labels_is_refused(packed, manifest):

@@ -51,6 +51,7 @@ def explain(
     classifier = load(model, provider="cpu")
     if gif is not None and not is_recurrent(classifier.manifest):
         raise InputError(f"{classifier.manifest.name} does not read row by row; leave --gif away, --out draws its map")
+    classifier.manifest.check_pictures()
     image = preprocessing.read_digit(sys.stdin.buffer if source == paths.STANDARD_INPUT else source)
     found = explain_image(image, classifier, Path(source).name)
     if out is not None:

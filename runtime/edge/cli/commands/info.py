@@ -9,6 +9,7 @@ import typer
 
 from edge.bundle import bundle, shipped
 from edge.bundle.bundle import Bundle
+from edge.bundle.input import NAME
 from edge.bundle.manifest import Rejection
 from edge.cli.arguments import JsonOption
 from edge.text.table import aligned, size
@@ -39,7 +40,6 @@ def info(
 def describe(found: Bundle) -> list[tuple[str, str]]:
     """The facts of a bundle as rows of a name and a value."""
     manifest = found.manifest
-    axes = ", ".join(map(str, manifest.input.shape))
     rows = [
         ("name", manifest.name),
         ("file", f"{found.path}, {size(found.size)}"),
@@ -47,8 +47,8 @@ def describe(found: Bundle) -> list[tuple[str, str]]:
         ("model", f"{manifest.model}, {manifest.parameters} parameters"),
         ("architecture", _pairs(manifest.architecture)),
         ("labels", " ".join(manifest.labels)),
-        ("input", f"image {manifest.input.dtype} [{axes}], ink {manifest.input.ink} on {manifest.input.background}"),
-        ("picture", _pairs(manifest.picture)),
+        ("input", f"{NAME} {manifest.input}"),
+        ("picture", "; ".join(filter(None, (_pairs(manifest.picture), manifest.picture_note)))),
         ("precision", f"{manifest.precision}, {manifest.int8_weight_share:.1%} of the weight bytes are int8"),
         ("method", manifest.method),
         ("int8 verdict", manifest.int8_verdict or "not judged"),

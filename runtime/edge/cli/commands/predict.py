@@ -55,6 +55,7 @@ def predict(
     from edge.text.progress import ProgressBar
 
     classifier = load(model, provider=provider.literal, threads=threads)
+    classifier.manifest.check_pictures()
     if provider is ProviderChoice.AUTO and not as_json:
         typer.echo(f"{classifier.manifest.name} on {classifier.provider}: {classifier.provider_reason}", err=True)
     found = list(paths.expand(images))

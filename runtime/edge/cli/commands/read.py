@@ -46,6 +46,7 @@ def read(
     from edge.classifier.classifier import load
 
     classifier = load(model, provider=provider.literal, threads=threads)
+    classifier.manifest.check_pictures()
     failed = False
     for number, each in enumerate(found, 1):
         try:
