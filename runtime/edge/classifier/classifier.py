@@ -153,7 +153,34 @@ class Classifier:
             InputError: the array has another shape or type.
             ProviderError: onnxruntime failed.
         """
-        logits, rows = self._run(images)
+        return self.to_predictions(*self.run(images))
+
+    def run(self, images: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64] | None]:
+        """Computes everything that the model says of prepared images.
+
+        Args:
+            images: uint8 (N, 28, 28) or (28, 28), ink 255 on background 0; N may be 0.
+
+        Returns:
+            Logits and probabilities, each float32 (N, classes), and scores, float64 (N,), or None where the bundle
+            cannot say.
+
+        Raises:
+            InputError: the array has another shape or type.
+            ProviderError: onnxruntime failed.
+        """
+        logits, probabilities = self._run(images)
+        rule = self.manifest.rejection
+        return logits, probabilities, None if rule is None else rejection.scores(logits, rule)
+
+    def to_predictions(
+        self,
+        logits: NDArray[np.float32],
+        probabilities: NDArray[np.float32],
+        scores: NDArray[np.float64] | None,
+    ) -> list[Prediction]:
+        """What the outputs of `run` say of each image."""
+        rows = probabilities
         best = rows.argmax(axis=1).tolist()
         labels, model, provider = self.labels, self.manifest.name, self.provider
         return [
@@ -166,7 +193,9 @@ class Classifier:
                 score,
                 self.rejects(score),
             )
-            for index, row, score in zip(best, rows.tolist(), self._scores(logits), strict=True)
+            for index, row, score in zip(
+                best, rows.tolist(), [None] * len(rows) if scores is None else scores.tolist(), strict=True
+            )
         ]
 
     def scores(self, images: ArrayLike) -> list[float | None]:

@@ -6,8 +6,8 @@ through the line wins.
 """
 
 import os
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +79,10 @@ class Page:
     def text(self) -> str:
         """The lines, each on its own."""
         return "\n".join(line.text for line in self.lines)
+
+    def record(self) -> list[dict[str, Any]]:
+        """The lines as plain values, as `edge read --json` prints them."""
+        return [{"text": line.text, "digits": [asdict(digit) for digit in line.digits]} for line in self.lines]
 
 
 def read_page(source: preprocessing.Source, model: str | os.PathLike[str] | Classifier = shipped.DEFAULT) -> Page:

@@ -3,6 +3,7 @@
 from edge.errors import MissingExtraError
 
 PACKAGES = {
+    "serve": ("starlette", "uvicorn", "httptools", "prometheus-client", "python-multipart"),
     "train": ("torch", "torchvision", "safetensors", "rich", "matplotlib", "scikit-learn"),
     "export": ("torch", "torchvision", "safetensors", "rich", "onnx", "onnxscript", "matplotlib"),
     "plot": ("matplotlib",),
@@ -12,7 +13,11 @@ PACKAGES = {
 EXTRA_OF = {"data": "train", "report": "train", "sweep": "export"}
 """The extra of each command that is called otherwise."""
 
-MODULE_OF = {"scikit-learn": "sklearn"}
+MODULE_OF = {
+    "scikit-learn": "sklearn",
+    "prometheus-client": "prometheus_client",
+    "python-multipart": "python_multipart",
+}
 """Modules whose name is not that of their package."""
 
 

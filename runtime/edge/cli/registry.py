@@ -26,6 +26,7 @@ BUILT_IN = {
     "models": "edge.cli.commands.models",
     "doctor": "edge.cli.commands.doctor",
     "bench": "edge.cli.commands.bench",
+    "serve": "edge.cli.commands.serve",
 }
 """Module of each command of this package; the function has the command's name."""
 

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,8 @@ from edge.explanation.occlusion import Occlusion
 if TYPE_CHECKING:
     from edge.explanation.belief_chart import BeliefChart
     from edge.picture.preprocessing import Source
+
+_DIGITS = 6  # of a probability in a record
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +58,21 @@ class Explanation:
             *belief.lines(self.image, beliefs, self.labels, self.settled_row, unicode=unicode),
             belief.settlement(self.settled_row, self.prediction.label, leader),
         ]
+
+    def record(self) -> dict[str, Any]:
+        """The explanation as plain values, as `edge explain --json` prints it."""
+        record = {
+            "label": self.prediction.label,
+            "confidence": round(self.prediction.confidence, _DIGITS),
+            "rejected": self.prediction.rejected,
+            "model": self.prediction.model,
+        }
+        if self.occlusion is not None:
+            row, column = self.occlusion.most
+            most = {"row": row + 1, "column": column + 1}
+            return {**record, "patch": self.occlusion.patch, "drop": _rounded(self.occlusion.drop), "most": most}
+        rows = _rounded(self._beliefs())
+        return {**record, "labels": list(self.labels), "rows": rows, "settled_row": self.settled_row}
 
     def png(self) -> bytes:
         """The explanation as a picture, a PNG file."""
@@ -140,3 +157,7 @@ def explain_image(image: ArrayLike, classifier: Classifier, name: str = "picture
     beliefs = belief.rows(classifier, batch)
     settled = belief.settled_row(beliefs, labels.index(prediction.label))
     return Explanation(name, batch[0], prediction, labels, beliefs, settled)
+
+
+def _rounded(table: NDArray[np.float32]) -> list[list[float]]:
+    return [[round(value, _DIGITS) for value in row] for row in table.tolist()]

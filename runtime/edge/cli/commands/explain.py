@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,12 +14,6 @@ from edge.errors import InputError
 from edge.picture import paths
 from edge.text.files import write_atomically
 from edge.text.terminal import printable, shows_blocks
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from edge.explanation.explanation import Explanation
 
 _DIGITS = 6  # of a probability in JSON
 
@@ -59,31 +53,10 @@ def explain(
     if gif is not None:
         write_atomically(gif, found.gif(), "the animation")
     if as_json:
-        typer.echo(json.dumps(_record(source, found)))
+        typer.echo(json.dumps({"path": source, **found.record()}))
         return
     prediction = found.prediction
     rejected = f"  rejected: it looks like {rejected_as(prediction)}" if prediction.rejected else ""
     typer.echo(f"{printable(source)}  {printable(prediction.label)} {prediction.confidence:.3f}{rejected}")
     for line in found.lines(unicode=shows_blocks()):
         typer.echo(line)
-
-
-def _record(source: str, found: "Explanation") -> dict[str, Any]:
-    prediction = found.prediction
-    record = {
-        "path": source,
-        "label": prediction.label,
-        "confidence": round(prediction.confidence, _DIGITS),
-        "rejected": prediction.rejected,
-        "model": prediction.model,
-    }
-    if found.occlusion is not None:
-        row, column = found.occlusion.most
-        most = {"row": row + 1, "column": column + 1}
-        return {**record, "patch": found.occlusion.patch, "drop": _rounded(found.occlusion.drop), "most": most}
-    rows = [] if found.beliefs is None else _rounded(found.beliefs)
-    return {**record, "labels": list(found.labels), "rows": rows, "settled_row": found.settled_row}
-
-
-def _rounded(table: "NDArray[np.float32]") -> list[list[float]]:
-    return [[round(value, _DIGITS) for value in row] for row in table.tolist()]

@@ -1,9 +1,8 @@
 """`edge predict`: pictures in, a line each out."""
 
-import json
 import sys
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -12,7 +11,7 @@ import typer
 from edge.bundle import shipped
 from edge.bundle.input import DIGITS
 from edge.cli.arguments import JsonOption, ProviderChoice, ProviderOption
-from edge.errors import NoDigitError, PictureError, SeveralDigitsError
+from edge.errors import PictureError
 from edge.picture import paths
 from edge.text.terminal import image_as_text, printable, shows_blocks
 
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from edge.picture.arrays import Grey
 
 MAX_NAME_COLUMNS = 60  # longer paths push their own line only
-
-_FLOAT32 = ".9g"  # nine digits tell any two float32 values apart
-_quoted = cache(json.dumps)  # labels and names, which repeat in every line
 
 
 def predict(
@@ -49,7 +45,7 @@ def predict(
     """
     if as_json and show:
         raise typer.BadParameter("--show draws for people, --json prints for programs: choose one.")
-    from edge.classifier.answers import answers
+    from edge.classifier.answers import answers, json_line
     from edge.classifier.classifier import load
     from edge.session import cpu
     from edge.text.progress import ProgressBar
@@ -70,7 +66,7 @@ def predict(
         if sys.stdout.isatty() or (broken and not as_json):  # lines are about to be printed where the bar is
             bar.clear()
         if as_json:
-            typer.echo("\n".join(_record(each, top) for each in block))
+            typer.echo("\n".join(json_line(each, top) for each in block))
         else:
             _tell(block, top or 1, width, show=show)
         if strips is not None:
@@ -83,21 +79,6 @@ def predict(
         strips.finish()
     if failed:
         raise typer.Exit(1)
-
-
-def _record(answer: "Answer", top: int | None) -> str:
-    """One line of JSON; json.dumps takes four times as long, for digits that a float32 does not have."""
-    prediction = answer.prediction
-    if prediction is None:
-        return json.dumps({"path": answer.path, "error": str(answer.error), **_count(answer.error)})
-    shares = prediction.probabilities.items() if top is None else prediction.top(top)
-    probabilities = ", ".join([f"{_quoted(label)}: {share:{_FLOAT32}}" for label, share in shares])
-    return (
-        f'{{"path": {json.dumps(answer.path)}, "label": {_quoted(prediction.label)}, '
-        f'"confidence": {prediction.confidence:{_FLOAT32}}, "probabilities": {{{probabilities}}}, '
-        f'"model": {_quoted(prediction.model)}, "provider": {_quoted(prediction.provider)}, '
-        f'"rejected": {_quoted(prediction.rejected)}, "score": {json.dumps(prediction.score)}}}'
-    )
 
 
 def _tell(block: Sequence["Answer"], top: int, width: int, *, show: bool) -> None:
@@ -155,8 +136,3 @@ def _strips(out: Path | None) -> "StepStrips | None":
 def _note(prediction: "Prediction") -> list[str]:
     """What the strip says instead of its usual sentence."""
     return [f"Rejected: what the model sees looks like {rejected_as(prediction)}."] if prediction.rejected else []
-
-
-def _count(error: PictureError | None) -> dict[str, int]:
-    """How many digits there are, where that is the problem."""
-    return {"digits": error.digits} if isinstance(error, NoDigitError | SeveralDigitsError) else {}

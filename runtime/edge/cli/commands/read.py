@@ -2,9 +2,8 @@
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -88,14 +87,8 @@ def _lines(path: str, page: "Page") -> str:
 
 
 def _record(path: str, page: "Page", classifier: "Classifier") -> str:
-    lines = [{"text": line.text, "digits": [asdict(digit) for digit in line.digits]} for line in page.lines]
-    record: dict[str, Any] = {
-        "path": path,
-        "lines": lines,
-        "model": classifier.manifest.name,
-        "provider": classifier.provider,
-    }
-    return json.dumps(record)
+    facts = {"lines": page.record(), "model": classifier.manifest.name, "provider": classifier.provider}
+    return json.dumps({"path": path, **facts})
 
 
 def _write(drawn: "Image.Image", path: Path) -> None:

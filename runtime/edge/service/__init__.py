@@ -1,0 +1,13 @@
+"""The bundle as a service: the Open Inference Protocol, picture files, and a page to draw on. Needs the extra `serve`.
+
+settings      limits, and where the service listens
+repository    the bundles that are served: verified before they answer, replaced while requests go on
+batching      what arrived while the model was busy goes together
+inference     the Open Inference Protocol v2 over HTTP, with its binary tensors
+pictures      picture files out of request bodies, read beside the event loop
+metrics       what is counted, in Prometheus' text form
+openapi       the API as an OpenAPI document
+application   routes, limits, errors, security headers, access log
+server        sockets, slow and idle connections, signals, worker processes
+page/         the page: plain HTML, CSS and JavaScript modules
+"""

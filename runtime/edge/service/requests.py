@@ -1,0 +1,148 @@
+"""Requests on the wire: bodies read within their limits, answers, and the errors that become answers."""
+
+import asyncio
+import json
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from edge.errors import EdgeError
+from edge.service.settings import Limits
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+JSON = b"application/json"
+
+_HANG_UP = "edge.hang_up"  # key of the scope under which a handler leaves what is to be called
+
+_WINDOW_BITS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
+_COMPRESSION_LEVEL = 1  # an answer is small, and the processor is what counts
+_RETRY_SECONDS = b"1"
+
+
+class RequestError(EdgeError):
+    """A request that gets another answer than it asked for.
+
+    Attributes:
+        status: HTTP status code.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ClientGoneError(Exception):
+    """Nobody waits for the answer any more."""
+
+
+def cancel_with_client(scope: Scope, work: "asyncio.Future[Any]") -> None:
+    """Has work cancelled when the client of a request hangs up: nobody waits for it any more."""
+    scope[_HANG_UP] = work.cancel
+
+
+def hang_up(scope: Mapping[str, Any]) -> None:
+    """Cancels what a request has under way; the server calls it when a connection is lost."""
+    if cancel := scope.get(_HANG_UP):
+        cancel()
+
+
+def header(scope: Scope, name: bytes) -> bytes:
+    """The value of a header, empty where the request has none; the name in lower case."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return b""
+
+
+async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
+    """The body of a request, gzip and deflate undone.
+
+    Raises:
+        RequestError: larger than the limit (413), too slow (408), another encoding (415), or damaged (400).
+        ClientGoneError: the client hung up.
+    """
+    declared = header(scope, b"content-length")
+    if declared.isdigit() and int(declared) > limits.body_bytes:
+        raise _too_large(limits)
+    parts, size, more = [], 0, True
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGoneError
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > limits.body_bytes:
+                    raise _too_large(limits)
+                more = message.get("more_body", False)
+    except TimeoutError as error:
+        raise RequestError(408, f"the body did not arrive within {limits.body_seconds:g} s; send it faster") from error
+    body = parts[0] if len(parts) == 1 else b"".join(parts)
+    encoding = header(scope, b"content-encoding").strip().lower()
+    return body if encoding in {b"", b"identity"} else _decompressed(body, encoding, limits)
+
+
+def _decompressed(body: bytes, encoding: bytes, limits: Limits) -> bytes:
+    if encoding not in _WINDOW_BITS:
+        raise RequestError(415, f"the encoding {encoding.decode('latin-1')!r} is not known; send gzip, deflate or none")
+    decoder = zlib.decompressobj(_WINDOW_BITS[encoding])
+    try:
+        content = decoder.decompress(body, limits.body_bytes + 1)
+    except zlib.error as error:
+        raise RequestError(400, f"the body is no {encoding.decode()}: {error}; send it again") from error
+    if len(content) > limits.body_bytes:
+        raise _too_large(limits)
+    if not decoder.eof:
+        raise RequestError(400, f"the body's {encoding.decode()} is cut off; send it again")
+    return content
+
+
+def _too_large(limits: Limits) -> RequestError:
+    return RequestError(413, f"a request may have {limits.body_bytes} bytes; send fewer pictures at a time")
+
+
+async def respond(
+    scope: Scope, send: Send, body: bytes, *, status: int = 200, kind: bytes = JSON, headers: Headers | None = None
+) -> None:
+    """Sends an answer, compressed where the client asks for it."""
+    sent = [(b"content-type", kind), *(headers or [])]
+    if body and (encoding := _wanted(header(scope, b"accept-encoding"))):
+        encoder = zlib.compressobj(_COMPRESSION_LEVEL, zlib.DEFLATED, _WINDOW_BITS[encoding])
+        body = encoder.compress(body) + encoder.flush()
+        sent += [(b"content-encoding", encoding), (b"vary", b"accept-encoding")]
+    sent.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": sent})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+async def respond_json(scope: Scope, send: Send, content: object, *, status: int = 200) -> None:
+    """Sends an answer as JSON."""
+    await respond(scope, send, json.dumps(content, allow_nan=False).encode(), status=status)
+
+
+async def respond_error(scope: Scope, send: Send, status: int, message: str) -> None:
+    """Sends an error, always in the form `{"error": message}`."""
+    headers = [(b"retry-after", _RETRY_SECONDS)] if status == 503 else []
+    body = json.dumps({"error": message}).encode()
+    await respond(scope, send, body, status=status, headers=headers)
+
+
+def _wanted(accepted: bytes) -> bytes:
+    """The encoding to answer with: the first that the client names and we know, none otherwise."""
+    for word in accepted.lower().split(b","):
+        name, _, quality = word.strip().partition(b";")
+        if name.strip() in _WINDOW_BITS and quality.replace(b" ", b"") not in {b"q=0", b"q=0.0"}:
+            return name.strip()
+    return b""
+
+
+def query(scope: Scope) -> Mapping[str, str]:
+    """The parameters of the address; of a parameter that is given twice, the last."""
+    from urllib.parse import parse_qsl
+
+    return dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))

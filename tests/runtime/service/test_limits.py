@@ -1,0 +1,170 @@
+"""What strangers do: too much, too slow, cut off, or gone before the answer."""
+
+import gzip
+import json
+import time
+
+import numpy as np
+import pytest
+
+from edge.service.settings import Limits
+
+INFER = "/v2/models/linear-fp32/infer"
+
+
+def answer_of(connection):
+    """What comes until the other side closes."""
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def status_of(answer):
+    return int(answer.split(b" ", 2)[1])
+
+
+def until(condition, seconds=10.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def figure(client, name):
+    """A figure of `/metrics`, with its labels; 0 where it does not stand there yet."""
+    for line in client.get("/metrics").body.decode().splitlines():
+        if line.startswith(name + " "):
+            return float(line.rpartition(" ")[2])
+    return 0.0
+
+
+def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_read(serve):
+    with serve(limits=Limits(body_bytes=1000)) as service, service.client.connect() as connection:
+        connection.sendall(f"POST {INFER} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n".encode())
+        answer = connection.recv(65536)
+        assert status_of(answer) == 413
+
+
+def test_a_body_that_grows_too_large_is_refused(serve):
+    with serve(limits=Limits(body_bytes=1000)) as service, service.client.connect() as connection:
+        connection.sendall(f"POST {INFER} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        connection.sendall(b"800\r\n" + bytes(0x800) + b"\r\n")
+        assert status_of(connection.recv(65536)) == 413
+
+
+def test_a_small_body_that_unpacks_to_a_large_one_is_refused(serve):
+    with serve(limits=Limits(body_bytes=10_000)) as service:
+        bomb = gzip.compress(bytes(1_000_000))
+        assert len(bomb) < 10_000
+        reply = service.client.post(INFER, bomb, {"Content-Encoding": "gzip"})
+        assert (reply.status, "10000 bytes" in reply.json["error"]) == (413, True)
+
+
+@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"{}" * 1000)[:-5]])
+def test_a_damaged_encoding_is_refused(client, body):
+    assert client.post(INFER, body, {"Content-Encoding": "gzip"}).status == 400
+
+
+def test_an_unknown_encoding_is_refused(client):
+    assert client.post(INFER, b"x", {"Content-Encoding": "br"}).status == 415
+
+
+def test_too_many_images_are_refused(serve, images, tensor):
+    with serve(limits=Limits(images=3)) as service:
+        reply = service.client.post(INFER, {"inputs": [tensor(images)]})
+        assert (reply.status, "send 1 to 3" in reply.json["error"]) == (413, True)
+
+
+def test_a_slow_body_is_given_up(serve):
+    with serve(limits=Limits(body_seconds=0.2)) as service, service.client.connect() as connection:
+        connection.sendall(f"POST {INFER} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345".encode())
+        assert status_of(connection.recv(65536)) == 408
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /v2 HT", b"GET /v2 HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+def test_headers_that_do_not_come_are_given_up(serve, sent):
+    with serve(limits=Limits(header_seconds=0.2)) as service, service.client.connect() as connection:
+        connection.sendall(sent)
+        assert status_of(answer_of(connection)) == 408
+
+
+def test_what_is_no_http_gets_an_error_in_json(client):
+    with client.connect() as connection:
+        connection.sendall(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
+        answer = answer_of(connection)
+    assert status_of(answer) == 400
+    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": "this is no HTTP request"}
+
+
+def test_connections_beyond_the_limit_are_told_and_closed(serve):
+    with serve(limits=Limits(connections=3)) as service:
+        assert until(lambda: service.client.get("/v2").status == 200)
+        held = [service.client.connect() for _ in range(3)]
+        time.sleep(0.1)
+        with service.client.connect() as refused:
+            assert status_of(answer_of(refused)) == 503
+        for connection in held:
+            connection.close()
+        assert until(lambda: service.client.get("/v2").status == 200)
+
+
+def test_a_full_queue_says_when_to_come_again_before_the_body_is_read(serve):
+    with serve(limits=Limits(waiting_requests=1)) as service, service.client.connect() as slow:
+        slow.sendall(f"POST {INFER} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n".encode())
+        waiting = 'edge_waiting_requests{kind="tensors"}'
+        assert until(lambda: figure(service.client, waiting) == 1)
+        with service.client.connect() as second:
+            second.sendall(f"POST {INFER} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n".encode())
+            answer = second.recv(65536)
+        assert status_of(answer) == 503
+        assert b"retry-after: 1" in answer.lower()
+        assert service.client.get("/v2/health/ready").status == 200
+
+
+def test_a_client_that_is_gone_frees_its_place(serve):
+    with serve() as service:
+        connection = service.client.connect()
+        connection.sendall(f"POST {INFER} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n".encode())
+        waiting = 'edge_waiting_requests{kind="tensors"}'
+        assert until(lambda: figure(service.client, waiting) == 1)
+        connection.close()
+        assert until(lambda: figure(service.client, waiting) == 0)
+        assert (
+            figure(
+                service.client, f'edge_requests_total{{code="499",route="{INFER.replace("linear-fp32", "{model}")}"}}'
+            )
+            == 1
+        )
+
+
+def test_requests_on_one_connection_are_answered_in_order(client, images, tensor):
+    bodies = [json.dumps({"id": str(at), "inputs": [tensor(images[at : at + 1])]}).encode() for at in range(4)]
+    heads = [f"POST {INFER} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n" for body in bodies]
+    heads[-1] += "Connection: close\r\n"
+    with client.connect() as connection:
+        connection.sendall(b"".join(head.encode() + b"\r\n" + body for head, body in zip(heads, bodies, strict=True)))
+        answer = answer_of(connection)
+    places = [answer.find(b'"id":"%d"' % at) for at in range(4)]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+def test_hundreds_of_idle_connections_are_borne(client):
+    held = [client.connect() for _ in range(300)]
+    try:
+        assert client.get("/v2").status == 200
+    finally:
+        for connection in held:
+            connection.close()
+
+
+def test_every_answer_forbids_guessing_its_type(client):
+    for path in ("/", "/v2", "/nothing", "/metrics"):
+        assert client.get(path).headers["x-content-type-options"] == "nosniff"
+    policy = client.get("/").headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert np.all([word not in policy for word in ("unsafe", "http:", "https:", "*")])
