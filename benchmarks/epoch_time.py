@@ -84,14 +84,13 @@ def epoch_times(model: str, images: int, rounds: int) -> dict[str, Series]:
     split = Split("strokes-training", pixels, labels)
     few = Split("strokes-validation", pixels[:10], labels[:10])
     cpu, clock = torch.device("cpu"), thread_clock()
-    nothing: dict[str, Any] = {"on_progress": lambda _: None, "on_epoch": lambda _: None}
     found = {variant: Series() for variant in VARIANTS}
     for number, variant in take_turns(list(VARIANTS), rounds=rounds, warmup_rounds=1):
         recipe = dataclasses.replace(recipes.named("best", model), **VARIANTS[variant], epochs=1, strokes=0.0)
         state = loop.begin(networks.build(specification.named(model)), recipe, cpu)
         path = checkpoint.shipped(recipe.teacher) if recipe.teacher else None
         data = TrainingData(split, few, teacher=checkpoint.load(path).model() if path else None)
-        epoch = functools.partial(loop.run, state, recipe, data, device=cpu, **nothing)
+        epoch = functools.partial(loop.run, state, recipe, data, device=cpu)
         time_turn(epoch, found[variant] if number >= 1 else Series(), clock=clock)
     return found
 

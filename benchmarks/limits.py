@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edge.bench.turns import time_in_turns
-from edge_train.models.specification import CLASSES, COLUMNS, ROWS, Recurrent, Specification
+from edge.bundle.input import COLUMNS, ROWS
+from edge_train.models.specification import CLASSES, Recurrent, Specification
 
 GATES = {"lstm": 4, "gru": 3, "rnn-tanh": 1, "rnn-relu": 1}
 SIDE = 512  # of the square matrices: large enough for full speed, and done before another process takes the core

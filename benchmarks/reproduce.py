@@ -48,7 +48,9 @@ def run(recipe: str, model: str, seed: int, folder: Path) -> None:
     """One run, unless its folder holds a finished one."""
     name = f"{model}-seed{seed}"
     if not finished(folder / name / "metrics.json"):
-        request = trainer.TrainingRequest(model, name=name, recipe=recipe, dials={"seed": seed}, out=folder, threads=1)
+        request = trainer.TrainingRequest(
+            model, name=name, recipe=recipe, hyperparameters={"seed": seed}, out=folder, threads=1
+        )
         print(trainer.summary(trainer.train(request)))
 
 

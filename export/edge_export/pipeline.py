@@ -27,7 +27,7 @@ from edge_export.parity.comparison import Logits, ParityError, ParityRow, Refere
 from edge_export.parity.evaluation_data import EvaluationData
 from edge_export.parity.tolerances import with_budget
 from edge_export.trained_model import TrainedModel
-from edge_train.training.trainer import record
+from edge_train.training.evaluation import accuracy_record
 
 LOCATE_IMAGES = 64  # enough to show where an error begins, few enough to keep every tensor of them
 
@@ -246,10 +246,10 @@ def _verdict(request: ExportRequest, taken: Measured, rows: Sequence[ParityRow],
 
 def _accuracy(final: Session, data: EvaluationData, bulk: Logits) -> list[dict[str, Any]]:
     """This bundle's figures: on the data that decided, and on the test set, which decided nothing."""
-    figures = [record(data.parity, float((bulk.argmax(1) == data.parity.labels).mean()))]
+    figures = [accuracy_record(data.parity, float((bulk.argmax(1) == data.parity.labels).mean()))]
     if data.test is not None:
         logits, _ = session.run(final, data.test.images, comparison.BULK)
-        figures.append(record(data.test, float((logits.argmax(1) == data.test.labels).mean())))
+        figures.append(accuracy_record(data.test, float((logits.argmax(1) == data.test.labels).mean())))
     return figures
 
 

@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -34,6 +35,8 @@ NO_MISTAKE: Final = 1e-4
 
 LOGARITHMIC_FROM: Final = 4.0
 """Costs that differ by more than this factor are drawn on a logarithmic scale."""
+
+_NO_METADATA: Final = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # of an SVG: the same chart, the same bytes
 
 _SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "edge",  # the same document gives the same bytes
@@ -100,6 +103,17 @@ def style() -> Iterator[None]:
         yield
 
 
+def letters() -> Path:
+    """A TrueType file of letters with accents, for `edge.drawing`: DejaVu Sans, which comes with matplotlib.
+
+    Raises:
+        ModuleNotFoundError: matplotlib is not installed.
+    """
+    import matplotlib as mpl
+
+    return Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+
+
 def figure(width: float, height: float) -> "Figure":
     """An empty figure that no window knows, sizes in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -108,6 +122,15 @@ def figure(width: float, height: float) -> "Figure":
     drawn = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(drawn)
     return drawn
+
+
+def bare_axes(width: float, height: float) -> "Axes":
+    """Axes without frame and ticks that fill a figure of their own, sizes in inches; there is no layout to be found."""
+    drawn = figure(width, height)
+    drawn.set_layout_engine("none")
+    axes = drawn.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_axis_off()
+    return axes
 
 
 def grid(axes: "Axes") -> None:
@@ -119,8 +142,7 @@ def grid(axes: "Axes") -> None:
 def svg(drawn: "Figure") -> str:
     """The figure as SVG, without a date."""
     buffer = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    drawn.savefig(buffer, format="svg", metadata=nothing)
+    drawn.savefig(buffer, format="svg", metadata=_NO_METADATA)
     return buffer.getvalue()
 
 
@@ -129,6 +151,22 @@ def png(drawn: "Figure") -> bytes:
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def rendered(drawn: "Figure") -> tuple[str, bytes]:
+    """The figure as SVG and as PNG. It is laid out once and drawn twice, where saving it twice does both four times."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from PIL import Image
+
+    pixels = FigureCanvasAgg(drawn)
+    pixels.draw()  # type: ignore[no-untyped-call]
+    drawn.set_layout_engine("none")
+    image, text = io.BytesIO(), io.StringIO()
+    drawn_pixels = np.asarray(pixels.buffer_rgba())  # type: ignore[no-untyped-call]
+    Image.fromarray(drawn_pixels).convert("RGB").save(image, "PNG", dpi=(PIXELS_PER_INCH,) * 2)
+    FigureCanvasSVG(drawn).print_svg(text, metadata=_NO_METADATA)  # type: ignore[no-untyped-call]
+    return text.getvalue(), image.getvalue()
 
 
 def cost_axis(axes: "Axes", costs: Sequence[float]) -> None:

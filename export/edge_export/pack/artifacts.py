@@ -1,7 +1,6 @@
 """What an export leaves behind: the bundle, the report beside it, and the flip sheet where a label changed."""
 
 import dataclasses
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge import charts, drawing
 from edge.bench import machine
 from edge.bundle import bundle
 from edge.bundle.bundle import Bundle
@@ -19,7 +19,6 @@ from edge_export.int8.latency import Latency
 from edge_export.int8.selection import GOALS, Goal, Measured
 from edge_export.parity import comparison
 from edge_export.parity.comparison import Logits, ParityRow, Reference
-from edge_train.data.sheet import contact_sheet
 
 SCHEMA = "edge.export-report/1"
 
@@ -174,10 +173,15 @@ def flip_sheet(reference: Reference, logits: Logits, indices: NDArray[np.int64],
             strict=True,
         )
     ]
-    buffer = io.BytesIO()
-    sheet = contact_sheet(reference.split.images[indices], captions, columns=SHEET_COLUMNS, scale=SHEET_SCALE)
-    sheet.save(buffer, "PNG")
-    return buffer.getvalue()
+    return drawing.png(
+        drawing.contact_sheet(
+            reference.split.images[indices],
+            captions,
+            columns=SHEET_COLUMNS,
+            scale=SHEET_SCALE,
+            letters=charts.letters(),
+        )
+    )
 
 
 def _candidate(one: Measured) -> dict[str, object]:

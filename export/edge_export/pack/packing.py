@@ -131,7 +131,7 @@ def manifest(
         precision: of the bundle.
         quantised: how int8 came about; `None` for the other precisions.
         cpu_only: whether the graph holds operators that exist for the CPU only.
-        accuracy: measured figures of this bundle, as `edge_train.training.trainer.record` writes them.
+        accuracy: measured figures of this bundle, as `edge_train.training.evaluation.accuracy_record` writes them.
         rejection: when an answer is none; `None` for a model that does not read digits.
     """
     own = [Accuracy(**figure, of="bundle") for figure in accuracy]

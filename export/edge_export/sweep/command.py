@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edge_train.data.options import DataFolderOption, DataOption
+from edge_train.data.command import DataFolderOption, DataOption
 from edge_train.training.command import INTERRUPTED, Device
 
 LIST = "A,B,..."

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from edge import charts
+from edge.text.files import write_atomically
 from edge_export.sweep.results import RunMetrics, RunResult, pareto, ranked
-from edge_train.training import checkpoint
 
 STEM = "sweep"
 BEST, OTHER = charts.BLUE, charts.GREY
@@ -40,13 +40,14 @@ def write(folder: Path, results: Sequence[RunResult], title: str) -> tuple[str, 
         The names of the files.
 
     Raises:
-        CheckpointError: the folder cannot be written.
+        WriteError: the folder cannot be written.
     """
     with charts.style():
         drawn = figure(results, title)
-        contents = {f"{STEM}.png": charts.png(drawn), f"{STEM}.svg": charts.svg(drawn).encode()}
+        svg, png = charts.rendered(drawn)
+    contents = {f"{STEM}.png": png, f"{STEM}.svg": svg.encode()}
     for name, content in contents.items():
-        checkpoint.write(folder / name, content)
+        write_atomically(folder / name, content)
     return tuple(contents)
 
 

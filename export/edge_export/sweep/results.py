@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edge.bench import machine
+from edge.text import files
 from edge_export.sweep.grid import Setting, SweepError
-from edge_train.training import checkpoint
 
 SCHEMA = "edge.sweep/1"
 FILE = "sweep.json"
@@ -149,7 +149,7 @@ def write(folder: Path, asked: dict[str, Any], results: Iterable[RunResult], **m
         more: further entries of the document.
 
     Raises:
-        CheckpointError: the folder cannot be made or written.
+        WriteError: the folder cannot be made or written.
     """
     runs = sorted(results, key=lambda result: result.number)
     best = ranked(runs)
@@ -162,7 +162,8 @@ def write(folder: Path, asked: dict[str, Any], results: Iterable[RunResult], **m
         "environment": dataclasses.asdict(machine.describe(*_PACKAGES)),
         **more,
     }
-    checkpoint.write(folder / FILE, (json.dumps(content, indent=2) + "\n").encode())
+    files.make_folder(folder)
+    files.write_atomically(folder / FILE, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def _beats(one: _Cost, other: _Cost) -> bool:

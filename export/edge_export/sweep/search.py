@@ -1,7 +1,6 @@
 """The search itself: one run after the other, each in its folder, so that it can stop and go on; then the best."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,9 @@ from edge_export.pipeline import ExportRequest, Tell
 from edge_export.sweep import grid, measuring, results
 from edge_export.sweep.grid import Axis, GridPoint, SweepError
 from edge_export.sweep.results import RunMetrics, RunResult, Status, ranked
-from edge_train.models import networks, specification
+from edge_train.models import specification, summary
 from edge_train.models.specification import SpecificationError
-from edge_train.training import checkpoint, recipes, run_folder, trainer
+from edge_train.training import recipes, run_folder, trainer
 from edge_train.training.loop import DivergedError
 from edge_train.training.recipes import RecipeError
 
@@ -166,14 +165,14 @@ def export_best(sweep: Sweep, tell: Tell) -> BestRun:
             part_of=f"run {result.number}",
         )
     )
-    assert trained.test is not None
+    assert trained.test_record is not None
     asked = ExportRequest(
         figures.name, path, precision="int8", data=request.data, data_dir=request.data_dir, out=request.out
     )
     exported = _exported(asked, tell)
     found = {"run": result.number, "bundle": exported.path.name, "size_bytes": exported.size_bytes}
-    results.write(request.out, request.asked, sweep.results, exported={**found, "test": trained.test})
-    return BestRun(result.number, exported, trained.test)
+    results.write(request.out, request.asked, sweep.results, exported={**found, "test": trained.test_record})
+    return BestRun(result.number, exported, trained.test_record)
 
 
 def label(settings: dict[str, Any], names: Sequence[str]) -> str:
@@ -225,31 +224,28 @@ def _trained(request: SweepRequest, point: GridPoint, total: int) -> RunMetrics 
             recipe=request.recipe,
             data=request.data,
             data_dir=request.data_dir,
-            dials=point.dials,
+            hyperparameters=point.dials,
             sizes=point.sizes,
             out=folder,
             resume=any(folder.glob(f"*/{run_folder.STATE_FILE}")),
             device=request.device,
             threads=request.threads,
-            report=False,
             test=False,
             part_of=f"run {point.number}/{total}",
         )
     )
     if trained.interrupted:
         return None
-    stored = checkpoint.load(trained.path)
-    course = json.loads((trained.path.parent / run_folder.METRICS_FILE).read_text(encoding="utf-8"))["epochs"]
     return RunMetrics(
-        name=stored.name,
+        name=trained.checkpoint.name,
         checkpoint=trained.path.relative_to(request.out).as_posix(),
         validation_accuracy=trained.best.validation_accuracy,
         validation_loss=trained.best.validation_loss,
         best_epoch=trained.best.number,
-        epochs=trained.epochs,
-        parameters=networks.parameter_count(stored.model()),
+        epochs=trained.recipe.epochs,
+        parameters=summary.parameter_count(trained.checkpoint.specification),
         size_bytes=measuring.size_bytes(trained.path),
-        seconds=round(sum(epoch["seconds"] for epoch in course), 1),
+        seconds=round(sum(epoch.seconds for epoch in trained.epochs), 1),
     )
 
 

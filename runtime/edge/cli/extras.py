@@ -4,7 +4,7 @@ from edge.errors import MissingExtraError
 
 PACKAGES = {
     "serve": ("starlette", "uvicorn", "httptools", "prometheus-client", "python-multipart"),
-    "train": ("torch", "torchvision", "safetensors", "rich", "matplotlib", "scikit-learn"),
+    "train": ("torch", "torchvision", "safetensors", "rich", "matplotlib"),
     "export": ("torch", "torchvision", "safetensors", "rich", "onnx", "onnxscript", "matplotlib"),
     "plot": ("matplotlib",),
 }
@@ -14,7 +14,6 @@ EXTRA_OF = {"data": "train", "report": "train", "sweep": "export"}
 """The extra of each command that is called otherwise."""
 
 MODULE_OF = {
-    "scikit-learn": "sklearn",
     "prometheus-client": "prometheus_client",
     "python-multipart": "python_multipart",
 }

@@ -1,4 +1,4 @@
-"""What a terminal shows: words that come from files, made harmless, and the signs that it can draw."""
+"""What a terminal shows: words that come from files, made harmless, lines beside the results, and signs."""
 
 import sys
 from typing import TYPE_CHECKING, Final
@@ -35,6 +35,11 @@ def shows_blocks() -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
+
+
+def to_stderr(line: str) -> None:
+    """Prints a line that is no result: stdout holds results only, so that other programs can read them."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def image_as_text(image: "NDArray[np.uint8]", *, unicode: bool = True) -> str:

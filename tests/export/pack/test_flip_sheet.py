@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edge import drawing
 from edge_export.int8.quantisation import LARGEST
 from edge_export.pack import artifacts
 from edge_export.parity import comparison
@@ -59,7 +60,7 @@ def test_a_flip_sheet_says_truth_both_answers_and_both_margins(monkeypatch, digi
         captions.extend(texts)
         return Image.new("L", (len(images), 1))
 
-    monkeypatch.setattr(artifacts, "contact_sheet", sheet)
+    monkeypatch.setattr(drawing, "contact_sheet", sheet)
     before, after = np.zeros((60, 10), np.float32), np.zeros((60, 10), np.float32)
     before[:, 4], after[:, 4] = 1.5, 1.5
     after[7, 9] = 2.0

@@ -131,7 +131,10 @@ def test_a_sheet_by_a_name_of_another_format_is_refused(data, tmp_path):
     [
         (["--data", ""], "no data set '' and no folder of that name"),
         (["--data", "cifar"], "no data set 'cifar' and no folder of that name; use one of mnist, fashion-mnist"),
-        (["--out", "nowhere/sheet.png"], "cannot write nowhere/sheet.png: No such file or directory; choose another"),
+        (
+            ["--out", "nowhere/sheet.png"],
+            "nowhere/sheet.png cannot be written: No such file or directory; choose another",
+        ),
     ],
 )
 def test_what_cannot_be_shown_is_told_in_one_line_with_exit_1(data, tmp_path, monkeypatch, options, words):

@@ -65,8 +65,14 @@ def test_a_model_of_other_classes_has_another_name():
     assert specification.name_of(of_classes(named("cnn"), 4)) == "cnn-4-classes"
 
 
-def test_a_run_on_a_folder_knows_its_labels_and_its_data(tiny_run, signs, tmp_path):
-    result = tiny_run(data=str(signs))
+@pytest.fixture
+def folder_run(tiny_run, signs):
+    """Trains for two epochs on the folder of signs, or as the fields say."""
+    return lambda **fields: tiny_run(source=None, data=str(signs), **fields)
+
+
+def test_a_run_on_a_folder_knows_its_labels_and_its_data(folder_run, signs, tmp_path):
+    result = folder_run()
     assert result.path == tmp_path / "lstm-8-signs" / "lstm-8-signs.safetensors"
     stored = checkpoint.load(result.path)
     assert stored.labels == SIGNS
@@ -78,26 +84,26 @@ def test_a_run_on_a_folder_knows_its_labels_and_its_data(tiny_run, signs, tmp_pa
     }
 
 
-def test_a_run_on_a_folder_goes_on_as_if_it_had_not_stopped(tiny_run, signs, tmp_path):
-    whole = tiny_run(data=str(signs), dials={"epochs": 2}, out=tmp_path / "whole").path.read_bytes()
-    tiny_run(data=str(signs), dials={"epochs": 2}, out=tmp_path / "again")
-    assert tiny_run(data=str(signs), dials={}, resume=True, out=tmp_path / "again").path.read_bytes() == whole
+def test_a_run_on_a_folder_goes_on_as_if_it_had_not_stopped(folder_run, pressed, tmp_path):
+    whole = folder_run(out=tmp_path / "whole").path.read_bytes()
+    assert folder_run(out=tmp_path / "again", callbacks=pressed(2, 1)).interrupted
+    assert folder_run(out=tmp_path / "again", resume=True).path.read_bytes() == whole
 
 
-def test_a_run_does_not_go_on_with_other_classes_under_the_same_folder(tiny_run, signs):
-    tiny_run(data=str(signs))
+def test_a_run_does_not_go_on_with_other_classes_under_the_same_folder(folder_run, signs):
+    folder_run()
     (signs / "ring").rename(signs / "anchor")
     with pytest.raises(
         DataError, match=r"started with the classes arrow, cross, ring, and .* has anchor, arrow, cross"
     ):
-        tiny_run(data=str(signs), dials={}, resume=True)
+        folder_run(resume=True)
 
 
-def test_drawn_digits_are_not_mixed_into_other_classes(tiny_run, signs):
+def test_drawn_digits_are_not_mixed_into_other_classes(folder_run):
     with pytest.raises(RecipeError, match="signs has other classes than drawn digits; leave --strokes out"):
-        tiny_run(data=str(signs), dials={"strokes": 0.5})
+        folder_run(hyperparameters={"strokes": 0.5})
 
 
-def test_a_model_of_digits_teaches_no_other_classes(tiny_run, signs):
+def test_a_model_of_digits_teaches_no_other_classes(folder_run):
     with pytest.raises(RecipeError, match="the teacher lstm has other classes than signs; leave it out"):
-        tiny_run(data=str(signs), dials={"teacher": "lstm", "distillation": 0.5})
+        folder_run(hyperparameters={"teacher": "lstm", "distillation": 0.5})

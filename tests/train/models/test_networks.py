@@ -119,9 +119,9 @@ def test_a_new_network_is_ready_to_be_trained():
         ("conv5x4 relu linear10", "linear10 stands before flatten"),
         ("conv5x4 relu", "the layers end in shape"),
         ("flatten linear11", "the layers end in shape"),
-        ("flatten linear10 pool", "do not fit a 28x28 picture"),
-        ("flatten conv3x4 linear10", "do not fit a 28x28 picture"),
-        ("flatten linear32 bn linear10", "do not fit a 28x28 picture"),
+        ("flatten linear10 pool", "pool stands after flatten"),
+        ("flatten conv3x4 linear10", "conv3x4 stands after flatten"),
+        ("flatten linear32 bn linear10", "bn stands after flatten"),
     ],
 )
 def test_layers_that_do_not_fit_are_told_with_the_option_to_change(chain, complaint):

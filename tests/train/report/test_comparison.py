@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from edge_train.report import comparison, document
-from edge_train.report.document import ReportError
+from edge_train.report import comparison, metrics
+from edge_train.report.metrics import ReportError
 
 SETTINGS = {"name": "gru", "data": "mnist", "recipe": {"epochs": 2}, "specification": {"kind": "recurrent"}}
 
 
-def written(folder, name, *, finished=True, **dials):
+def written(folder, name, *, finished=True, **settings):
     """The metrics of a run that was never trained: the comparison reads nothing else."""
     epochs = [
         {
@@ -23,9 +23,9 @@ def written(folder, name, *, finished=True, **dials):
         }
         for number in (1, 2)
     ]
-    recipe = {"epochs": 2, "batch_size": 64, "learning_rate": 0.01, "seed": 0} | dials
-    settings = {"name": name, "data": "mnist", "recipe": recipe, "specification": {"kind": "recurrent", "cell": "gru"}}
-    facts = {"schema": "edge.metrics/1", "settings": settings, "epochs": epochs}
+    recipe = {"epochs": 2, "batch_size": 64, "learning_rate": 0.01, "seed": 0} | settings
+    started = {"name": name, "data": "mnist", "recipe": recipe, "specification": {"kind": "recurrent", "cell": "gru"}}
+    facts = {"schema": "edge.metrics/1", "settings": started, "epochs": epochs}
     if finished:
         calibration = {"before": {"expected_error": 0.02}, "after": {"expected_error": 0.005}}
         facts |= {
@@ -39,7 +39,7 @@ def written(folder, name, *, finished=True, **dials):
     return folder
 
 
-def test_runs_are_rows_and_the_dials_that_differ_are_columns(edge_command, tmp_path):
+def test_runs_are_rows_and_the_hyperparameters_that_differ_are_columns(edge_command, tmp_path):
     first = written(tmp_path / "a", "gru", learning_rate=0.01)
     second = written(tmp_path / "b", "gru-64", learning_rate=0.003)
     ended = edge_command("report", first, second, "--out", tmp_path / "page.html")
@@ -64,7 +64,7 @@ def test_the_page_has_the_cells_of_the_table_and_needs_nothing_outside_itself(ed
     runs = [written(tmp_path / "a", "gru"), written(tmp_path / "b", "lstm", batch_size=32)]
     edge_command("report", *runs, "--out", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    table = comparison.of([document.read(run) for run in runs], ["gru", "lstm"])
+    table = comparison.of([metrics.read(run) for run in runs], ["gru", "lstm"])
     for row in table.rows:
         assert all(f">{cell}</td>" in page for cell in row)
     assert "http" not in page
@@ -73,8 +73,8 @@ def test_the_page_has_the_cells_of_the_table_and_needs_nothing_outside_itself(ed
 
 def test_a_run_that_goes_on_is_compared_by_what_it_has(tmp_path):
     facts = [
-        document.read(written(tmp_path / "a", "gru", finished=False)),
-        document.read(written(tmp_path / "b", "rnn")),
+        metrics.read(written(tmp_path / "a", "gru", finished=False)),
+        metrics.read(written(tmp_path / "b", "rnn")),
     ]
     going_on, finished = comparison.of(facts, ["gru", "rnn"]).rows
     assert going_on[:6] == ("gru", "92.00%", "-", "-", "-", "-")
@@ -104,7 +104,7 @@ def test_what_cannot_be_read_is_told(tmp_path, content, words):
     if content is not None:
         (tmp_path / "metrics.json").write_text(content)
     with pytest.raises(ReportError, match=words):
-        document.read(tmp_path)
+        metrics.read(tmp_path)
 
 
 def test_a_report_without_its_checkpoint_is_told_in_one_line(edge_command, tmp_path):

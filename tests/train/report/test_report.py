@@ -1,34 +1,24 @@
 """The report of a run: that its page stands alone, and that it tells what `metrics.json` tells."""
 
-import json
 import re
+import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from edge.errors import MissingExtraError
-from edge_train import (
-    report,
-)
-from edge_train.data import (
-    datasets,
-)
-from edge_train.report import document, writing
-from edge_train.report.figures import gallery
-from edge_train.training import (
-    checkpoint,
-    events,
-    trainer,
-)
+from edge_train.models import specification
+from edge_train.report import figures, metrics, writing
+from edge_train.training import checkpoint, trainer
+from edge_train.training.callbacks import TENSORBOARD_FOLDER
 from edge_train.training.trainer import TrainingRequest
 
-TINY = {"training": 160, "validation": 80, "test": 40}
 
-
-class Found(HTMLParser):
+class ParsedPage(HTMLParser):
     """What a page refers to, its identifiers, its text and the tables in it."""
 
     def __init__(self):
@@ -56,65 +46,69 @@ class Found(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A tanh RNN after one epoch on a few strokes, with its report and event files."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets, "STROKE_IMAGES", TINY)
-        dials = {"epochs": 1, "batch_size": 2, "augmentation": "none", "strokes": 0.0, "teacher": ""}
-        sizes, out = {"hidden": 8}, tmp_path_factory.mktemp("runs")
-        request = TrainingRequest("rnn", data="strokes", dials=dials, sizes=sizes, out=out, threads=1, tensorboard=True)
-        return trainer.train(request)
+def run(tmp_path_factory, tiny_strokes):
+    """A tanh RNN after one epoch on a few strokes, with its event files."""
+    settings = {"epochs": 1, "batch_size": 2, "augmentation": "none", "strokes": 0.0, "teacher": ""}
+    sizes, out = {"hidden": 8}, tmp_path_factory.mktemp("runs")
+    request = TrainingRequest("rnn", hyperparameters=settings, sizes=sizes, out=out, threads=1, tensorboard=True)
+    return trainer.train(request, source=tiny_strokes)
+
+
+@pytest.fixture(scope="module")
+def path(run):
+    """The page of its report."""
+    return writing.attempt(run)
 
 
 @pytest.fixture
-def folder(run):
-    return run.path.parent
+def folder(path):
+    return path.parent
 
 
 @pytest.fixture
-def metrics(folder):
-    return json.loads((folder / "metrics.json").read_text())
+def found(folder):
+    return metrics.read(folder)
 
 
 @pytest.fixture
-def page(run):
-    return run.report.read_text(encoding="utf-8")
+def page(path):
+    return path.read_text(encoding="utf-8")
 
 
 @pytest.fixture
-def found(page):
-    parser = Found()
+def parsed(page):
+    parser = ParsedPage()
     parser.feed(page)
     return parser
 
 
-def test_a_run_ends_with_a_page_its_pictures_and_all_figures(run, folder):
-    assert run.report == folder / "report.html"
+def test_a_run_ends_with_a_page_its_pictures_and_all_figures(path, run, folder):
+    assert path == run.path.parent / "report.html"
     drawn = {path.name for path in (folder / "pictures").iterdir()}
-    assert drawn == {f"{name}{suffix}" for name in gallery.NAMES for suffix in (".png", ".svg")}
+    assert drawn == {f"{name}{suffix}" for name in figures.NAMES for suffix in (".png", ".svg")}
 
 
-def test_the_page_needs_nothing_outside_itself(page, found):
-    assert found.pictures == len(gallery.NAMES)
-    assert found.scripts == 0
-    assert all(reference.startswith(("#", "data:image/png;base64,")) for reference in found.references)
+def test_the_page_needs_nothing_outside_itself(page, parsed):
+    assert parsed.pictures == len(figures.NAMES)
+    assert parsed.scripts == 0
+    assert all(reference.startswith(("#", "data:image/png;base64,")) for reference in parsed.references)
     assert "http" not in page
     assert "@import" not in page
     inside = re.findall(r"url\((?!#)[^)]*\)", page)
     assert not inside
 
 
-def test_no_two_parts_of_the_page_have_one_name_and_every_reference_has_its_part(found, page):
-    assert len(set(found.identifiers)) == len(found.identifiers)
-    wanted = {reference[1:] for reference in found.references if reference.startswith("#")}
+def test_no_two_parts_of_the_page_have_one_name_and_every_reference_has_its_part(parsed, page):
+    assert len(set(parsed.identifiers)) == len(parsed.identifiers)
+    wanted = {reference[1:] for reference in parsed.references if reference.startswith("#")}
     wanted |= set(re.findall(r"url\(#([^)]*)\)", page))
     assert wanted
-    assert wanted <= set(found.identifiers)
+    assert wanted <= set(parsed.identifiers)
 
 
-def test_the_figures_of_the_page_are_those_of_the_metrics(found, metrics, run):
-    test = metrics["test"]
-    rows = {row[0]: row[1:] for row in found.rows}
+def test_the_figures_of_the_page_are_those_of_the_metrics(parsed, found, run):
+    test = found["test"]
+    rows = {row[0]: row[1:] for row in parsed.rows}
     for row in test["classes"]:
         shown = [f"{row[figure]:.4f}" for figure in ("precision", "recall", "f1")]
         assert rows[row["label"]] == [*shown, str(row["support"])]
@@ -122,22 +116,22 @@ def test_the_figures_of_the_page_are_those_of_the_metrics(found, metrics, run):
         assert rows[f"{kind} average"][2] == f"{test['averages'][kind]['f1']:.4f}"
     errors = [f"{test['calibration'][moment]['expected_error']:.2%}" for moment in ("before", "after")]
     assert rows["strokes-test"] == ["40", str(test["wrong"]), f"{test['accuracy']:.2%}", f"{test['loss']:.4f}", *errors]
-    assert rows["total"][2:] == [f"{metrics['parameters']:,}", f"{metrics['macs']:,}"]
+    assert rows["total"][2:] == [f"{found['parameters']:,}", f"{found['macs']:,}"]
     assert rows["recurrent"][-1] == f"{28 * 8 * (28 + 8):,}"
-    assert f"{run.test['accuracy']:.2%}" in found.text
+    assert f"{run.test.accuracy:.2%}" in parsed.text
 
 
-def test_the_metrics_agree_with_the_checkpoint_and_with_each_other(metrics, run):
+def test_the_metrics_agree_with_the_checkpoint_and_with_each_other(found, run):
     stored = checkpoint.load(run.path)
-    test = metrics["test"]
-    assert metrics["schema"] == "edge.metrics/1"
-    assert metrics["complete"] is True
-    assert metrics["accuracy"] == list(stored.accuracy)
-    assert metrics["temperature"] == stored.temperature
-    assert metrics["best_epoch"] == stored.training["best_epoch"]
-    assert metrics["settings"]["recipe"] == stored.training["recipe"]
-    assert test["accuracy"] == pytest.approx(run.test["accuracy"])
-    assert metrics["validation"]["accuracy"] == pytest.approx(run.best.validation_accuracy)
+    test = found["test"]
+    assert found["schema"] == "edge.metrics/1"
+    assert found["complete"] is True
+    assert found["accuracy"] == list(stored.accuracy)
+    assert found["temperature"] == stored.temperature
+    assert found["best_epoch"] == stored.training["best_epoch"]
+    assert found["settings"]["recipe"] == stored.training["recipe"]
+    assert test["accuracy"] == pytest.approx(run.test.accuracy)
+    assert found["validation"]["accuracy"] == pytest.approx(run.best.validation_accuracy)
     counts = np.array(test["confusion"])
     assert counts.sum() == test["images"] == 40
     assert test["wrong"] == counts.sum() - np.trace(counts)
@@ -146,17 +140,17 @@ def test_the_metrics_agree_with_the_checkpoint_and_with_each_other(metrics, run)
         assert row["recall"] == pytest.approx(counts[place][place] / max(1, counts[place].sum()), abs=1e-6)
 
 
-def test_the_mistakes_are_the_most_confident_ones(metrics):
-    mistakes = metrics["test"]["mistakes"]
+def test_the_mistakes_are_the_most_confident_ones(found):
+    mistakes = found["test"]["mistakes"]
     confidences = [one["confidence"] for one in mistakes]
-    assert len(mistakes) == min(25, metrics["test"]["wrong"])
+    assert len(mistakes) == min(25, found["test"]["wrong"])
     assert confidences == sorted(confidences, reverse=True)
     assert all(one["label"] != one["prediction"] for one in mistakes)
 
 
-def test_the_schedule_is_that_of_the_recipe(metrics):
-    assert metrics["learning_rate"]["steps"] == 80
-    assert [step for step, _ in metrics["learning_rate"]["points"]] == list(range(80))
+def test_the_schedule_is_that_of_the_recipe(found):
+    assert found["learning_rate"]["steps"] == 80
+    assert [step for step, _ in found["learning_rate"]["points"]] == list(range(80))
 
 
 def test_pictures_can_be_opened_and_tell_no_date(folder):
@@ -168,38 +162,38 @@ def test_pictures_can_be_opened_and_tell_no_date(folder):
             assert "<dc:date>" not in path.read_text(encoding="utf-8")
 
 
-def test_a_report_made_again_is_the_same(folder, edge_command, monkeypatch):
-    monkeypatch.setattr(datasets, "STROKE_IMAGES", TINY)
+def test_a_report_made_again_is_the_same(folder, edge_command, few_strokes):
     files = [folder / "report.html", folder / "metrics.json", *sorted((folder / "pictures").iterdir())]
     before = [path.read_bytes() for path in files]
     ended = edge_command("report", folder)
     assert ended.code == 0, ended.err
+    assert "drawing the report" in ended.err
     assert ended.out == f"report: {folder / 'report.html'}\n"
     assert [path.read_bytes() for path in files] == before
 
 
-def test_event_files_are_written_where_they_were_asked_for(folder, metrics):
+def test_event_files_are_written_where_they_were_asked_for(folder, found):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    read = EventAccumulator(str(folder / events.FOLDER))
+    read = EventAccumulator(str(folder / TENSORBOARD_FOLDER))
     read.Reload()
-    epoch = metrics["epochs"][0]
+    epoch = found["epochs"][0]
     expected = {f"{figure}/{part}" for figure in ("loss", "accuracy") for part in ("training", "validation")}
     assert set(read.Tags()["scalars"]) == {*expected, "learning_rate", "loss/step"}
     (accuracy,) = read.Scalars("accuracy/validation")
     assert (accuracy.step, accuracy.value) == (80, pytest.approx(epoch["validation_accuracy"]))
     assert [point.step for point in read.Scalars("loss/step")] == [50]
-    assert read.Scalars("learning_rate")[0].value == pytest.approx(metrics["learning_rate"]["points"][-1][1])
+    assert read.Scalars("learning_rate")[0].value == pytest.approx(found["learning_rate"]["points"][-1][1])
 
 
-def test_an_interrupted_run_has_no_test_figures_and_says_so(folder, tmp_path, monkeypatch):
+def test_an_interrupted_run_has_no_test_figures_and_says_so(folder, tmp_path):
     """The pictures of an earlier report that it cannot have are gone."""
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "confusion.png").write_bytes(b"of an earlier run")
-    facts = document.read(folder)
+    facts = metrics.read(folder)
     facts |= {"test": None, "complete": False}
     facts["settings"]["recipe"]["epochs"] = 5
-    text = writing.write_document(tmp_path, facts, None).read_text(encoding="utf-8")
+    text = writing.write_metrics(tmp_path, facts, None).read_text(encoding="utf-8")
     assert "interrupted after 1 of 5 epochs" in text
     assert "the test split was not opened" in text
     assert "test accuracy" not in text
@@ -208,50 +202,76 @@ def test_an_interrupted_run_has_no_test_figures_and_says_so(folder, tmp_path, mo
     assert drawn == {"course", "learning-rate", "reliability", "architecture"}
 
 
-def test_ctrl_c_leaves_a_report_that_tells_of_no_test(tiny_run, monkeypatch):
-    def step(_display, progress):
-        if progress.epoch == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("edge_train.training.progress.Display.step", step)
-    monkeypatch.setattr(trainer, "test_split", lambda *_: pytest.fail("the test split was opened"))
-    result = tiny_run(report=True)
-    assert result.interrupted
-    facts = document.read(result.path.parent)
-    assert (facts["complete"], facts["test"], len(facts["epochs"])) == (False, None, 1)
-    assert [record["split"] for record in facts["accuracy"]] == ["validation"]
-    assert "interrupted after 1 of 2 epochs" in result.report.read_text(encoding="utf-8")
+def test_ctrl_c_leaves_a_report_that_tells_of_no_test(tiny_run, pressed):
+    result = tiny_run(callbacks=pressed(2, 1))
+    page = writing.attempt(result)
+    found = metrics.read(result.path.parent)
+    assert (found["complete"], found["test"], len(found["epochs"])) == (False, None, 1)
+    assert [record["split"] for record in found["accuracy"]] == ["validation"]
+    assert "interrupted after 1 of 2 epochs" in page.read_text(encoding="utf-8")
 
 
-def test_event_files_without_tensorboard_name_the_extra_before_the_first_epoch(tiny_run, monkeypatch):
-    monkeypatch.delattr("torch.utils.tensorboard", raising=False)
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    monkeypatch.setattr("edge_train.training.loop.run", lambda *_, **__: pytest.fail("trained first"))
-    with pytest.raises(MissingExtraError, match=r"edge-toolkit\[tensorboard\]"):
-        tiny_run(tensorboard=True)
-
-
-def test_a_report_that_fails_loses_no_run(tiny_run, monkeypatch, capsys):
-    def fail(*_: object) -> None:
-        raise ZeroDivisionError("no such picture")
-
-    monkeypatch.setattr(report, "write", fail)
-    result = tiny_run(dials={"epochs": 1}, report=True)
-    assert result.report is None
-    assert result.test is not None
-    assert checkpoint.load(result.path).accuracy[-1]["split"] == "test"
+def test_a_report_that_fails_loses_no_run_and_a_bug_keeps_its_traceback(run, tmp_path, capsys):
+    lost = replace(run, path=tmp_path / run.path.name)
+    assert writing.attempt(replace(lost, epochs=())) is None
     told = capsys.readouterr().err
-    assert "ZeroDivisionError" in told
-    assert told.splitlines()[-1].endswith(f"`edge report {result.path.parent}` tries again")
+    assert "Traceback" in told
+    assert told.splitlines()[-1].endswith(f"`edge report {tmp_path}` tries again")
 
 
-def test_labels_may_be_anything(folder, tmp_path):
-    facts = document.read(folder)
+def test_a_report_that_cannot_be_written_is_told_in_one_line(run, tmp_path, capsys):
+    (tmp_path / "pictures").write_text("in the way")
+    assert writing.attempt(replace(run, path=tmp_path / run.path.name)) is None
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"edge: the report failed (the folder {tmp_path / 'pictures'} cannot be made")
+    assert last.endswith("tries again")
+
+
+def test_every_figure_is_laid_out_once_and_drawn_once_for_each_of_its_files(found, monkeypatch):
+    drawn: list[Figure] = []
+    real = Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda figure, renderer: drawn.append(figure) or real(figure, renderer))
+    figures.draw(found, np.zeros((40, 28, 28), np.uint8))
+    assert len(drawn) == 2 * len(figures.NAMES)
+    assert len({id(figure) for figure in drawn}) == len(figures.NAMES)
+
+
+def test_a_report_needs_matplotlib_and_no_other_large_library(folder, tmp_path):
+    code = (
+        "import sys, pathlib, numpy as np; from edge_train.report import metrics, writing\n"
+        f"found = metrics.read(pathlib.Path({str(folder)!r}))\n"
+        f"writing.write_metrics(pathlib.Path({str(tmp_path)!r}), found, np.zeros((40, 28, 28), np.uint8))\n"
+        "print(sorted({'sklearn', 'scipy', 'pandas', 'torchvision', 'matplotlib', 'onnx'} & {*sys.modules}))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ended.stdout == "['matplotlib']\n"
+    assert ended.stderr == "drawing the report\n"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ({"kind": "recurrent", "cell": "gru", "hidden": 16, "layers": 6, "bidirectional": True}, ["layer 6: GRU 16 ←"]),
+        (
+            {"kind": "convolutional", "layers": "conv5x4 bn relu pool dropout0.2 flatten linear10"},
+            ["conv 5x5", "max 2x2"],
+        ),
+    ],
+    ids=["recurrent", "convolutional"],
+)
+def test_the_picture_of_a_network_names_its_layers(found, sizes, words):
+    found["settings"]["specification"] = sizes
+    found["layers"] = metrics.layers_of(specification.from_json(sizes))
+    drawn = figures.draw({**found, "test": None}, None)["architecture"]
+    assert all(word in drawn.svg for word in words)
+
+
+def test_labels_may_be_anything(found, tmp_path):
     labels = ["$x", "<b>", "あ", "a_b", "&", '"', "7", "eight", "$", "%"]
-    facts["labels"] = labels
-    for row, label in zip(facts["test"]["classes"], labels, strict=True):
+    found["labels"] = labels
+    for row, label in zip(found["test"]["classes"], labels, strict=True):
         row["label"] = label
     images = np.zeros((40, 28, 28), np.uint8)
-    text = writing.write_document(tmp_path, facts, images).read_text(encoding="utf-8")
+    text = writing.write_metrics(tmp_path, found, images).read_text(encoding="utf-8")
     assert "<td>&lt;b&gt;</td>" in text
     assert "<td><b>" not in text

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from edge.errors import InputError
-from edge_train.data.sheet import GAP_PIXELS, contact_sheet
 from edge_train.strokes import pen
 from edge_train.strokes.generator import DRAWS, draw_page, sample
 from edge_train.strokes.glyphs import FORMS
@@ -334,54 +333,3 @@ def test_a_page_that_cannot_be_drawn_is_refused(wrong):
     settings = {"label": 1, "seed": 0, **wrong}
     with pytest.raises(InputError, match=";"):
         draw_page(settings.pop("label"), **settings)
-
-
-def test_a_sheet_has_room_for_every_picture_and_its_gaps(digits):
-    sheet = contact_sheet(digits[0][:23], columns=10, scale=2)
-    assert sheet.size == (10 * (56 + GAP_PIXELS) + GAP_PIXELS, 3 * (56 + GAP_PIXELS) + GAP_PIXELS)
-    assert contact_sheet(digits[0][:3], columns=10, scale=2).width == 3 * (56 + GAP_PIXELS) + GAP_PIXELS
-
-
-def test_captions_tell_letters_with_accents_apart(digits):
-    drawn = [np.asarray(contact_sheet(digits[0][:1], [letter])) for letter in ("é", "è", "ß", "e")]
-    assert len({sheet.tobytes() for sheet in drawn}) == 4
-
-
-def test_a_sheet_shows_the_pictures_dark_on_white_in_reading_order(digits):
-    sheet = np.asarray(contact_sheet(digits[0][:12], columns=5, scale=3))
-    for index in (0, 4, 7, 11):
-        top = GAP_PIXELS + index // 5 * (84 + GAP_PIXELS)
-        left = GAP_PIXELS + index % 5 * (84 + GAP_PIXELS)
-        np.testing.assert_array_equal(sheet[top : top + 84 : 3, left : left + 84 : 3], 255 - digits[0][index])
-
-
-def test_captions_stand_below_their_pictures_and_do_not_overlap():
-    blank = np.zeros((4, 28, 28), np.uint8)
-    plain = contact_sheet(blank, columns=2, scale=2)
-    captions = ["7", "4 became 9\nmargin 0.02", "", "0"]
-    written = contact_sheet(blank, captions, columns=2, scale=2)
-    assert written.height > plain.height + 2 * 20  # two rows of two lines
-    assert written.width > plain.width  # a caption wider than its picture widens the tiles
-    ink = np.asarray(written) < 128
-    tile_width, tile_height = (written.width - GAP_PIXELS) // 2, (written.height - GAP_PIXELS) // 2
-    assert not ink[: GAP_PIXELS + 56].any()
-    assert not ink[:, tile_width : tile_width + GAP_PIXELS].any()
-    assert ink[:tile_height, tile_width:].sum() > ink[:tile_height, :tile_width].sum() > 0
-    assert ink[tile_height:, tile_width:].any()
-    assert not ink[tile_height + GAP_PIXELS :, :tile_width].any()
-
-
-@pytest.mark.parametrize(
-    ("images", "captions", "columns", "scale"),
-    [
-        (np.zeros((0, 28, 28), np.uint8), None, 5, 3),
-        (np.zeros((28, 28), np.uint8), None, 5, 3),
-        (np.zeros((2, 28, 28), np.float32), None, 5, 3),
-        (np.zeros((2, 28, 28), np.uint8), ["1"], 5, 3),
-        (np.zeros((2, 28, 28), np.uint8), None, 0, 3),
-        (np.zeros((2, 28, 28), np.uint8), None, 5, 0),
-    ],
-)
-def test_a_sheet_that_cannot_be_drawn_is_refused(images, captions, columns, scale):
-    with pytest.raises(InputError, match=";"):
-        contact_sheet(images, captions, columns, scale)

@@ -1,4 +1,4 @@
-"""Recipes: the learning rate is a function of the step, and every dial has a range."""
+"""Recipes: the learning rate is a function of the step, and every hyperparameter has a range."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def test_the_learning_rate_is_positive_and_never_above_its_peak(steps):
 
 
 @pytest.mark.parametrize(
-    ("dials", "option"),
+    ("settings", "option"),
     [
         ({"epochs": 0}, "--epochs 0"),
         ({"epochs": 10_001}, "--epochs 10001"),
@@ -50,20 +50,20 @@ def test_the_learning_rate_is_positive_and_never_above_its_peak(steps):
         ({"seed": 2**31}, f"--seed {2**31}"),
     ],
 )
-def test_a_dial_out_of_range_is_told_with_its_option_and_range(dials, option):
+def test_a_setting_out_of_range_is_told_with_its_option_and_range(settings, option):
     with pytest.raises(RecipeError, match=f"{option} is out of range; use a value from"):
-        Recipe(**dials)
+        Recipe(**settings)
 
 
-@pytest.mark.parametrize("dials", [{"epochs": 1}, {"batch_size": 1}, {"seed": 0}, {"seed": 2**31 - 1}])
-def test_the_ends_of_a_range_are_in_it(dials):
-    Recipe(**dials)
+@pytest.mark.parametrize("settings", [{"epochs": 1}, {"batch_size": 1}, {"seed": 0}, {"seed": 2**31 - 1}])
+def test_the_ends_of_a_range_are_in_it(settings):
+    Recipe(**settings)
 
 
-@pytest.mark.parametrize("dial", ["schedule", "optimiser", "augmentation", "initialisation"])
-def test_an_unknown_choice_is_told_with_the_known_ones(dial):
-    with pytest.raises(RecipeError, match=f"--{dial} 'other' is unknown; use one of "):
-        Recipe(**{dial: "other"})
+@pytest.mark.parametrize("name", ["schedule", "optimiser", "augmentation", "initialisation"])
+def test_an_unknown_choice_is_told_with_the_known_ones(name):
+    with pytest.raises(RecipeError, match=f"--{name} 'other' is unknown; use one of "):
+        Recipe(**{name: "other"})
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -77,7 +77,7 @@ def test_every_published_run_has_a_recipe():
     assert set(recipes.tables()["origin"]) == published
 
 
-def test_a_recipe_shares_the_dials_that_its_models_have_in_common():
+def test_a_recipe_shares_what_its_models_have_in_common():
     assert recipes.named("origin", "gru-256x2") == recipes.named("origin", "lstm-256x2")
     assert recipes.named("origin", "lstm").augmentation == recipes.named("origin", "cnn").augmentation == "none"
 

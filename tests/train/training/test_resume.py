@@ -17,23 +17,21 @@ from edge_train.training.trainer import TrainingRequest
 CNN = {"model": "cnn", "sizes": {"chain": "conv5x4 bn relu pool conv3x6 relu dropout0.2 flatten linear10"}}
 
 
-@pytest.fixture
-def interrupt(monkeypatch):
-    """Presses Ctrl-C in that batch of that epoch; in epoch 0, never."""
+class Epochs:
+    """Notes the epochs in which steps are taken."""
 
-    def at(epoch: int, batch: int) -> None:
-        def step(_display, progress):
-            if (progress.epoch, progress.batch) == (epoch, batch):
-                raise KeyboardInterrupt
+    def __init__(self) -> None:
+        self.seen: list[int] = []
 
-        monkeypatch.setattr("edge_train.training.progress.Display.step", step)
+    def on_step(self, step):
+        self.seen.append(step.epoch)
 
-    return at
+    def on_epoch(self, epoch, *, best):
+        pass
 
 
-def test_ctrl_c_leaves_a_usable_checkpoint(tiny_run, interrupt, tmp_path):
-    interrupt(2, 1)
-    result = tiny_run(dials={"epochs": 3})
+def test_ctrl_c_leaves_a_usable_checkpoint(tiny_run, pressed, tmp_path):
+    result = tiny_run(callbacks=pressed(2, 1), hyperparameters={"epochs": 3})
     assert result.interrupted
     assert result.test is None
     assert result.best.number == 1
@@ -44,49 +42,41 @@ def test_ctrl_c_leaves_a_usable_checkpoint(tiny_run, interrupt, tmp_path):
     assert [epoch["number"] for epoch in course["epochs"]] == [1]
 
 
-def test_an_interrupted_run_says_how_to_go_on(tiny_run, interrupt):
-    interrupt(2, 1)
-    assert "--resume goes on" in trainer.summary(tiny_run())
+def test_an_interrupted_run_says_how_to_go_on(tiny_run, pressed):
+    assert "--resume goes on" in trainer.summary(tiny_run(callbacks=pressed(2, 1)))
 
 
 @pytest.mark.parametrize("fields", [{}, CNN], ids=["lstm", "cnn"])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_going_on_gives_the_bytes_of_an_uninterrupted_run(tiny_run, tmp_path, interrupt, fields, batch):
-    whole = tiny_run(out=tmp_path / "whole", dials={"epochs": 3}, **fields)
-    interrupt(2, batch)
-    tiny_run(out=tmp_path / "parts", dials={"epochs": 3}, **fields)
-    interrupt(0, 0)
-    resumed = tiny_run(out=tmp_path / "parts", dials={"epochs": 3}, resume=True, **fields)
+def test_going_on_gives_the_bytes_of_an_uninterrupted_run(tiny_run, tmp_path, pressed, fields, batch):
+    whole = tiny_run(out=tmp_path / "whole", hyperparameters={"epochs": 3}, **fields)
+    tiny_run(callbacks=pressed(2, batch), out=tmp_path / "parts", hyperparameters={"epochs": 3}, **fields)
+    resumed = tiny_run(out=tmp_path / "parts", hyperparameters={"epochs": 3}, resume=True, **fields)
     assert not resumed.interrupted
     assert resumed.path.read_bytes() == whole.path.read_bytes()
-    assert resumed.test == whole.test
+    assert resumed.test_record == whole.test_record
 
 
-def test_it_goes_on_where_it_stopped(tiny_run, interrupt, monkeypatch):
-    interrupt(3, 2)
-    tiny_run(dials={"epochs": 4})
-    seen = []
-    monkeypatch.setattr("edge_train.training.progress.Display.step", lambda _, progress: seen.append(progress.epoch))
-    tiny_run(dials={"epochs": 4}, resume=True)
-    assert sorted(set(seen)) == [3, 4]
+def test_it_goes_on_where_it_stopped(tiny_run, pressed):
+    tiny_run(callbacks=pressed(3, 2), hyperparameters={"epochs": 4})
+    resumed = Epochs()
+    tiny_run(callbacks=(resumed,), hyperparameters={"epochs": 4}, resume=True)
+    assert sorted(set(resumed.seen)) == [3, 4]
 
 
-def test_the_settings_of_the_run_are_used_again(tiny_run, interrupt, tmp_path):
-    interrupt(2, 1)
-    tiny_run(dials={"epochs": 3, "seed": 7})
-    interrupt(0, 0)
+def test_the_settings_of_the_run_are_used_again(tiny_run, tiny_strokes, pressed, tmp_path):
+    tiny_run(callbacks=pressed(2, 1), hyperparameters={"epochs": 3, "seed": 7})
     bare = TrainingRequest(sizes={"hidden": 8}, out=tmp_path, resume=True, threads=1)
-    stored = checkpoint.load(trainer.train(bare).path)
+    stored = checkpoint.load(trainer.train(bare, source=tiny_strokes).path)
     assert stored.training["recipe"]["seed"] == 7
     assert stored.training["recipe"]["epochs"] == 3
     assert stored.accuracy[0]["data"] == "strokes"
 
 
-def test_other_dials_cannot_be_slipped_into_a_running_run(tiny_run, interrupt):
-    interrupt(2, 1)
-    tiny_run(dials={"epochs": 3})
+def test_other_hyperparameters_cannot_be_slipped_into_a_running_run(tiny_run, pressed):
+    tiny_run(callbacks=pressed(2, 1), hyperparameters={"epochs": 3})
     with pytest.raises(RecipeError, match="--epochs 3, and --resume goes on with it"):
-        tiny_run(dials={"epochs": 30}, resume=True)
+        tiny_run(hyperparameters={"epochs": 30}, resume=True)
 
 
 @pytest.mark.parametrize(
@@ -107,16 +97,15 @@ def test_nothing_else_can_be_slipped_into_a_running_run_by_its_name(tiny_run, fi
         assert tiny_run(name="mine", **same, resume=True).path == done.path
 
 
-def test_ctrl_c_before_the_first_epoch_is_over_keeps_nothing_and_says_so(tiny_run, interrupt, tmp_path):
-    interrupt(1, 2)
+def test_ctrl_c_before_the_first_epoch_is_over_keeps_nothing_and_says_so(tiny_run, pressed, tmp_path):
     with pytest.raises(EdgeError, match="nothing was kept; start again"):
-        tiny_run()
+        tiny_run(callbacks=pressed(1, 2))
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_ctrl_c_while_an_epoch_is_being_kept_does_not_lose_it(tiny_run, tmp_path, monkeypatch, epoch):
-    whole = tiny_run(out=tmp_path / "whole", dials={"epochs": 3, "augmentation": "none"})
+    whole = tiny_run(out=tmp_path / "whole", hyperparameters={"epochs": 3, "augmentation": "none"})
     real, calls = evaluation.temperature_of, []
 
     def pressed(logits, labels):
@@ -126,12 +115,12 @@ def test_ctrl_c_while_an_epoch_is_being_kept_does_not_lose_it(tiny_run, tmp_path
         return real(logits, labels)
 
     monkeypatch.setattr(evaluation, "temperature_of", pressed)
-    result = tiny_run(out=tmp_path / "parts", dials={"epochs": 3, "augmentation": "none"})
+    result = tiny_run(out=tmp_path / "parts", hyperparameters={"epochs": 3, "augmentation": "none"})
     assert result.interrupted
     assert result.best.number == epoch
     assert checkpoint.load(result.path).training["best_epoch"] == epoch
     monkeypatch.setattr(evaluation, "temperature_of", real)
-    resumed = tiny_run(out=tmp_path / "parts", dials={"epochs": 3, "augmentation": "none"}, resume=True)
+    resumed = tiny_run(out=tmp_path / "parts", hyperparameters={"epochs": 3, "augmentation": "none"}, resume=True)
     assert resumed.path.read_bytes() == whole.path.read_bytes()
 
 

@@ -1,10 +1,14 @@
 """`edge train` as it is typed: exit codes, what goes to stdout and what to stderr."""
 
+import io
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import fields
 
 import pytest
+import torchvision
 
 from edge_train.training import checkpoint, recipes
 from edge_train.training.recipes import Recipe
@@ -30,8 +34,8 @@ def test_results_go_to_stdout_and_progress_to_stderr(train, tmp_path):
     assert checkpoint.load(path).name == "lstm-8"
 
 
-def test_every_dial_arrives(train, tmp_path):
-    dials = {
+def test_every_hyperparameter_arrives(train, tmp_path):
+    settings = {
         "learning_rate": 0.02,
         "schedule": "constant",
         "optimiser": "sgd",
@@ -47,16 +51,16 @@ def test_every_dial_arrives(train, tmp_path):
         "initialisation": "torch",
         "seed": 9,
     }
-    assert {*dials, "epochs", "batch_size"} == {field.name for field in fields(Recipe)}
-    options = [text for name, setting in dials.items() for text in (f"--{name.replace('_', '-')}", str(setting))]
+    assert {*settings, "epochs", "batch_size"} == {field.name for field in fields(Recipe)}
+    options = [text for name, setting in settings.items() for text in (f"--{name.replace('_', '-')}", str(setting))]
     ended = train(*TINY, *options, "--bidirectional", "--name", "mine")
     assert ended.code == 0, ended.err
     stored = checkpoint.load(tmp_path / "runs" / "mine" / "mine.safetensors")
-    assert stored.training["recipe"] == {**dials, "epochs": 2, "batch_size": 32}
+    assert stored.training["recipe"] == {**settings, "epochs": 2, "batch_size": 32}
     assert stored.specification.bidirectional
 
 
-def test_the_recipes_are_listed_with_dials_and_what_they_reached(train, tmp_path):
+def test_the_recipes_are_listed_with_their_hyperparameters_and_what_they_reached(train, tmp_path):
     ended = train("--list")
     assert ended.code == 0
     for recipe, of_models in recipes.tables().items():
@@ -148,24 +152,47 @@ def test_missing_data_is_told_in_one_line(train, tmp_path, monkeypatch):
     def unreachable(*_: object, **__: object) -> None:
         raise OSError("Network is unreachable")
 
-    monkeypatch.setattr("torchvision.datasets.MNIST", unreachable)
+    monkeypatch.setattr(torchvision.datasets, "MNIST", unreachable)
     ended = train("--data-dir", tmp_path / "data")
     assert ended.code == 1
     assert "Network is unreachable" in ended.err
     assert "--data strokes" in ended.err
 
 
-def test_ctrl_c_keeps_the_best_epoch_and_says_how_to_go_on(train, monkeypatch):
-    def step(_display, progress):
-        if progress.epoch == 2:
-            raise KeyboardInterrupt
+class PressedAt(io.StringIO):
+    """A stream on which Ctrl-C is pressed when a text is written."""
 
-    monkeypatch.setattr("edge_train.training.progress.Display.step", step)
-    ended = train(*TINY)
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+    def write(self, text: str) -> int:
+        if self.text in text:
+            raise KeyboardInterrupt
+        return super().write(text)
+
+
+def test_ctrl_c_keeps_the_best_epoch_and_says_how_to_go_on(train, monkeypatch):
+    with monkeypatch.context() as pressed:
+        pressed.setattr("sys.stderr", PressedAt("epoch   1/2"))
+        ended = train(*TINY)
     assert ended.code == 130
     assert "interrupted; the same command with --resume goes on" in ended.out
-    monkeypatch.setattr("edge_train.training.progress.Display.step", lambda *_: None)
     resumed = train(*TINY, "--resume")
     assert resumed.code == 0
     assert "epoch   1/2" not in resumed.err
     assert "epoch   2/2" in resumed.err
+
+
+@pytest.mark.parametrize("command", ["train", "data", "report", "models"])
+def test_help_imports_no_torch(command):
+    """Asked in a process of its own, of the commands as they are registered."""
+    code = (
+        "import sys; from edge.cli.main import main\n"
+        f"sys.argv = ['edge', '{command}', '--help']\n"
+        "try: main()\n"
+        "except SystemExit: print(sorted({'torch', 'matplotlib', 'onnx'} & {*sys.modules}))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ended.stdout.splitlines()[0].startswith("Usage: edge")
+    assert ended.stdout.splitlines()[-1] == "[]"

@@ -2,19 +2,23 @@
 
 import json
 import re
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torchvision
 
 import edge_export
 import edge_train
-from edge.errors import EdgeError
+from edge.errors import EdgeError, MissingExtraError
 from edge_train import strokes
 from edge_train.data import (
     datasets,
 )
+from edge_train.data.datasets import Dataset
 from edge_train.data.splits import DataError, Split
 from edge_train.models import (
     networks,
@@ -40,7 +44,7 @@ def test_a_run_leaves_a_checkpoint_its_state_and_its_course(tiny_run, tmp_path):
 
 
 def test_the_checkpoint_describes_the_model_and_how_it_was_made(tiny_run):
-    stored = checkpoint.load(tiny_run(dials={"epochs": 1, "seed": 5}).path)
+    stored = checkpoint.load(tiny_run(hyperparameters={"epochs": 1, "seed": 5}).path)
     assert stored.name == "lstm-8"
     assert stored.specification == Recurrent("lstm", hidden=8)
     assert stored.labels == tuple("0123456789")
@@ -70,7 +74,7 @@ def test_the_best_epoch_is_kept_not_the_last(tiny_run, monkeypatch):
         return 1.0, next(accuracies, 0.0)
 
     monkeypatch.setattr(evaluation, "score", score)
-    result = tiny_run(dials={"epochs": 3})
+    result = tiny_run(hyperparameters={"epochs": 3})
     stored = checkpoint.load(result.path)
     assert result.best.number == stored.training["best_epoch"] == 2
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in stored.weights.items())
@@ -90,13 +94,14 @@ def test_the_course_of_the_run_is_json_with_every_epoch(tiny_run):
     }
     assert course["settings"]["name"] == "lstm-8"
     assert course["settings"]["recipe"]["epochs"] == 2
-    assert course["accuracy"][-1] == result.test
+    assert course["accuracy"][-1] == result.test_record
     assert 0.25 <= course["temperature"] <= 4
 
 
 def test_training_lowers_the_loss(tiny_run):
     result = tiny_run(
-        dials={"epochs": 6, "learning_rate": 0.02, "augmentation": "none", "teacher": ""}, sizes={"hidden": 16}
+        hyperparameters={"epochs": 6, "learning_rate": 0.02, "augmentation": "none", "teacher": ""},
+        sizes={"hidden": 16},
     )
     epochs = json.loads((result.path.parent / "metrics.json").read_text())["epochs"]
     assert epochs[-1]["training_loss"] < epochs[0]["training_loss"] - 0.1
@@ -110,7 +115,7 @@ def test_training_lowers_the_loss(tiny_run):
 )
 def test_the_same_seed_gives_the_same_bytes(tiny_run, tmp_path, fields):
     first, again, other = (
-        tiny_run(out=tmp_path / folder, dials={"seed": seed}, **fields).path.read_bytes()
+        tiny_run(out=tmp_path / folder, hyperparameters={"seed": seed}, **fields).path.read_bytes()
         for folder, seed in (("a", 1), ("b", 1), ("c", 2))
     )
     assert first == again
@@ -125,17 +130,48 @@ def test_what_ran_before_in_the_process_decides_nothing(tiny_run, tmp_path):
     assert tiny_run(out=tmp_path / "b").path.read_bytes() == first
 
 
-def test_the_test_split_is_opened_once_and_only_at_the_end(tiny_run, monkeypatch):
-    opened = []
-    real, finished = trainer.test_split, []
-    monkeypatch.setattr(trainer, "test_split", lambda *given: opened.append(len(finished)) or real(*given))
-    monkeypatch.setattr("edge_train.training.progress.Display.epoch", lambda *_, **__: finished.append(1))
-    tiny_run()
-    assert opened == [2]
+class Order:
+    """Notes in which order epochs end and the test split is opened."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def on_step(self, step):
+        pass
+
+    def on_epoch(self, epoch, *, best):
+        self.seen.append(f"epoch {epoch.number}")
+
+    def of(self, source: Dataset) -> Dataset:
+        def test() -> Split:
+            self.seen.append("test")
+            return source.test()
+
+        return replace(source, test=test)
+
+
+def test_the_test_split_is_opened_once_and_only_at_the_end(tiny_run, tiny_strokes):
+    order = Order()
+    tiny_run(source=order.of(tiny_strokes), callbacks=(order,))
+    assert order.seen == ["epoch 1", "epoch 2", "test"]
+
+
+def test_a_run_that_is_interrupted_or_chosen_among_others_leaves_the_test_split_closed(tiny_run, tiny_strokes, pressed):
+    order = Order()
+    source = order.of(tiny_strokes)
+    assert tiny_run(source=source, callbacks=pressed(2, 1)).test is None
+    result = tiny_run(source=source, resume=True, test=False)
+    assert result.test is None
+    assert [figure["split"] for figure in checkpoint.load(result.path).accuracy] == ["validation"]
+    assert not order.seen
+    opened = tiny_run(source=source, resume=True)
+    assert order.seen == ["test"]
+    assert opened.test is not None
+    assert [figure["split"] for figure in checkpoint.load(result.path).accuracy] == ["validation", "test"]
 
 
 def test_sizes_make_the_name_and_a_name_can_be_given(tiny_run, tmp_path):
-    assert tiny_run(dials={"epochs": 1}, name="my-lstm").path == tmp_path / "my-lstm" / "my-lstm.safetensors"
+    assert tiny_run(hyperparameters={"epochs": 1}, name="my-lstm").path == tmp_path / "my-lstm" / "my-lstm.safetensors"
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "a/b", "my:model", ".hidden", "with space", "-x"])
@@ -145,20 +181,23 @@ def test_a_name_that_is_no_file_name_is_refused_before_anything_is_made(tiny_run
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_cannot_be_made_is_told_before_the_first_epoch(tiny_run, tmp_path, monkeypatch):
+def test_what_cannot_work_is_told_before_the_first_epoch(tiny_run, tmp_path, pressed, monkeypatch):
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(loop, "run", lambda *_, **__: pytest.fail("trained first"))
     with pytest.raises(EdgeError, match="choose another --out"):
-        tiny_run(out=tmp_path / "file")
+        tiny_run(out=tmp_path / "file", callbacks=pressed(1, 1))
+    monkeypatch.delattr("torch.utils.tensorboard", raising=False)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MissingExtraError, match=r"edge-toolkit\[tensorboard\]"):
+        tiny_run(tensorboard=True, callbacks=pressed(1, 1))
 
 
 def test_missing_data_is_told_and_leaves_no_folder(tiny_run, tmp_path, monkeypatch):
     def unreachable(*_: object, **__: object) -> None:
         raise OSError("Network is unreachable")
 
-    monkeypatch.setattr("torchvision.datasets.MNIST", unreachable)
+    monkeypatch.setattr(torchvision.datasets, "MNIST", unreachable)
     with pytest.raises(DataError, match="--data strokes"):
-        tiny_run(data="mnist", data_dir=tmp_path / "data", out=tmp_path / "runs")
+        tiny_run(source=None, data="mnist", data_dir=tmp_path / "data", out=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
@@ -177,7 +216,8 @@ def test_a_summary_ends_with_the_command_that_comes_next(tiny_run):
 
 
 def test_the_stroke_splits_are_three_different_ones(few_strokes):
-    split = {part: datasets.stroke_split(part) for part in ("training", "validation", "test")}
+    source = datasets.find("strokes")
+    split = dict(zip(("training", "validation", "test"), (*source.splits(), source.test()), strict=True))
     pictures = [image.tobytes() for part in split.values() for image in part.images]
     assert len(set(pictures)) == len(pictures)
     assert [len(part) for part in split.values()] == [160, 80, 40]
@@ -202,8 +242,8 @@ def test_no_file_of_a_run_is_pickle(tiny_run):
             assert "__metadata__" in header
 
 
-def test_a_model_of_another_recipe_still_has_its_own_dials(tiny_run):
-    stored = checkpoint.load(tiny_run(model="rnn", sizes={"hidden": 8}, dials={"epochs": 1}).path)
+def test_a_model_of_another_recipe_still_has_its_own_settings(tiny_run):
+    stored = checkpoint.load(tiny_run(model="rnn", sizes={"hidden": 8}, hyperparameters={"epochs": 1}).path)
     assert stored.training["recipe"]["learning_rate"] == recipes.named("best", "rnn").learning_rate
 
 
@@ -212,10 +252,8 @@ def test_a_state_that_was_saved_has_every_slot_of_the_optimiser(tmp_path):
     state = loop.begin(networks.build(Recurrent("gru", hidden=4)), recipe, torch.device("cpu"))
     images, labels = strokes.sample(24, seed=1)
     split = Split("strokes-training", images, labels)
-    ignore = {"device": torch.device("cpu"), "on_progress": lambda _: None, "on_epoch": lambda _: None}
-    loop.run(state, recipe, TrainingData(split, split), **ignore)
+    loop.run(state, recipe, TrainingData(split, split), device=torch.device("cpu"))
     settings = run_folder.settings_of("gru-4", Recurrent("gru", hidden=4), recipe, "strokes")
-    run_folder.make_folder(tmp_path)
     run_folder.save_state(tmp_path, state, settings)
     loaded = run_folder.load_state(tmp_path, torch.device("cpu"))
     assert loaded.epochs == state.epochs

@@ -7,10 +7,10 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
+from edge import charts, drawing
 from edge.text.table import aligned
 from edge.text.terminal import printable
 from edge_train.data.datasets import Dataset
-from edge_train.data.sheet import contact_sheet
 from edge_train.data.splits import Split
 
 INK_LEVEL: Final = 128  # grey levels from here on count as ink: half of a pixel's area and more
@@ -127,7 +127,8 @@ def sample_sheet(training: Split, labels: Sequence[str]) -> Image.Image:
         chosen = those[np.linspace(0, len(those) - 1, count).astype(np.int64)]
         images[label, :count] = training.images[chosen]
         captions += [name] * count + [""] * (SAMPLES - count)
-    return contact_sheet(images.reshape(-1, *images.shape[2:]), captions, columns=SAMPLES, scale=SHEET_SCALE)
+    tiles = images.reshape(-1, *images.shape[2:])
+    return drawing.contact_sheet(tiles, captions, columns=SAMPLES, scale=SHEET_SCALE, letters=charts.letters())
 
 
 def _facts(split: Split, classes: int, distinct: set[bytes], shared: int) -> PartFacts:

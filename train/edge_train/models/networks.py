@@ -5,7 +5,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from edge_train.models.specification import COLUMNS, ROWS, Convolutional, Recurrent, Specification, SpecificationError
+from edge.bundle.input import COLUMNS
+from edge_train.models.specification import ChainLayer, Convolutional, Recurrent, Specification, chain_of
 
 # Deviation of the entries of the generator of a first rotation, times the root of its size. In eight epochs of the RNN
 # 0.5 and 0.2 are alike, and both are better than an orthogonal matrix of any angles; benchmarks/LOG.md has the figures.
@@ -81,23 +82,12 @@ class ConvolutionalClassifier(nn.Module):
         specification: the layers as words.
 
     Raises:
-        SpecificationError: the layers do not fit the 28x28 picture, or do not end in a logit for each class.
+        SpecificationError: the layers do not fit the picture, or do not end in a logit for each class.
     """
 
     def __init__(self, specification: Convolutional) -> None:
         super().__init__()
-        self.chain = nn.Sequential(*_chain(specification))
-        with torch.no_grad():
-            try:
-                shape = tuple(self.eval()(torch.zeros(1, ROWS, COLUMNS)).shape)
-            except (RuntimeError, ValueError) as error:  # BatchNorm raises the second kind
-                raise SpecificationError(f"the layers do not fit a 28x28 picture: {error}; change --chain") from error
-        self.train()
-        classes = specification.classes
-        if shape != (1, classes):
-            raise SpecificationError(
-                f"the layers end in shape {shape[1:]}, not ({classes},); end --chain in flatten linear{classes}"
-            )
+        self.chain = nn.Sequential(*map(_module, chain_of(specification)))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, float32 [batch, classes], of float images [batch, 28, 28] in [0, 1]."""
@@ -130,32 +120,15 @@ def _rotation(size: int) -> Tensor:
     return torch.matrix_exp(drawn - drawn.T)
 
 
-def _chain(specification: Convolutional) -> list[nn.Module]:
-    layers: list[nn.Module] = []
-    channels, side, features = 1, ROWS, 0  # features is 0 as long as the data is still a picture
-    for word in specification.layers.split():
-        if word.startswith("conv"):
-            kernel, width = (int(number) for number in word.removeprefix("conv").split("x"))
-            layers.append(nn.Conv2d(channels, width, kernel))
-            channels, side = width, side - kernel + 1
-        elif word == "bn":
-            layers.append(nn.BatchNorm2d(channels))
-        elif word == "relu":
-            layers.append(nn.ReLU())
-        elif word in ("pool", "average"):
-            layers.append(nn.MaxPool2d(2) if word == "pool" else nn.AvgPool2d(2))
-            side //= 2
-        elif word.startswith("dropout"):
-            layers.append(nn.Dropout(float(word.removeprefix("dropout"))))
-        elif word == "flatten":
-            layers.append(nn.Flatten())
-            features = channels * side * side
-        else:
-            width = int(word.removeprefix("linear"))
-            if not features:
-                raise SpecificationError(f"{word} stands before flatten; put flatten in front of it in --chain")
-            layers.append(nn.Linear(features, width))
-            features = width
-        if side < 1:
-            raise SpecificationError(f"nothing of the 28x28 picture is left at {word}; remove layers from --chain")
-    return layers
+def _module(layer: ChainLayer) -> nn.Module:
+    if layer.kind == "conv":
+        return nn.Conv2d(layer.taken[0], layer.given[0], layer.kernel)
+    if layer.kind == "linear":
+        return nn.Linear(layer.taken[0], layer.given[0])
+    if layer.kind == "bn":
+        return nn.BatchNorm2d(layer.taken[0])
+    if layer.kind == "dropout":
+        return nn.Dropout(layer.dropout)
+    if layer.kind in ("pool", "average"):
+        return nn.MaxPool2d(2) if layer.kind == "pool" else nn.AvgPool2d(2)
+    return nn.ReLU() if layer.kind == "relu" else nn.Flatten()

@@ -1,20 +1,18 @@
 """What a model is, before any weight exists: the named specifications and their free sizes. No torch here."""
 
 import dataclasses
+import math
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from edge.bundle.input import COLUMNS, DIGITS, ROWS
 from edge.errors import EdgeError
 
 Cell = Literal["lstm", "gru", "rnn-tanh", "rnn-relu"]
 
-ROWS = 28
-COLUMNS = 28
-CLASSES = 10  # of a model that nobody gave another number: the ten digits
+CLASSES = len(DIGITS)  # of a model that nobody gave another number
 MOST_CLASSES = 1000
-
-_CELLS: tuple[Cell, ...] = ("lstm", "gru", "rnn-tanh", "rnn-relu")
 
 # One word a layer: conv5x16 (5x5 kernel, 16 channels, stride 1, no padding), bn, relu, pool (max 2x2), average
 # (mean 2x2), dropout0.2, flatten, linear256.
@@ -22,8 +20,6 @@ _LAYER_WORD = re.compile(
     r"(?P<conv>conv(?P<kernel>[1-9]\d*)x(?P<channels>[1-9]\d*))|(?P<linear>linear(?P<features>[1-9]\d*))"
     r"|(?P<dropout>dropout(?P<share>0\.\d+))|bn|relu|pool|average|flatten"
 )
-
-
 _LAST_WIDTH = re.compile(r"\d+$")  # of a layer word: its channels or features
 
 
@@ -33,21 +29,28 @@ class SpecificationError(EdgeError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Recurrent:
-    """A recurrent network that reads the 28 rows of a digit in order, and a linear layer on its final state.
+    """A recurrent network that reads the rows of a digit in order, and a linear layer on its final state.
 
     A bidirectional network is read from the final state of both directions, side by side.
+
+    Attributes:
+        cell: what computes the next state.
+        hidden: size of the state of one direction.
+        layers: recurrent layers, each over the states of the one below.
+        bidirectional: whether the rows are read in both directions.
+        classes: logits.
     """
 
     cell: Cell
-    hidden: int = 128  # size of the state of one direction
+    hidden: int = 128
     layers: int = 1
     bidirectional: bool = False
     classes: int = CLASSES
 
     def __post_init__(self) -> None:
         _check_classes(self.classes)
-        if self.cell not in _CELLS:
-            raise SpecificationError(f"no recurrent cell {self.cell!r}; use one of {', '.join(_CELLS)}")
+        if self.cell not in get_args(Cell):
+            raise SpecificationError(f"no recurrent cell {self.cell!r}; use one of {', '.join(get_args(Cell))}")
         if not 1 <= self.hidden <= 4096 or not 1 <= self.layers <= 16:
             raise SpecificationError(
                 f"hidden {self.hidden} with {self.layers} layers is out of range; "
@@ -60,6 +63,10 @@ class Convolutional:
     """A plain chain of layers, written as words: `conv5x16 bn relu pool flatten linear10`.
 
     `convKxC` has a KxK kernel, C output channels, stride 1 and no padding; `pool` and `average` are 2x2 with stride 2.
+
+    Attributes:
+        layers: the words.
+        classes: logits.
     """
 
     layers: str
@@ -88,33 +95,109 @@ def _check_classes(classes: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """A specification under the name that the commands know, and where it comes from."""
+class ChainLayer:
+    """A layer of a convolutional model, in its place.
+
+    Attributes:
+        kind: the word without its numbers: "conv", "bn", "relu", "pool", "average", "dropout", "flatten", "linear".
+        kernel: side of a convolution's kernel in pixels; 0 for other layers.
+        dropout: share of the activations that training drops; 0 for other layers.
+        taken: shape of what it takes: (channels, rows, columns), or (features,) after `flatten`.
+        given: shape of what it gives.
+    """
+
+    kind: str
+    kernel: int
+    dropout: float
+    taken: tuple[int, ...]
+    given: tuple[int, ...]
+
+
+def chain_of(specification: Convolutional) -> list[ChainLayer]:
+    """The layers of a convolutional model with their shapes, from one picture to its logits.
+
+    Raises:
+        SpecificationError: the layers do not fit the picture or each other, or do not end in a logit for each class.
+    """
+    shape: tuple[int, ...] = (1, ROWS, COLUMNS)
+    chain = []
+    for word in specification.layers.split():
+        found = _LAYER_WORD.fullmatch(word)
+        assert found is not None
+        kind = word.rstrip("0123456789x.")
+        given = _shape_after(word, kind, shape, found)
+        chain.append(ChainLayer(kind, int(found["kernel"] or 0), float(found["share"] or 0), shape, given))
+        shape = given
+    if shape != (specification.classes,):
+        ending = f"flatten linear{specification.classes}"
+        raise SpecificationError(
+            f"the layers end in shape {shape}, not {(specification.classes,)}; end --chain in {ending}"
+        )
+    return chain
+
+
+def _shape_after(word: str, kind: str, shape: tuple[int, ...], found: re.Match[str]) -> tuple[int, ...]:
+    if kind in ("relu", "dropout"):
+        return shape
+    if kind == "linear":
+        if len(shape) > 1:
+            raise SpecificationError(f"{word} stands before flatten; put flatten in front of it in --chain")
+        return (int(found["features"]),)
+    if kind == "flatten":
+        return (math.prod(shape),)
+    if len(shape) == 1:
+        raise SpecificationError(f"{word} stands after flatten, where no picture is left; change --chain")
+    channels, rows, columns = shape
+    if kind == "bn":
+        return shape
+    if kind == "conv":
+        less = int(found["kernel"]) - 1
+        channels, rows, columns = int(found["channels"]), rows - less, columns - less
+    else:
+        rows, columns = rows // 2, columns // 2
+    if min(rows, columns) < 1:
+        raise SpecificationError(
+            f"nothing of the {ROWS}x{COLUMNS} picture is left at {word}; remove layers from --chain"
+        )
+    return channels, rows, columns
+
+
+@dataclass(frozen=True, slots=True)
+class NamedModel:
+    """A specification under the name that the commands know, and where it comes from.
+
+    Attributes:
+        specification: what it is.
+        origin: what it comes from, and how that was trained.
+        published: the test accuracy of the origin, in its own words; empty where there is none.
+    """
 
     specification: Specification
-    origin: str  # what it comes from, and how that was trained
-    published: str = ""  # the test accuracy of the origin, in its own words
+    origin: str
+    published: str = ""
 
 
-MODELS: dict[str, Named] = {
-    "lstm": Named(Recurrent("lstm"), "LSTM 28 -> 128; batch 100, 2 epochs", "97 %"),
-    "lstm-20": Named(Recurrent("lstm", hidden=20), "LSTM 28 -> 20, NLL; SGD 0.1, batch 100", "86.5 % after 3 epochs"),
-    "rnn-relu": Named(Recurrent("rnn-relu"), "ReLU RNN 28 -> 128; RMSprop 3e-4, batch 64, 30 epochs"),
-    "rnn": Named(Recurrent("rnn-tanh"), "edge size"),
-    "gru": Named(Recurrent("gru"), "edge size"),
-    "bilstm": Named(Recurrent("lstm", bidirectional=True), "edge size"),
-    "rnn-256x2": Named(Recurrent("rnn-tanh", hidden=256, layers=2), "Adam 1e-3, batch 64, 8 epochs", "95.86 %"),
-    "gru-256x2": Named(Recurrent("gru", hidden=256, layers=2), "Adam 1e-3, batch 64, 8 epochs", "98.97 %"),
-    "lstm-256x2": Named(Recurrent("lstm", hidden=256, layers=2), "Adam 1e-3, batch 64, 8 epochs", "98.85 %"),
-    "bilstm-256x2": Named(
+MODELS: dict[str, NamedModel] = {
+    "lstm": NamedModel(Recurrent("lstm"), "LSTM 28 -> 128; batch 100, 2 epochs", "97 %"),
+    "lstm-20": NamedModel(
+        Recurrent("lstm", hidden=20), "LSTM 28 -> 20, NLL; SGD 0.1, batch 100", "86.5 % after 3 epochs"
+    ),
+    "rnn-relu": NamedModel(Recurrent("rnn-relu"), "ReLU RNN 28 -> 128; RMSprop 3e-4, batch 64, 30 epochs"),
+    "rnn": NamedModel(Recurrent("rnn-tanh"), "edge size"),
+    "gru": NamedModel(Recurrent("gru"), "edge size"),
+    "bilstm": NamedModel(Recurrent("lstm", bidirectional=True), "edge size"),
+    "rnn-256x2": NamedModel(Recurrent("rnn-tanh", hidden=256, layers=2), "Adam 1e-3, batch 64, 8 epochs", "95.86 %"),
+    "gru-256x2": NamedModel(Recurrent("gru", hidden=256, layers=2), "Adam 1e-3, batch 64, 8 epochs", "98.97 %"),
+    "lstm-256x2": NamedModel(Recurrent("lstm", hidden=256, layers=2), "Adam 1e-3, batch 64, 8 epochs", "98.85 %"),
+    "bilstm-256x2": NamedModel(
         Recurrent("lstm", hidden=256, layers=2, bidirectional=True), "Adam 1e-3, batch 64, 8 epochs", "98.89 %"
     ),
-    "cnn": Named(
+    "cnn": NamedModel(
         Convolutional("conv5x16 bn relu pool conv5x32 bn relu pool flatten linear256 relu dropout0.2 linear10"),
         "search over four learning rates, batch 256 and 512, 4 epochs",
         "99.19 %, with a validation split 99.14 %",
     ),
-    "cnn-16k": Named(
+    "cnn-16k": NamedModel(
         Convolutional(
             "conv3x128 relu bn conv3x4 conv3x16 relu bn pool relu conv3x16 relu bn dropout0.1 conv3x16 "
             "conv3x32 relu bn pool conv1x10 average flatten"

@@ -17,16 +17,11 @@ def report(
     ] = None,
 ) -> None:
     """Compare runs side by side, or make the report of one again."""
-    from edge.text.table import aligned
-    from edge.text.terminal import shortened
-    from edge_train.report import comparison, comparison_page, document, remaking
-    from edge_train.training import checkpoint
+    from edge_train.report import writing
 
     if len(runs) == 1:
-        typer.echo(f"report: {remaking.remake(runs[0], data_dir)}")
+        typer.echo(f"report: {writing.remake(runs[0], data_dir)}")
         return
-    documents = [document.read(run) for run in runs]
-    table = comparison.of(documents, comparison.names_of(documents, runs))
-    typer.echo("\n".join(aligned([table.columns, *([row[0], *map(shortened, row[1:])] for row in table.rows)])))
-    checkpoint.write(out, comparison_page.of(table, documents).encode())
+    for line in writing.compare(runs, out):
+        typer.echo(line)
     typer.echo(f"page: {out}")

@@ -1,4 +1,4 @@
-"""The few elements that the pages are built from. All text passes through `text`."""
+"""The few elements of HTML that the pages are built from. All text passes through `text`."""
 
 import html
 import re

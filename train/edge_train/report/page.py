@@ -1,83 +1,83 @@
-"""`report.html`: one run on one page, its story on the first screen. Every figure comes from the document."""
+"""`report.html`: one run on one page, its story on the first screen. Every figure comes from the metrics."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from edge_train.report import elements
-from edge_train.report.figures.gallery import Picture
+from edge_train.report.figures import RenderedFigure
 
 
-def of(document: dict[str, Any], pictures: Mapping[str, Picture]) -> str:
+def of(metrics: dict[str, Any], pictures: Mapping[str, RenderedFigure]) -> str:
     """The page of a run.
 
     Args:
-        document: see `document`.
-        pictures: by name, from `gallery.draw`.
+        metrics: see `metrics`.
+        pictures: by name, from `figures.draw`.
     """
-    name = document["settings"]["name"]
+    name = metrics["settings"]["name"]
     parts = [
-        _header(document),
+        _header(metrics),
         elements.section(
             "Course",
             elements.picture("course", pictures["course"].svg, "Loss and accuracy of training and validation by epoch"),
             elements.picture("learning-rate", pictures["learning-rate"].svg, "Learning rate by step"),
-            _splits(document),
+            _splits(metrics),
         ),
     ]
-    if document["test"]:
-        parts += _test(document["test"], pictures)
-    parts += [_calibration(document, pictures), _network(document, pictures), _configuration(document)]
+    if metrics["test"]:
+        parts += _test(metrics["test"], pictures)
+    parts += [_calibration(metrics, pictures), _network(metrics, pictures), _configuration(metrics)]
     return elements.page(f"{name}: training report", *parts)
 
 
-def story(document: dict[str, Any]) -> str:
+def story(metrics: dict[str, Any]) -> str:
     """The run in two or three sentences."""
-    settings, epochs, test = document["settings"], document["epochs"], document["test"]
-    planned, best = settings["recipe"]["epochs"], document["best_epoch"]
-    trained = f"{document['parameters']:,} parameters, trained on {document['images']:,} {settings['data']} images"
-    kept = f"Epoch {best} is kept, the best on the validation split: {document['validation']['accuracy']:.2%}."
+    settings, epochs, test = metrics["settings"], metrics["epochs"], metrics["test"]
+    planned, best = settings["recipe"]["epochs"], metrics["best_epoch"]
+    trained = f"{metrics['parameters']:,} parameters, trained on {metrics['images']:,} {settings['data']} images"
+    kept = f"Epoch {best} is kept, the best on the validation split: {metrics['validation']['accuracy']:.2%}."
     sentences = [f"{trained} for {len(epochs)} of {planned} epochs.", kept]
     if test:
         sentences.append(f"Of {test['images']:,} test images {test['wrong']:,} are answered wrongly.")
         if test["wrong"]:
-            count, truth, answer = _worst_confusion(document)
+            count, truth, answer = _worst_confusion(metrics)
             sentences[-1] += f" The most frequent mistake: {truth} taken for {answer}, {count:,} times."
     return " ".join(sentences)
 
 
-def _header(document: dict[str, Any]) -> str:
-    test, validation = document["test"], document["validation"]
-    seconds = sum(epoch["seconds"] for epoch in document["epochs"])
+def _header(metrics: dict[str, Any]) -> str:
+    test, validation = metrics["test"], metrics["validation"]
+    seconds = sum(epoch["seconds"] for epoch in metrics["epochs"])
     tiles = [
-        (f"{document['macs']:,}" if document["macs"] < 1e6 else f"{document['macs'] / 1e6:.2f} M", "MACs per image"),
-        (f"{document['parameters']:,}", "parameters"),
-        (duration(seconds), f"training time, {duration(seconds / len(document['epochs']))} an epoch"),
+        (f"{metrics['macs']:,}" if metrics["macs"] < 1e6 else f"{metrics['macs'] / 1e6:.2f} M", "MACs per image"),
+        (f"{metrics['parameters']:,}", "parameters"),
+        (duration(seconds), f"training time, {duration(seconds / len(metrics['epochs']))} an epoch"),
     ]
     shown = test or validation
     error = shown["calibration"]["after"]["expected_error"]
     part = "test" if test else "validation"
     tiles = [
         *([(f"{test['accuracy']:.2%}", "test accuracy")] if test else []),
-        (f"{validation['accuracy']:.2%}", f"validation accuracy, epoch {document['best_epoch']}"),
-        (f"{error:.2%}", f"{part} calibration error, temperature {document['temperature']:g}"),
+        (f"{validation['accuracy']:.2%}", f"validation accuracy, epoch {metrics['best_epoch']}"),
+        (f"{error:.2%}", f"{part} calibration error, temperature {metrics['temperature']:g}"),
         *tiles,
     ]
     warning = ""
-    if not document["complete"]:
-        planned = document["settings"]["recipe"]["epochs"]
+    if not metrics["complete"]:
+        planned = metrics["settings"]["recipe"]["epochs"]
         warning = (
-            f'<p class="warning">This run was interrupted after {len(document["epochs"])} of {planned} epochs: '
+            f'<p class="warning">This run was interrupted after {len(metrics["epochs"])} of {planned} epochs: '
             "the test split was not opened, and there are no test figures. Go on with --resume.</p>"
         )
     return (
-        f"<header>\n<h1>{elements.text(document['settings']['name'])}</h1>\n{elements.paragraph(story(document))}\n"
+        f"<header>\n<h1>{elements.text(metrics['settings']['name'])}</h1>\n{elements.paragraph(story(metrics))}\n"
         f"{warning}{elements.tiles(tiles)}</header>"
     )
 
 
-def _splits(document: dict[str, Any]) -> str:
+def _splits(metrics: dict[str, Any]) -> str:
     rows = []
-    for split in (document["validation"], document["test"]):
+    for split in (metrics["validation"], metrics["test"]):
         if split:
             before, after = (split["calibration"][moment]["expected_error"] for moment in ("before", "after"))
             rows.append(
@@ -95,7 +95,7 @@ def _splits(document: dict[str, Any]) -> str:
     return elements.table(heading, rows)
 
 
-def _test(test: dict[str, Any], pictures: Mapping[str, Picture]) -> list[str]:
+def _test(test: dict[str, Any], pictures: Mapping[str, RenderedFigure]) -> list[str]:
     rows = [(row["label"], *_figures(row)) for row in test["classes"]]
     rows += [(f"{kind} average", *_figures(row)) for kind, row in test["averages"].items()]
     parts = [
@@ -126,18 +126,18 @@ def _test(test: dict[str, Any], pictures: Mapping[str, Picture]) -> list[str]:
     return [*parts, elements.section(f"Images and answers: {test['split']}", pictured)]
 
 
-def _calibration(document: dict[str, Any], pictures: Mapping[str, Picture]) -> str:
-    bins = document["validation"]["calibration"]["bins"]
+def _calibration(metrics: dict[str, Any], pictures: Mapping[str, RenderedFigure]) -> str:
+    bins = metrics["validation"]["calibration"]["bins"]
     note = (
         f"Blue: the accuracy of the answers in each of {bins} bins of confidence; orange: how far it is from the "
         "mean confidence. ECE is that distance, averaged over the images. The temperature is fitted on validation."
     )
-    split = (document["test"] or document["validation"])["split"]
+    split = (metrics["test"] or metrics["validation"])["split"]
     pictured = elements.picture("reliability", pictures["reliability"].svg, "Accuracy by confidence", note)
     return elements.section(f"Calibration: {split}", pictured, apart=True)
 
 
-def _network(document: dict[str, Any], pictures: Mapping[str, Picture]) -> str:
+def _network(metrics: dict[str, Any], pictures: Mapping[str, RenderedFigure]) -> str:
     rows = [
         (
             layer["path"],
@@ -146,9 +146,9 @@ def _network(document: dict[str, Any], pictures: Mapping[str, Picture]) -> str:
             f"{layer['parameters']:,}",
             f"{layer['macs']:,}",
         )
-        for layer in document["layers"]
+        for layer in metrics["layers"]
     ]
-    rows.append(("total", "", "", f"{document['parameters']:,}", f"{document['macs']:,}"))
+    rows.append(("total", "", "", f"{metrics['parameters']:,}", f"{metrics['macs']:,}"))
     return elements.section(
         "Network",
         elements.picture("architecture", pictures["architecture"].svg, "The layers from the image to the logits"),
@@ -159,23 +159,23 @@ def _network(document: dict[str, Any], pictures: Mapping[str, Picture]) -> str:
     )
 
 
-def _configuration(document: dict[str, Any]) -> str:
-    settings = document["settings"]
+def _configuration(metrics: dict[str, Any]) -> str:
+    settings = metrics["settings"]
     return elements.section(
         "Configuration",
         "<h3>Recipe</h3>",
-        elements.facts((dial.replace("_", " "), setting) for dial, setting in settings["recipe"].items()),
+        elements.facts((name.replace("_", " "), setting) for name, setting in settings["recipe"].items()),
         "<h3>Model and data</h3>",
         elements.facts(
             [
                 *((size, setting) for size, setting in settings["specification"].items()),
                 ("data", settings["data"]),
-                ("training images", f"{document['images']:,}"),
-                ("labels", " ".join(document["labels"])),
+                ("training images", f"{metrics['images']:,}"),
+                ("labels", " ".join(metrics["labels"])),
             ]
         ),
         "<h3>Environment</h3>",
-        elements.facts((fact.replace("_", " "), setting) for fact, setting in document["environment"].items()),
+        elements.facts((fact.replace("_", " "), setting) for fact, setting in metrics["environment"].items()),
     )
 
 
@@ -183,12 +183,12 @@ def _figures(row: dict[str, Any]) -> tuple[str, ...]:
     return (*(f"{row[figure]:.4f}" for figure in ("precision", "recall", "f1")), f"{row['support']:,}")
 
 
-def _worst_confusion(document: dict[str, Any]) -> tuple[int, str, str]:
+def _worst_confusion(metrics: dict[str, Any]) -> tuple[int, str, str]:
     """The most frequent mistake: how often, the true class, the answer."""
-    labels = document["labels"]
+    labels = metrics["labels"]
     return max(
         (count, labels[truth], labels[answer])
-        for truth, row in enumerate(document["test"]["confusion"])
+        for truth, row in enumerate(metrics["test"]["confusion"])
         for answer, count in enumerate(row)
         if truth != answer
     )

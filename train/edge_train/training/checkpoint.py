@@ -14,8 +14,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from edge.bundle.input import DIGITS
 from edge.errors import EdgeError
-from edge.text.files import write_atomically
+from edge.text import files
 from edge_train.models import networks, specification
 from edge_train.models.specification import Specification
 
@@ -32,18 +33,25 @@ class CheckpointError(EdgeError, ValueError):
 class Checkpoint:
     """A trained model at rest.
 
-    `accuracy`: figures with the data they were measured on: {"data", "split", "images", "accuracy" in [0, 1]}.
-    `temperature`: softmax(logits / temperature) is calibrated on the validation data.
+    Attributes:
+        name: of the model.
+        specification: what it is.
+        weights: its state dict.
+        labels: of the logits, in their order.
+        temperature: softmax(logits / temperature) is calibrated on the validation data.
+        accuracy: figures with the data they were measured on: {"data", "split", "images", "accuracy" in [0, 1]}.
+        training: recipe, data, best epoch and versions: for people and reports.
+        sha256: of the file that it was read from; empty where it was read from none.
     """
 
     name: str
     specification: Specification
     weights: dict[str, Tensor]
-    labels: tuple[str, ...] = tuple("0123456789")
+    labels: tuple[str, ...] = DIGITS
     temperature: float = 1.0
     accuracy: tuple[dict[str, Any], ...] = ()
-    training: dict[str, Any] = field(default_factory=dict)  # recipe, data, versions: for people and reports
-    sha256: str = ""  # of the file that it was read from
+    training: dict[str, Any] = field(default_factory=dict)
+    sha256: str = ""
 
     def model(self) -> nn.Module:
         """The network with these weights, in evaluation mode, on the CPU."""
@@ -73,8 +81,13 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Writes the checkpoint, atomically: an interrupted write leaves the old file as it was."""
-    write(path, to_bytes(checkpoint))
+    """Writes the checkpoint in one step, and makes its folder where there is none.
+
+    Raises:
+        WriteError: it cannot be written; an old file stays as it was.
+    """
+    files.make_folder(path.parent)
+    files.write_atomically(path, to_bytes(checkpoint), "the checkpoint")
 
 
 def load(path: Path) -> Checkpoint:
@@ -141,19 +154,6 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror}; check the path") from error
-
-
-def write(path: Path, content: bytes) -> None:
-    """Writes a file of a run in one step, and its folder where there is none.
-
-    Raises:
-        CheckpointError: the folder cannot be made or written, or the disk is full.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-    except OSError as error:
-        raise CheckpointError(f"cannot write {path}: {error.strerror}; check the folder and its space") from error
 
 
 def versions() -> dict[str, str]:

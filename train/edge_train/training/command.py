@@ -1,11 +1,11 @@
-"""`edge train`: parse, call, print."""
+"""`edge train`: parse, call, print. It is above all rooms: it trains, and then has the report written."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from edge_train.data.options import DATA_HELP, DATA_VALUE, DataFolderOption
+from edge_train.data.command import DATA_HELP, DATA_VALUE, DataFolderOption
 from edge_train.training.recipes import Augmentation, Initialisation, Optimiser, Schedule
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -19,10 +19,14 @@ def train(
         str | None, typer.Option(help="What to train; `edge models` lists the names.", show_default="lstm")
     ] = None,
     recipe: Annotated[
-        str, typer.Option(help="best is ours, origin the published run; --list shows both. A dial below overrides it.")
+        str,
+        typer.Option(
+            help="best is ours, origin the published run; --list shows both. A hyperparameter below overrides it."
+        ),
     ] = "best",
     list_recipes: Annotated[
-        bool, typer.Option("--list", help="Show the recipes, their dials and what they reached, and train nothing.")
+        bool,
+        typer.Option("--list", help="Show the recipes, their hyperparameters and what they reached; train nothing."),
     ] = False,
     data: Annotated[str | None, typer.Option(help=DATA_HELP, metavar=DATA_VALUE, show_default="mnist")] = None,
     data_dir: DataFolderOption = None,
@@ -67,13 +71,13 @@ def train(
 ) -> None:
     """Train a model; Ctrl-C keeps the best epoch so far, and --resume goes on."""
     if list_recipes:
-        from edge_train.training import catalogue
+        from edge_train.training import recipes
 
-        typer.echo(catalogue.describe())
+        typer.echo(recipes.describe())
         return
     from edge_train.training import trainer
 
-    dials = {
+    hyperparameters = {
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
@@ -97,16 +101,20 @@ def train(
         name=name,
         data=data,
         data_dir=data_dir,
-        dials={dial: setting for dial, setting in dials.items() if setting is not None},
+        hyperparameters={key: setting for key, setting in hyperparameters.items() if setting is not None},
         sizes={"hidden": hidden, "layers": layers, "bidirectional": bidirectional, "chain": chain},
         out=out,
         resume=resume,
         device=device,
         threads=threads,
-        report=report,
         tensorboard=tensorboard,
     )
     result = trainer.train(request)
-    typer.echo(trainer.summary(result))
+    page = None
+    if report:
+        from edge_train.report import writing
+
+        page = writing.attempt(result)
+    typer.echo(trainer.summary(result, page))
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)

@@ -1,5 +1,8 @@
 """What a network says of a split, and what that is worth: logits, loss and accuracy, and the fitted temperature."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -11,9 +14,37 @@ from edge_train.data.splits import Split
 EVALUATION_BATCH = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A split and what a network says of it.
+
+    Attributes:
+        split: the pictures and their labels.
+        logits: float32 (N, classes), in the order of the split.
+    """
+
+    split: Split
+    logits: NDArray[np.float32]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the right answers, in [0, 1]."""
+        return float((self.logits.argmax(1) == self.split.labels).mean())
+
+
+def accuracy_record(split: Split, accuracy: float) -> dict[str, Any]:
+    """An accuracy figure with the data it was measured on, as checkpoints and bundles hold it."""
+    data, part = split.name.rsplit("-", 1)
+    return {"data": data, "split": part, "images": len(split), "accuracy": round(accuracy, 6)}
+
+
 @torch.no_grad()
 def logits_of(
-    model: nn.Module, images: NDArray[np.uint8], *, device: torch.device | None = None
+    model: nn.Module,
+    images: NDArray[np.uint8],
+    *,
+    device: torch.device | None = None,
+    batch: int = EVALUATION_BATCH,
 ) -> NDArray[np.float32]:
     """PyTorch's logits of uint8 pictures.
 
@@ -21,13 +52,14 @@ def logits_of(
         model: float [batch, 28, 28] in [0, 1] to logits; left in evaluation mode.
         images: uint8 (N, 28, 28), ink 255 on background 0.
         device: where the model is; `None` is the CPU.
+        batch: pictures at once.
 
     Returns:
         float32 (N, classes).
     """
     model.eval()
     pixels = as_tensor(images, device or torch.device("cpu"))
-    parts = [model(part.float() / 255).float().cpu() for part in torch.split(pixels, EVALUATION_BATCH)]
+    parts = [model(part.float() / 255).float().cpu() for part in torch.split(pixels, batch)]
     return np.asarray(torch.cat(parts).numpy(), np.float32)
 
 

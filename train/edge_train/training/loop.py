@@ -1,12 +1,10 @@
 """The training loop: epochs over a training split, the best epoch chosen by the validation split."""
 
 import copy
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,7 +15,7 @@ from edge.errors import EdgeError
 from edge_train.augmentation.corruption import corrupt
 from edge_train.augmentation.variation import vary
 from edge_train.data.splits import Split
-from edge_train.training import checkpoint, evaluation, recipes
+from edge_train.training import evaluation, recipes
 from edge_train.training.recipes import Recipe
 
 # Pictures are varied in blocks of about this many: each operation is then long enough to be worth its call.
@@ -34,11 +32,20 @@ class DivergedError(EdgeError, ArithmeticError):
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one epoch gave. Accuracies in [0, 1], losses in nats per image."""
+    """What one epoch gave.
 
-    number: int  # from 1
+    Attributes:
+        number: from 1.
+        training_loss: in nats per image.
+        training_accuracy: in [0, 1], on the varied images, so usually below the validation accuracy.
+        validation_loss: in nats per image.
+        validation_accuracy: in [0, 1].
+        seconds: that it took.
+    """
+
+    number: int
     training_loss: float
-    training_accuracy: float  # on the varied images, so usually below the validation accuracy
+    training_accuracy: float
     validation_loss: float
     validation_accuracy: float
     seconds: float
@@ -46,12 +53,21 @@ class Epoch:
 
 @dataclass(slots=True)
 class State:
-    """A run as it stands: everything that a resumed run needs to go on as if it had not been interrupted."""
+    """A run as it stands: everything that a resumed run needs to go on as if it had not been interrupted.
+
+    Attributes:
+        model: what is trained.
+        optimiser: of its weights.
+        averaged: the running mean of the weights, where the recipe asks for one.
+        steps: of the optimiser, so far.
+        epochs: those that are complete.
+        best: weights of the best of them.
+    """
 
     model: nn.Module
     optimiser: torch.optim.Optimizer
-    averaged: nn.Module | None = None  # the running mean of the weights, where the recipe asks for one
-    steps: int = 0  # of the optimiser, so far
+    averaged: nn.Module | None = None
+    steps: int = 0
     epochs: list[Epoch] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
 
@@ -70,7 +86,16 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How far the running epoch is."""
+    """A step of the optimiser, and how far the running epoch is with it.
+
+    Attributes:
+        epoch: from 1.
+        batch: from 1.
+        batches: of the epoch.
+        loss: mean of the epoch so far, in nats per image.
+        accuracy: share of the epoch's images so far that were answered rightly.
+        images_per_second: mean of the epoch so far.
+    """
 
     epoch: int
     batch: int
@@ -82,12 +107,19 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What a run learns from and is judged by."""
+    """What a run learns from and is judged by.
+
+    Attributes:
+        training: what it learns from.
+        validation: what the best epoch is chosen by.
+        drawn: a pool of drawn digits, of which each epoch mixes in a share.
+        teacher: float [batch, 28, 28] to logits, in evaluation mode, on the device of the run.
+    """
 
     training: Split
     validation: Split
-    drawn: Split | None = None  # a pool of drawn digits; each epoch mixes in a share of them
-    teacher: nn.Module | None = None  # float [batch, 28, 28] to logits, in evaluation mode, on the device of the run
+    drawn: Split | None = None
+    teacher: nn.Module | None = None
 
     def drawn_per_epoch(self, recipe: Recipe) -> int:
         """How many of the pool an epoch mixes in."""
@@ -120,33 +152,41 @@ def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 def run(
     state: State,
     recipe: Recipe,
-    material: TrainingData,
+    data: TrainingData,
     *,
     device: torch.device,
-    on_progress: Callable[[Step], None],
-    on_epoch: Callable[[Epoch], None],
+    on_step: Callable[[Step], None] = lambda _: None,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> None:
     """Trains until the recipe's last epoch; `state` holds the result, and after every epoch a consistent one.
 
     Each epoch draws its order and variation from (seed, epoch) alone: the same seed gives the same weights on the same
     machine, also across an interruption.
 
+    Args:
+        state: where the run stands.
+        recipe: how it goes on.
+        data: what it learns from and is judged by.
+        device: of the model.
+        on_step: is called after each step of the optimiser.
+        on_epoch: is called after each epoch.
+
     Raises:
         DivergedError: the loss is infinite or no number; `state` holds the best epoch so far.
     """
-    images, labels = material.training.images, material.training.labels
-    if material.drawn is not None:
-        images = np.concatenate([images, material.drawn.images])
-        labels = np.concatenate([labels, material.drawn.labels])
+    images, labels = data.training.images, data.training.labels
+    if data.drawn is not None:
+        images = np.concatenate([images, data.drawn.images])
+        labels = np.concatenate([labels, data.drawn.labels])
     pixels, targets = evaluation.as_tensor(images, device), torch.from_numpy(labels.copy()).to(device)
-    count = len(material.training)
-    drawn, batches = material.drawn_per_epoch(recipe), material.batches(recipe)
+    count = len(data.training)
+    drawn, batches = data.drawn_per_epoch(recipe), data.batches(recipe)
     for number in range(len(state.epochs) + 1, recipe.epochs + 1):
         started = time.perf_counter()
         state.model.train()
         order = _order(count, len(targets) - count, drawn, seed=_epoch_seed(recipe, number)).to(device)
         loss_sum = correct = seen = 0.0
-        steps = _steps(state, recipe, pixels, targets, order, epoch=number, teacher=material.teacher)
+        steps = _steps(state, recipe, pixels, targets, order, epoch=number, teacher=data.teacher)
         for batch, (loss, hits, size) in enumerate(steps, start=1):
             if not math.isfinite(loss):
                 raise DivergedError(
@@ -155,8 +195,8 @@ def run(
                 )
             loss_sum, correct, seen = loss_sum + loss * size, correct + hits, seen + size
             rate = seen / (time.perf_counter() - started)
-            on_progress(Step(number, batch, batches, loss_sum / seen, correct / seen, rate))
-        validation_loss, validation_accuracy = evaluation.score(state.judged, material.validation, device=device)
+            on_step(Step(number, batch, batches, loss_sum / seen, correct / seen, rate))
+        validation_loss, validation_accuracy = evaluation.score(state.judged, data.validation, device=device)
         epoch = Epoch(
             number, loss_sum / seen, correct / seen, validation_loss, validation_accuracy, time.perf_counter() - started
         )
@@ -242,17 +282,3 @@ def _average(state: State, recipe: Recipe) -> None:
             old.lerp_(new, 1 - kept)
         else:
             old.copy_(new)
-
-
-def metrics_json(epochs: list[Epoch], **more: object) -> str:
-    """The course of a run as a JSON document."""
-    return json.dumps({**more, "epochs": [asdict(epoch) for epoch in epochs]}, indent=2, sort_keys=True) + "\n"
-
-
-def write_metrics(path: Path, epochs: list[Epoch], **more: object) -> None:
-    """Writes `metrics_json` to a file, in one step.
-
-    Raises:
-        CheckpointError: the folder cannot be written, or the disk is full.
-    """
-    checkpoint.write(path, metrics_json(epochs, **more).encode())

@@ -1,6 +1,7 @@
-"""How a model is trained: the dials, as data."""
+"""How a model is trained: the hyperparameters, as data, and what each recipe reached."""
 
 import dataclasses
+import json
 import math
 import tomllib
 from dataclasses import dataclass
@@ -9,13 +10,15 @@ from importlib import resources
 from typing import Any, Literal, get_args
 
 from edge.errors import EdgeError
+from edge.text import table
+from edge_train.models.specification import MODELS
 
 Optimiser = Literal["adamw", "adam", "sgd", "rmsprop"]
 Schedule = Literal["one-cycle", "constant", "steps"]
 Augmentation = Literal["none", "digits", "pictures"]
 Initialisation = Literal["edge", "torch"]
 
-SHARED = "*"  # the table of the dials that all models of a recipe share
+SHARED = "*"  # the table of what all models of a recipe share
 
 # Share of the steps in which the learning rate rises; it falls along a cosine afterwards.
 WARM_UP_SHARE = 0.2
@@ -24,30 +27,52 @@ WARM_UP_SHARE = 0.2
 FALLS = 3
 FALL = 0.1
 
+# The first of them in a line about a recipe; the rest follows where it is not as usual.
+_MAIN = ("epochs", "batch_size", "optimiser", "learning_rate", "schedule")
+
 
 class RecipeError(EdgeError, ValueError):
-    """A dial of a recipe is out of its range, or there is no recipe of that name."""
+    """A hyperparameter is out of its range, or there is no recipe of that name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The dials of one training run."""
+    """The hyperparameters of one training run.
+
+    Attributes:
+        epochs: how often every picture is seen.
+        batch_size: pictures a step.
+        learning_rate: of the schedule: its peak, its constant or its start.
+        schedule: how the learning rate runs; see `learning_rate`.
+        optimiser: what steps.
+        momentum: of sgd and rmsprop.
+        weight_decay: how strongly weights are pulled to zero.
+        gradient_norm: gradients are clipped to this norm; 0 leaves them as they are.
+        label_smoothing: share of a label that all classes divide.
+        averaging: share of the old weights in the averaged ones after a step; with 0 the last weights count.
+        augmentation: what is varied; `pictures` adds what the pre-processing leaves of a real picture.
+        strokes: drawn digits mixed in, as a share of the training images.
+        teacher: a model whose probabilities are learned beside the labels; empty for none.
+        distillation: share of the teacher in the loss.
+        initialisation: `torch` leaves the first weights as torch draws them.
+        seed: of weights, order and variation.
+    """
 
     epochs: int = 20
     batch_size: int = 128
-    learning_rate: float = 3e-3  # of the schedule: its peak, its constant or its start
+    learning_rate: float = 3e-3
     schedule: Schedule = "one-cycle"
     optimiser: Optimiser = "adamw"
-    momentum: float = 0.0  # of sgd and rmsprop
+    momentum: float = 0.0
     weight_decay: float = 1e-2
-    gradient_norm: float = 1.0  # gradients are clipped to this norm; 0 leaves them as they are
+    gradient_norm: float = 1.0
     label_smoothing: float = 0.0
-    averaging: float = 0.0  # share of the old weights in the averaged ones after a step; 0: the last weights count
-    augmentation: Augmentation = "digits"  # `pictures` adds what the pre-processing leaves of a real picture
-    strokes: float = 0.0  # drawn digits mixed in, as a share of the training images
-    teacher: str = ""  # a model whose probabilities are learned beside the labels; empty: none
-    distillation: float = 0.5  # share of the teacher in the loss
-    initialisation: Initialisation = "edge"  # `torch` leaves the weights as torch draws them
+    averaging: float = 0.0
+    augmentation: Augmentation = "digits"
+    strokes: float = 0.0
+    teacher: str = ""
+    distillation: float = 0.5
+    initialisation: Initialisation = "edge"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -83,7 +108,7 @@ def tables() -> dict[str, dict[str, Recipe]]:
     """All recipes by their name and their model, as `recipes.toml` has them."""
     written = tomllib.loads((resources.files("edge_train.training") / "recipes.toml").read_text(encoding="utf-8"))
     return {
-        name: {model: Recipe(**{**entries[SHARED], **dials}) for model, dials in entries.items() if model != SHARED}
+        name: {model: Recipe(**{**entries[SHARED], **own}) for model, own in entries.items() if model != SHARED}
         for name, entries in written.items()
     }
 
@@ -111,7 +136,7 @@ def for_other_classes(recipe: Recipe) -> Recipe:
 
 
 def to_json(recipe: Recipe) -> dict[str, Any]:
-    """The dials as plain values; `from_json` reads them back."""
+    """The hyperparameters as plain values; `from_json` reads them back."""
     return dataclasses.asdict(recipe)
 
 
@@ -119,12 +144,14 @@ def from_json(values: dict[str, Any]) -> Recipe:
     """The recipe that `to_json` wrote.
 
     Raises:
-        RecipeError: a dial is unknown, of another type or out of its range.
+        RecipeError: a hyperparameter is unknown, of another type or out of its range.
     """
     try:
         return Recipe(**values)
     except TypeError as error:
-        raise RecipeError(f"the dials of the run do not fit this version: {error}; train the model again") from error
+        raise RecipeError(
+            f"the hyperparameters of the run do not fit this version: {error}; train the model again"
+        ) from error
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
@@ -143,3 +170,60 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
         return recipe.learning_rate * (step + 1) / warm_up
     progress = (step - warm_up) / max(1, steps - warm_up)
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def describe() -> str:
+    """The table of all recipes: their main hyperparameters, those that are not as usual, and what they reached."""
+    rows = [("recipe", "model", "published", "reached", "hyperparameters")]
+    for recipe, of_models in tables().items():
+        for model, own in of_models.items():
+            published = (MODELS[model].published if recipe == "origin" else "") or "-"
+            rows.append((recipe, model, published, _test_accuracy(reached().get(recipe, {}).get(model, {})), text(own)))
+    usual = Recipe()
+    others = [field.name for field in dataclasses.fields(Recipe) if field.name not in _MAIN]
+    return "\n".join(
+        [
+            *table.aligned(rows),
+            "",
+            "reached: accuracy on MNIST's test set, opened once at the end of a run; the mean of several seeds where",
+            "their number is given. A hyperparameter that is not named is as usual:",
+            f"{', '.join(_settings(usual, others))}.",
+        ]
+    )
+
+
+def text(recipe: Recipe) -> str:
+    """A recipe in one line: the main hyperparameters, then those that are not as usual."""
+    usual = Recipe()
+    main = [f"{recipe.epochs} epochs of batches of {recipe.batch_size}", f"{recipe.optimiser} {recipe.learning_rate:g}"]
+    unusual = [
+        field.name
+        for field in dataclasses.fields(recipe)
+        if field.name not in _MAIN and getattr(recipe, field.name) != getattr(usual, field.name)
+    ]
+    return ", ".join([*main, recipe.schedule, *_settings(recipe, unusual)])
+
+
+@cache
+def reached() -> dict[str, dict[str, dict[str, Any]]]:
+    """What the recipes reached, by recipe and model: `validation` and `test` accuracies in [0, 1], one a seed."""
+    content: dict[str, dict[str, dict[str, Any]]] = json.loads(
+        (resources.files("edge_train.training") / "reached.json").read_text(encoding="utf-8")
+    )
+    return content
+
+
+def _settings(recipe: Recipe, names: list[str]) -> list[str]:
+    settings = {name: getattr(recipe, name) for name in names}
+    return [
+        f"{name.replace('_', '-')} {setting if setting or name == 'seed' else 'none'}"
+        for name, setting in settings.items()
+    ]
+
+
+def _test_accuracy(run: dict[str, Any]) -> str:
+    test: list[float] = run.get("test", [])
+    if not test:
+        return "not measured"
+    mean = sum(test) / len(test)
+    return f"{mean:.2%}" + (f" ({len(test)} seeds)" if len(test) > 1 else "")

@@ -1,4 +1,4 @@
-"""The folder of a run: what it writes, and how an interrupted run goes on.
+"""The folder of a run: what is written into it, where that was, and how an interrupted run goes on.
 
 runs/lstm/lstm.safetensors    the best epoch so far: a checkpoint that `edge export` takes
 runs/lstm/last.safetensors    weights, best weights and optimiser after the last whole epoch: for --resume
@@ -7,6 +7,7 @@ runs/lstm/metrics.json        the course of the run
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from edge.bench import machine
+from edge.text import files
 from edge_train.models import networks, specification
 from edge_train.training import checkpoint, recipes
 from edge_train.training.checkpoint import CheckpointError
@@ -24,20 +27,29 @@ STATE_FILE = "last.safetensors"
 METRICS_FILE = "metrics.json"
 
 
-def make_folder(folder: Path) -> None:
-    """Makes the folder of a run: before the first epoch, because an hour later is late to learn that it cannot be.
+def write_metrics(folder: Path, epochs: list[Epoch], **more: object) -> None:
+    """Writes the course of the run so far, in one step.
+
+    Args:
+        folder: of the run.
+        epochs: those that are complete.
+        **more: what else is known, by its key.
 
     Raises:
-        CheckpointError: it cannot be made.
+        WriteError: the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CheckpointError(f"cannot make the folder {folder}: {error.strerror}; choose another --out") from error
+    document = {**more, "epochs": [asdict(epoch) for epoch in epochs]}
+    files.write_atomically(
+        folder / METRICS_FILE, (json.dumps(document, indent=2, sort_keys=True) + "\n").encode(), "the metrics"
+    )
 
 
 def save_state(folder: Path, state: State, settings: dict[str, Any]) -> None:
-    """Writes everything that `load_state` needs, atomically."""
+    """Writes everything that `load_state` needs, in one step.
+
+    Raises:
+        WriteError: the folder cannot be written.
+    """
     tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
     if state.averaged is not None:
@@ -49,7 +61,7 @@ def save_state(folder: Path, state: State, settings: dict[str, Any]) -> None:
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
         metadata={checkpoint.HEADER: json.dumps(header, sort_keys=True)},
     )
-    checkpoint.write(folder / STATE_FILE, content)
+    files.write_atomically(folder / STATE_FILE, content, "the state")
 
 
 def load_settings(folder: Path) -> dict[str, Any]:
@@ -103,6 +115,28 @@ def settings_of(name: str, model: specification.Specification, recipe: Recipe, d
         "specification": specification.to_json(model),
         "recipe": recipes.to_json(recipe),
         "data": data,
+    }
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """This machine, this process and the time of the day in UTC: what a reader needs to judge times and to repeat them.
+
+    Args:
+        device: what the network was trained on.
+    """
+    facts = machine.describe("torchvision")
+    return {
+        "finished": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "cpu": facts.cpu,
+        "allowed_cpus": facts.allowed_cpus,
+        "threads": torch.get_num_threads(),
+        "platform": facts.system,
+        "python": facts.python,
+        "edge": facts.edge,
+        "torch": torch.__version__,
+        "torchvision": facts.distributions.get("torchvision"),
+        "numpy": facts.numpy,
     }
 
 

@@ -1,9 +1,10 @@
-"""One training run from request to checkpoint."""
+"""One training run: from what is asked for to the checkpoint of the best epoch."""
 
 import dataclasses
 import re
 import shlex
-import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,35 +14,19 @@ from torch import nn
 
 from edge.bundle.input import DIGITS
 from edge.errors import EdgeError
-from edge.text.terminal import printable
-from edge_train import (
-    report,
-    strokes,
-)
-from edge_train.data import (
-    datasets,
-)
+from edge.text import files
+from edge.text.terminal import printable, to_stderr
+from edge_train import strokes
+from edge_train.data import datasets
 from edge_train.data.datasets import Dataset
 from edge_train.data.splits import DataError, Split
-from edge_train.models import (
-    networks,
-    specification,
-)
+from edge_train.models import networks, specification
 from edge_train.models.specification import Specification, SpecificationError
-from edge_train.report import environment
-from edge_train.report.run import Answers, Course, Run
-from edge_train.training import (
-    checkpoint,
-    evaluation,
-    events,
-    loop,
-    recipes,
-    run_folder,
-)
+from edge_train.training import checkpoint, evaluation, loop, recipes, run_folder
+from edge_train.training.callbacks import TENSORBOARD_FOLDER, Callback, ProgressBar, TensorBoard
 from edge_train.training.checkpoint import Checkpoint
-from edge_train.training.events import Events
+from edge_train.training.evaluation import Answers
 from edge_train.training.loop import Epoch, State, Step, TrainingData
-from edge_train.training.progress import Display
 from edge_train.training.recipes import Recipe, RecipeError
 
 # It names a folder, a file and a model; `edge export` takes a colon for somebody's own module.
@@ -64,11 +49,23 @@ class NothingKeptError(EdgeError):
 
 @dataclass(frozen=True, slots=True)
 class TrainingRequest:
-    """What was asked for on the command line; `None` and absent dials mean the recipe's own.
+    """What is asked of a run; `None` and hyperparameters that are not named mean the recipe's own.
 
-    `model`, `data`: `None` is `DEFAULT_MODEL` and `DEFAULT_DATA`, or what a resumed run was started with.
-    `test`: whether the test set is opened at the end; runs that are chosen among must not look at it.
-    `part_of`: what the run is a part of, such as "run 2/6"; progress says so, and leaves no lines of its own.
+    Attributes:
+        model: what to train; `None` is `DEFAULT_MODEL`, or what a resumed run was started with.
+        name: of the result; `None` is made from the sizes.
+        recipe: its name.
+        data: what `datasets.find` takes; `None` is `DEFAULT_DATA`, or what a resumed run was started with.
+        data_dir: where published sets are; `None` is the usual place.
+        hyperparameters: fields of `Recipe` in place of the recipe's own.
+        sizes: what `specification.resized` takes.
+        out: folder of the runs.
+        resume: whether an interrupted run goes on.
+        device: "auto", "cpu" or "cuda".
+        threads: of the CPU; `None` takes what PyTorch takes.
+        tensorboard: whether event files are written.
+        test: whether the test set is opened at the end; runs that are chosen among must not look at it.
+        part_of: what the run is a part of, such as "run 2/6"; progress says so, and leaves no lines of its own.
     """
 
     model: str | None = None
@@ -76,13 +73,12 @@ class TrainingRequest:
     recipe: str = "best"
     data: str | None = None
     data_dir: Path | None = None
-    dials: dict[str, Any] = field(default_factory=dict)
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
     sizes: dict[str, Any] = field(default_factory=dict)
     out: Path = Path("runs")
     resume: bool = False
     device: str = "auto"
     threads: int | None = None
-    report: bool = True
     tensorboard: bool = False
     test: bool = True
     part_of: str = ""
@@ -90,14 +86,42 @@ class TrainingRequest:
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What a run left behind."""
+    """A run when it is over, or was interrupted: what it left behind, and all that its report tells.
+
+    Attributes:
+        path: of the checkpoint.
+        checkpoint: of the best epoch; its temperature was fitted on the validation split.
+        recipe: that it was trained by.
+        data: what `--data` named.
+        training_images: that an epoch shows, drawn ones among them.
+        epochs: those that are complete, at least one.
+        validation: the best epoch's answers to the validation split.
+        test: its answers to the test split; `None` for an interrupted run and where it was not to be opened.
+        environment: where it was trained.
+        interrupted: whether Ctrl-C ended it.
+    """
 
     path: Path
-    best: Epoch
-    epochs: int  # of the recipe
-    interrupted: bool
-    test: dict[str, Any] | None  # the accuracy record of the test split; None where it was not opened
-    report: Path | None = None  # None when none was asked for, or it failed
+    checkpoint: Checkpoint
+    recipe: Recipe
+    data: str
+    training_images: int
+    epochs: tuple[Epoch, ...]
+    validation: Answers
+    test: Answers | None = None
+    environment: dict[str, Any] = field(default_factory=dict)
+    interrupted: bool = False
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch that was kept."""
+        number: int = self.checkpoint.training["best_epoch"]
+        return self.epochs[number - 1]
+
+    @property
+    def test_record(self) -> dict[str, Any] | None:
+        """The accuracy on the test split with the data it was measured on; `None` where it was not opened."""
+        return None if self.test is None else evaluation.accuracy_record(self.test.split, self.test.accuracy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,126 +141,165 @@ class _Run:
         return self.folder / f"{self.name}.safetensors"
 
 
-def train(request: TrainingRequest) -> TrainingResult:
+def train(
+    request: TrainingRequest, *, source: Dataset | None = None, callbacks: Sequence[Callback] = ()
+) -> TrainingResult:
     """Trains as requested and writes the best epoch as a checkpoint after every epoch.
 
+    Args:
+        request: what is asked for.
+        source: the data set, in place of the one that the request names.
+        callbacks: are told of every step and epoch, after the progress bar.
+
     Raises:
-        EdgeError: a size or dial out of range, data or CUDA missing, nothing to resume, a loss that is no number, or
-            an interruption before the first epoch was complete.
+        EdgeError: a size or hyperparameter out of range, data or CUDA missing, nothing to resume, a loss that is no
+            number, a folder that cannot be written, or an interruption before the first epoch was complete.
     """
     device = _device(request.device)
     torch.set_num_threads(request.threads or torch.get_num_threads())
-    run = _prepared(request, device)
-    material = _material(run.recipe, run.source, device)
-    run_folder.make_folder(run.folder)
-    parameters = networks.parameter_count(run.state.model)
-    training = material.training
+    run = _prepared(request, source, device)
+    data = _training_data(run.recipe, run.source, device)
+    # Before the first epoch, because an hour later is late to learn that it cannot be made.
+    files.make_folder(run.folder, advice="choose another --out")
+    shown = len(data.training) + data.drawn_per_epoch(run.recipe)
     if not request.part_of:
-        _tell(f"{run.name}: {parameters:,} parameters, {len(training):,} {training.name} images, on {device}")
-    interrupted = _learn(run, material, device, tensorboard=request.tensorboard, part_of=request.part_of)
-    best = run.state.best_epoch
-    if best is None:
+        parameters, training = networks.parameter_count(run.state.model), data.training
+        to_stderr(f"{run.name}: {parameters:,} parameters, {len(training):,} {training.name} images, on {device}")
+    interrupted = _learn(run, data, device, request, callbacks)
+    if run.state.best_epoch is None:
         raise NothingKeptError("interrupted before the first epoch was complete, nothing was kept; start again")
-    opened = test_split(run.source) if request.test and not interrupted else None
-    final, answers = _judged(run, material.validation, test=opened)
+    test = run.source.test() if request.test and not interrupted else None
+    kept, answers = _evaluated(run, data.validation, test=test)
     if not interrupted:
-        checkpoint.save(run.path, final)
-        loop.write_metrics(
-            run.folder / run_folder.METRICS_FILE,
+        checkpoint.save(run.path, kept)
+        run_folder.write_metrics(
+            run.folder,
             run.state.epochs,
             settings=run.settings,
-            accuracy=list(final.accuracy),
-            temperature=final.temperature,
+            accuracy=list(kept.accuracy),
+            temperature=kept.temperature,
         )
-    written = None
-    if request.report:
-        shown = len(training) + material.drawn_per_epoch(run.recipe)
-        course = Course(run.recipe, run.settings["data"], shown, tuple(run.state.epochs))
-        here = environment.here(device)
-        written = report.attempt(
-            run.folder, Run(final, course, answers[0], None if opened is None else answers[1], here)
-        )
-    test = None if opened is None else final.accuracy[-1]
-    return TrainingResult(run.path, best, run.recipe.epochs, interrupted, test, written)
+    return TrainingResult(
+        path=run.path,
+        checkpoint=kept,
+        recipe=run.recipe,
+        data=run.settings["data"],
+        training_images=shown,
+        epochs=tuple(run.state.epochs),
+        validation=answers[0],
+        test=None if test is None else answers[1],
+        environment=run_folder.environment(device),
+        interrupted=interrupted,
+    )
 
 
-def _prepared(request: TrainingRequest, device: torch.device) -> _Run:
+def summary(result: TrainingResult, report: Path | None = None) -> str:
+    """The result in a few lines, ending with what to type next.
+
+    Args:
+        result: of the run.
+        report: its page, where there is one.
+    """
+    best = result.best
+    lines = [f"best epoch {best.number}: validation accuracy {best.validation_accuracy:.2%}"]
+    if (figure := result.test_record) is not None:
+        lines.append(f"{figure['data']} {figure['split']}, {figure['images']:,} images: {figure['accuracy']:.2%}")
+    lines.append(f"checkpoint: {result.path}")
+    if report is not None:
+        lines.append(f"report: {report}")
+    if result.interrupted:
+        lines.append("interrupted; the same command with --resume goes on")
+    lines.append(next_step(result.path.stem, result.path))
+    return "\n".join(lines)
+
+
+def next_step(name: str, path: Path) -> str:
+    """The line with the command that exports a checkpoint; it can be copied whatever the folder is called."""
+    command = ["edge", "export", "--model", name, "--checkpoint", str(path), "--quantize"]
+    return f"next: {printable(shlex.join(command))}"
+
+
+def _prepared(request: TrainingRequest, source: Dataset | None, device: torch.device) -> _Run:
     model = DEFAULT_MODEL if request.model is None else request.model
     data = DEFAULT_DATA if request.data is None else request.data
     asked = specification.resized(specification.named(model), **request.sizes)
-    source = datasets.find(data, request.data_dir)
-    name = request.name or specification.name_of(asked) + source.suffix
+    found = datasets.find(data, request.data_dir) if source is None else source
+    name = request.name or specification.name_of(asked) + found.suffix
     if not NAME.fullmatch(name):
         raise SpecificationError(f"--name {name!r} is no name for a file; use letters, digits, '-', '_' and '.'")
     folder = request.out / name
     if request.resume:
-        return _resumed(request, name, folder, device)
+        return _resumed(request, source, name, folder, device)
     written = recipes.named(request.recipe, model)
-    if source.labels != DIGITS:  # only into digits can drawn ones be mixed, and a model of digits teaches no others
+    if found.labels != DIGITS:  # only into digits can drawn ones be mixed, and a model of digits teaches no others
         written = recipes.for_other_classes(written)
-    recipe = dataclasses.replace(written, **request.dials)
-    sizes = specification.of_classes(asked, len(source.labels))
+    recipe = dataclasses.replace(written, **request.hyperparameters)
+    sizes = specification.of_classes(asked, len(found.labels))
     torch.manual_seed(recipe.seed)
     network = networks.build(sizes, initialise=recipe.initialisation == "edge")
-    settings = {**run_folder.settings_of(name, sizes, recipe, data), "labels": list(source.labels)}
-    return _Run(name, folder, sizes, recipe, loop.begin(network, recipe, device), settings, source)
+    settings = {**run_folder.settings_of(name, sizes, recipe, found.data), "labels": list(found.labels)}
+    return _Run(name, folder, sizes, recipe, loop.begin(network, recipe, device), settings, found)
 
 
-def _resumed(request: TrainingRequest, name: str, folder: Path, device: torch.device) -> _Run:
+def _resumed(request: TrainingRequest, source: Dataset | None, name: str, folder: Path, device: torch.device) -> _Run:
     """The run in a folder as it was left, with what it was started with, and with nothing else under its name."""
     settings = {"labels": list(DIGITS), **run_folder.load_settings(folder)}  # older runs know of ten digits only
     recipe, sizes = recipes.from_json(settings["recipe"]), specification.from_json(settings["specification"])
     state = run_folder.load_state(folder, device)
-    _refuse_other_dials(request.dials, recipe)
+    _refuse_other_hyperparameters(request.hyperparameters, recipe)
     _refuse_other_sizes(request, sizes)
     if request.data is not None and Path(request.data) != Path(settings["data"]):
         raise _other("--data", f"with --data {settings['data']}", DataError)
-    source = datasets.find(settings["data"], request.data_dir)
-    if settings["labels"] != list(source.labels):
+    found = datasets.find(settings["data"], request.data_dir) if source is None else source
+    if settings["labels"] != list(found.labels):
         raise DataError(
-            f"the run was started with the classes {', '.join(settings['labels'])}, and {source.data} has "
-            f"{', '.join(source.labels)} now; bring them back, or start anew without --resume"
+            f"the run was started with the classes {', '.join(settings['labels'])}, and {found.data} has "
+            f"{', '.join(found.labels)} now; bring them back, or start anew without --resume"
         )
-    return _Run(name, folder, sizes, recipe, state, settings, source)
+    return _Run(name, folder, sizes, recipe, state, settings, found)
 
 
-def _learn(run: _Run, material: TrainingData, device: torch.device, *, tensorboard: bool, part_of: str) -> bool:
+def _learn(
+    run: _Run, data: TrainingData, device: torch.device, request: TrainingRequest, callbacks: Sequence[Callback]
+) -> bool:
     """Trains, with files after every epoch, and says whether it was interrupted."""
     state, kept = run.state, len(run.state.epochs)
-    event_folder = run.folder / events.FOLDER if tensorboard else None
-    with (
-        Events(event_folder, run.recipe, material.batches(run.recipe), done=kept) as event_files,
-        Display(run.recipe.epochs, part_of) as display,
-    ):
+    told: list[Callback] = []
+    with ExitStack() as stack:
+        if request.tensorboard:
+            folder = run.folder / TENSORBOARD_FOLDER
+            told.append(stack.enter_context(TensorBoard(folder, run.recipe, data.batches(run.recipe), done=kept)))
+        told.insert(0, stack.enter_context(ProgressBar(run.recipe.epochs, request.part_of)))
+        told += callbacks
 
-        def keep(epoch: Epoch) -> None:
+        def on_epoch(epoch: Epoch) -> None:
             nonlocal kept
             best = state.best_epoch is epoch
             if best:
-                checkpoint.save(run.path, _checkpoint(run, material.validation, test=None))
+                checkpoint.save(run.path, _evaluated(run, data.validation, test=None)[0])
             run_folder.save_state(run.folder, state, run.settings)
-            loop.write_metrics(run.folder / run_folder.METRICS_FILE, state.epochs, settings=run.settings)
+            run_folder.write_metrics(run.folder, state.epochs, settings=run.settings)
             kept = epoch.number
-            display.epoch(epoch, best=best)
-            event_files.epoch(epoch)
+            for callback in told:
+                callback.on_epoch(epoch, best=best)
 
-        def step(progress: Step) -> None:
-            display.step(progress)
-            event_files.step(progress)
+        def on_step(step: Step) -> None:
+            for callback in told:
+                callback.on_step(step)
 
         try:
-            loop.run(state, run.recipe, material, device=device, on_progress=step, on_epoch=keep)
+            loop.run(state, run.recipe, data, device=device, on_step=on_step, on_epoch=on_epoch)
         except KeyboardInterrupt:
             if len(state.epochs) > kept:  # it fell between the end of an epoch and its files
-                keep(state.epochs[-1])
+                on_epoch(state.epochs[-1])
             return True
     return False
 
 
-def _refuse_other_dials(dials: dict[str, Any], recipe: Recipe) -> None:
-    for dial, wanted in dials.items():
-        if (running := getattr(recipe, dial)) != wanted:
-            option = f"--{dial.replace('_', '-')}"
+def _refuse_other_hyperparameters(asked: dict[str, Any], recipe: Recipe) -> None:
+    for name, wanted in asked.items():
+        if (running := getattr(recipe, name)) != wanted:
+            option = f"--{name.replace('_', '-')}"
             raise _other(option, f"with {option} {running}", RecipeError)
 
 
@@ -256,7 +319,7 @@ def _other(options: str, started: str, kind: type[EdgeError]) -> EdgeError:
     )
 
 
-def _material(recipe: Recipe, source: Dataset, device: torch.device) -> TrainingData:
+def _training_data(recipe: Recipe, source: Dataset, device: torch.device) -> TrainingData:
     if recipe.strokes and source.labels != DIGITS:
         raise RecipeError(f"{source.name} has other classes than drawn digits; leave --strokes out")
     teacher = _teacher(recipe.teacher, source, device) if recipe.teacher else None
@@ -287,41 +350,7 @@ def _teacher(name: str, source: Dataset, device: torch.device) -> nn.Module:
     return stored.model().to(device)
 
 
-def test_split(source: Dataset) -> Split:
-    """The test split of a data set: opened once, when training is over."""
-    return source.test()
-
-
-test_split.__test__ = False  # type: ignore[attr-defined]  # its name is no wish to be collected
-
-
-def summary(result: TrainingResult) -> str:
-    """The result in a few lines, ending with what to type next."""
-    best = result.best
-    lines = [f"best epoch {best.number}: validation accuracy {best.validation_accuracy:.2%}"]
-    if result.test is not None:
-        figure = result.test
-        lines.append(f"{figure['data']} {figure['split']}, {figure['images']:,} images: {figure['accuracy']:.2%}")
-    lines.append(f"checkpoint: {result.path}")
-    if result.report is not None:
-        lines.append(f"report: {result.report}")
-    if result.interrupted:
-        lines.append("interrupted; the same command with --resume goes on")
-    lines.append(next_step(result.path.stem, result.path))
-    return "\n".join(lines)
-
-
-def next_step(name: str, path: Path) -> str:
-    """The line with the command that exports a checkpoint; it can be copied whatever the folder is called."""
-    command = ["edge", "export", "--model", name, "--checkpoint", str(path), "--quantize"]
-    return f"next: {printable(shlex.join(command))}"
-
-
-def _checkpoint(run: _Run, validation: Split, *, test: Split | None) -> Checkpoint:
-    return _judged(run, validation, test=test)[0]
-
-
-def _judged(run: _Run, validation: Split, *, test: Split | None) -> tuple[Checkpoint, list[Answers]]:
+def _evaluated(run: _Run, validation: Split, *, test: Split | None) -> tuple[Checkpoint, list[Answers]]:
     """The best epoch as a checkpoint, and its answers to the validation split and to the test split if there is one."""
     model = networks.build(run.sizes)
     model.load_state_dict(run.state.best)
@@ -335,7 +364,7 @@ def _judged(run: _Run, validation: Split, *, test: Split | None) -> tuple[Checkp
         weights=run.state.best,
         labels=run.source.labels,
         temperature=evaluation.temperature_of(answers[0].logits, validation.labels),
-        accuracy=tuple(record(one.split, float((one.logits.argmax(1) == one.split.labels).mean())) for one in answers),
+        accuracy=tuple(evaluation.accuracy_record(one.split, one.accuracy) for one in answers),
         training={
             "recipe": recipes.to_json(run.recipe),
             "data": run.source.data,
@@ -346,18 +375,8 @@ def _judged(run: _Run, validation: Split, *, test: Split | None) -> tuple[Checkp
     return stored, answers
 
 
-def record(split: Split, accuracy: float) -> dict[str, Any]:
-    """An accuracy figure with the data it was measured on."""
-    data, part = split.name.rsplit("-", 1)
-    return {"data": data, "split": part, "images": len(split), "accuracy": round(accuracy, 6)}
-
-
 def _device(wanted: str) -> torch.device:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise DeviceError("this machine has no CUDA device that torch can use; train with --device cpu")
     use_cuda = wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available())
     return torch.device("cuda" if use_cuda else "cpu")
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
