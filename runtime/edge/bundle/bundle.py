@@ -239,9 +239,11 @@ def _read_ort(path: Path | None, data: bytes, where: str) -> Bundle:
     if stated != [digest]:
         raise BundleDamagedError(f"{where} is damaged: its bytes do not match {beside.name}; copy both files again")
     try:
-        entries = _own_entries(ort_format.metadata(data), where)
+        every_entry, found = ort_format.metadata(data), ort_format.contents(data)
     except ort_format.OrtFormatError as error:
         raise NotABundleError(f"{where} is no model in ORT format: {error}; re-export it") from error
+    entries = _own_entries(every_entry, where)
+    _check_contents(found, where)
     # What reads row by row is appended to an ONNX file; a flatbuffer cannot be continued.
     return Bundle(path, data, manifest_format.from_json(entries[MANIFEST_KEY]), entries[EVIDENCE_KEY], digest)
 

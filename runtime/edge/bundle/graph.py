@@ -99,12 +99,21 @@ def contents(model: Buffer) -> Contents:
     """
     found = Contents()
     _walk(model, "model", found, nested=0, depth=_DEEPEST_MESSAGE)
+    check_size(found)
+    return found
+
+
+def check_size(found: Contents) -> None:
+    """Notes what is more than a bundle has, when all of a graph was walked; notes are left once each.
+
+    Args:
+        found: takes the notes.
+    """
     found.strange = list(dict.fromkeys(found.strange))
     if found.nodes > MOST_NODES:
         found.strange.append(f"{found.nodes} nodes (at most {MOST_NODES})")
     if found.nested > MOST_NESTED:
         found.strange.append(f"subgraphs {found.nested} deep (at most {MOST_NESTED})")
-    return found
 
 
 def _walk(message: Buffer, kind: str, found: Contents, *, nested: int, depth: int) -> None:
@@ -141,5 +150,16 @@ def _check_operator(node: Buffer, found: Contents) -> None:
             named[number].append(bytes(value).decode(errors="replace"))
     for domain in named[_NODE_DOMAIN] or [""]:
         for operator in named[_NODE_OPERATOR] or [""]:
-            if operator not in OPERATORS.get("" if domain == "ai.onnx" else domain, ()):
-                found.strange.append(f"the operator {f'{domain}.' * bool(domain)}{operator or '(none)'}")
+            check_operator(domain, operator, found)
+
+
+def check_operator(domain: str, operator: str, found: Contents) -> None:
+    """Notes an operator that no bundle uses.
+
+    Args:
+        domain: of the operator; empty for ONNX's own.
+        operator: its name.
+        found: takes the note.
+    """
+    if operator not in OPERATORS.get("" if domain == "ai.onnx" else domain, ()):
+        found.strange.append(f"the operator {f'{domain}.' * bool(domain)}{operator or '(none)'}")
