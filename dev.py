@@ -1,11 +1,15 @@
 """Sets everything up on a fresh machine, with nothing but Python 3.11 or newer, and runs it.
 
     python3 dev.py demo     exports the shipped LSTM to int8, verifies it, and reads a picture with it
-    python3 dev.py test     format, lint, types, import rules; all tests; the built wheel without torch; the oldest
-                            ONNX Runtime that is admitted
+    python3 dev.py test     passes every gate: format, lint, types, import rules; all tests; the built wheel without
+                            torch on the newest Python at hand; the oldest versions that are admitted; coverage
+    python3 dev.py gates    passes format, lint, types and import rules alone, before a commit
+    python3 dev.py pythons  runs the runtime's tests from the built wheel on every Python at hand
+    python3 dev.py map      prints the rooms of the repository, their sizes and imports; `--at REV` of any commit
+    python3 dev.py api      writes docs/api.md anew from the docstrings of `import edge`
     python3 dev.py ship     exports every shipped checkpoint to the shipped bundles: after a training or a change of
                             the export, with MNIST at hand
-    python3 dev.py bench    edge beside its peers on this machine, speed and answers; the results stay in runs/peers
+    python3 dev.py bench    measures edge beside its peers on this machine; the results stay in runs/peers
 
 All may be run again at any time: what is installed already is left as it is.
 """
@@ -15,6 +19,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 import tomllib
 import venv
@@ -25,6 +30,7 @@ CONSTRAINTS = ROOT / "constraints.txt"
 PICTURE = Path("docs") / "pictures" / "seven.jpg"
 STAMP = "edge-setup.txt"
 MINIMUM_PYTHON = (3, 11)
+NEWEST_PYTHON = (3, 14)
 
 # The int8 candidate of each shipped model: what `--optimize balanced` takes, except that `dynamic-lstm` is as good for
 # the LSTMs on processors without VNNI, and far behind in bulk on those with it.
@@ -40,24 +46,41 @@ SHIPPED_INT8 = {
 }
 
 EVERYTHING = ROOT / ".venv"  # editable, with the extra `dev`
-THIN = ROOT / ".venv-thin"  # the built wheel with the extra `cpu`: what a device has
-OLDEST = ROOT / ".venv-oldest"  # the same with the lowest versions that pyproject.toml admits
+THIN = ROOT / ".venv-thin"  # the built wheel with the extra `cpu`, on the newest Python: what a device has
+OLDEST = ROOT / ".venv-oldest"  # the same on this Python, with the lowest versions that pyproject.toml admits
+
+# What the commands import: one start with all of it leaves its bytecode, in a third of the space and half of the time
+# that it takes to compile all that is installed.
+IMPORTED = (
+    "torch, torchvision, onnx, onnxruntime.quantization, onnxscript, matplotlib.pyplot, sklearn.linear_model, rich"
+)
+
+# The tests of the runtime that say more where everything is installed: the other ones run in `THIN` and `OLDEST` alone.
+WITH_EXTRAS = ("tests/runtime/cli", "tests/runtime/test_public_api.py", "tests/runtime/test_thin_install.py")
 
 
 def main() -> int:
     """Runs the task that is named on the command line."""
-    tasks = {"demo": demo, "test": test, "ship": ship, "bench": bench}
-    if len(sys.argv) != 2 or sys.argv[1] not in tasks:
+    tasks = {
+        "demo": demo,
+        "test": test,
+        "gates": gates,
+        "pythons": pythons,
+        "map": rooms,
+        "api": api,
+        "ship": ship,
+        "bench": bench,
+    }
+    name, *options = sys.argv[1:] or [""]
+    if name not in tasks or (options and name != "map"):
         print(__doc__)
         return 2
     if sys.version_info < MINIMUM_PYTHON:
-        print(
-            f"edge needs Python 3.11 or newer, this is {sys.version.split()[0]}; run: python3.11 dev.py {sys.argv[1]}"
-        )
+        print(f"edge needs Python 3.11 or newer, this is {sys.version.split()[0]}; run: python3.11 dev.py {name}")
         return 1
     os.chdir(ROOT)
     try:
-        tasks[sys.argv[1]]()
+        tasks[name](*options)
     except subprocess.CalledProcessError as error:
         print(f"\ndev.py: this failed (exit {error.returncode}): {' '.join(map(str, error.cmd))}", file=sys.stderr)
         return 1
@@ -74,20 +97,64 @@ def demo() -> None:
 
 
 def test() -> None:
-    """Every gate, then every test, then the runtime's tests as a device would run them."""
+    """Every gate, then every test, the runtime's as a device would run them, and how much of the code they ran."""
+    gates()
+    for old in ROOT.glob(".coverage*"):
+        old.unlink()
+    python = program(EVERYTHING, "python")
+    wheel, source = build(python)
+    full = ["tests/train", "tests/export", "tests/benchmarks", *WITH_EXTRAS]
+    measured = ["-m", "coverage", "run", f"--rcfile={ROOT / 'pyproject.toml'}", f"--data-file={ROOT / '.coverage'}"]
+    run([python, *measured, "-m", "pytest", "--durations=5", "-q", *full])
+    newest = pythons_at_hand()[-1]
+    set_up_device(THIN, wheel, newest)
+    thin = program(THIN, "python")
+    run([thin, *measured, "-m", "pytest", "-q", "tests/runtime"], folder=source, EDGE_THIN=str(THIN))
+    run([program(THIN, "edge"), "doctor"])
+    set_up_device(OLDEST, wheel, Path(sys.executable), lowest=True)
+    run([program(OLDEST, "python"), "-m", "pytest", "-q", "tests/runtime"], EDGE_THIN=str(OLDEST))
+    run([program(OLDEST, "edge"), "doctor"])
+    run([python, "-m", "coverage", "combine", "-q"])
+    run([python, "-m", "coverage", "report"])
+    print("\ndev.py: all gates and tests passed")
+
+
+def gates() -> None:
+    """What takes seconds and needs no test: format, lint, types, the order of the imports."""
     set_up_everything()
     python = program(EVERYTHING, "python")
     run([python, "-m", "ruff", "format", "--check", "."])
     run([python, "-m", "ruff", "check", "."])
     run([python, "-m", "mypy"])
     run([program(EVERYTHING, "lint-imports")])
-    run([python, "-m", "pytest", "--durations=5", "-q"])
-    wheel = build_wheel(python)
-    for folder, lowest in ((THIN, False), (OLDEST, True)):
-        set_up_device(folder, wheel, lowest=lowest)
-        run([program(folder, "python"), "-m", "pytest", "-q", "tests/runtime"], EDGE_THIN=str(folder))
-        run([program(folder, "edge"), "doctor"])
-    print("\ndev.py: all gates and tests passed")
+
+
+def pythons() -> None:
+    """The runtime's tests from the built wheel on every Python at hand; tells which are not."""
+    set_up_everything()
+    wheel, source = build(program(EVERYTHING, "python"))
+    told = []
+    found = dict(zip(map(version_of, interpreters := pythons_at_hand()), interpreters, strict=True))
+    for minor in range(MINIMUM_PYTHON[1], NEWEST_PYTHON[1] + 1):
+        if (interpreter := found.get((3, minor))) is None:
+            told.append(f"3.{minor}: skipped: no python3.{minor} on the path and none of pyenv's")
+            continue
+        folder = ROOT / f".venv-3.{minor}"
+        set_up_device(folder, wheel, interpreter)
+        run([program(folder, "python"), "-m", "pytest", "-q", "tests/runtime"], folder=source, EDGE_THIN=str(folder))
+        told.append(f"3.{minor}: passed: {interpreter}")
+    print("", *told, sep="\n")
+
+
+def rooms(*options: str) -> None:
+    """The rooms of the repository; needs no environment."""
+    run([sys.executable, "docs/rooms.py", *options])
+
+
+def api() -> None:
+    """The page of the public names."""
+    set_up_everything()
+    run([program(EVERYTHING, "python"), "docs/api.py"])
 
 
 def ship() -> None:
@@ -111,21 +178,23 @@ def bench() -> None:
 
 def set_up_everything() -> None:
     """The environment for development: everything, with edge itself editable."""
-    if make_environment(EVERYTHING):
+    python = Path(sys.executable)
+    if make_environment(EVERYTHING, python):
         install(EVERYTHING, ["-c", CONSTRAINTS, "-e", ".[dev]"])
-        finish_environment(EVERYTHING)
+        run([program(EVERYTHING, "python"), "-c", f"import {IMPORTED}"])
+        finish_environment(EVERYTHING, python)
 
 
-def set_up_device(folder: Path, wheel: Path, *, lowest: bool) -> None:
+def set_up_device(folder: Path, wheel: Path, python: Path, *, lowest: bool = False) -> None:
     """An environment like a device's: the wheel, ONNX Runtime for CPUs, no torch, no onnx."""
-    if make_environment(folder):
+    if make_environment(folder, python):
         if lowest:
             # Without wheels for this Python the lowest version is no candidate: nothing is compiled here.
             install(folder, ["--resolution", "lowest-direct", "--only-binary", ":all:", *device_requirements()])
         else:
             install(folder, ["-c", CONSTRAINTS, f"{wheel}[cpu]"])
-        install(folder, ["-c", CONSTRAINTS, "pytest"])
-        finish_environment(folder)
+        install(folder, ["-c", CONSTRAINTS, "pytest", "coverage"])
+        finish_environment(folder, python)
     install(folder, ["--no-deps", "--reinstall-package", "edge-toolkit", wheel])
 
 
@@ -135,33 +204,65 @@ def device_requirements() -> list[str]:
     return [*project["dependencies"], *project["optional-dependencies"]["cpu"]]
 
 
-def build_wheel(python: Path) -> Path:
-    """Builds the wheel from this tree and returns its path."""
+def build(python: Path) -> tuple[Path, Path]:
+    """Builds the sdist of this tree and the wheel from that sdist.
+
+    Args:
+        python: the interpreter of the environment for development.
+
+    Returns:
+        The path of the wheel, and the folder of the unpacked sdist, which holds the tests that belong to it.
+    """
     target = ROOT / "dist"
     shutil.rmtree(target, ignore_errors=True)
-    run([python, "-m", "hatchling", "build", "-t", "wheel", "-d", target])
-    return next(target.glob("*.whl"))
+    run([python, "-m", "build", "--no-isolation", "--outdir", target, "."])
+    archive = next(target.glob("*.tar.gz"))
+    with tarfile.open(archive) as packed:
+        packed.extractall(target, filter="data")
+    return next(target.glob("*.whl")), target / archive.name.removesuffix(".tar.gz")
 
 
-def make_environment(folder: Path) -> bool:
+def pythons_at_hand() -> list[Path]:
+    """The interpreters that can run edge, one for each minor version, the oldest first; this one is among them."""
+    found = {version_of(Path(sys.executable)): Path(sys.executable)}
+    for minor in range(MINIMUM_PYTHON[1], NEWEST_PYTHON[1] + 1):
+        on_path = shutil.which(f"python3.{minor}")
+        pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+        for candidate in [*([Path(on_path)] if on_path else []), *pyenv.glob(f"3.{minor}.*/bin/python3")]:
+            if version_of(candidate) == (3, minor):
+                found.setdefault((3, minor), candidate)
+    return [found[version] for version in sorted(found)]
+
+
+def version_of(python: Path) -> tuple[int, int]:
+    """The version of an interpreter that can also make environments; (0, 0) for one that does not start or cannot."""
+    ask = "import sys, venv, ctypes, zlib; print(*sys.version_info[:2])"
+    answer = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)
+    major, minor = (answer.stdout.split() if answer.returncode == 0 else ()) or (0, 0)
+    return int(major), int(minor)
+
+
+def make_environment(folder: Path, python: Path) -> bool:
     """Makes a virtual environment; false when a finished one for this state of the project is there."""
-    if stamp_of(folder) == wanted_stamp():
+    if stamp_of(folder) == wanted_stamp(python):
         return False
     say(f"setting up {folder.name} (once; torch is large)" if folder == EVERYTHING else f"setting up {folder.name}")
+    if folder != EVERYTHING:
+        run([program(EVERYTHING, "python"), "-m", "uv", "venv", "-q", "--clear", "--python", python, folder])
+        return True
     try:
         venv.create(folder, with_pip=True, clear=not program(folder, "python").exists())
     except (subprocess.CalledProcessError, OSError) as error:
         raise SystemExit(f"dev.py: cannot make {folder}: {error}; on Debian: apt install python3-venv") from error
-    if folder == EVERYTHING:
-        # uv resolves and links in seconds what takes pip minutes, and installs into the other environments too.
-        pip = [program(folder, "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        run([*pip, "-c", CONSTRAINTS, "uv"])
+    # uv resolves and links in seconds what takes pip minutes, and installs into the other environments too.
+    pip = [program(folder, "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    run([*pip, "-c", CONSTRAINTS, "uv"])
     return True
 
 
-def finish_environment(folder: Path) -> None:
+def finish_environment(folder: Path, python: Path) -> None:
     """Notes that the environment is complete, so that the next run is quick."""
-    (folder / STAMP).write_text(wanted_stamp(), encoding="utf-8")
+    (folder / STAMP).write_text(wanted_stamp(python), encoding="utf-8")
 
 
 def install(folder: Path, what: list[object]) -> None:
@@ -176,9 +277,9 @@ def stamp_of(folder: Path) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() and program(folder, "python").exists() else ""
 
 
-def wanted_stamp() -> str:
-    """What an environment depends on: the declared dependencies and this Python."""
-    content = (ROOT / "pyproject.toml").read_bytes() + CONSTRAINTS.read_bytes() + sys.version.encode()
+def wanted_stamp(python: Path) -> str:
+    """What an environment depends on: the declared dependencies and its Python."""
+    content = (ROOT / "pyproject.toml").read_bytes() + CONSTRAINTS.read_bytes() + f"{python} {sys.version}".encode()
     return hashlib.sha256(content).hexdigest()
 
 
@@ -187,13 +288,18 @@ def program(folder: Path, name: str) -> Path:
     return folder / ("Scripts" if os.name == "nt" else "bin") / (f"{name}.exe" if os.name == "nt" else name)
 
 
-def run(command: list[object], **environment: str) -> None:
-    """Runs a command and shows it; an error ends everything."""
+def run(command: list[object], *, folder: Path = ROOT, **environment: str) -> None:
+    """Runs a command and shows it; an error ends everything.
+
+    Python keeps the bytecode of what it imports beside it even where the machine is set not to: these environments are
+    the project's own, and each start would compile torch anew, which takes seconds.
+    """
     words = [str(word) for word in command]
     shown = [str(Path(words[0]).relative_to(ROOT)) if Path(words[0]).is_relative_to(ROOT) else words[0], *words[1:]]
     say("$ " + " ".join(shown))
     started = time.monotonic()
-    subprocess.run(words, check=True, env={**os.environ, **environment})
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run(words, check=True, cwd=folder, env={**kept, **environment})
     if (seconds := time.monotonic() - started) > 5:
         say(f"  {seconds:.0f} s")
 
