@@ -243,7 +243,7 @@ def test_the_report_holds_every_candidate_with_its_figures(stored, export, speed
 
 def test_every_entry_of_a_report_is_in_the_docs(exported):
     report = json.loads(exported("cnn", "int8").report.read_text())
-    del report["manifest"], report["environment"]["packages"]
+    del report["manifest"], report["environment"]["distributions"]
     page = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
     described = page[page.index("### The report") :]
     assert f"`{report['schema']}`" in described
