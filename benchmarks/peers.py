@@ -5,8 +5,9 @@
 
 Whoever chooses a runtime asks what it costs against what they have: torch, the export of the tutorials, another
 engine. Such figures from different pages do not compare: other machines, weights, threads. Here every peer has the same
-weights and one thread, and runs between the others; its labels are checked against torch's on the images of the run,
-because a fast wrong answer is none. The last row is what this machine could do at best.
+weights and one thread, whose processor time counts, and runs between the others (`edge.bench.turns`); its labels are
+checked against torch's on the images of the run, because a fast wrong answer is none. The last row is what this machine
+could do at best. Many images with all threads are timed by the wall clock.
 
 Progress goes to stderr, the tables to stdout, and after them one JSON document (schema edge.peers/2). `--out DIR`
 writes peers.json, peers.md, peers.png and peers.svg.
@@ -36,7 +37,7 @@ from stock_exports import StockExports
 
 import edge
 from edge.bench import machine
-from edge.bench.turns import Turn, compare, percentile, time_in_turns
+from edge.bench.turns import Turn, compare, percentile, thread_clock, time_in_turns
 from edge.bundle import shipped
 from edge.bundle.input import COLUMNS, ROWS
 from edge.errors import EdgeError
@@ -124,6 +125,7 @@ def measured(options: argparse.Namespace, data: Data) -> dict[str, Any]:
         "machine": dataclasses.asdict(around),
         "settings": {
             "threads": 1,
+            "clock": "processor time of the calling thread; the wall clock for many images with all threads",
             "rounds": rounds,
             "warm_up_rounds": WARM_UP_ROUNDS,
             "burst_seconds": BURST.seconds,
@@ -153,7 +155,7 @@ def one_batch(source: StockExports, batch: int, data: Data, checked: int, rounds
         feed = one.prepare(given[:batch])
         tasks[peer] = lambda run=one.run, feed=feed: run(feed)
     say(f"{source.name}, batch {batch}: {rounds} rounds")
-    timings = time_in_turns(tasks, rounds=rounds, warmup_rounds=WARM_UP_ROUNDS, turn=BURST)
+    timings = time_in_turns(tasks, rounds=rounds, warmup_rounds=WARM_UP_ROUNDS, turn=BURST, clock=thread_clock())
     for peer, found in made.items():
         row: dict[str, Any] = {"peer": peer, "batch": batch}
         if isinstance(found, str):

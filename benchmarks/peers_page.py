@@ -68,7 +68,7 @@ def _introduction(document: dict[str, Any]) -> list[str]:
     return [
         f"{processor}, {host['system']}, {host['allowed_cpus']} CPUs, int8 instructions: {instructions}. The same",
         f"weights and images ({settings['images']}) in one process, one thread, {settings['rounds']} rounds in turns.",
-        f"Load average before the run: {host['load_average']} (ratios are paired by round and bear it, times do not).",
+        f"Load average before the run: {host['load_average']}; clock: {settings['clock']}.",
         "",
         "Cells: median microseconds per image, and how many times as fast as `default`: `torch.onnx.export` in a",
         f"default ONNX Runtime session. ✗: more than {WRONG_SHARE:.0%} of its labels differ from torch's. –: does not",

@@ -54,7 +54,7 @@ def document():
             "numpy": "2.4",
             "distributions": {"torch": "2.15.0"},
         },
-        "settings": {"rounds": 3, "images": "strokes", "bulk_images": 2000, "baseline": "default"},
+        "settings": {"clock": "wall", "rounds": 3, "images": "strokes", "bulk_images": 2000, "baseline": "default"},
         "limits": {"fp32_gflops": 100.0, "int8_gops": 200.0, "memory_gb_per_s": 14.0},
         "models": [{"model": "lstm", "peers": rows, "bulk": bulk, "bound": bound}],
         "seconds": 60,
