@@ -29,14 +29,19 @@ def _head(document: dict[str, Any]) -> Iterator[str]:
     host, settings = document["machine"], document["settings"]
     family = f", {host['cpu_family']}" if host["cpu_family"] else ""
     versions = {"Python": host["python"], "edge": host["edge"], "numpy": host["numpy"], **host["distributions"]}
+    instructions = ", ".join(host["int8_instructions"] or ()) or "none known"
+    rounds, bulk, makings = (settings[key] for key in ("rounds", "bulk_rounds", "makings"))
     yield "# One picture, or a few"
     yield ""
-    yield f"{host['cpu']}{family}, {host['system']}, int8 instructions: "
-    yield f"{', '.join(host['int8_instructions'] or ()) or 'none known'}; {host['allowed_cpus']} CPUs, load average"
-    yield f"{host['load_average']} before the run. {', '.join(f'{name} {found}' for name, found in versions.items())}."
-    yield f"One thread each, {settings['rounds']} rounds in turns ({settings['bulk_rounds']} in bulk); time is the"
-    yield f"{settings['clock']}. Ratios: how many times as fast as `{settings['baseline']}`, `torch.onnx.export`"
-    yield "in a default session of ONNX Runtime; ± is the standard error of the median. `python benchmarks/single.py`."
+    yield f"{host['cpu']}{family}, {host['system']}, int8 instructions: {instructions}; {host['allowed_cpus']} CPUs,"
+    yield f"load average {host['load_average']} before the run."
+    yield f"{', '.join(f'{name} {version}' for name, version in versions.items())}."
+    yield ""
+    yield f"One thread each, {rounds} rounds in turns ({bulk} in bulk), sessions made anew {makings} times; time is the"
+    yield f"{settings['clock']}. Ratios say how many times as fast as `{settings['baseline']}`,"
+    yield "`torch.onnx.export` in a default session of ONNX Runtime; ± is the standard error of the median. The others"
+    yield "are `quantize_dynamic` of that file, OpenVINO with either file, and the shipped bundles, their sessions"
+    yield "alone and through `Classifier.classify`. Made by `python benchmarks/single.py`."
 
 
 def _one_picture(document: dict[str, Any]) -> Iterator[str]:

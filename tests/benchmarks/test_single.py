@@ -47,7 +47,7 @@ def document():
             "numpy": "2.4",
             "distributions": {"onnxruntime": "1.31.1"},
         },
-        "settings": {"rounds": 20, "bulk_rounds": 8, "clock": "processor time", "baseline": "stock"},
+        "settings": {"rounds": 20, "bulk_rounds": 8, "makings": 4, "clock": "processor time", "baseline": "stock"},
         "models": [{"model": "lstm", "rows": rows, "interface": [around]}],
     }
 
