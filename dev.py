@@ -103,7 +103,7 @@ def test() -> None:
         old.unlink()
     python = program(EVERYTHING, "python")
     wheel, source = build(python)
-    full = ["tests/train", "tests/export", "tests/benchmarks", *WITH_EXTRAS]
+    full = ["tests/train", "tests/export", "tests/benchmarks", "tests/docs", *WITH_EXTRAS]
     measured = ["-m", "coverage", "run", f"--rcfile={ROOT / 'pyproject.toml'}", f"--data-file={ROOT / '.coverage'}"]
     run([python, *measured, "-m", "pytest", "--durations=5", "-q", *full])
     newest = pythons_at_hand()[-1]

@@ -14,6 +14,7 @@ import ast
 import io
 import subprocess
 import tarfile
+import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -30,9 +31,11 @@ TESTS = {
     "tests/train": "mirror train/edge_train",
     "tests/export": "mirror export/edge_export",
     "tests/benchmarks": "of the measuring programs themselves",
+    "tests/docs": "of this map and of the API page",
     "benchmarks": "programs that measure; what they found is in LOG.md and results/",
     "docs": "pages, and the programs that make pictures, this map and the API page",
 }
+COLUMN = 45  # where purposes begin
 WIDTH = 120
 
 Sources = Mapping[str, str]  # the path of each Python file, with slashes, and its text
@@ -100,7 +103,7 @@ def page(files: Sources) -> list[str]:
     for folder, purpose in TESTS.items():
         inside = {path: text for path, text in files.items() if path.startswith(f"{folder}/")}
         if inside:
-            lines.append(line(1, f"{folder}/", len(inside), count_lines(inside.values()), purpose))
+            lines += row(1, f"{folder}/", len(inside), count_lines(inside.values()), purpose)
     total = {path: text for path, text in files.items() if path.startswith(tuple(f"{root}/" for root in ROOTS))}
     lines += ["", f"in the three roots: {len(total)} files, {count_lines(total.values()):,} lines"]
     return lines
@@ -110,15 +113,15 @@ def root_lines(root: str, purpose: str, files: Sources) -> list[str]:
     """The part of the map that is about one root."""
     rooms = rooms_of(root, files)
     inside = [text for path, text in files.items() if path.startswith(f"{root}/")]
-    lines = [line(0, f"{root}/", len(inside), count_lines(inside), purpose)]
+    lines = row(0, f"{root}/", len(inside), count_lines(inside), purpose)
     ordered, circle = in_order(rooms)
     for room in ordered:
         folder = not room.path.endswith(".py")
-        lines.append(line(1, room.path.rsplit("/", 1)[1] + "/" * folder, room.files, room.lines, room.purpose))
+        lines += row(1, room.path.rsplit("/", 1)[1] + "/" * folder, room.files, room.lines, room.purpose)
         if folder:
             lines += inner_lines(room.path, files)
         if room.imports or room.borrows:
-            lines.append(f"{'':44}-> {', '.join([*sorted(room.imports), *sorted(room.borrows)])}")
+            lines += beside(f"-> {', '.join([*sorted(room.imports), *sorted(room.borrows)])}")
     arrows = sum(len(room.imports) for room in rooms)
     lines.append(f"  {len(rooms)} rooms, {arrows} arrows between them, {circle or 'no circle'}")
     return lines
@@ -134,7 +137,7 @@ def inner_lines(folder: str, files: Sources) -> list[str]:
             inside = [text for path, text in files.items() if path.startswith(f"{inner}/")]
             depth = inner.count("/") - folder.count("/") + 1
             name = inner.rsplit("/", 1)[1] + "/"
-            lines.append(line(depth, name, len(inside), count_lines(inside), purpose_of(files[package])))
+            lines += row(depth, name, len(inside), count_lines(inside), purpose_of(files[package]))
     return lines
 
 
@@ -201,10 +204,16 @@ def count_lines(texts: Iterable[str]) -> int:
     return sum(len(text.splitlines()) for text in texts)
 
 
-def line(depth: int, name: str, files: int, lines: int, purpose: str) -> str:
-    """A line of the map: name, files, lines, purpose."""
-    left = f"{'  ' * depth + name:26}{files:4} {'file ' if files == 1 else 'files'}{lines:7,}  "
-    return left + (purpose if len(left + purpose) <= WIDTH else purpose[: WIDTH - len(left) - 3] + "...")
+def row(depth: int, name: str, files: int, lines: int, purpose: str) -> list[str]:
+    """A row of the map: name, files, lines, purpose."""
+    first, *rest = beside(purpose) or [""]
+    numbers = f"{'  ' * depth + name:26}{files:4} {'file ' if files == 1 else 'files'}{lines:7,}  "
+    return [(numbers + first.lstrip()).rstrip(), *rest]
+
+
+def beside(text: str) -> list[str]:
+    """A text in the column of purposes, on as many lines as it takes."""
+    return [" " * COLUMN + line for line in textwrap.wrap(text, WIDTH - COLUMN, break_on_hyphens=False)]
 
 
 if __name__ == "__main__":
