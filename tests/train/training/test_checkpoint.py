@@ -18,7 +18,7 @@ from edge_train.data.splits import Split
 from edge_train.models import (
     networks,
 )
-from edge_train.models.specification import MODELS, Convolutional, Recurrent, SpecificationError
+from edge_train.models.specification import MODELS, Convolutional, Recurrent
 from edge_train.training import (
     checkpoint,
     evaluation,
@@ -166,10 +166,100 @@ def test_a_description_that_is_no_object_is_told(tmp_path, description):
         checkpoint.load(path)
 
 
-def test_a_description_of_an_unknown_model_is_told(tmp_path):
+# What each entry may not be, and what is told of it.
+WRONG = [
+    ("specification", "x", "its specification is str, not dict"),
+    ("specification", {"kind": "transformer"}, "unknown kind of model 'transformer'"),
+    ("specification", {"kind": "recurrent", "cell": "gru", "hidden": 1.5}, "the hidden of a recurrent model is 1.5"),
+    ("specification", {"kind": "recurrent", "cell": "gru", "hidden": True}, "hidden of a recurrent model is True"),
+    ("specification", {"kind": "recurrent", "cell": ["gru"]}, r"the cell of a recurrent model is \['gru'\], no str"),
+    ("specification", {"kind": "recurrent", "cell": "gru", "bidirectional": 1}, "bidirectional of a recurrent model"),
+    ("specification", {"kind": "recurrent", "cell": "gru", "depth": 3}, "do not fit: .*depth"),
+    ("specification", {"kind": "convolutional", "layers": 3}, "the layers of a convolutional model is 3, no str"),
+    ("specification", {"kind": "convolutional", "layers": "linear10"}, "damaged"),
+    ("specification", {"kind": "convolutional", "layers": f"flatten linear{'9' * 5000}"}, "damaged"),
+    ("name", 3, "its name is int, not str"),
+    ("name", "", "its name '' is none that a file may have"),
+    ("name", "../x", "its name '../x' is none that a file may have"),
+    ("name", "/tmp/x", "its name '/tmp/x' is none that a file may have"),
+    ("name", "a\x1b[2J", "is none that a file may have"),
+    ("labels", "abcdefghij", "its labels is str, not list"),
+    ("labels", ["a"] * 10, "its labels are not texts that differ"),
+    ("labels", list(range(10)), "its labels are not texts that differ"),
+    ("labels", ["a", "b"], "it has 2 labels for 10 classes"),
+    ("temperature", "x", "its temperature is 'x', not a number above 0"),
+    ("temperature", "0.5", "its temperature is '0.5', not a number above 0"),
+    ("temperature", 0, "its temperature is 0, not a number above 0"),
+    ("temperature", -1, "its temperature is -1, not a number above 0"),
+    ("temperature", float("nan"), "its temperature is nan, not a number above 0"),
+    ("temperature", float("inf"), "its temperature is inf, not a number above 0"),
+    ("temperature", True, "its temperature is True, not a number above 0"),
+    ("temperature", 10**400, "not a number above 0"),
+    ("accuracy", {}, "its accuracy is dict, not list"),
+    ("accuracy", [{"data": "mnist"}], "its accuracy is no list of data, split, images and a share"),
+    ("accuracy", [{"data": "mnist", "split": "test", "images": 40, "accuracy": 2}], "and a share"),
+    ("training", [], "its training is list, not dict"),
+]
+
+
+@pytest.mark.parametrize(("entry", "value", "told"), WRONG)
+def test_an_entry_that_cannot_be_is_one_clear_error(tmp_path, entry, value, told):
     path = tmp_path / "x.safetensors"
-    path.write_bytes(with_header({**header(), "specification": {"kind": "transformer"}}))
-    with pytest.raises(SpecificationError, match="transformer"):
+    path.write_bytes(with_header({**header(), entry: value}))
+    with pytest.raises(CheckpointError, match=told):
+        checkpoint.load(path)
+
+
+def test_a_description_that_is_nested_beyond_all_measure_is_told(tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(save_tensors(filled().weights, metadata={checkpoint.HEADER: "[" * 100_000 + "]" * 100_000}))
+    with pytest.raises(CheckpointError, match="damaged"):
+        checkpoint.load(path)
+
+
+def test_sizes_are_compared_with_the_tensors_before_a_network_is_built(tmp_path):
+    """16 layers of 4096 would take 8 GB."""
+    path = tmp_path / "x.safetensors"
+    sizes = {"kind": "recurrent", "cell": "lstm", "hidden": 4096, "layers": 16}
+    path.write_bytes(with_header({**header(), "specification": sizes}))
+    told = r"do not fit the model 'gru-6': recurrent\.weight_ih_l0 is \[18, 28\], and should be \[16384, 28\]; train it"
+    with pytest.raises(CheckpointError, match=told):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_tensor_that_is_missing_or_too_much_is_named(tmp_path, *, missing):
+    weights = filled().weights
+    if missing:
+        del weights["head.bias"]
+    else:
+        weights["tail.bias"] = torch.zeros(3)
+    path = tmp_path / "x.safetensors"
+    checkpoint.save(path, filled(weights=weights))
+    told = r"head\.bias is missing, and should be \[10\]" if missing else r"tail\.bias is \[3\], and should be missing"
+    with pytest.raises(CheckpointError, match=told):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(float("nan"), "has 1 NaN"), (float("inf"), "has 1 infinity"), (float("-inf"), "has 1 infinity")],
+)
+def test_a_weight_that_is_no_number_is_named(tmp_path, value, told):
+    weights = filled().weights
+    weights["recurrent.weight_hh_l0"][2, 3] = value
+    path = tmp_path / "x.safetensors"
+    checkpoint.save(path, filled(weights=weights))
+    with pytest.raises(CheckpointError, match=rf"recurrent\.weight_hh_l0 in .* {told}: its training diverged"):
+        checkpoint.load(path)
+
+
+def test_complex_weights_are_refused(tmp_path):
+    weights = filled().weights
+    weights["head.bias"] = weights["head.bias"].to(torch.complex64)
+    path = tmp_path / "x.safetensors"
+    checkpoint.save(path, filled(weights=weights))
+    with pytest.raises(CheckpointError, match=r"head\.bias in .* is complex; give a model of real numbers"):
         checkpoint.load(path)
 
 

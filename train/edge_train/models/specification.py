@@ -305,7 +305,12 @@ def from_json(values: dict[str, Any]) -> Specification:
     kind = str(fields.pop("kind", None))
     if kind not in kinds:
         raise SpecificationError(f"unknown kind of model {kind!r}; expected one of {', '.join(kinds)}")
+    for known in dataclasses.fields(kinds[kind]):
+        expected = str if known.default is dataclasses.MISSING else type(known.default)
+        if known.name in fields and type(fields[known.name]) is not expected:
+            value = repr(fields[known.name])[:60]
+            raise SpecificationError(f"the {known.name} of a {kind} model is {value}, no {expected.__name__}")
     try:
         return kinds[kind](**fields)
-    except (TypeError, AttributeError) as error:  # a field is missing, unknown or of another type
+    except TypeError as error:  # a field is missing or unknown
         raise SpecificationError(f"the sizes of a {kind} model do not fit: {error}; train it again") from error
