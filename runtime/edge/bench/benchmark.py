@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from edge.bench import cold_start, machine, measurement, turns
 from edge.bench.cold_start import ColdStarts, Starter
 from edge.bench.machine import Machine
-from edge.bench.measurement import Calls, Experiment, Measurements, NamedBundle, Opened
-from edge.bench.results import BundleFacts, ColdStartFacts, Failure, LatencyFacts, Results, SessionFacts, Settings
+from edge.bench.measurement import Calls, Experiment, NamedBundle, Observations, Opened
+from edge.bench.results import BundleFacts, ColdStartFacts, Failure, LatencyFacts, Procedure, Results, SessionFacts
 from edge.bundle.manifest import Accuracy
 from edge.session import runtime
 from edge.text.progress import ProgressBar
@@ -33,7 +33,7 @@ def run(experiment: Experiment, progress: ProgressBar, starter: Starter = cold_s
     runtime.load()  # so that no load pays for the import, and the machine can tell its version
     where = machine.describe()
     cold: list[ColdStarts] = []
-    measured = Measurements()
+    measured = Observations()
     complete = True
     try:
         _measure(experiment, progress, cold, measured, starter)
@@ -48,7 +48,7 @@ def results_of(
     experiment: Experiment,
     where: Machine,
     cold: Sequence[ColdStarts],
-    measured: Measurements,
+    measured: Observations,
     *,
     complete: bool = True,
 ) -> Results:
@@ -90,7 +90,7 @@ def bundle_facts(subject: NamedBundle) -> BundleFacts:
 
 
 def _measure(
-    experiment: Experiment, progress: ProgressBar, cold: list[ColdStarts], measured: Measurements, starter: Starter
+    experiment: Experiment, progress: ProgressBar, cold: list[ColdStarts], measured: Observations, starter: Starter
 ) -> None:
     if count := cold_start.processes(experiment):
         progress.begin(count, f"cold start: {count} fresh processes")
@@ -105,8 +105,8 @@ def _measure(
         progress.step()
 
 
-def _settings(experiment: Experiment) -> Settings:
-    return Settings(
+def _settings(experiment: Experiment) -> Procedure:
+    return Procedure(
         seconds=experiment.seconds,
         rounds=measurement.ROUNDS,
         warmup_share=measurement.WARMUP_SHARE,
@@ -180,7 +180,7 @@ def _latency(each: Calls) -> LatencyFacts:
     )
 
 
-def _failures(cold: Sequence[ColdStarts], measured: Measurements) -> tuple[Failure, ...]:
+def _failures(cold: Sequence[ColdStarts], measured: Observations) -> tuple[Failure, ...]:
     found = [
         Failure(each.setup.subject.name, each.setup.provider, each.setup.threads, None, each.reason)
         for each in measured.refused

@@ -184,7 +184,7 @@ class Refused:
 
 
 @dataclass(slots=True, eq=False)
-class Measurements:
+class Observations:
     """What was measured so far.
 
     Attributes:
@@ -221,7 +221,7 @@ def named_bundles(names_or_paths: Sequence[str]) -> tuple[NamedBundle, ...]:
     )
 
 
-def open_sessions(experiment: Experiment, into: Measurements) -> None:
+def open_sessions(experiment: Experiment, into: Observations) -> None:
     """Makes all sessions, and asks for each where its nodes run and whether its answers are right.
 
     Args:
@@ -251,7 +251,7 @@ def open_sessions(experiment: Experiment, into: Measurements) -> None:
             into.calls.append(Calls(opened, images, Timed(_running(running, images), turn)))
 
 
-def measure(into: Measurements) -> Iterator[int]:
+def measure(into: Observations) -> Iterator[int]:
     """Times fresh loads and calls, in `ROUNDS` rounds over all of them.
 
     Args:

@@ -23,7 +23,7 @@ _SHOWN = 40  # letters of a wrong value
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Procedure:
     """How it was measured.
 
     Attributes:
@@ -212,7 +212,7 @@ class Results:
 
     complete: bool
     machine: Machine
-    settings: Settings
+    settings: Procedure
     bundles: tuple[BundleFacts, ...]
     cold_starts: tuple[ColdStartFacts, ...]
     sessions: tuple[SessionFacts, ...]
@@ -272,7 +272,7 @@ def _typed(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - a return
         return {key: _typed(arguments[1], each, f"{where}[{key!r}]") for key, each in value.items()}
     if kind is float and type(value) in {int, float} and abs(value) < _LARGEST:  # false for what is not a number
         return float(value)
-    if (type(value) is kind and kind is not float) or (origin is typing.Literal and value in arguments):
+    if type(value) is kind and kind is not float:
         return value
     raise ValueError(f"{where.lstrip('.')} is {json.dumps(value)[:_SHOWN]}")
 

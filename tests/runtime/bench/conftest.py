@@ -1,4 +1,4 @@
-"""Measurements that are made up, and progress that can be the moment at which somebody presses Ctrl-C."""
+"""Observations that are made up, and progress that can be the moment at which somebody presses Ctrl-C."""
 
 import io
 from array import array
@@ -6,7 +6,7 @@ from array import array
 import pytest
 
 from edge.bench.cold_start import ColdStarts, Start
-from edge.bench.measurement import Experiment, Measurements, named_bundles, open_sessions
+from edge.bench.measurement import Experiment, Observations, named_bundles, open_sessions
 from edge.text.progress import ProgressBar
 
 
@@ -44,7 +44,7 @@ def experiment(shelf):
 @pytest.fixture
 def measured(experiment):
     """100 calls of batch 1 that took 1 to 100 us, none of batch 4, three loads."""
-    found = Measurements()
+    found = Observations()
     open_sessions(experiment, found)
     single = found.calls[0].runs.series
     single.rounds += [

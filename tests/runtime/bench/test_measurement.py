@@ -5,7 +5,7 @@ import pytest
 
 from edge.bench import benchmark, measurement
 from edge.bench.cold_start import Start
-from edge.bench.measurement import ROUNDS, Experiment, Measurements, Timed, measure, named_bundles, open_sessions
+from edge.bench.measurement import ROUNDS, Experiment, Observations, Timed, measure, named_bundles, open_sessions
 from edge.bench.turns import Turn
 from edge.errors import BundleDamagedError, BundleNotFoundError, InputError, ProviderError
 
@@ -13,7 +13,7 @@ SHORT = 0.008  # seconds: a millisecond a turn
 
 
 def opened(experiment):
-    measured = Measurements()
+    measured = Observations()
     open_sessions(experiment, measured)
     return measured
 

@@ -10,7 +10,7 @@ from PIL import Image
 from edge import charts
 from edge.bench import plot
 from edge.bench.benchmark import bundle_facts, results_of
-from edge.bench.measurement import Experiment, Measurements, named_bundles, open_sessions
+from edge.bench.measurement import Experiment, Observations, named_bundles, open_sessions
 from edge.bundle.manifest import Accuracy
 from edge.errors import EdgeError, InputError, WriteError
 
@@ -33,7 +33,7 @@ def found(shelf, repack, some_machine):
         (shelf / f"{precision}{checkpoint[:1]}.onnx").write_bytes(data)
     (shelf / "linear-fp32.onnx").unlink()
     experiment = Experiment(named_bundles([]), providers=("cpu",), batches=(1, 16))
-    measured = Measurements()
+    measured = Observations()
     open_sessions(experiment, measured)
     for each in measured.calls:
         microseconds = BUNDLES[each.opened.setup.subject.name][3] * (10 if each.batch == 16 else 1)

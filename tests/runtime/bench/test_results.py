@@ -7,7 +7,7 @@ import pytest
 
 from edge.bench.benchmark import bundle_facts, results_of
 from edge.bench.cold_start import ColdStarts, Start
-from edge.bench.measurement import Experiment, Measurements, Refused, named_bundles, open_sessions
+from edge.bench.measurement import Experiment, Observations, Refused, named_bundles, open_sessions
 from edge.bench.results import read
 from edge.bundle.manifest import Accuracy
 from edge.errors import InputError
@@ -79,7 +79,7 @@ def test_a_system_that_tells_no_memory_has_none_in_the_document(experiment, meas
 
 def test_the_actual_provider_and_the_placement_are_in_the_document(shelf, some_machine):
     experiment = Experiment(named_bundles(["linear-fp32"]), providers=("cpu",))
-    measured = Measurements()
+    measured = Observations()
     open_sessions(experiment, measured)
     (session,) = results_of(experiment, some_machine, [], measured).sessions
     assert (session.requested_provider, session.provider, session.reason) == ("cpu", "cpu", "as asked for")
@@ -165,7 +165,7 @@ def changed(document, path, value):
         (("settings", "seconds"), float("nan"), "settings.seconds is NaN"),
         (("settings", "seconds"), 10**400, "settings.seconds is 1000"),
         (("bundles",), [], "'linear-fp32' was measured, and is none of its bundles"),
-        (("bundles", 0, "accuracy", "of"), "somebody", r'bundles\[0\].accuracy.of is "some'),
+        (("bundles", 0, "accuracy", "of"), 3, r"bundles\[0\].accuracy.of is 3"),
         (("latencies", 0, "latency_us"), {"p50": 1.0}, "a latency of 'linear-fp32' lacks a percentile"),
         (("latencies", 0, "latency_us", "p50"), 0, "a latency of 'linear-fp32' is not above 0"),
         (("latencies", 0, "whole_percentiles_us"), None, r"latencies\[0\].whole_percentiles_us is null"),
