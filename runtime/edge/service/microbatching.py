@@ -2,14 +2,18 @@
 
 A request alone is run at once; the busier the service, the larger the batches become by themselves. Nothing waits for
 others to come, so that no time is lost where nobody else comes.
+
+A run that takes no longer than a handful of requests take to be parsed happens in the event loop itself: what arrived
+meanwhile lies in the sockets, is parsed in one pass of the loop, and is the next batch. Handing such a run to a thread
+would cost more than the run. Longer runs go to a thread, and the loop goes on.
 """
 
 import asyncio
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,6 +43,11 @@ class Outputs(NamedTuple):
     scores: NDArray[np.float64] | None
 
 
+INLINE_SECONDS = 1e-3
+"""A run that is expected to take no longer happens in the event loop."""
+
+_MEMORY = 0.9  # share of the old value in the running mean of the time that an image takes
+
 Compute = Callable[[NDArray[np.uint8]], Outputs]
 Observe = Callable[[int], None]
 
@@ -56,18 +65,28 @@ class Batcher:
 
     Args:
         compute: uint8 (N, 28, 28) to what the model says; called from one thread at a time.
-        executor: whose threads compute; one at a time is taken, and given back when nothing waits.
+        executor: whose threads compute what would keep the event loop; one at a time is taken.
         observe: told the number of images of each run.
         queue_seconds: a request that waited longer is refused.
+        inline_seconds: a run that is expected to take no longer happens in the event loop.
     """
 
-    def __init__(self, compute: Compute, executor: Executor, *, observe: Observe, queue_seconds: float) -> None:
+    def __init__(
+        self,
+        compute: Compute,
+        executor: Executor,
+        *,
+        observe: Observe,
+        queue_seconds: float,
+        inline_seconds: float = INLINE_SECONDS,
+    ) -> None:
         self._compute = compute
         self._executor = executor
         self._observe = observe
         self._queue_seconds = queue_seconds
+        self._inline_seconds = inline_seconds
+        self._image_seconds = 0.0  # expected, from the runs so far
         self._waiting: deque[_Job] = deque()
-        self._lock = threading.Lock()
         self._busy = False
 
     @property
@@ -85,59 +104,76 @@ class Batcher:
             What the model says of them. A future that is cancelled before a run takes it is not computed. It raises
             `RequestError` 503 where the queue took too long.
         """
-        future = asyncio.get_running_loop().create_future()
-        job = _Job(pixels, len(pixels) // IMAGE_BYTES, future, time.monotonic() + self._queue_seconds)
-        with self._lock:
-            self._waiting.append(job)
-            if self._busy:
-                return future
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Outputs] = loop.create_future()
+        self._waiting.append(_Job(pixels, len(pixels) // IMAGE_BYTES, future, time.monotonic() + self._queue_seconds))
+        if not self._busy:
             self._busy = True
-        self._executor.submit(self._work, future.get_loop())
+            loop.call_soon(self._start, loop)  # after all requests that this pass of the loop parses
         return future
 
-    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        while jobs := self._take():
-            now = time.monotonic()
-            late = [job for job in jobs if job.deadline < now]
-            wanted = [job for job in jobs if job.deadline >= now and not job.future.cancelled()]
-            outcome: Outputs | Exception | None = None
-            if wanted:
-                pixels = b"".join([job.pixels for job in wanted])
-                images = np.frombuffer(pixels, np.uint8).reshape(-1, ROWS, COLUMNS)
-                try:
-                    outcome = self._compute(images)
-                except Exception as error:  # noqa: BLE001 - it belongs to the requests, which raise it
-                    outcome = error
-                self._observe(len(images))
-            try:
-                loop.call_soon_threadsafe(_deliver, wanted, outcome, late)
-            except RuntimeError:  # the loop has ended: nobody waits any more
-                return
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begins the next run, here or in a thread; in the event loop."""
+        jobs = self._take()
+        if not jobs:
+            self._busy = bool(self._waiting)
+            if self._busy:
+                loop.call_soon(self._start, loop)
+            return
+        if sum(job.images for job in jobs) * self._image_seconds <= self._inline_seconds:
+            self._finish(loop, jobs, self._run(jobs))
+        else:
+            self._executor.submit(self._in_thread, loop, jobs)
+
+    def _in_thread(self, loop: asyncio.AbstractEventLoop, jobs: list[_Job]) -> None:
+        outcome = self._run(jobs)
+        with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            loop.call_soon_threadsafe(self._finish, loop, jobs, outcome)
+
+    def _finish(self, loop: asyncio.AbstractEventLoop, jobs: list[_Job], outcome: Outputs | Exception) -> None:
+        """Gives everybody their own, and goes on with what has come meanwhile."""
+        _deliver(jobs, outcome)
+        self._busy = bool(self._waiting)
+        if self._busy:
+            loop.call_soon(self._start, loop)
+
+    def _run(self, jobs: list[_Job]) -> Outputs | Exception:
+        images = np.frombuffer(b"".join([job.pixels for job in jobs]), np.uint8).reshape(-1, ROWS, COLUMNS)
+        self._observe(len(images))
+        began = time.thread_time()  # of this thread alone: a busy machine makes no model slower
+        try:
+            return self._compute(images)
+        except Exception as error:  # noqa: BLE001 - it belongs to the requests, which raise it
+            return error
+        finally:
+            now = (time.thread_time() - began) / len(images)
+            self._image_seconds = _MEMORY * self._image_seconds + (1 - _MEMORY) * now
 
     def _take(self) -> list[_Job]:
-        """The requests of the next run, at least one; when there are none, the thread is given back."""
-        with self._lock:
-            taken: list[_Job] = []
-            images = 0
-            while self._waiting and (not taken or images + self._waiting[0].images <= LARGEST_BATCH):
-                taken.append(self._waiting.popleft())
-                images += taken[-1].images
-            self._busy = bool(taken)
-            return taken
+        """The requests of the next run; those that are gone or came too late are dropped."""
+        taken: list[_Job] = []
+        images, now = 0, time.monotonic()
+        while self._waiting and (not taken or images + self._waiting[0].images <= LARGEST_BATCH):
+            job = self._waiting.popleft()
+            if job.future.cancelled():
+                continue
+            if job.deadline < now:
+                job.future.set_exception(RequestError(503, "the request waited too long; try again in a second"))
+                continue
+            taken.append(job)
+            images += job.images
+        return taken
 
 
-def _deliver(jobs: list[_Job], outcome: Outputs | Exception | None, late: list[_Job]) -> None:
+def _deliver(jobs: list[_Job], outcome: Outputs | Exception) -> None:
     first = 0
     for job in jobs:
         part = slice(first, first + job.images)
         first = part.stop
         if job.future.done():  # cancelled meanwhile
             continue
-        if isinstance(outcome, Outputs):
+        if isinstance(outcome, Exception):
+            job.future.set_exception(outcome)
+        else:
             scores = None if outcome.scores is None else outcome.scores[part]
             job.future.set_result(Outputs(outcome.logits[part], outcome.probabilities[part], scores))
-        elif outcome is not None:
-            job.future.set_exception(outcome)
-    for job in late:
-        if not job.future.done():
-            job.future.set_exception(RequestError(503, "the request waited too long; try again in a second"))

@@ -16,12 +16,14 @@ class Model:
 
     def __init__(self):
         self.batches = []
+        self.threads = set()
         self.let = threading.Event()
         self.let.set()
 
     def __call__(self, images):
         self.let.wait(10)
         self.batches.append(len(images))
+        self.threads.add(threading.current_thread())
         if images[0, 0, 1]:
             raise ValueError("broken")
         first = images[:, 0, 0].astype(np.float32)[:, None]
@@ -44,11 +46,19 @@ def model():
 def run(model):
     """Runs a coroutine that is given a batcher."""
 
-    def start(work, queue_seconds=10.0):
+    def start(work, queue_seconds=10.0, inline_seconds=-1.0):
         with ThreadPoolExecutor(2) as executor:
 
             async def main():
-                return await work(Batcher(model, executor, observe=lambda _: None, queue_seconds=queue_seconds))
+                return await work(
+                    Batcher(
+                        model,
+                        executor,
+                        observe=lambda _: None,
+                        queue_seconds=queue_seconds,
+                        inline_seconds=inline_seconds,
+                    )
+                )
 
             return asyncio.run(main())
 
@@ -124,3 +134,21 @@ def test_who_waited_too_long_is_refused_and_not_computed(run, model):
 
     assert run(work, queue_seconds=-1.0) == 503
     assert model.batches == []
+
+
+def test_what_one_pass_of_the_loop_brings_runs_together_without_a_thread(run, model):
+    async def work(batcher):
+        futures = [batcher.submit(pixels(value)) for value in (5, 6, 7)]
+        return [(await future).logits.tolist() for future in futures]
+
+    assert run(work, inline_seconds=60.0) == [[[5.0]], [[6.0]], [[7.0]]]
+    assert model.batches == [3]
+    assert model.threads == {threading.main_thread()}
+
+
+def test_a_run_that_would_keep_the_loop_goes_to_a_thread(run, model):
+    async def work(batcher):
+        await batcher.submit(pixels(5))
+
+    run(work)
+    assert model.threads.isdisjoint({threading.main_thread()})
