@@ -5,6 +5,7 @@
                             torch on the newest Python at hand; the oldest versions that are admitted; coverage
     python3 dev.py gates    passes format, lint, types and import rules alone, before a commit
     python3 dev.py pythons  runs the runtime's tests from the built wheel on every Python at hand
+    python3 dev.py clients  asks a service with clients that others wrote, in an environment of their own
     python3 dev.py map      prints the rooms of the repository, their sizes and imports; `--at REV` of any commit
     python3 dev.py api      writes docs/api.md anew from the docstrings of `import edge`
     python3 dev.py ship     exports every shipped checkpoint to the shipped bundles: after a training or a change of
@@ -47,6 +48,7 @@ SHIPPED_INT8 = {
 
 EVERYTHING = ROOT / ".venv"  # editable, with the extra `dev`
 THIN = ROOT / ".venv-thin"  # the built wheel with the extra `cpu`, on the newest Python: what a device has
+CLIENTS = ROOT / ".venv-clients"  # other people's clients of `edge serve`, without edge
 OLDEST = ROOT / ".venv-oldest"  # the same on this Python, with the lowest versions that pyproject.toml admits
 
 # What the commands import: one start with all of it leaves its bytecode, in a third of the space and half of the time
@@ -56,7 +58,12 @@ IMPORTED = (
 )
 
 # The tests of the runtime that say more where everything is installed: the other ones run in `THIN` and `OLDEST` alone.
-WITH_EXTRAS = ("tests/runtime/cli", "tests/runtime/test_public_api.py", "tests/runtime/test_thin_install.py")
+WITH_EXTRAS = (
+    "tests/runtime/cli",
+    "tests/runtime/service",
+    "tests/runtime/test_public_api.py",
+    "tests/runtime/test_thin_install.py",
+)
 
 
 def main() -> int:
@@ -66,6 +73,7 @@ def main() -> int:
         "test": test,
         "gates": gates,
         "pythons": pythons,
+        "clients": clients,
         "map": rooms,
         "api": api,
         "ship": ship,
@@ -103,9 +111,10 @@ def test() -> None:
         old.unlink()
     python = program(EVERYTHING, "python")
     wheel, source = build(python)
+    set_up_clients()
     full = ["tests/train", "tests/export", "tests/benchmarks", "tests/docs", *WITH_EXTRAS]
     measured = ["-m", "coverage", "run", f"--rcfile={ROOT / 'pyproject.toml'}", f"--data-file={ROOT / '.coverage'}"]
-    run([python, *measured, "-m", "pytest", "--durations=5", "-q", *full])
+    run([python, *measured, "-m", "pytest", "--durations=5", "-q", *full], EDGE_CLIENTS=str(program(CLIENTS, "python")))
     newest = pythons_at_hand()[-1]
     set_up_device(THIN, wheel, newest)
     thin = program(THIN, "python")
@@ -117,6 +126,14 @@ def test() -> None:
     run([python, "-m", "coverage", "combine", "-q"])
     run([python, "-m", "coverage", "report"])
     print("\ndev.py: all gates and tests passed")
+
+
+def clients() -> None:
+    """The service asked by tritonclient and kserve, and its deployment files checked against their schemas."""
+    set_up_everything()
+    set_up_clients()
+    tests = "tests/runtime/service/test_clients.py"
+    run([program(EVERYTHING, "python"), "-m", "pytest", "-q", tests], EDGE_CLIENTS=str(program(CLIENTS, "python")))
 
 
 def gates() -> None:
@@ -183,6 +200,14 @@ def set_up_everything() -> None:
         install(EVERYTHING, ["-c", CONSTRAINTS, "-e", ".[dev]"])
         run([program(EVERYTHING, "python"), "-c", f"import {IMPORTED}"])
         finish_environment(EVERYTHING, python)
+
+
+def set_up_clients() -> None:
+    """An environment of other people's clients, which want other versions than edge does."""
+    python = Path(sys.executable)
+    if make_environment(CLIENTS, python):
+        install(CLIENTS, ["--group", "clients"])
+        finish_environment(CLIENTS, python)
 
 
 def set_up_device(folder: Path, wheel: Path, python: Path, *, lowest: bool = False) -> None:

@@ -8,16 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-pytest.importorskip("starlette", reason="the extra `serve` is not installed")
-pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
-
-from edge.service.server import Service, listening
-from edge.service.settings import Limits, Settings
+if TYPE_CHECKING:
+    from edge.service.server import Service
+    from edge.service.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "::1")
 
@@ -67,7 +65,7 @@ class Running:
     """A service while it runs."""
 
     client: Client
-    service: Service
+    service: "Service"
 
 
 @pytest.fixture(autouse=True)
@@ -83,8 +81,10 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[Running]:
+def running(settings: "Settings") -> Iterator[Running]:
     """Runs a service for the time of the block."""
+    from edge.service.server import Service, listening  # the extra may be missing, and then each module says so
+
     with listening(settings) as bound:
         service = Service(settings, bound)
         thread = threading.Thread(target=service.run)
@@ -100,7 +100,7 @@ def running(settings: Settings) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="session")
-def run() -> Callable[[Settings], Any]:
+def run() -> "Callable[[Settings], Any]":
     """Runs a service for the time of a block."""
     return running
 
@@ -115,6 +115,8 @@ def client_of() -> Callable[[int], Client]:
 def serve(bundle_path: Path) -> Callable[..., Any]:
     """Runs a service of the bundle of these tests with other limits or settings."""
 
+    from edge.service.settings import Limits, Settings
+
     def start(*, limits: Limits | None = None, **settings: Any) -> Any:
         facts: dict[str, Any] = {"bundles": (bundle_path,), "port": 0, "access_log": False, "watch_seconds": 0.0}
         return running(Settings(**{**facts, **settings}, limits=limits or Limits()))
@@ -125,6 +127,8 @@ def serve(bundle_path: Path) -> Callable[..., Any]:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, packed: bytes) -> Iterator[Running]:
     """One service for the tests of a module that leave it as it was."""
+    from edge.service.settings import Settings
+
     path = tmp_path_factory.mktemp("served") / "linear.onnx"
     path.write_bytes(packed)
     with running(Settings((path,), port=0, access_log=False, watch_seconds=0.0)) as found:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest.importorskip("starlette", reason="the extra `serve` is not installed")
+
 from edge.classifier.classifier import load
 from edge.service import inference
 from edge.service.microbatching import Outputs

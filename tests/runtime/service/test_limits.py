@@ -7,6 +7,8 @@ import time
 import numpy as np
 import pytest
 
+pytest.importorskip("starlette", reason="the extra `serve` is not installed")
+
 from edge.service.settings import Limits
 
 INFER = "/v2/models/linear-fp32/infer"

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+pytest.importorskip("starlette", reason="the extra `serve` is not installed")
+
 from edge.service.microbatching import LARGEST_BATCH, Batcher, Outputs
 from edge.service.requests import RequestError
 

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+pytest.importorskip("starlette", reason="the extra `serve` is not installed")
+
 from edge.service import openapi
 
 PATHS = openapi.document()["paths"]

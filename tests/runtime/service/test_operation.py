@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("starlette", reason="the extra `serve` is not installed")
+
 from edge.errors import EdgeError, InputError, VerificationError
 from edge.service.metrics import Metrics
 from edge.service.repository import Repository

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("starlette", reason="the extra `serve` is not installed")
+
 import edge.service
 from edge.bundle import shipped
 from edge.picture.ink.normalisation import fit_frame

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest.importorskip("starlette", reason="the extra `serve` is not installed")
+
 from edge.bundle import shipped
 from edge.service.settings import Settings
 
