@@ -53,9 +53,7 @@ OLDEST = ROOT / ".venv-oldest"  # the same on this Python, with the lowest versi
 
 # What the commands import: one start with all of it leaves its bytecode, in a third of the space and half of the time
 # that it takes to compile all that is installed.
-IMPORTED = (
-    "torch, torchvision, onnx, onnxruntime.quantization, onnxscript, matplotlib.pyplot, sklearn.linear_model, rich"
-)
+IMPORTED = "torch, torchvision, onnx, onnxruntime.quantization, onnxscript, matplotlib.pyplot"
 
 # The tests of the runtime that say more where everything is installed: the other ones run in `THIN` and `OLDEST` alone.
 WITH_EXTRAS = (

@@ -4,8 +4,8 @@ from edge.errors import MissingExtraError
 
 PACKAGES = {
     "serve": ("starlette", "uvicorn", "httptools", "prometheus-client", "python-multipart"),
-    "train": ("torch", "torchvision", "safetensors", "rich", "matplotlib"),
-    "export": ("torch", "torchvision", "safetensors", "rich", "onnx", "onnxscript", "matplotlib"),
+    "train": ("torch", "torchvision", "safetensors", "matplotlib"),
+    "export": ("torch", "torchvision", "safetensors", "onnx", "onnxscript", "matplotlib"),
     "plot": ("matplotlib",),
 }
 """Packages by extra; a command that needs one has the extra's name, unless `EXTRA_OF` gives another."""

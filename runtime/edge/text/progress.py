@@ -1,11 +1,14 @@
 """Progress on the standard error: one line that is redrawn on a terminal; elsewhere nothing, or a line now and then."""
 
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
-_COLUMNS = 24
+_COLUMNS = 24  # of the bar, where there is room
+_FEWEST_COLUMNS = 4
+_USUAL_COLUMNS = 80  # of a terminal
 _ERASE = "\r\x1b[K"
 _LIVE_SECONDS = 0.1  # between two drawings: more often is not seen, and takes time from what is done
 _LOG_SECONDS = 10.0  # between two lines of a log
@@ -57,11 +60,12 @@ class ProgressBar:
         """Counts one step more."""
         self.show(self._done + 1)
 
-    def show(self, done: int) -> None:
+    def show(self, done: int, figures: Sequence[str] = ()) -> None:
         """Tells how many steps are done, unless the last word was just now.
 
         Args:
             done: 0 to the total.
+            figures: what else is known by now, such as "loss 0.1234", the first one first where not all have room.
         """
         self._done = done
         if not (self._live or self._in_logs) or (now := self._clock()) < self._next:
@@ -70,11 +74,19 @@ class ProgressBar:
         if self._in_logs:
             self._write(f"{self._stage}: {done} of {self._total}\n")
             return
-        filled = _COLUMNS * done // max(self._total, 1)
         left = (now - self._begun) * (self._total / done - 1) if done else 0.0
-        words = [f"[{'#' * filled}{'.' * (_COLUMNS - filled)}]", *self._stage.split(), f"{done} of {self._total}"]
-        rest = f", {left:.0f} s left" if now - self._begun >= _TELLING_SECONDS and left >= 1 else ""
-        self._write(f"{_ERASE}{' '.join(words)}{rest}")
+        line = " ".join([*self._stage.split(), f"{done} of {self._total}"])
+        if now - self._begun >= _TELLING_SECONDS and left >= 1:
+            line += f", {left:.0f} s left"
+        room = self._width() - 1  # a line that fills the last column wraps, and could not be erased
+        for figure in figures:
+            if len(line) + 2 + len(figure) > room:
+                break
+            line += f"  {figure}"
+        columns = min(_COLUMNS, room - len(line) - len("[] "))
+        filled = columns * done // max(self._total, 1)
+        bar = f"[{'#' * filled}{'.' * (columns - filled)}] " if columns >= _FEWEST_COLUMNS else ""
+        self._write(f"{_ERASE}{bar}{line[:room]}")
         self._drawn = True
 
     def clear(self) -> None:
@@ -83,6 +95,13 @@ class ProgressBar:
             self._write(_ERASE)
             self._drawn = False
             self._next = 0.0
+
+    def _width(self) -> int:
+        """Columns of the terminal; 80 where it does not say."""
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns or _USUAL_COLUMNS
+        except OSError:
+            return _USUAL_COLUMNS
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

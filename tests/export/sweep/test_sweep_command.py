@@ -12,7 +12,7 @@ from edge_export.sweep import grid, measuring
 from edge_train.data import datasets
 from edge_train.models.specification import Recurrent
 from edge_train.training import checkpoint, trainer
-from edge_train.training.loop import Epoch, Step
+from edge_train.training.loop import Epoch, TrainingStep
 
 STROKES = {"training": 160, "validation": 80, "test": 40}
 DIALS = ["--data", "strokes", "--batch-size", "32", "--strokes", "0", "--teacher", "", "--threads", "1"]
@@ -64,7 +64,7 @@ class Pressed:
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def on_step(self, step: Step) -> None:
+    def on_step(self, step: TrainingStep) -> None:
         if step.epoch == self.epoch:
             raise KeyboardInterrupt
 

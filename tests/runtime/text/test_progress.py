@@ -1,6 +1,7 @@
 """Progress: a line of its own on a terminal, which is gone at the end; a line now and then in a log, or nothing."""
 
 import io
+import os
 
 import pytest
 
@@ -8,6 +9,8 @@ from edge.text.progress import ProgressBar
 
 
 class Terminal(io.StringIO):
+    """A terminal that does not say how wide it is."""
+
     def isatty(self):
         return True
 
@@ -52,6 +55,27 @@ def test_a_stage_has_its_name_and_what_takes_long_the_time_that_is_left(clock):
     clock.now += 1
     bar.step()
     assert terminal.getvalue().endswith("\r\x1b[K\r\x1b[K[######..................] latency 1 of 4")
+
+
+def test_figures_stand_behind_where_there_is_room_and_no_line_is_wider_than_the_terminal(clock, monkeypatch):
+    class Sized(Terminal):
+        def fileno(self):
+            return 99
+
+    def shown(columns):
+        monkeypatch.setattr("os.get_terminal_size", lambda number: os.terminal_size((columns, 24)))
+        bar = begun(terminal := Sized(), clock, stage="epoch 1/20:")
+        clock.now += 10
+        bar.show(50, ["loss 0.1000", "accuracy 90.00%"])
+        return terminal.getvalue().removeprefix("\r\x1b[K")
+
+    whole = "[######..................] epoch 1/20: 50 of 200, 30 s left  loss 0.1000  accuracy 90.00%"
+    assert shown(120) == shown(len(whole) + 1) == whole
+    assert shown(80) == "[###...........] epoch 1/20: 50 of 200, 30 s left  loss 0.1000  accuracy 90.00%"
+    assert len(shown(80)) == 79
+    assert shown(60) == "[##.........] epoch 1/20: 50 of 200, 30 s left  loss 0.1000"
+    assert shown(36) == "epoch 1/20: 50 of 200, 30 s left"
+    assert shown(20) == "epoch 1/20: 50 of 2"
 
 
 def test_it_is_drawn_a_few_times_a_second_at_most(clock):

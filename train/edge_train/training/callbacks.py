@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Column
-
 from edge.errors import MissingExtraError, WriteError
+from edge.text.progress import ProgressBar
+from edge.text.terminal import to_stderr
 from edge_train.training import recipes
-from edge_train.training.loop import Epoch, Step
+from edge_train.training.loop import Epoch, TrainingStep
 from edge_train.training.recipes import Recipe
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
-
-# What the whole line takes with a bar of four columns. A narrower terminal does without bar and rate: otherwise it is
-# the batches and the time left that are cut.
-FULL_COLUMNS = 80
 
 TENSORBOARD_FOLDER = "tensorboard"
 STEPS_BETWEEN = 50  # points of the loss within an epoch: enough to see it fall, few enough to cost nothing
@@ -30,80 +23,54 @@ STEPS_BETWEEN = 50  # points of the loss within an epoch: enough to see it fall,
 class Callback(Protocol):
     """Is told of every step and of every epoch; what it raises ends the run, `KeyboardInterrupt` as Ctrl-C does."""
 
-    def on_step(self, step: Step) -> None:
+    def on_step(self, step: TrainingStep) -> None:
         """Is called after each step of the optimiser."""
 
     def on_epoch(self, epoch: Epoch, *, best: bool) -> None:
         """Is called after each epoch, when its files are written; `best` says whether it is the best one so far."""
 
 
-class ProgressBar:
-    """Shows a run: a bar on a terminal, plain lines elsewhere, a line for each epoch that stays.
+class RunProgress:
+    """Shows a run: on a terminal a bar for the running epoch, and everywhere a line for each epoch, which stays.
 
     A context manager, so that the terminal is left in order after an interruption.
 
     Args:
         epochs: how many the run has in all.
         part_of: what the run is a part of, such as "run 2/6"; its bar says so, and its epochs leave no lines.
-        console: where to; None is the standard error stream.
+        bar: where to; None draws on the standard error stream.
     """
 
-    def __init__(self, epochs: int, part_of: str = "", console: Console | None = None) -> None:
+    def __init__(self, epochs: int, part_of: str = "", bar: ProgressBar | None = None) -> None:
         self.epochs = epochs
         self.part_of = part_of
-        console = Console(stderr=True) if console is None else console
-        self.bar: Progress | None = None
-        self.task: TaskID | None = None
-        self.narrow = console.width < FULL_COLUMNS + len(part_of)
-        if console.is_terminal:
-            self.bar = Progress(
-                TextColumn("{task.description}"),
-                *(() if self.narrow else (BarColumn(),)),
-                MofNCompleteColumn(table_column=Column(no_wrap=True)),
-                TextColumn("{task.fields[figures]}"),
-                TimeRemainingColumn(table_column=Column(no_wrap=True)),
-                console=console,
-                transient=True,
-            )
+        self.bar = ProgressBar() if bar is None else bar
 
     def __enter__(self) -> Self:
-        if self.bar is not None:
-            self.bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self.bar is not None:
-            self.bar.stop()
+        self.bar.clear()
 
-    def on_step(self, step: Step) -> None:
+    def on_step(self, step: TrainingStep) -> None:
         """Moves the bar of the running epoch."""
-        if self.bar is None:
-            return
-        figures = f"loss {step.loss:.4f}  accuracy {step.accuracy:.2%}"
-        if not self.narrow:
-            figures += f"  {step.images_per_second:,.0f} images/s"
-        description = f"{self.part_of}  epoch {step.epoch:>3}/{self.epochs}".lstrip()
-        if self.task is None:
-            self.task = self.bar.add_task(description, total=step.batches, figures=figures)
-        elif self.bar.finished:  # the epoch before filled it, and its time left would stay 0
-            self.bar.reset(self.task)
-        self.bar.update(self.task, description=description, total=step.batches, completed=step.batch, figures=figures)
+        if step.batch == 1:
+            self.bar.begin(step.batches, f"{self.part_of} epoch {step.epoch}/{self.epochs}:")
+        figures = f"loss {step.loss:.4f}", f"accuracy {step.accuracy:.2%}", f"{step.images_per_second:,.0f} images/s"
+        self.bar.show(step.batch, figures)
 
     def on_epoch(self, epoch: Epoch, *, best: bool) -> None:
         """Prints the line of a finished epoch."""
+        self.bar.clear()
         if self.part_of:
             return
-        line = (
+        to_stderr(
             f"epoch {epoch.number:>3}/{self.epochs}  loss {epoch.training_loss:.4f}  "
             f"accuracy {epoch.training_accuracy:.2%}  validation loss {epoch.validation_loss:.4f}  "
             f"accuracy {epoch.validation_accuracy:.2%}  {epoch.seconds:.0f} s{'  *' if best else ''}"
         )
-        if self.bar is not None:
-            self.bar.console.print(line, highlight=False)
-        else:
-            print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 class TensorBoard:
@@ -144,7 +111,7 @@ class TensorBoard:
     ) -> None:
         self.writer.close()
 
-    def on_step(self, step: Step) -> None:
+    def on_step(self, step: TrainingStep) -> None:
         """Writes the mean loss since the last point, every `STEPS_BETWEEN` steps.
 
         The step has the mean over the epoch so far. Batches are of one size, but for the last one of an epoch, which

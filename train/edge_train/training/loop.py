@@ -85,7 +85,7 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TrainingStep:
     """A step of the optimiser, and how far the running epoch is with it.
 
     Attributes:
@@ -155,7 +155,7 @@ def run(
     data: TrainingData,
     *,
     device: torch.device,
-    on_step: Callable[[Step], None] = lambda _: None,
+    on_step: Callable[[TrainingStep], None] = lambda _: None,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> None:
     """Trains until the recipe's last epoch; `state` holds the result, and after every epoch a consistent one.
@@ -195,7 +195,7 @@ def run(
                 )
             loss_sum, correct, seen = loss_sum + loss * size, correct + hits, seen + size
             rate = seen / (time.perf_counter() - started)
-            on_step(Step(number, batch, batches, loss_sum / seen, correct / seen, rate))
+            on_step(TrainingStep(number, batch, batches, loss_sum / seen, correct / seen, rate))
         validation_loss, validation_accuracy = evaluation.score(state.judged, data.validation, device=device)
         epoch = Epoch(
             number, loss_sum / seen, correct / seen, validation_loss, validation_accuracy, time.perf_counter() - started

@@ -23,10 +23,10 @@ from edge_train.data.splits import DataError, Split
 from edge_train.models import networks, specification
 from edge_train.models.specification import Specification, SpecificationError
 from edge_train.training import checkpoint, evaluation, loop, recipes, run_folder
-from edge_train.training.callbacks import TENSORBOARD_FOLDER, Callback, ProgressBar, TensorBoard
+from edge_train.training.callbacks import TENSORBOARD_FOLDER, Callback, RunProgress, TensorBoard
 from edge_train.training.checkpoint import Checkpoint
 from edge_train.training.evaluation import Answers
-from edge_train.training.loop import Epoch, State, Step, TrainingData
+from edge_train.training.loop import Epoch, State, TrainingData, TrainingStep
 from edge_train.training.recipes import Recipe, RecipeError
 
 # It names a folder, a file and a model; `edge export` takes a colon for somebody's own module.
@@ -269,7 +269,7 @@ def _learn(
         if request.tensorboard:
             folder = run.folder / TENSORBOARD_FOLDER
             told.append(stack.enter_context(TensorBoard(folder, run.recipe, data.batches(run.recipe), done=kept)))
-        told.insert(0, stack.enter_context(ProgressBar(run.recipe.epochs, request.part_of)))
+        told.insert(0, stack.enter_context(RunProgress(run.recipe.epochs, request.part_of)))
         told += callbacks
 
         def on_epoch(epoch: Epoch) -> None:
@@ -283,7 +283,7 @@ def _learn(
             for callback in told:
                 callback.on_epoch(epoch, best=best)
 
-        def on_step(step: Step) -> None:
+        def on_step(step: TrainingStep) -> None:
             for callback in told:
                 callback.on_step(step)
 
