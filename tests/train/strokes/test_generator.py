@@ -9,9 +9,8 @@ import pytest
 from edge.errors import InputError
 from edge_train.strokes import pen
 from edge_train.strokes.generator import DRAWS, draw_page, sample
-from edge_train.strokes.glyphs import FORMS
+from edge_train.strokes.glyphs import forms
 from edge_train.strokes.handwriting import Dice, write
-from edge_train.strokes.skeletons import skeletons
 
 # Of sample(20, seed=0). It changes with every change of a glyph or of the drawing, and then only on purpose: golden
 # pictures, sample pictures and documented figures change with it.
@@ -119,15 +118,15 @@ def test_no_two_digits_are_alike():
 
 @pytest.mark.parametrize("label", range(10))
 def test_the_shares_of_the_forms_of_a_digit_add_up(label):
-    assert sum(form.share for form in FORMS[label]) == pytest.approx(1.0)
+    assert sum(form.share for form in forms(label)) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("label", range(10))
 def test_the_hands_of_a_form_have_the_same_strokes(label):
-    for form, skeleton in zip(FORMS[label], skeletons(label), strict=True):
-        assert len(skeleton.controls) == len(form.hands) >= 2
+    for form in forms(label):
+        assert len(form.controls) >= 2
         # Drawn about one height tall, so that jitter and slant mean the same for all of them.
-        heights = np.ptp(skeleton.controls[..., 1], axis=1)
+        heights = np.ptp(form.controls[..., 1], axis=1)
         assert 0.85 <= heights.min() <= heights.max() <= 1.1
 
 
@@ -137,12 +136,12 @@ def test_every_form_of_a_digit_is_written(label):
     numbers = np.random.Generator(np.random.PCG64(2)).random((count, DRAWS))
     writing = write(np.full(count, label), Dice(numbers), 64)
     # A form is told from another by its share of the writers: the first number of each decides.
-    bounds = np.cumsum([0.0] + [form.share for form in FORMS[label]])
+    bounds = np.cumsum([0.0] + [form.share for form in forms(label)])
     lifted = (~writing.joined).sum(axis=1)
-    for low, high, skeleton in zip(bounds[:-1], bounds[1:], skeletons(label), strict=True):
+    for low, high, form in zip(bounds[:-1], bounds[1:], forms(label), strict=True):
         writers = (numbers[:, 0] >= low) & (numbers[:, 0] < high)
         assert writers.any()
-        assert (lifted[writers] == len(skeleton.runs) - 1).all()
+        assert (lifted[writers] == len(form.strokes) - 1).all()
 
 
 def test_dice_do_not_give_more_numbers_than_they_have():
@@ -153,17 +152,17 @@ def test_dice_do_not_give_more_numbers_than_they_have():
 
 
 def test_a_trace_passes_the_points_of_its_path():
-    skeleton = skeletons(8)[0]
-    hand = skeleton.controls.mean(axis=0)
-    positions = pen.trace(skeleton, 400).exact @ hand
+    form = forms(8)[0]
+    hand = form.controls.mean(axis=0)
+    positions = pen.trace(form, 400).exact @ hand
     distance = np.hypot(*(positions[:, None] - hand).transpose(2, 0, 1)).min(axis=0)
     assert distance.max() < 0.01
 
 
 def test_a_trace_is_evenly_spaced_while_the_pen_is_down():
-    skeleton = skeletons(4)[0]
-    trace = pen.trace(skeleton, 200)
-    step = np.hypot(*np.diff(trace.exact @ skeleton.controls.mean(axis=0), axis=0).T)
+    form = forms(4)[0]
+    trace = pen.trace(form, 200)
+    step = np.hypot(*np.diff(trace.exact @ form.controls.mean(axis=0), axis=0).T)
     assert (~trace.joined).sum() == 1
     assert step[trace.joined].max() < 1.1 * step[trace.joined].mean()
 

@@ -1,7 +1,6 @@
 """What `--data` names: MNIST and its successors, the stroke generator, or a folder of pictures."""
 
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from edge.bundle.input import DIGITS
+from edge.text.terminal import to_stderr
 from edge_train import strokes
 from edge_train.data import folders, published
 from edge_train.data.folders import Part, Tell
@@ -28,9 +28,13 @@ STROKE_IMAGES: dict[Part, int] = {"training": 20_000, "validation": 5_000, "test
 class Dataset:
     """A data set that is there, or can be fetched.
 
-    `data`: what was asked for. `name`: as it stands in reports. `labels`: of the classes, in the order of the logits.
-    `splits`: gives (training, validation). `test`: gives the test split, which decides nothing. `where`: says where the
-    files are, when the others have been there.
+    Attributes:
+        data: what was asked for.
+        name: as it stands in reports.
+        labels: of the classes, in the order of the logits.
+        splits: gives (training, validation).
+        test: gives the test split, which decides nothing.
+        where: says where the files are, when the others have been there.
     """
 
     data: str
@@ -46,11 +50,6 @@ class Dataset:
         if self.data in (MNIST, STROKES):
             return ""
         return "-" + (re.sub(r"[^A-Za-z0-9._-]+", "-", self.name).strip("-._") or "own")
-
-
-def to_stderr(line: str) -> None:
-    """What is told about data goes to stderr, so that stdout holds results only."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def find(data: str, folder: Path | None = None, *, fetch: bool = True, tell: Tell = to_stderr) -> Dataset:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from edge import charts, drawing
+from edge.bundle.input import COLUMNS, ROWS
 from edge.text.table import aligned
 from edge.text.terminal import printable
 from edge_train.data.datasets import Dataset
@@ -25,9 +26,16 @@ MOST_ROWS: Final = 100  # classes on a sheet: more are no picture that anybody l
 class PartFacts:
     """The figures of a part.
 
-    `part`: its name. `counts`: pictures of each class. `mean`, `deviation`: of its pixels, ink 1 on background 0.
-    `ink_share`: of its pixels, in [0, 1]. `empty`: pictures without a pixel of ink. `repeated`: pictures that are pixel
-    for pixel another one before them in the same part; `shared`: different pictures that an earlier part has too.
+    Attributes:
+        part: its name.
+        images: pictures.
+        counts: pictures of each class.
+        mean: of its pixels, ink 1 on background 0.
+        deviation: standard deviation of its pixels.
+        ink_share: of its pixels, in [0, 1].
+        empty: pictures without a pixel of ink.
+        repeated: pictures that are pixel for pixel another one before them in the same part.
+        shared: different pictures that an earlier part has too.
     """
 
     part: str
@@ -43,7 +51,15 @@ class PartFacts:
 
 @dataclass(frozen=True, slots=True)
 class Exploration:
-    """A data set in figures. `parts`: training, validation and test, in this order."""
+    """A data set in figures.
+
+    Attributes:
+        data: what was asked for.
+        name: as it stands in reports.
+        where: its files are.
+        labels: of the classes.
+        parts: training, validation and test, in this order.
+    """
 
     data: str
     name: str
@@ -78,24 +94,27 @@ def text(found: Exploration) -> str:
     """The figures for people: what there is, its parts, and its classes, a bar for the training pictures of each."""
     images = sum(part.images for part in found.parts)
     lines = [
-        f"{printable(found.name)}: {len(found.labels)} classes, {images:,} pictures of 28x28",
+        f"{printable(found.name)}: {len(found.labels)} classes, {images:,} pictures of {ROWS}x{COLUMNS}",
         f"files: {printable(found.where)}",
         "",
-        *_columns(
-            ["part", "images", "mean", "deviation", "ink", "empty", "repeated", "in an earlier part"],
+        *aligned(
             [
-                [
-                    part.part,
-                    f"{part.images:,}",
-                    f"{part.mean:.4f}",
-                    f"{part.deviation:.4f}",
-                    f"{part.ink_share:.1%}",
-                    f"{part.empty:,}",
-                    f"{part.repeated:,}",
-                    f"{part.shared:,}",
-                ]
-                for part in found.parts
+                ["part", "images", "mean", "deviation", "ink", "empty", "repeated", "in an earlier part"],
+                *(
+                    [
+                        part.part,
+                        f"{part.images:,}",
+                        f"{part.mean:.4f}",
+                        f"{part.deviation:.4f}",
+                        f"{part.ink_share:.1%}",
+                        f"{part.empty:,}",
+                        f"{part.repeated:,}",
+                        f"{part.shared:,}",
+                    ]
+                    for part in found.parts
+                ),
             ],
+            right=range(1, 8),
         ),
         "",
         *_classes(found),
@@ -160,14 +179,5 @@ def _classes(found: Exploration) -> list[str]:
         ]
         for index, label in enumerate(found.labels)
     ]
-    return _columns(["class", *(part.part for part in found.parts), "share", "of training"], rows, bar=True)
-
-
-def _columns(head: list[str], rows: list[list[str]], *, bar: bool = False) -> list[str]:
-    """Aligned rows: the first column, and a last one of bars, to the left, numbers to the right."""
-    table = [head, *rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    numbers = range(1, len(head) - bar)
-    return aligned(
-        [[cell.rjust(widths[at]) if at in numbers else cell for at, cell in enumerate(row)] for row in table]
-    )
+    head = ["class", *(part.part for part in found.parts), "share", "of training"]
+    return aligned([head, *rows], right=range(1, len(head) - 1))

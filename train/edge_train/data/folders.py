@@ -22,7 +22,7 @@ import numpy as np
 
 from edge.picture.paths import SUFFIXES
 from edge_train.data import image_cache
-from edge_train.data.image_cache import Images
+from edge_train.data.image_cache import CachedImages
 from edge_train.data.splits import DataError, Split
 from edge_train.models.specification import MOST_CLASSES
 
@@ -53,8 +53,14 @@ Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A file, the number of its class, and its part: `None` where no folder says it."""
+class LabelledFile:
+    """A picture file.
+
+    Attributes:
+        path: of the file.
+        label: the number of its class.
+        part: of the data set; `None` where no folder says it.
+    """
 
     path: Path
     label: int
@@ -62,12 +68,19 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """What a folder says before any picture is read. `given`: the parts that have folders."""
+class FolderLayout:
+    """What a folder says before any picture is read.
+
+    Attributes:
+        folder: of the data set.
+        labels: of the classes, in natural order.
+        pictures: all files.
+        given: the parts that have folders.
+    """
 
     folder: Path
     labels: tuple[str, ...]
-    pictures: tuple[Picture, ...]
+    pictures: tuple[LabelledFile, ...]
     given: frozenset[Part]
 
     @property
@@ -76,7 +89,7 @@ class Layout:
         return self.folder.resolve().name or "folder"
 
 
-def layout(folder: Path) -> Layout:
+def layout(folder: Path) -> FolderLayout:
     """The classes and picture files of a folder, the classes in natural order (`2` before `10`).
 
     Raises:
@@ -97,7 +110,7 @@ def layout(folder: Path) -> Layout:
     return _of_classes(folder, {part: place for place, part in parts.items()})
 
 
-def load(found: Layout, tell: Tell) -> dict[Part, Split]:
+def load(found: FolderLayout, tell: Tell) -> dict[Part, Split]:
     """The pictures of a folder through the one pre-processing, by part.
 
     Args:
@@ -135,7 +148,7 @@ def natural(text: str) -> tuple[list[tuple[int, int, str]], str]:
     return key, text
 
 
-def _of_classes(folder: Path, roots: Mapping[Part | None, Path]) -> Layout:
+def _of_classes(folder: Path, roots: Mapping[Part | None, Path]) -> FolderLayout:
     files = {
         (part, place.name): paths
         for part, root in roots.items()
@@ -155,9 +168,12 @@ def _of_classes(folder: Path, roots: Mapping[Part | None, Path]) -> Layout:
         if missing := [name for name in names if (part, name) not in files]:
             raise DataError(f"{root} has no pictures of {_few(missing)}; every part needs every class")
     pictures = [
-        Picture(path, label, part) for part in roots for label, name in enumerate(names) for path in files[part, name]
+        LabelledFile(path, label, part)
+        for part in roots
+        for label, name in enumerate(names)
+        for path in files[part, name]
     ]
-    return Layout(folder, labels, tuple(pictures), frozenset(part for part in roots if part is not None))
+    return FolderLayout(folder, labels, tuple(pictures), frozenset(part for part in roots if part is not None))
 
 
 def _label(name: str) -> str:
@@ -184,10 +200,10 @@ def _files(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: natural(path.as_posix()))
 
 
-def _problems(found: Layout, images: Images) -> dict[int, str]:
+def _problems(found: FolderLayout, images: CachedImages) -> dict[int, str]:
     """By the index of the picture, why it cannot be used."""
     problems = dict(images.problems)
-    first: dict[str, Picture] = {}
+    first: dict[str, LabelledFile] = {}
     for index, picture in enumerate(found.pictures):
         if index in problems:
             continue
@@ -197,7 +213,7 @@ def _problems(found: Layout, images: Images) -> dict[int, str]:
     return problems
 
 
-def _parts(found: Layout, usable: Sequence[int], digests: Sequence[str]) -> dict[int, Part]:
+def _parts(found: FolderLayout, usable: Sequence[int], digests: Sequence[str]) -> dict[int, Part]:
     """The part of every usable picture."""
     drawn = tuple(part for part in DRAWN if part not in found.given)
     where: dict[int, Part] = {}

@@ -31,11 +31,13 @@ _DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Images:
+class CachedImages:
     """What became of files.
 
-    `images`: uint8 (28, 28) each, ink 255 on background 0; all zero where there is a problem. `digests`: the SHA-256 of
-    each file, empty where it could not be read. `problems`: by the index of the file, why it is no picture of a class.
+    Attributes:
+        images: uint8 (28, 28) each, ink 255 on background 0; all zero where there is a problem.
+        digests: the SHA-256 of each file, empty where it could not be read.
+        problems: by the index of the file, why it is no picture of a class.
     """
 
     images: list[NDArray[np.uint8]]
@@ -49,7 +51,7 @@ def cache_of(folder: Path) -> Path:
     return profile.path().parent / "folders" / f"{name}-recipe{preprocessing.RECIPE['version']}.npz"
 
 
-def read(files: Sequence[Path], cache: Path) -> Images:
+def read(files: Sequence[Path], cache: Path) -> CachedImages:
     """Every file through the one pre-processing, with a progress bar on a terminal.
 
     Args:
@@ -81,7 +83,7 @@ def read(files: Sequence[Path], cache: Path) -> Images:
     good = {digest: images[index] for index, digest in enumerate(digests) if index not in problems}
     if good.keys() != kept.keys():
         _keep(cache, good)
-    return Images(images, digests, problems)
+    return CachedImages(images, digests, problems)
 
 
 def _block(files: Sequence[Path], kept: dict[str, NDArray[np.uint8]]) -> list[tuple[str, NDArray[np.uint8] | str]]:

@@ -120,8 +120,8 @@ def draw_page(
     where = 0.5 + np.clip(np.concatenate([dice.bell(0.16), dice.bell(0.16)], axis=1)[0], -0.45, 0.45)
     radii = np.maximum(writing.pressure * line / 2, 0.4)
     cover = pen.ink(path + free * where, radii, writing.joined, shape=(height, width), softness=np.array([1.0]))[0]
-    wishes = paper.Wishes(inverted, ruled, grid, shadow, blur, ink_contrast)
-    return paper.photograph(cover, np.random.Generator(np.random.PCG64(of_paper)), wishes)
+    settings = paper.PageSettings(inverted, ruled, grid, shadow, blur, ink_contrast)
+    return paper.photograph(cover, np.random.Generator(np.random.PCG64(of_paper)), settings)
 
 
 def _draw(labels: NDArray[np.int64], dice: Dice) -> NDArray[np.uint8]:

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_train.strokes import pen
-from edge_train.strokes.glyphs import FORMS
-from edge_train.strokes.skeletons import skeletons
+from edge_train.strokes.glyphs import forms
 
 # The spread of handwriting, in heights of the digit unless said otherwise. Wider spreads were tried: a digit in a
 # hundred is then one that no reader agrees on.
@@ -70,9 +69,10 @@ class Dice:
 class Writing:
     """What a batch of pens did, before it is put on paper of some size.
 
-    `positions`: float64 (N, P, 2), x and y in heights of the digit, about the origin.
-    `joined`: bool (N, P - 1), whether the pen is down between a position and the next.
-    `pressure`: float64 (N, P), the width of the line relative to the pen's, about 1.
+    Attributes:
+        positions: float64 (N, P, 2), x and y in heights of the digit, about the origin.
+        joined: bool (N, P - 1), whether the pen is down between a position and the next.
+        pressure: float64 (N, P), the width of the line relative to the pen's, about 1.
     """
 
     positions: NDArray[np.float64]
@@ -165,22 +165,22 @@ def _wave(along: NDArray[np.float64], slow: float, fast: float, dice: Dice) -> N
 
 @cache
 def _book(positions: int) -> _Book:
-    forms = [form for label in range(10) for form in skeletons(label)]
-    traces = [pen.trace(skeleton, positions) for skeleton in forms]
-    counts = [len(FORMS[label]) for label in range(10)]
+    every = [form for label in range(10) for form in forms(label)]
+    traces = [pen.trace(form, positions) for form in every]
+    counts = [len(forms(label)) for label in range(10)]
     bounds = np.full((10, max(counts)), 2.0)  # above every draw
     for label, count in enumerate(counts):
-        bounds[label, : count - 1] = np.cumsum([form.share for form in FORMS[label]])[:-1]
-    hands = max(len(skeleton.controls) for skeleton in forms)
-    points = max(skeleton.controls.shape[1] for skeleton in forms)
-    controls, exists = np.zeros((len(forms), hands, points, 2)), np.zeros((len(forms), hands), np.bool_)
-    loose = np.ones((len(forms), points))
-    exact, hasty = np.zeros((2, len(forms), positions, points))
-    for index, (skeleton, trace) in enumerate(zip(forms, traces, strict=True)):
-        drawn, length, _ = skeleton.controls.shape
-        controls[index, :drawn, :length] = skeleton.controls
+        bounds[label, : count - 1] = np.cumsum([form.share for form in forms(label)])[:-1]
+    hands = max(len(form.controls) for form in every)
+    points = max(form.controls.shape[1] for form in every)
+    controls, exists = np.zeros((len(every), hands, points, 2)), np.zeros((len(every), hands), np.bool_)
+    loose = np.ones((len(every), points))
+    exact, hasty = np.zeros((2, len(every), positions, points))
+    for index, (form, trace) in enumerate(zip(every, traces, strict=True)):
+        drawn, length, _ = form.controls.shape
+        controls[index, :drawn, :length] = form.controls
         exists[index, :drawn] = True
-        for runs in skeleton.runs:
+        for runs in form.strokes:
             loose[index, [runs[0][0], runs[-1][1]]] = LOOSE_ENDS
         exact[index, :, :length], hasty[index, :, :length] = trace.exact, trace.hasty
     return _Book(

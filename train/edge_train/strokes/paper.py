@@ -26,8 +26,17 @@ RULED_SHARE, GRID_SHARE, SHADOW_SHARE = 0.15, 0.12, 0.25  # of the pages, where 
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What is asked of a picture; `None` leaves it to the random numbers. `strokes.draw_page` says what they mean."""
+class PageSettings:
+    """What is asked of a photo of a page; `None` leaves it to the random numbers.
+
+    Attributes:
+        inverted: light chalk on a blackboard, not dark ink on light paper.
+        ruled: lines on the paper.
+        grid: squares on the paper.
+        shadow: something stands between the lamp and a part of the page.
+        blur: standard deviation of the lens in pixels.
+        ink_contrast: share of the light that full ink takes from the paper, or that chalk adds.
+    """
 
     inverted: bool = False
     ruled: bool | None = None
@@ -37,13 +46,13 @@ class Wishes:
     ink_contrast: float | None = None
 
 
-def photograph(cover: NDArray[np.float64], random: Generator, wishes: Wishes) -> NDArray[np.uint8]:
+def photograph(cover: NDArray[np.float64], random: Generator, settings: PageSettings) -> NDArray[np.uint8]:
     """The photo of a page on which something is drawn.
 
     Args:
         cover: float64 (height, width), the share of each pixel that is inked.
-        random: the source of everything that is not wished. As many numbers are taken with a wish as without it.
-        wishes: what the page and the photo have to be like.
+        random: the source of everything that is not asked for. As many numbers are taken for it as without.
+        settings: what the page and the photo have to be like.
 
     Returns:
         uint8 (height, width, 3), red, green, blue.
@@ -52,20 +61,20 @@ def photograph(cover: NDArray[np.float64], random: Generator, wishes: Wishes) ->
     scale = min(shape) / 480  # of everything that is a length, so that large pictures show the same page
     ink = list(INKS)[random.integers(len(INKS))]
     chance = random.random(5)
-    low, high = CHALK if wishes.inverted else CONTRASTS[ink]
-    ruled = chance[0] < RULED_SHARE if wishes.ruled is None else wishes.ruled
-    grid = chance[1] < GRID_SHARE if wishes.grid is None else wishes.grid
-    shadow = chance[2] < SHADOW_SHARE if wishes.shadow is None else wishes.shadow
-    blur = (0.3 + 1.2 * chance[3] ** 2) * scale if wishes.blur is None else wishes.blur
-    contrast = low + (high - low) * chance[4] if wishes.ink_contrast is None else wishes.ink_contrast
-    sheet = _board(shape, random) if wishes.inverted else _sheet(shape, random)
+    low, high = CHALK if settings.inverted else CONTRASTS[ink]
+    ruled = chance[0] < RULED_SHARE if settings.ruled is None else settings.ruled
+    grid = chance[1] < GRID_SHARE if settings.grid is None else settings.grid
+    shadow = chance[2] < SHADOW_SHARE if settings.shadow is None else settings.shadow
+    blur = (0.3 + 1.2 * chance[3] ** 2) * scale if settings.blur is None else settings.blur
+    contrast = low + (high - low) * chance[4] if settings.ink_contrast is None else settings.ink_contrast
+    sheet = _board(shape, random) if settings.inverted else _sheet(shape, random)
     sheet = sheet * (
         1 - _lines(shape, scale, random, rows=ruled or grid, columns=grid)[..., None] * np.array([1.0, 0.75, 0.5])
     )
     # Dry ink and chalk skip the valleys of the page, chalk and pencil most.
-    skips = (0.5 if wishes.inverted else 0.35 if ink == "grey pencil" else 0.08) * _noise(shape, 1.5 * scale, random)
+    skips = (0.5 if settings.inverted else 0.35 if ink == "grey pencil" else 0.08) * _noise(shape, 1.5 * scale, random)
     amount = (cover * np.clip(1 - np.abs(skips), 0.0, 1.0))[..., None] * contrast
-    page = sheet + amount * (1 - sheet) if wishes.inverted else sheet * (1 - amount * np.array(INKS[ink]))
+    page = sheet + amount * (1 - sheet) if settings.inverted else sheet * (1 - amount * np.array(INKS[ink]))
     return _developed(page * _light(shape, random, shadow=shadow), float(blur), random)
 
 

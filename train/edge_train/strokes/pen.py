@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_train.strokes.skeletons import Skeleton
+from edge_train.strokes.glyphs import Form, Runs
 
 # A quick hand cuts corners: what is left of a path whose details below this length (in heights of the digit) are
 # smoothed away. Twice as much turns a 4 into a 9.
@@ -18,10 +18,12 @@ FINE_STEPS = 24  # steps between two points of a path when its length is measure
 class Trace:
     """How the P positions of the pen follow from the C points of a path: linear, so one product draws a whole batch.
 
-    `exact`, `hasty`: float64 (P, C), positions = matrix @ points, with sharp and with cut corners.
-    `joined`: bool (P - 1,), False where the pen is lifted between a position and the next.
-    `way`: float64 (P,), the way written so far, in heights of the digit.
-    `to_end`: float64 (P,), way to the nearer end of the stroke, in heights of the digit.
+    Attributes:
+        exact: float64 (P, C), positions = matrix @ points, with sharp corners.
+        hasty: the same with cut corners.
+        joined: bool (P - 1,), False where the pen is lifted between a position and the next.
+        way: float64 (P,), the way written so far, in heights of the digit.
+        to_end: float64 (P,), way to the nearer end of the stroke, in heights of the digit.
     """
 
     exact: NDArray[np.float64]
@@ -31,10 +33,10 @@ class Trace:
     to_end: NDArray[np.float64]
 
 
-def trace(skeleton: Skeleton, positions: int) -> Trace:
+def trace(form: Form, positions: int) -> Trace:
     """The trace of a path with `positions` positions, shared among its strokes by length and evenly spaced."""
-    middle = skeleton.controls.mean(axis=0)
-    curves = [_fine_curve(runs, middle) for runs in skeleton.runs]
+    middle = form.controls.mean(axis=0)
+    curves = [_fine_curve(runs, middle) for runs in form.strokes]
     ways = [_way(curve @ middle) for curve in curves]
     lengths = np.array([way[-1] for way in ways])
     ends = np.rint(np.cumsum(lengths) / lengths.sum() * positions).astype(int)
@@ -117,7 +119,7 @@ def _cover(
     return np.asarray(np.clip(inside / ramp[:, None, None] + 0.5, 0.0, 1.0))
 
 
-def _fine_curve(runs: tuple[tuple[int, int], ...], points: NDArray[np.float64]) -> NDArray[np.float64]:
+def _fine_curve(runs: Runs, points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Matrix (F, C) of one stroke on a fine scale; F counts the steps of all runs."""
     pieces = []
     for first, last in runs:
