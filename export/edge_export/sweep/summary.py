@@ -40,7 +40,7 @@ def table_of_runs(sweep: Sweep) -> str:
             ]
         )
     lines = [
-        *table.aligned(_right(rows, first=len(heads))),
+        *table.aligned(rows, right=range(len(heads), len(rows[0]) - 1)),
         *_failures(sweep.results, grid.varying(sweep.request.axes)),
     ]
     if len(rows) > 1:
@@ -107,15 +107,3 @@ def _failures(results: Sequence[RunResult], names: Sequence[str]) -> list[str]:
     failed = [result for result in results if result.figures is None]
     lines = [f"run {one.number}, {label(one.settings, names)}: {one.status}: {one.reason}" for one in failed]
     return ["", *lines] if lines else []
-
-
-def _right(rows: list[list[str]], first: int) -> list[list[str]]:
-    """The rows with every column from `first` on right-aligned, because figures are compared digit by digit."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        [
-            cell.rjust(width) if place >= first else cell
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        for row in rows
-    ]
