@@ -2,16 +2,14 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from edge.bundle.manifest import Precision
 from edge.errors import EdgeError
+from edge_export.options import Goal, Target
 from edge_export.targets.registry import TARGETS
-
-Goal = Literal["latency", "throughput", "size", "balanced"]
-Target = Literal["any", "vnni", "arm64"]
 
 
 class ExportUsageError(EdgeError, ValueError):

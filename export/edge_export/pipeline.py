@@ -17,9 +17,10 @@ from edge_export.graph import fp16, session
 from edge_export.graph.builder import Converted, Tap
 from edge_export.graph.session import Session
 from edge_export.int8 import candidates, latency, processors, selection
-from edge_export.int8.processors import PROFILES, Target
+from edge_export.int8.processors import PROFILES
 from edge_export.int8.quantisation import int8_share
-from edge_export.int8.selection import Goal, Measured
+from edge_export.int8.selection import Measured
+from edge_export.options import Goal, Target
 from edge_export.pack import artifacts, packing, rejection_threshold, row_logits, tables
 from edge_export.pack.artifacts import CheckedExport, Exported
 from edge_export.parity import comparison, evaluation_data, layerwise, round_trip

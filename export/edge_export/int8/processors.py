@@ -7,13 +7,11 @@ somewhat slower on those; the fused LSTM operator loses most of its gain with it
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 from edge.errors import EdgeError
 from edge.session import cpu
 from edge_export.int8.quantisation import Bits
-
-Target = Literal["any", "vnni", "arm64"]
+from edge_export.options import Target
 
 
 @dataclass(frozen=True, slots=True)

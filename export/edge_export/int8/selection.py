@@ -8,7 +8,6 @@ first of all: what does not beat it for the goal is not packed.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from onnx import ModelProto
 
@@ -17,10 +16,9 @@ from edge_export.graph import session
 from edge_export.int8 import latency
 from edge_export.int8.latency import Latency
 from edge_export.int8.quantisation import QuantisedModel
+from edge_export.options import Goal
 from edge_export.parity import comparison
 from edge_export.parity.comparison import ParityRow, Reference
-
-Goal = Literal["latency", "throughput", "size", "balanced"]
 
 GOALS: dict[Goal, str] = {
     "latency": "time for a single picture",

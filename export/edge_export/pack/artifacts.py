@@ -16,7 +16,8 @@ from edge.bundle.bundle import Bundle
 from edge.bundle.manifest import Manifest
 from edge.text.files import make_folder, write_together
 from edge_export.int8.latency import Latency
-from edge_export.int8.selection import GOALS, Goal, Measured
+from edge_export.int8.selection import GOALS, Measured
+from edge_export.options import Goal
 from edge_export.parity import comparison
 from edge_export.parity.comparison import Logits, ParityRow, Reference
 

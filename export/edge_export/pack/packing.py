@@ -16,8 +16,8 @@ from edge.bundle.input import COLUMNS, ROWS
 from edge.bundle.manifest import Accuracy, Manifest, Precision, ProviderName, Rejection
 from edge.picture import preprocessing
 from edge.session import runtime
-from edge_export.int8.processors import Target
 from edge_export.int8.quantisation import int8_share
+from edge_export.options import Target
 from edge_export.parity.comparison import exact_logits, margins
 from edge_export.parity.tolerances import evidence_tolerance
 from edge_export.trained_model import TrainedModel, bundle_name

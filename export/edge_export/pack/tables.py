@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from edge.text.table import aligned
 from edge_export.int8.latency import Latency
-from edge_export.int8.selection import GOALS, Goal, Measured
+from edge_export.int8.selection import GOALS, Measured
+from edge_export.options import Goal
 from edge_export.parity.comparison import EXTREMES, ParityRow
 
 # Below this ratio at every batch size a model is called slower; medians of a quiet machine repeat within 3 %.

@@ -19,7 +19,7 @@ from edge.bundle.ort_format import DIGEST_SUFFIX, SUFFIX
 from edge.session import runtime
 from edge.text.files import make_folder, write_together
 from edge.text.table import size
-from edge_export.targets.registry import TargetError, WrittenTarget, refuse_unless_verified
+from edge_export.targets.registry import DeploymentError, WrittenTarget, refuse_unless_verified
 
 # As onnxruntime's own tool calls the file.
 OPERATORS_SUFFIX = ".required_operators_and_types.config"
@@ -35,7 +35,7 @@ def write(source: Bundle, out: Path) -> WrittenTarget:
         out: folder of what is written.
 
     Raises:
-        TargetError: ONNX Runtime cannot convert it, or the evidence does not hold in the new form.
+        DeploymentError: ONNX Runtime cannot convert it, or the evidence does not hold in the new form.
         WriteError: the folder cannot be made or written.
     """
     name = source.manifest.name
@@ -78,7 +78,7 @@ def _convert(data: bytes, target: Path) -> None:
     try:
         native.InferenceSession(data, settings, providers=["CPUExecutionProvider"])
     except runtime.failures() as error:
-        raise TargetError(
+        raise DeploymentError(
             f"ONNX Runtime cannot write it in ORT format: {runtime.first_line(error)}; deploy the bundle itself"
         ) from error
 

@@ -50,7 +50,7 @@ class WrittenTarget:
     notes: tuple[str, ...]
 
 
-class TargetError(EdgeError):
+class DeploymentError(EdgeError):
     """A bundle cannot take that form, or does not answer in it as its evidence says; nothing was written."""
 
 
@@ -63,11 +63,11 @@ def write(name: str, source: "Bundle", out: Path) -> WrittenTarget:
         out: folder of what is written; it is made where there is none.
 
     Raises:
-        TargetError: there is no such target, or the evidence does not hold.
+        DeploymentError: there is no such target, or the evidence does not hold.
         WriteError: the folder cannot be made or written.
     """
     if name not in TARGETS:
-        raise TargetError(f"there is no target {name!r}; use one of {', '.join(TARGETS)}")
+        raise DeploymentError(f"there is no target {name!r}; use one of {', '.join(TARGETS)}")
     written: WrittenTarget = import_module(TARGETS[name].module).write(source, out)
     return written
 
@@ -80,10 +80,10 @@ def refuse_unless_verified(replay: "Verification", form: str) -> None:
         form: what it is called.
 
     Raises:
-        TargetError: a step does not hold.
+        DeploymentError: a step does not hold.
     """
     for step in replay.steps:
         if not step.passed:
-            raise TargetError(
+            raise DeploymentError(
                 f"the {form} fails at {step.name}: {step.detail}; nothing was written; deploy the bundle itself"
             )

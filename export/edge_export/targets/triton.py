@@ -15,7 +15,7 @@ from edge import verification
 from edge.bundle.bundle import Bundle
 from edge.bundle.input import COLUMNS, NAME, ROWS
 from edge.text.files import make_folder, write_folder
-from edge_export.targets.registry import TargetError, WrittenTarget, refuse_unless_verified
+from edge_export.targets.registry import DeploymentError, WrittenTarget, refuse_unless_verified
 
 REPOSITORY = "triton"
 MODEL = "1/model.onnx"
@@ -67,7 +67,7 @@ def write(source: Bundle, out: Path) -> WrittenTarget:
         out: the repository is the folder `triton` in it.
 
     Raises:
-        TargetError: a label cannot stand on a line of its own, or the evidence does not hold.
+        DeploymentError: a label cannot stand on a line of its own, or the evidence does not hold.
         WriteError: the folder cannot be made or written.
     """
     name = source.manifest.name
@@ -116,7 +116,9 @@ def config(source: Bundle) -> str:
 def _labels(labels: tuple[str, ...]) -> str:
     for label in labels:
         if len(label.splitlines()) != 1 or label != label.strip():
-            raise TargetError(f"the label {label!r} cannot stand on a line of {LABELS}; export the model with --labels")
+            raise DeploymentError(
+                f"the label {label!r} cannot stand on a line of {LABELS}; export the model with --labels"
+            )
     return "".join(f"{label}\n" for label in labels)
 
 

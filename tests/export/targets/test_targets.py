@@ -16,7 +16,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from edge import verification
 from edge.bundle import bundle, shipped
 from edge_export.targets import registry
-from edge_export.targets.registry import TARGETS, TargetError
+from edge_export.targets.registry import TARGETS, DeploymentError
 
 PAGE = Path(__file__).parents[3] / "docs" / "targets.md"
 BUNDLES = ["lstm-int8", "lstm", "gru-int8", "cnn-16k", "cnn-16k-int8"]
@@ -46,7 +46,7 @@ def test_a_target_is_a_module_with_one_function_and_a_part_of_the_docs(name):
 def test_what_does_not_answer_as_its_evidence_says_is_not_written(name, tmp_path):
     found = shipped.info("lstm").evidence
     wrong = repacked("lstm", evidence=replace(found, logits=found.logits + np.float32(1)))
-    with pytest.raises(TargetError, match=r"fails at evidence: .*; nothing was written; deploy the bundle itself"):
+    with pytest.raises(DeploymentError, match=r"fails at evidence: .*; nothing was written; deploy the bundle itself"):
         registry.write(name, wrong, tmp_path)
     assert contents(tmp_path) == set()
 
@@ -60,7 +60,7 @@ def test_nothing_written_tells_where_it_was_made(name, tmp_path):
 
 
 def test_another_name_is_told_with_those_that_there_are(tmp_path):
-    with pytest.raises(TargetError, match=r"there is no target 'html5'; use one of ort, triton"):
+    with pytest.raises(DeploymentError, match=r"there is no target 'html5'; use one of ort, triton"):
         registry.write("html5", shipped.info("lstm"), tmp_path)
 
 
@@ -195,7 +195,7 @@ def test_several_bundles_share_a_repository_and_each_is_replaced_as_a_whole(tmp_
 @pytest.mark.parametrize("label", ["two\nlines", " spaces ", "form\ffeed", ""])
 def test_a_label_that_is_no_line_is_refused(label, tmp_path):
     labels = (label, *"123456789")
-    with pytest.raises(TargetError, match=r"cannot stand on a line of labels\.txt; export the model with --labels"):
+    with pytest.raises(DeploymentError, match=r"cannot stand on a line of labels\.txt; export the model with --labels"):
         registry.write("triton", repacked("lstm-20", labels=labels), tmp_path)
     assert contents(tmp_path) == set()
 
