@@ -132,8 +132,8 @@ def compose(digits: Digits, kind: Kind, random: Generator) -> Page:
         left = margin + int(random.integers(0, width - 2 * margin - line.shape[1] + 1))
         cover[top : top + len(line), left : left + line.shape[1]] = line
         top += len(line) + between
-    wishes = paper.Wishes(ruled=kind.ruled, grid=kind.grid, shadow=kind.shadow)
-    return Page(paper.photograph(cover, random, wishes), tuple(text for _, text in rows))
+    settings = paper.PageSettings(ruled=kind.ruled, grid=kind.grid, shadow=kind.shadow)
+    return Page(paper.photograph(cover, random, settings), tuple(text for _, text in rows))
 
 
 def written(images: Bytes, height: int, gaps: tuple[float, float], random: Generator) -> NDArray[np.float64]:

@@ -84,8 +84,8 @@ def read_page() -> Image.Image:
             top, left = 30 + row * (side + 20), 40 + place * step
             part = cover[top : top + side, left : left + side]
             np.maximum(part, np.asarray(large) / 255, out=part)
-    wishes = paper.Wishes(ruled=True, grid=False, shadow=True)
-    pixels = paper.photograph(cover, np.random.default_rng(NUMBERS_SEED), wishes)
+    settings = paper.PageSettings(ruled=True, grid=False, shadow=True)
+    pixels = paper.photograph(cover, np.random.default_rng(NUMBERS_SEED), settings)
     grey = preprocessing.luminance(pixels)
     return annotate(grey, read_grey_page(grey, edge.load(MODEL, provider="cpu")))
 
