@@ -28,7 +28,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 import edge
 from edge.bundle.input import COLUMNS, ROWS
-from edge.classifier.rejection import scores
+from edge.classifier.rejection import Scorer
 from edge.picture import paths, preprocessing
 from edge.text.table import aligned
 from edge_export.pack import rejection_threshold
@@ -60,10 +60,11 @@ def main() -> int:
     for model in arguments.model or MODELS:
         classifier = edge.load(model, provider="cpu", threads=1)
         facts = rejection_threshold.fit(classifier.logits(validation.images), validation)
-        known = scores(classifier.logits(test.images), facts)
+        scorer = Scorer.of(facts)
+        known = scorer.scores(classifier.logits(test.images))
         rows = [("", "images", "AUROC", "rejected")]
         for name, images in (digits | others).items():
-            found = scores(classifier.logits(images), facts)
+            found = scorer.scores(classifier.logits(images))
             share = float((found < facts.threshold).mean())
             parted = None if name in digits else auroc(known, found)
             records.append({"model": model, "set": name, "images": len(images), "auroc": parted, "rejected": share})

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from edge.bundle import bundle
 from edge.bundle.bundle import Bundle
 from edge.bundle.evidence import Evidence
+from edge.bundle.input import OUTPUTS, SCORE
+from edge.classifier.rejection import Scorer
 from edge.classifier.softmax import softmax
 from edge.errors import BundleError, EdgeError, ProviderError, VerificationError
 from edge.session import cpu, session
@@ -31,6 +33,9 @@ STEPS: tuple[StepName, ...] = ("digest", "load", "placement", "evidence")
 
 # A softmax in float16 keeps 11 bits, and each probability is at most 1: half a thousandth, with room for exp.
 PROBABILITY_TOLERANCE = 2e-3
+
+# A score in float32, of logits that are tens of its spreads: five digits.
+SCORE_TOLERANCE = 1e-3
 
 Run = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
@@ -206,6 +211,7 @@ def _evidence_step(source: Bundle, running: Session) -> Step:
             detail = f"it has {evidence.logits.shape[1]} classes for {len(source.manifest.labels)} labels; re-export it"
             return Step("evidence", passed=False, detail=detail)
         result = replay(running.run, evidence, source.manifest.temperature)
+        score_error = _score_error(source, running, evidence)
     except EdgeError as error:
         return Step("evidence", passed=False, detail=str(error))
     worst = _worst(result, evidence)
@@ -219,8 +225,11 @@ def _evidence_step(source: Bundle, running: Session) -> Step:
         "flips": result.flips,
         "flips_allowed": evidence.max_flips,
         "max_probability_error": result.max_probability_error,
+        "max_score_error": score_error,
     }
     complaints = _complaints(result, evidence)
+    if not score_error <= SCORE_TOLERANCE:
+        complaints.append(f"the scores are {score_error:.1e} off what the logits say (allowed {SCORE_TOLERANCE:.0e})")
     if complaints and (reason := _saturation(source.manifest.int8_target)):
         complaints.append(reason)
     found = (
@@ -230,6 +239,15 @@ def _evidence_step(source: Bundle, running: Session) -> Step:
     )
     detail = "; ".join([found, *complaints])
     return Step("evidence", passed=not complaints, detail=detail, figures=figures)
+
+
+def _score_error(source: Bundle, running: Session, evidence: Evidence) -> float:
+    """How far the graph's scores are from those of its own logits, as a share of each, or of 1 where it is less."""
+    if source.manifest.rejection is None or not running.has_score:
+        return 0.0
+    logits, scores = running.fetch([OUTPUTS[0], SCORE], evidence.images)
+    expected = Scorer.of(source.manifest.rejection).scores(logits)
+    return float((np.abs(scores - expected) / np.maximum(np.abs(expected), 1)).max())
 
 
 def _saturation(target: str | None) -> str:

@@ -20,6 +20,7 @@ from edge.session.runtime import DISTRIBUTIONS
 
 FLOAT, UINT8, INT64 = 1, 2, 7
 ATTRIBUTE_INT = 2
+ATTRIBUTE_INTS = 7
 EXTERNAL = 1
 
 LABELS = tuple("0123456789")
@@ -43,6 +44,11 @@ class Linear:
 
 def attribute(name: str, value: int) -> bytes:
     return encode_bytes(1, name) + encode_integer(3, value) + encode_integer(20, ATTRIBUTE_INT)
+
+
+def axes_attribute(axis: int) -> bytes:
+    """The attribute `axes` of reductions before opset 18."""
+    return encode_bytes(1, "axes") + encode_integer(8, axis) + encode_integer(20, ATTRIBUTE_INTS)
 
 
 def node(kind: str, inputs: list[str], output: str, *attributes: bytes, name: str | None = None) -> bytes:
@@ -74,14 +80,30 @@ def value(name: str, element: int, *axes: int | str) -> bytes:
     return encode_bytes(1, name) + encode_bytes(2, encode_bytes(1, encode_integer(1, element) + encode_bytes(2, shape)))
 
 
-def graph_bytes(linear: Linear, *, external: bool = False, input_name: str = "image") -> bytes:
-    """A serialised GraphProto."""
+def graph_bytes(
+    linear: Linear, *, external: bool = False, input_name: str = "image", score: bool = False, nan: bool = False
+) -> bytes:
+    """A serialised GraphProto.
+
+    With `score` it has that output: the least of the logits. With `nan` every logit is none: a zero divided by itself.
+    """
     classes = len(linear.bias)
+    last = "sums" if nan else "logits"
+    more = []
+    if score:
+        least = node("ReduceMin", ["logits"], "score", attribute("keepdims", 0), axes_attribute(1))
+        more += [encode_bytes(1, least), encode_bytes(12, value("score", FLOAT, "batch"))]
+    if nan:
+        more += [
+            encode_bytes(1, node("Sub", ["sums", "sums"], "zeros")),
+            encode_bytes(1, node("Div", ["zeros", "zeros"], "logits")),
+        ]
     return b"".join(
         (
+            *more,
             encode_bytes(1, node("Cast", [input_name], "floats", attribute("to", FLOAT))),
             encode_bytes(1, node("Flatten", ["floats"], "flat", attribute("axis", 1))),
-            encode_bytes(1, node("Gemm", ["flat", "weights", "bias"], "logits")),
+            encode_bytes(1, node("Gemm", ["flat", "weights", "bias"], last)),
             encode_bytes(1, node("Softmax", ["logits"], "probabilities", attribute("axis", 1))),
             encode_bytes(2, "linear"),
             encode_bytes(5, tensor("weights", linear.weights, external=external)),

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 
-from edge.bundle.input import COLUMNS, INPUT, ROWS
+from edge.bundle.input import COLUMNS, INPUT, ROWS, SCORE
 from edge_export.graph.builder import IMAGE, LOGITS, PROBABILITIES, ConversionError
 from edge_export.graph.session import open_session
 
@@ -31,7 +31,7 @@ def check_form(model: ModelProto, *, classes: int, lean: bool = True) -> None:
     expected = (IMAGE, onnx.TensorProto.UINT8, INPUT.shape)
     if inputs != [expected]:
         raise ConversionError(f"the graph takes {inputs}; a bundle takes {expected}")
-    outputs = [_signature(entry) for entry in model.graph.output]
+    outputs = [_signature(entry) for entry in model.graph.output if entry.name != SCORE]  # put there when it is packed
     wanted = [(name, onnx.TensorProto.FLOAT, ("batch", classes)) for name in (LOGITS, PROBABILITIES)]
     if outputs != wanted:
         raise ConversionError(

@@ -12,12 +12,13 @@ from onnx import ModelProto
 from edge import verification
 from edge.bundle import bundle
 from edge.bundle.evidence import Evidence
-from edge.bundle.input import COLUMNS, ROWS
+from edge.bundle.input import COLUMNS, OUTPUTS, ROWS, SCORE
 from edge.bundle.manifest import Accuracy, Manifest, Precision, ProviderName, Rejection
 from edge.picture import preprocessing
 from edge.session import runtime
 from edge_export.int8.quantisation import int8_share
 from edge_export.options import Target
+from edge_export.pack.score_output import add_score
 from edge_export.parity.comparison import exact_logits, margins
 from edge_export.parity.tolerances import evidence_tolerance
 from edge_export.trained_model import TrainedModel, bundle_name
@@ -152,6 +153,7 @@ def manifest(
         accuracy=(*own, *before),
         temperature=trained.temperature,
         rejection=rejection,
+        outputs=OUTPUTS if rejection is None else (*OUTPUTS, SCORE),
         checkpoint_sha256=trained.checkpoint_sha256,
         opset=next(entry.version for entry in model.opset_import if entry.domain == ""),
         ir_version=model.ir_version,
@@ -164,7 +166,7 @@ def manifest(
 
 
 def pack(model: ModelProto, facts: Manifest, proof: Evidence, rows: bytes | None = None) -> bytes:
-    """A bundle's bytes are the graph, followed by manifest, evidence and digest.
+    """A bundle's bytes are the graph, with its score, followed by manifest, evidence and digest.
 
     Args:
         model: the checked graph.
@@ -175,7 +177,8 @@ def pack(model: ModelProto, facts: Manifest, proof: Evidence, rows: bytes | None
     Returns:
         The bytes; the same arguments give the same bytes.
     """
-    return bundle.pack(model.SerializeToString(deterministic=True), facts, proof, rows)
+    whole = model if facts.rejection is None else add_score(model, facts.rejection)
+    return bundle.pack(whole.SerializeToString(deterministic=True), facts, proof, rows)
 
 
 def _coarse(images: NDArray[np.uint8], levels: int) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.manifest import Rejection
-from edge.classifier.rejection import distances, energies, scores
+from edge.classifier.rejection import Scorer, distances, energies
 from edge_train.data.splits import Split
 
 MOST_REJECTED = 0.01  # of the validation digits
@@ -51,7 +51,7 @@ def fit(logits: NDArray[np.float32], split: Split) -> Rejection | None:
         images=len(split),
         rejected=0.0,
     )
-    found = scores(logits, open_to_all)
+    found = Scorer.of(open_to_all).scores(logits)
     lowest = np.sort(found)[int(MOST_REJECTED * len(found))]  # fewer than the share lie below it
     threshold = float(np.floor(lowest * 1000) / 1000)
     return replace(open_to_all, threshold=threshold, rejected=round(float((found < threshold).mean()), 4))

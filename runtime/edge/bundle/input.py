@@ -1,4 +1,4 @@
-"""The one statement of the tensor that every bundle takes: its shape, its type, and the labels unless others are given.
+"""The one statement of what every bundle takes and gives: shapes, types, names, and the labels unless others are given.
 
 All other rooms read their 28 from here; a bundle's manifest carries it for everybody else.
 """
@@ -40,6 +40,12 @@ INPUT = Input()
 
 NAME = "image"
 """Of the input in the graph."""
+
+OUTPUTS = ("logits", "probabilities")
+"""What every graph gives: float32 [batch, classes] each."""
+
+SCORE = "score"
+"""What the graphs of this edge give too, where they can tell what is none of their labels: float32 [batch]."""
 
 PICTURE_RECIPE = 3
 """Version of the way from a picture file to that tensor; it changes when the same file gives another image."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeVar
 
-from edge.bundle.input import INPUT, PICTURE_RECIPE, Input
+from edge.bundle.input import INPUT, OUTPUTS, PICTURE_RECIPE, Input
 from edge.errors import BundleError, ProtocolError
 from edge.text.files import is_file_name
 
@@ -102,6 +102,8 @@ class Manifest:
         minimum_onnxruntime: oldest ONNX Runtime that the bundle was tested with.
         versions: versions of the packages that made the bundle.
         rejection: when an answer is none; None where it was not fitted, as in bundles of an older edge.
+        outputs: what the graph gives: "logits" and "probabilities", and "score" where the graph computes what rejection
+            is judged by; bundles of an older edge leave that to the reader.
         protocol: generation of the bundle format.
     """
 
@@ -126,6 +128,7 @@ class Manifest:
     input: Input = INPUT
     int8_target: str | None = None
     rejection: Rejection | None = None
+    outputs: tuple[str, ...] = OUTPUTS
     protocol: int = PROTOCOL
 
     @property
@@ -216,6 +219,7 @@ def from_json(text: str | bytes) -> Manifest:
         versions=_versions(_take(record, "versions", dict)),
         input=_input(_take(record, "input", dict)),
         rejection=_rejection(record),
+        outputs=_strings(record, "outputs") if "outputs" in record else OUTPUTS,
         protocol=protocol,
     )
     _check_ranges(manifest)

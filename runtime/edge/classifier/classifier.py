@@ -1,27 +1,21 @@
 """The classifier: a checked bundle and one session of it; pictures in, predictions out."""
 
+import math
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from itertools import repeat
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge.bundle import (
-    bundle,
-    shipped,
-)
+from edge.bundle import bundle, shipped
 from edge.bundle.bundle import Bundle
+from edge.bundle.input import COLUMNS, INPUT, OUTPUTS, ROWS, SCORE
 from edge.bundle.manifest import Manifest, ProviderName
-from edge.classifier import (
-    rejection,
-)
-from edge.errors import InputError
-from edge.session import (
-    cpu,
-    profile,
-    session,
-)
+from edge.classifier.rejection import Scorer
+from edge.errors import BundleError, InputError
+from edge.session import cpu, profile, session
 from edge.session.batching import LEAST_IMAGES_PER_THREAD, Batching, run_in_parts
 from edge.session.providers import Provider
 from edge.session.session import Session
@@ -29,18 +23,26 @@ from edge.session.session import Session
 if TYPE_CHECKING:
     from edge.picture.preprocessing import Source
 
-SIDE = 28
-"""Rows and columns of an image, in pixels."""
+# What is fetched for each question: the graph computes all of its outputs, and each that is asked for is an array more.
+_LOGITS, _PROBABILITIES = (OUTPUTS[0],), (OUTPUTS[1],)
+
+_MOST_OF_ALL = 2.0  # probabilities of one image sum to 1
+
+_UINT8 = np.dtype(INPUT.dtype)
+_IMAGE = (ROWS, COLUMNS)
+_DARK = b"\0\1"
+
+_EXPECTED = f"expected {INPUT.dtype} (N, {ROWS}, {COLUMNS}) with ink {INPUT.ink} on background {INPUT.background}"
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """What a picture shows.
 
     Attributes:
         label: the most probable label.
         confidence: its probability, 0 to 1.
-        probabilities: probability of each label, in the order of the manifest.
+        labels: those of the bundle.
+        shares: probability of each, in their order.
         model: name of the bundle.
         provider: where it was computed, "cpu" or "cuda".
         score: how much the image looks like any label, about 0 for a usual digit and lower for others; None where the
@@ -50,15 +52,21 @@ class Prediction:
 
     label: str
     confidence: float
-    probabilities: dict[str, float]
+    labels: tuple[str, ...]
+    shares: tuple[float, ...]
     model: str
     provider: ProviderName
     score: float | None = None
     rejected: bool = False
 
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """Probability of each label, in the order of the manifest."""
+        return dict(zip(self.labels, self.shares, strict=True))
+
     def top(self, count: int) -> list[tuple[str, float]]:
         """The most probable labels with their probabilities, best first; equal ones in the manifest's order."""
-        ranked = sorted(self.probabilities.items(), key=lambda pair: -pair[1])
+        ranked = sorted(zip(self.labels, self.shares, strict=True), key=lambda pair: -pair[1])
         return ranked[: max(count, 0)]
 
 
@@ -73,6 +81,15 @@ class Classifier:
         self._session = running
         self._cores = cores
         self._batching: Batching | None = None
+        facts = source.manifest.rejection
+        self._threshold = -math.inf if facts is None else facts.threshold
+        self._scorer = None if facts is None or running.has_score else Scorer.of(facts)
+        self._asked = (OUTPUTS[1], SCORE) if running.has_score else (OUTPUTS[1],)
+        self._labels, self._name, self._provider = source.manifest.labels, source.manifest.name, running.provider
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The bytes travel to the other process, which makes a session of its own of them.
+        return _reopened, (self._bundle, self._provider, self._session.threads, self._session.reason, self._cores)
 
     @property
     def bundle(self) -> Bundle:
@@ -136,9 +153,13 @@ class Classifier:
 
         Raises:
             InputError: the array has another shape or type.
+            BundleError: the model answers with what is no number.
             ProviderError: onnxruntime failed.
         """
-        return self.predictions(as_batch(image)[:1])[0]
+        batch = as_batch(image)
+        if len(batch) != 1:
+            raise InputError(f"{len(batch)} images are not one; give uint8 ({ROWS}, {COLUMNS}), or ask `predictions`")
+        return self._predictions(batch)[0]
 
     def predictions(self, images: ArrayLike) -> list[Prediction]:
         """Says what prepared images show.
@@ -151,9 +172,10 @@ class Classifier:
 
         Raises:
             InputError: the array has another shape or type.
+            BundleError: the model answers with what is no number.
             ProviderError: onnxruntime failed.
         """
-        return self.to_predictions(*self.run(images))
+        return self._predictions(as_batch(images))
 
     def run(self, images: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64] | None]:
         """Computes everything that the model says of prepared images.
@@ -162,16 +184,20 @@ class Classifier:
             images: uint8 (N, 28, 28) or (28, 28), ink 255 on background 0; N may be 0.
 
         Returns:
-            Logits and probabilities, each float32 (N, classes), and scores, float64 (N,), or None where the bundle
-            cannot say.
+            Logits and probabilities, each float32 (N, classes), and scores, float64 (N,), or None where the
+            bundle cannot say.
 
         Raises:
             InputError: the array has another shape or type.
+            BundleError: the model answers with what is no number.
             ProviderError: onnxruntime failed.
         """
-        logits, probabilities = self._run(images)
-        rule = self.manifest.rejection
-        return logits, probabilities, None if rule is None else rejection.scores(logits, rule)
+        outputs = (*OUTPUTS, SCORE) if self._session.has_score else OUTPUTS
+        logits, probabilities, *scores = self._fetch(outputs, as_batch(images))
+        self._check(logits)
+        if self._scorer is not None:
+            return logits, probabilities, self._scorer.scores(logits)
+        return logits, probabilities, scores[0].astype(np.float64) if scores else None
 
     def to_predictions(
         self,
@@ -180,23 +206,25 @@ class Classifier:
         scores: NDArray[np.float64] | None,
     ) -> list[Prediction]:
         """What the outputs of `run` say of each image."""
-        rows = probabilities
-        best = rows.argmax(axis=1).tolist()
-        labels, model, provider = self.labels, self.manifest.name, self.provider
-        return [
-            Prediction(
-                labels[index],
-                row[index],
-                dict(zip(labels, row, strict=True)),
-                model,
-                provider,
-                score,
-                self.rejects(score),
-            )
-            for index, row, score in zip(
-                best, rows.tolist(), [None] * len(rows) if scores is None else scores.tolist(), strict=True
-            )
-        ]
+        return self._told(probabilities.tolist(), None if scores is None else scores.tolist())
+
+    def _predictions(self, batch: NDArray[np.uint8]) -> list[Prediction]:
+        if self._scorer is not None:
+            return self.to_predictions(*self.run(batch))
+        probabilities, *scores = self._fetch(self._asked, batch)
+        return self._told(probabilities.tolist(), scores[0].tolist() if scores else None)
+
+    def _told(self, rows: list[list[float]], scores: list[float] | None) -> list[Prediction]:
+        """One image should cost little more than its run: no array is made here, and no property asked."""
+        labels, name, provider, threshold = self._labels, self._name, self._provider, self._threshold
+        told = []
+        for row, score in zip(rows, repeat(None) if scores is None else scores, strict=scores is not None):
+            if not (sum(row) < _MOST_OF_ALL and (score is None or -math.inf < score < math.inf)):  # so that NaN fails
+                raise self._no_numbers()
+            confidence = max(row)
+            label, is_rejected = labels[row.index(confidence)], score is not None and score < threshold
+            told.append(Prediction(label, confidence, labels, tuple(row), name, provider, score, is_rejected))
+        return told
 
     def scores(self, images: ArrayLike) -> list[float | None]:
         """How much prepared images look like any label: about 0 for a usual digit, lower for others.
@@ -209,18 +237,15 @@ class Classifier:
 
         Raises:
             InputError: the array has another shape or type.
+            BundleError: the model answers with what is no number.
             ProviderError: onnxruntime failed.
         """
-        return self._scores(self.logits(images))
+        found = self.run(images)
+        return [None] * len(found[0]) if found[2] is None else found[2].tolist()
 
     def rejects(self, score: float | None) -> bool:
         """Whether an image of that score is probably none of the labels."""
-        return score is not None and self.manifest.rejection is not None and score < self.manifest.rejection.threshold
-
-    def _scores(self, logits: NDArray[np.float32]) -> list[float | None]:
-        if self.manifest.rejection is None:
-            return [None] * len(logits)
-        return list(map(float, rejection.scores(logits, self.manifest.rejection)))
+        return score is not None and score < self._threshold
 
     def classify(self, images: ArrayLike) -> NDArray[np.float32]:
         """Computes the probabilities of prepared images.
@@ -233,9 +258,11 @@ class Classifier:
 
         Raises:
             InputError: the array has another shape or type.
+            BundleError: the model answers with what is no number.
             ProviderError: onnxruntime failed.
         """
-        return self._run(images)[1]
+        (probabilities,) = self._fetch(_PROBABILITIES, as_batch(images))
+        return self._check(probabilities)
 
     def logits(self, images: ArrayLike) -> NDArray[np.float32]:
         """Computes the logits of prepared images: what the model says before the softmax and its temperature.
@@ -248,24 +275,43 @@ class Classifier:
 
         Raises:
             InputError: the array has another shape or type.
+            BundleError: the model answers with what is no number.
             ProviderError: onnxruntime failed.
         """
-        return self._run(images)[0]
+        (logits,) = self._fetch(_LOGITS, as_batch(images))
+        return self._check(logits)
 
-    def _run(self, images: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Logits and probabilities, each float32 (N, classes)."""
-        batch = as_batch(images)
-        count = len(batch)
+    def _fetch(self, outputs: Sequence[str], batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The outputs of that names: each float32 (N, classes), or (N,) for the score."""
+        count, classes = len(batch), len(self._labels)
         if 0 < count < LEAST_IMAGES_PER_THREAD or 0 < count <= self.batching.direct_images:
-            return self._session.run(batch)  # without a copy: a single image takes a few dozen microseconds
-        logits, probabilities = np.empty((2, count, len(self.labels)), np.float32)
+            found = self._session.fetch(outputs, batch)  # without a copy: one image takes a few dozen microseconds
+            if found[0].shape != (count, classes):
+                raise BundleError(
+                    f"{self.manifest.name} answers {count} images with an array of shape {found[0].shape}, not "
+                    f"{(count, classes)}; check it with `edge verify`"
+                )
+            return found
+        whole = [np.empty(count if name == SCORE else (count, classes), np.float32) for name in outputs]
 
         def work(part: slice) -> None:
-            logits[part], probabilities[part] = self._session.run(batch[part])
+            for target, values in zip(whole, self._session.fetch(outputs, batch[part]), strict=True):
+                target[part] = values
 
         if count:
             run_in_parts(count, self.batching, work)
-        return logits, probabilities
+        return whole
+
+    def _check(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not np.isfinite(values).all():
+            raise self._no_numbers()
+        return values
+
+    def _no_numbers(self) -> BundleError:
+        return BundleError(
+            f"{self.manifest.name} answers with what is no number (NaN, or infinite); check it with `edge verify`, "
+            "and export it again"
+        )
 
 
 def load(
@@ -293,6 +339,12 @@ def load(
     return Classifier(source, running, cores=cores if running.provider == "cpu" and inside == 1 else 1)
 
 
+def _reopened(source: Bundle, provider: ProviderName, threads: int, reason: str, cores: int) -> Classifier:
+    running = session.create(source.data, provider=provider, threads=threads, manifest=source.manifest)
+    running.reason = reason
+    return Classifier(source, running, cores=cores)
+
+
 def as_batch(images: ArrayLike) -> NDArray[np.uint8]:
     """Checks images and gives them a batch axis.
 
@@ -305,23 +357,57 @@ def as_batch(images: ArrayLike) -> NDArray[np.uint8]:
     Raises:
         InputError: another shape or type; the message says how to convert.
     """
-    expected = f"expected uint8 (N, {SIDE}, {SIDE}) with ink 255 on background 0"
     try:
         array = np.asarray(images)
-    except ValueError as error:
-        raise InputError(f"the images have no common shape ({error}); {expected}") from error
-    if array.dtype != np.uint8:
-        raise InputError(f"the images are {array.dtype}, {expected}; {_conversion(array)}")
-    if array.ndim not in {2, 3} or array.shape[-2:] != (SIDE, SIDE):
-        raise InputError(
-            f"the images have shape {array.shape}, {expected}; read files with `edge.picture.preprocessing.read`"
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(_not_an_array(images, error)) from error
+    if array.dtype != _UINT8:
+        raise InputError(f"{_kind(images, array)}, {_EXPECTED}; {_conversion(array)}")
+    if array.shape[-2:] != _IMAGE or array.ndim > 3:
+        raise InputError(f"the images have shape {array.shape}, {_EXPECTED}; {_reshaping(array)}")
+    batch = np.ascontiguousarray(array if array.ndim == 3 else array[None])
+    if _is_of_ones(batch):
+        raise InputError(f"the images hold 0 and 1 only, {_EXPECTED}; multiply them by {INPUT.ink}")
+    return batch
+
+
+def _is_of_ones(batch: NDArray[np.uint8]) -> bool:
+    """Whether no pixel is above 1 and some are 1: a mistake, for such an image is black to the eye and to the model."""
+    if len(batch) == 1:  # without a maximum, which takes a microsecond: most digits have ink in their middle row
+        middle = batch[0, ROWS // 2].tobytes()
+        return not middle.strip(_DARK) and not (pixels := batch.tobytes()).strip(_DARK) and b"\1" in pixels
+    return len(batch) > 0 and int(batch.max()) == 1
+
+
+def _not_an_array(images: object, error: Exception) -> str:
+    """Why `numpy.asarray` failed: lists of unequal lengths, or a tensor that is not in this process's memory."""
+    if hasattr(images, "detach") or hasattr(images, "cpu"):
+        return (
+            f"the images are a {type(images).__name__} that numpy cannot read ({error}), {_EXPECTED}; "
+            "give images.detach().cpu().numpy(), of type uint8"
         )
-    return np.ascontiguousarray(array.reshape(-1, SIDE, SIDE))
+    return f"the images have no common shape ({error}); {_EXPECTED}"
+
+
+def _kind(images: object, array: NDArray[np.generic]) -> str:
+    if images is None or isinstance(images, str | bytes | os.PathLike):
+        return f"{images!r:.60} is no array"
+    return f"the images are {array.dtype}"
 
 
 def _conversion(array: NDArray[np.generic]) -> str:
+    if array.dtype.kind in "OUSV":
+        return "pictures are read by `predict`, which takes paths, bytes and Pillow images"
+    if array.size == 0:
+        return f"for no images give numpy.zeros((0, {ROWS}, {COLUMNS}), numpy.uint8)"
     if np.issubdtype(array.dtype, np.floating):
         return "for values in [0, 1] multiply by 255 and cast: (images * 255).round().astype(numpy.uint8)"
     if array.dtype == np.bool_:
         return "convert them with: images.astype(numpy.uint8) * 255"
     return "for values in 0..255 cast them: images.astype(numpy.uint8)"
+
+
+def _reshaping(array: NDArray[np.uint8]) -> str:
+    if array.ndim > 1 and array.size % (ROWS * COLUMNS) == 0 and array.shape[-1] in {1, COLUMNS, ROWS * COLUMNS}:
+        return f"if each row of 784 values or each plane is an image: images.reshape(-1, {ROWS}, {COLUMNS})"
+    return "pictures of other sizes are read by `predict`, or by `edge.picture.preprocessing.read`"

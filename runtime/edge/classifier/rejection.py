@@ -10,6 +10,9 @@ Sources: W. Liu et al., "Energy-based Out-of-distribution Detection", 2020; K. L
 for Detecting Out-of-Distribution Samples and Adversarial Attacks", 2018.
 """
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,23 +21,43 @@ from edge.bundle.manifest import Rejection
 Floats = NDArray[np.float64]
 
 
-def scores(logits: NDArray[np.float32], rejection: Rejection) -> Floats:
-    """The score of each image: about 0 for a usual digit, lower for what looks less like any label.
+@dataclass(frozen=True, slots=True, eq=False)
+class Scorer:
+    """Computes scores from logits, for bundles whose graph does not: those of an older edge.
 
-    Args:
-        logits: float32 (N, classes).
-        rejection: of the bundle that they come from.
-
-    Returns:
-        float64 (N,); below `rejection.threshold` an image is rejected.
+    Attributes:
+        energy: median and spread of usual digits.
+        distance: the same of the distance to the nearest centre.
+        centres: float64 (classes, classes), the mean logits of each label's images, a row each.
+        whitening: float64 (classes, classes), lower triangle L; L L^T is the inverse covariance about the centres.
     """
-    middle, spread = rejection.energy
-    lower = np.minimum((energies(logits) - middle) / spread, 0)
-    middle, spread = rejection.distance
-    whitening = np.zeros((len(rejection.whitening),) * 2)
-    whitening[np.tril_indices(len(whitening))] = np.concatenate(rejection.whitening)
-    nearer = (middle - distances(logits, np.array(rejection.centres), whitening)) / spread
-    return np.asarray(lower + nearer)
+
+    energy: tuple[float, float]
+    distance: tuple[float, float]
+    centres: Floats
+    whitening: Floats
+
+    @classmethod
+    def of(cls, facts: Rejection) -> Self:
+        """The scorer of a bundle."""
+        whitening = np.zeros((len(facts.whitening),) * 2)
+        whitening[np.tril_indices(len(whitening))] = np.concatenate(facts.whitening)
+        return cls(facts.energy, facts.distance, np.array(facts.centres), whitening)
+
+    def scores(self, logits: NDArray[np.float32]) -> Floats:
+        """The score of each image: about 0 for a usual digit, lower for what looks less like any label.
+
+        Args:
+            logits: float32 (N, classes).
+
+        Returns:
+            float64 (N,); below the threshold of the bundle's rejection an image is rejected.
+        """
+        middle, spread = self.energy
+        lower = np.minimum((energies(logits) - middle) / spread, 0)
+        middle, spread = self.distance
+        nearer = (middle - distances(logits, self.centres, self.whitening)) / spread
+        return np.asarray(lower + nearer)
 
 
 def energies(logits: NDArray[np.float32]) -> Floats:

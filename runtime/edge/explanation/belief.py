@@ -10,8 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge.bundle.input import COLUMNS
 from edge.bundle.manifest import Manifest
-from edge.classifier.classifier import SIDE, Classifier, as_batch
+from edge.classifier.classifier import Classifier, as_batch
 from edge.classifier.softmax import softmax
 from edge.errors import BundleError, InputError
 from edge.session import session
@@ -138,5 +139,5 @@ def _inked(image: NDArray[np.uint8]) -> tuple[int, int]:
     """The first column with ink and the one behind the last, with one to spare on each side."""
     columns = np.flatnonzero(image.any(axis=0))
     if not len(columns):
-        return 0, SIDE
-    return max(0, int(columns[0]) - 1), min(SIDE, int(columns[-1]) + 2)
+        return 0, COLUMNS
+    return max(0, int(columns[0]) - 1), min(COLUMNS, int(columns[-1]) + 2)

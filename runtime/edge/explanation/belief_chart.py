@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge import drawing
-from edge.classifier.classifier import SIDE
+from edge.bundle.input import ROWS
 from edge.drawing import FAINT, INK, QUIET, SERIES, SMALL, TEXT, TITLE, UNREAD, Pen
 from edge.text.table import percent
 
 CELL: Final = 16  # points: side of an enlarged pixel
-TILE: Final = SIDE * CELL
+TILE: Final = ROWS * CELL
 LEFT, TOP = 48, 104
 STRIP_LEFT: Final = LEFT + TILE + 16
 STRIP_WIDTH: Final = 30
@@ -69,12 +69,12 @@ class BeliefChart:
 
 def png(chart: BeliefChart) -> bytes:
     """The finished picture as a PNG file."""
-    return drawing.png(frame(chart, SIDE, pixels=PIXELS))
+    return drawing.png(frame(chart, ROWS, pixels=PIXELS))
 
 
 def gif(chart: BeliefChart) -> bytes:
     """The rows revealed one by one, as a GIF file that starts again after a while."""
-    frames = [frame(chart, count, pixels=GIF_PIXELS) for count in range(1, SIDE + 1)]
+    frames = [frame(chart, count, pixels=GIF_PIXELS) for count in range(1, ROWS + 1)]
     palette = _palette()
     reduced = [one.quantize(palette=palette, dither=Image.Dither.NONE) for one in frames]
     file = io.BytesIO()
@@ -83,7 +83,7 @@ def gif(chart: BeliefChart) -> bytes:
         "GIF",
         save_all=True,
         append_images=reduced[1:],
-        duration=[ROW_MS] * (SIDE - 1) + [LAST_MS],
+        duration=[ROW_MS] * (ROWS - 1) + [LAST_MS],
         loop=0,
         optimize=True,
     )
@@ -124,7 +124,7 @@ def frame(chart: BeliefChart, count: int, *, pixels: int) -> Image.Image:
     for column in curves:
         _peak(pen, chart, count, column, colours[column])
     _bars(pen, chart, count, colours)
-    if count == SIDE and chart.settled is not None:
+    if count == ROWS and chart.settled is not None:
         _settled(pen, chart.settled)
     return pen.finished()
 
@@ -143,7 +143,7 @@ def _title(pen: Pen, chart: BeliefChart, count: int) -> None:
     words = f"{chart.model} believes after row {count}:  {label},  {percent(float(belief[leader]))}"
     pen.text(LEFT, 34, words, size=TITLE)
     note = f"{drawing.fitting(chart.name, 360, TEXT)}, read from the top, row by row"
-    if count == SIDE and chart.settled is not None:
+    if count == ROWS and chart.settled is not None:
         note += f": after row {chart.settled} the answer no longer changes"
     pen.text(LEFT, 62, note, colour=QUIET)
 
@@ -152,12 +152,12 @@ def _digit(pen: Pen, chart: BeliefChart, count: int) -> None:
     colours = drawing.paper(chart.image)
     colours[count:] = drawing.rgb(UNREAD).astype(np.uint8)
     pen.tile(colours, LEFT, TOP, CELL)
-    for row in range(1, SIDE):
+    for row in range(1, ROWS):
         pen.box(LEFT, TOP + row * CELL - 0.25, LEFT + TILE, TOP + row * CELL + 0.25, FAINT)
-    for row in (1, *range(4, SIDE + 1, 4)):
+    for row in (1, *range(4, ROWS + 1, 4)):
         pen.text(LEFT - 10, TOP + (row - 0.5) * CELL, str(row), size=SMALL, colour=QUIET, anchor="rm")
     pen.text(LEFT, TOP - 14, "row", size=SMALL, colour=QUIET, anchor="rm")
-    if count < SIDE:
+    if count < ROWS:
         edge = TOP + count * CELL
         pen.box(LEFT, edge - 1, LEFT + TILE, edge + 1, INK)
 

@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge.classifier.classifier import SIDE, Classifier, as_batch
+from edge.bundle.input import COLUMNS, ROWS
+from edge.classifier.classifier import Classifier, as_batch
 from edge.errors import InputError
 from edge.text.table import percent
 
@@ -49,7 +50,7 @@ class Occlusion:
     @property
     def most(self) -> tuple[int, int]:
         """Row and column, from 0, of the middle of the patch that costs most."""
-        row, column = divmod(int(self.drop.argmax()), SIDE)
+        row, column = divmod(int(self.drop.argmax()), COLUMNS)
         return row, column
 
 
@@ -68,16 +69,16 @@ def measure(classifier: Classifier, image: ArrayLike, *, patch: int = PATCH) -> 
     batch = as_batch(image)
     if len(batch) != 1:
         raise InputError(f"{len(batch)} images cannot be explained at once; give one, uint8 (28, 28)")
-    if patch % 2 == 0 or not 1 <= patch < SIDE:
+    if patch % 2 == 0 or not 1 <= patch < ROWS:
         raise InputError(f"a patch of {patch} pixels has no middle inside the image; give an odd number from 1 to 27")
     whole = classifier.classify(batch)[0]
     covered = _covered(batch[0], patch)
     # Most places hide nothing but background: their answer is known.
     changed = np.flatnonzero((covered != batch[0]).any(axis=(1, 2)))
-    hidden = np.repeat(whole[None], SIDE * SIDE, axis=0)
+    hidden = np.repeat(whole[None], ROWS * COLUMNS, axis=0)
     hidden[changed] = classifier.classify(covered[changed])
     answer = int(whole.argmax())
-    return Occlusion(answer, float(whole[answer]), patch, hidden.reshape(SIDE, SIDE, -1))
+    return Occlusion(answer, float(whole[answer]), patch, hidden.reshape(ROWS, COLUMNS, -1))
 
 
 def sentence(found: Occlusion, labels: Sequence[str]) -> str:
@@ -97,7 +98,7 @@ def sentence(found: Occlusion, labels: Sequence[str]) -> str:
 
 def _covered(image: NDArray[np.uint8], patch: int) -> NDArray[np.uint8]:
     """uint8 (784, 28, 28): the image with a patch of background around each of its pixels."""
-    place = np.arange(SIDE)
+    place = np.arange(ROWS)
     near = np.abs(place[:, None] - place) <= patch // 2  # (places, pixels) along one axis
     inside = near[:, None, :, None] & near[None, :, None, :]  # (row place, column place, row, column)
-    return np.where(inside, np.uint8(0), image).reshape(SIDE * SIDE, SIDE, SIDE)
+    return np.where(inside, np.uint8(0), image).reshape(ROWS * COLUMNS, ROWS, COLUMNS)

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import drawing
-from edge.classifier.classifier import SIDE
+from edge.bundle.input import ROWS
 from edge.drawing import BLUE, INK, PALE_INK, QUIET, RED, SMALL, TEXT, TITLE, Pen
 from edge.explanation.occlusion import Occlusion
 from edge.text.table import percent
 
 CELL: Final = 11  # points: side of an enlarged pixel
-TILE: Final = SIDE * CELL
+TILE: Final = ROWS * CELL
 LEFT, TOP, GAP = 32, 104, 36
 LEGEND_WIDTH: Final = 16
 LEGEND_ROOM: Final = 74  # with its numbers
@@ -105,7 +105,7 @@ def _patch(pen: Pen, found: Occlusion, left: float) -> None:
     """The outline of the patch that costs most."""
     row, column = found.most
     half = found.patch // 2
-    edges = [max(0, column - half), max(0, row - half), min(SIDE, column + half + 1), min(SIDE, row + half + 1)]
+    edges = [max(0, column - half), max(0, row - half), min(ROWS, column + half + 1), min(ROWS, row + half + 1)]
     x1, y1, x2, y2 = (edge * CELL for edge in edges)
     pen.frame(left + x1, TOP + y1, left + x2, TOP + y2, INK, width=1.5)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.bundle.input import COLUMNS, INPUT, NAME, ROWS, check_served
+from edge.bundle.input import COLUMNS, INPUT, NAME, OUTPUTS, ROWS, SCORE, check_served
 from edge.bundle.manifest import Manifest, ProviderName
 from edge.errors import BundleError, InputError, ProviderError
 from edge.session import cpu
@@ -18,8 +18,6 @@ from edge.session.runtime import failures, first_line
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-OUTPUTS = ("logits", "probabilities")
 
 # Below this size handing work to other threads costs more than the work: the models of edge have 0.03 to 3 MB.
 SMALL_MODEL_BYTES = 8 * 2**20
@@ -35,15 +33,20 @@ class Session:
         provider: where it runs, proved: "cpu" or "cuda".
         reason: why there, in a few words.
         threads: threads inside one operator.
+        has_score: whether the graph gives `score` beside `logits` and `probabilities`.
     """
 
-    __slots__ = ("_native", "provider", "reason", "threads")
+    __slots__ = ("_run", "has_score", "provider", "reason", "threads")
 
     def __init__(self, native: Any, provider: ProviderName, reason: str, threads: int) -> None:  # noqa: ANN401 - untyped
-        self._native = native
+        # What `InferenceSession.run` calls after it has looked through its arguments, which takes a microsecond: as
+        # long as all else around the run of a small model. Where a release has it no more, its own method does.
+        self._run = getattr(getattr(native, "_sess", None), "run", None) or native.run
         self.provider = provider
         self.reason = reason
         self.threads = threads
+        outputs = {value.name: value for value in native.get_outputs()}
+        self.has_score = SCORE in outputs and len(outputs[SCORE].shape) == 1 and outputs[SCORE].type == "tensor(float)"
 
     def run(self, images: "NDArray[np.uint8]") -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
         """Runs one batch.
@@ -60,7 +63,7 @@ class Session:
         logits, probabilities = self.fetch(list(OUTPUTS), images)
         return logits, probabilities
 
-    def fetch(self, outputs: list[str], images: "NDArray[np.uint8]") -> "list[NDArray[np.float32]]":
+    def fetch(self, outputs: Sequence[str], images: "NDArray[np.uint8]") -> "list[NDArray[np.float32]]":
         """Runs one batch and gives the outputs of those names, in that order.
 
         Args:
@@ -71,10 +74,12 @@ class Session:
             ProviderError: onnxruntime failed, for example for lack of memory.
         """
         try:
-            results: list[NDArray[np.float32]] = self._native.run(outputs, {NAME: images})
+            results: list[NDArray[np.float32]] = self._run(outputs, {NAME: images}, None)
         except failures() as error:
+            many = len(images) > 1
             raise ProviderError(
-                f"onnxruntime failed on a batch of {len(images)} images: {first_line(error)}; try a smaller batch"
+                f"onnxruntime failed on {f'a batch of {len(images)} images' if many else 'an image'}: "
+                f"{first_line(error)}; {'try a smaller batch' if many else 'check the bundle with `edge verify`'}"
             ) from error
         return results
 
@@ -115,7 +120,12 @@ def create(
     else:
         native, placed, reason = open_on(data, provider, options, manifest), provider, "as asked for"
     _check_interface(native, None if manifest is None else len(manifest.labels))
-    return Session(native, placed, reason, count)
+    running = Session(native, placed, reason, count)
+    if manifest is not None and SCORE in manifest.outputs and not running.has_score:
+        raise BundleError(
+            f"the manifest promises the output {SCORE}, the graph has none; re-export it with `edge export`"
+        )
+    return running
 
 
 def placement(data: bytes, provider: ProviderName, *, manifest: Manifest | None = None) -> dict[str, str]:

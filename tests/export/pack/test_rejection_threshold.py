@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import edge
-from edge.classifier import rejection as scoring
+from edge.classifier.rejection import Scorer
 from edge_export.pack import rejection_threshold
 from edge_train import strokes
 from edge_train.data.splits import Split
@@ -25,7 +25,7 @@ def fitted(request, split):
 
 
 def share(classifier, facts, images):
-    return float((scoring.scores(classifier.logits(images), facts) < facts.threshold).mean())
+    return float((Scorer.of(facts).scores(classifier.logits(images)) < facts.threshold).mean())
 
 
 def test_at_most_a_hundredth_of_the_validation_digits_is_rejected(fitted, split):
@@ -57,7 +57,7 @@ def test_the_same_logits_give_the_same_numbers_and_few_digits(fitted, split):
 def test_a_model_that_says_the_same_of_everything_can_be_fitted(split):
     facts = rejection_threshold.fit(np.zeros((len(split), 10), np.float32), split)
     assert facts.rejected == 0
-    assert np.isfinite(scoring.scores(np.ones((3, 10), np.float32), facts)).all()
+    assert np.isfinite(Scorer.of(facts).scores(np.ones((3, 10), np.float32))).all()
 
 
 def test_what_cannot_be_told_is_not_fitted(monkeypatch):

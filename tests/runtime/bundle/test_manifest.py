@@ -29,7 +29,7 @@ def test_the_text_is_deterministic_sorted_and_ascii(manifest):
     assert text.isascii()
 
 
-OPTIONAL = {"int8_verdict", "int8_target", "rejection"}  # an older edge did not say them
+OPTIONAL = {"int8_verdict", "int8_target", "rejection", "outputs"}  # an older edge did not say them
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Manifest) if field.name not in OPTIONAL])
@@ -81,6 +81,11 @@ def test_unknown_keys_are_ignored(record, manifest):
 def test_a_missing_target_means_that_none_was_named(record):
     del record["int8_target"]
     assert manifest_format.from_json(json.dumps(record)).int8_target is None
+
+
+def test_missing_outputs_are_those_of_an_older_edge(record):
+    del record["outputs"]
+    assert manifest_format.from_json(json.dumps(record)).outputs == ("logits", "probabilities")
 
 
 def test_a_missing_verdict_means_that_none_was_given(record):

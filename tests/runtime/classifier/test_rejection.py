@@ -8,8 +8,9 @@ from PIL import Image
 
 import edge
 from edge.bundle import manifest as manifests
+from edge.bundle.input import OUTPUTS, SCORE
 from edge.bundle.manifest import Rejection
-from edge.classifier.rejection import scores
+from edge.classifier.rejection import Scorer
 from edge.errors import BundleError
 
 CLASSES = 10
@@ -29,6 +30,10 @@ def rejection(**changes):
         "rejected": 0.0098,
     }
     return Rejection(**{**facts, **changes})
+
+
+def scores(logits, facts):
+    return Scorer.of(facts).scores(logits)
 
 
 def test_a_usual_digit_scores_about_zero():
@@ -139,3 +144,44 @@ def test_a_rejection_of_another_form_is_refused(manifest, key, value):
 
 def vars_of(facts):
     return {name: getattr(facts, name) for name in facts.__slots__}
+
+
+@pytest.fixture
+def scored(bundle_path, repack, make_model, linear):
+    """The linear bundle whose graph gives a score: the least of its logits."""
+
+    def pack(threshold, **changes):
+        model = make_model(linear, score=True)
+        facts = rejection(threshold=threshold)
+        bundle_path.write_bytes(repack(model=model, rejection=facts, outputs=(*OUTPUTS, SCORE), **changes))
+        return edge.load(bundle_path, provider="cpu", threads=2)
+
+    return pack
+
+
+@pytest.mark.parametrize("count", [1, 5, 700])
+def test_where_the_graph_gives_a_score_it_is_the_score(scored, images, linear, count):
+    many = np.resize(images, (count, 28, 28))
+    least = linear.logits(many).min(axis=1)
+    middle = float(np.median(least))
+    classifier = scored(middle)
+    predictions = classifier.predictions(many)
+    np.testing.assert_allclose([each.score for each in predictions], least, atol=1e-4)
+    np.testing.assert_allclose(classifier.scores(many), least, atol=1e-4)
+    np.testing.assert_allclose(classifier.run(many)[2], least, atol=1e-4)
+    clear = np.abs(least - middle) > 1e-3
+    assert [each.rejected for each in predictions] == [each.score < middle for each in predictions]
+    assert clear.any() or count == 1
+
+
+def test_a_score_that_is_promised_and_not_given_is_refused(scored, bundle_path, repack):
+    bundle_path.write_bytes(repack(rejection=rejection(), outputs=(*OUTPUTS, SCORE)))
+    with pytest.raises(BundleError, match="promises the output score, the graph has none"):
+        edge.load(bundle_path, provider="cpu")
+
+
+def test_scores_that_are_not_what_the_logits_say_do_not_verify(scored, bundle_path):
+    scored(0.0)
+    checked = edge.verify(bundle_path, "cpu")
+    assert not checked.passed
+    assert "off what the logits say" in checked.steps[-1].detail

@@ -55,6 +55,7 @@ class FakeRuntime:
             get_providers=lambda: [taken],
             get_inputs=interface.get_inputs,
             get_outputs=interface.get_outputs,
+            run=interface.run,
         )
 
 
