@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -21,6 +22,13 @@ class Ended:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c() -> None:
+    """Ctrl-C reaches what a test starts: a shell lets what it runs in the background ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
