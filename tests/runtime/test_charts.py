@@ -1,11 +1,13 @@
 """How charts look: axes with a few round numbers, labels that cover nothing, and nothing of the style left behind."""
 
+import io
 import itertools
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from edge import charts
+from edge import charts, drawing
 
 matplotlib = pytest.importorskip("matplotlib")
 
@@ -123,3 +125,28 @@ def test_a_figure_gives_the_same_bytes_again(axes):
     assert drawn == charts.svg(axes.figure)
     assert "Date" not in drawn
     assert charts.png(axes.figure) == charts.png(axes.figure)
+
+
+def test_a_figure_for_two_files_is_laid_out_once_and_drawn_once_for_each(axes, monkeypatch):
+    axes.plot([1, 2], [1, 2])
+    axes.set_title("A title that takes room")
+    calls = []
+    for name, of in (("draw", matplotlib.figure.Figure), ("execute", type(axes.figure.get_layout_engine()))):
+        real = getattr(of, name)
+        monkeypatch.setattr(of, name, lambda *given, name=name, real=real: calls.append(name) or real(*given))
+    svg, png = charts.rendered(axes.figure)
+    assert sorted(calls) == ["draw", "draw", "execute"]
+    assert "A title that takes room" in svg
+    with Image.open(io.BytesIO(png)) as picture:
+        assert picture.size == (900, 600)
+
+
+def test_axes_alone_fill_their_figure():
+    with charts.style():
+        axes = charts.bare_axes(2, 1)
+        assert axes.get_window_extent().bounds == (0, 0, 300, 150)
+        assert not axes.axison
+
+
+def test_letters_with_accents_come_with_matplotlib():
+    assert drawing.length("é", 20, charts.letters()) > 0

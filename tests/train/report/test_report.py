@@ -1,18 +1,16 @@
 """The report of a run: that its page stands alone, and that it tells what `metrics.json` tells."""
 
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 
-from edge_train.models import specification
-from edge_train.report import figures, metrics, writing
+from edge import charts
+from edge_train.models.specification import Convolutional, Recurrent
+from edge_train.report import architecture, figures, metrics, writing
 from edge_train.training import checkpoint, trainer
 from edge_train.training.callbacks import TENSORBOARD_FOLDER
 from edge_train.training.trainer import TrainingRequest
@@ -202,13 +200,10 @@ def test_an_interrupted_run_has_no_test_figures_and_says_so(folder, tmp_path):
     assert drawn == {"course", "learning-rate", "reliability", "architecture"}
 
 
-def test_ctrl_c_leaves_a_report_that_tells_of_no_test(tiny_run, pressed):
-    result = tiny_run(callbacks=pressed(2, 1))
-    page = writing.attempt(result)
-    found = metrics.read(result.path.parent)
+def test_ctrl_c_leaves_metrics_that_tell_of_no_test(tiny_run, pressed):
+    found = metrics.of(tiny_run(callbacks=pressed(2, 1)))
     assert (found["complete"], found["test"], len(found["epochs"])) == (False, None, 1)
     assert [record["split"] for record in found["accuracy"]] == ["validation"]
-    assert "interrupted after 1 of 2 epochs" in page.read_text(encoding="utf-8")
 
 
 def test_a_report_that_fails_loses_no_run_and_a_bug_keeps_its_traceback(run, tmp_path, capsys):
@@ -220,50 +215,25 @@ def test_a_report_that_fails_loses_no_run_and_a_bug_keeps_its_traceback(run, tmp
 
 
 def test_a_report_that_cannot_be_written_is_told_in_one_line(run, tmp_path, capsys):
-    (tmp_path / "pictures").write_text("in the way")
+    (tmp_path / "metrics.json").mkdir()
     assert writing.attempt(replace(run, path=tmp_path / run.path.name)) is None
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith(f"edge: the report failed (the folder {tmp_path / 'pictures'} cannot be made")
-    assert last.endswith("tries again")
-
-
-def test_every_figure_is_laid_out_once_and_drawn_once_for_each_of_its_files(found, monkeypatch):
-    drawn: list[Figure] = []
-    real = Figure.draw
-    monkeypatch.setattr(Figure, "draw", lambda figure, renderer: drawn.append(figure) or real(figure, renderer))
-    figures.draw(found, np.zeros((40, 28, 28), np.uint8))
-    assert len(drawn) == 2 * len(figures.NAMES)
-    assert len({id(figure) for figure in drawn}) == len(figures.NAMES)
-
-
-def test_a_report_needs_matplotlib_and_no_other_large_library(folder, tmp_path):
-    code = (
-        "import sys, pathlib, numpy as np; from edge_train.report import metrics, writing\n"
-        f"found = metrics.read(pathlib.Path({str(folder)!r}))\n"
-        f"writing.write_metrics(pathlib.Path({str(tmp_path)!r}), found, np.zeros((40, 28, 28), np.uint8))\n"
-        "print(sorted({'sklearn', 'scipy', 'pandas', 'torchvision', 'matplotlib', 'onnx'} & {*sys.modules}))"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert ended.stdout == "['matplotlib']\n"
-    assert ended.stderr == "drawing the report\n"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"edge: the report failed (the metrics {tmp_path / 'metrics.json'} cannot be written")
+    assert line.endswith("tries again")
 
 
 @pytest.mark.parametrize(
     ("sizes", "words"),
     [
-        ({"kind": "recurrent", "cell": "gru", "hidden": 16, "layers": 6, "bidirectional": True}, ["layer 6: GRU 16 ←"]),
-        (
-            {"kind": "convolutional", "layers": "conv5x4 bn relu pool dropout0.2 flatten linear10"},
-            ["conv 5x5", "max 2x2"],
-        ),
+        (Recurrent("gru", hidden=16, layers=6, bidirectional=True), ["layer 6: GRU 16 ←", "28 rows of 28 pixels"]),
+        (Convolutional("conv5x4 bn relu pool flatten linear10"), ["conv 5x5", "max 2x2", "BN", "4×24×24"]),
     ],
     ids=["recurrent", "convolutional"],
 )
-def test_the_picture_of_a_network_names_its_layers(found, sizes, words):
-    found["settings"]["specification"] = sizes
-    found["layers"] = metrics.layers_of(specification.from_json(sizes))
-    drawn = figures.draw({**found, "test": None}, None)["architecture"]
-    assert all(word in drawn.svg for word in words)
+def test_the_picture_of_a_network_names_its_layers(sizes, words):
+    with charts.style():
+        drawn = charts.svg(architecture.picture(sizes, metrics.layers_of(sizes), list("0123456789")))
+    assert all(word in drawn for word in words)
 
 
 def test_labels_may_be_anything(found, tmp_path):

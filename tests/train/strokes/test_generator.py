@@ -291,12 +291,14 @@ def test_a_setting_changes_what_it_names_and_nothing_else(setting):
 
 
 def test_pages_differ_in_lines_and_shadow_when_nothing_is_asked():
-    def has(setting, seed):
+    settings = ("ruled", "grid", "shadow")
+    pages = 40
+    often = dict.fromkeys(settings, 0)
+    for seed in range(pages):
         page = draw_page(2, seed=seed, size=(64, 48))
-        return np.array_equal(page, draw_page(2, seed=seed, size=(64, 48), **{setting: True}))
-
-    for setting in ("ruled", "grid", "shadow"):
-        assert 0 < sum(has(setting, seed) for seed in range(60)) < 30
+        for setting in settings:
+            often[setting] += np.array_equal(page, draw_page(2, seed=seed, size=(64, 48), **{setting: True}))
+    assert all(0 < count < pages / 2 for count in often.values())
 
 
 def test_a_wider_pen_leaves_more_ink():

@@ -313,7 +313,7 @@ def test_a_shipped_checkpoint_tells_no_place_or_time(name):
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_checkpoint_reads_strokes_that_it_never_saw(name):
-    images, labels = strokes.sample(400, seed=77)
+    images, labels = strokes.sample(200, seed=77)
     _, accuracy = evaluation.score(
         checkpoint.load(checkpoint.shipped(name)).model(), Split("strokes-test", images, labels)
     )
