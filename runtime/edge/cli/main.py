@@ -4,6 +4,7 @@
     1    an expected failure, told in one line: `edge: what happened; what to do next`
     2    wrong usage
     130  stopped with Ctrl-C
+    143  stopped by SIGTERM
 
 A bug keeps its traceback. Only the module of the command that was asked for is imported: starting counts, on a
 device above all. The upper layers register their commands as entry points, so nothing here knows them.
@@ -11,6 +12,7 @@ device above all. The upper layers register their commands as entry points, so n
 
 import atexit
 import gc
+import signal
 import sys
 from typing import Annotated, NoReturn
 
@@ -33,6 +35,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a file name need not fit the terminal's encoding
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     try:
         application(word)(prog_name="edge")
@@ -90,6 +94,11 @@ def fail(error: EdgeError) -> NoReturn:
     """Tells an expected failure in one line and ends the process."""
     typer.echo(f"edge: {printable(' '.join(str(error).splitlines()))}", err=True)
     sys.exit(1)
+
+
+def _terminate(number: int, _frame: object) -> NoReturn:
+    """Ends as an exception does, so that whoever has temporary files removes them."""
+    sys.exit(128 + number)
 
 
 def _leave_objects() -> None:

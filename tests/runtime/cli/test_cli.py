@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -147,6 +148,27 @@ def test_ctrl_c_exits_with_130_without_a_traceback(edge_command, registered):
     ended = edge_command("endless")
     assert ended.code == 130
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that a process could see")
+def test_sigterm_exits_with_143_and_whoever_has_temporary_files_removes_them(tmp_path):
+    code = (
+        "import tempfile, time\n"
+        "from edge.cli import main\n"
+        "def slow(place: str) -> None:\n"
+        "    with tempfile.TemporaryDirectory(dir=place) as folder:\n"
+        "        print(folder, flush=True)\n"
+        "        time.sleep(60)\n"
+        "main.commands = lambda word: {'slow': slow}\n"
+        "main.main()\n"
+    )
+    running = subprocess.Popen([sys.executable, "-c", code, "slow", tmp_path], stdout=subprocess.PIPE, text=True)
+    folder = Path(running.stdout.readline().strip())
+    assert folder.is_dir()
+    running.terminate()
+    assert running.wait(30) == 143
+    running.stdout.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ctrl_c_while_the_command_is_imported_exits_with_130(edge_command, registered):
