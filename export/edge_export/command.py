@@ -29,8 +29,8 @@ def export(
     model: Annotated[
         str | None,
         typer.Option(
-            help="A name of `edge models`, or your own `package.module:factory` that makes an nn.Module; otherwise the "
-            "checkpoint's name, or lstm."
+            help="A name of `edge models`, or your own class: 'package.module:LSTM(28, 128)' or 'path/to/file.py:Net'; "
+            "otherwise the checkpoint's name, or lstm."
         ),
     ] = None,
     checkpoint: Annotated[
@@ -62,7 +62,11 @@ def export(
         typer.Option(help="Processors that int8 is for: any; vnni and arm64 keep 8 bits, and are exact there only."),
     ] = "any",
     force: Annotated[
-        bool, typer.Option("--force", help="Pack int8 that does not beat fp32, with that verdict.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Pack int8 that does not beat fp32, or a model that reads its data badly, with the verdict.",
+        ),
     ] = False,
     to: Annotated[
         list[str] | None,
@@ -70,6 +74,32 @@ def export(
             help=f"Write the bundle in another form as well: {', '.join(TARGETS)}. May be given several times.",
             metavar="|".join(TARGETS),
         ),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            help="Your model's input, N for the batch: N,1,28,28 or 28,N,28; otherwise found by trying.",
+            metavar="AXES",
+        ),
+    ] = None,
+    normalise: Annotated[
+        str | None,
+        typer.Option(
+            help="What your model was trained on: mean and deviation of pixels in [0, 1], as 0.1307,0.3081, or a name: "
+            "mnist, half, imagenet, bytes, none.",
+            metavar="MEAN,STD",
+        ),
+    ] = None,
+    invert: Annotated[
+        bool, typer.Option("--invert", help="Your model was trained on dark digits on light paper.")
+    ] = False,
+    transpose: Annotated[
+        bool, typer.Option("--transpose", help="Your model takes the columns of a picture for its rows.")
+    ] = False,
+    output: Annotated[
+        str | None,
+        typer.Option(help="Which of your model's outputs, by place or key; otherwise the first that fits."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of what is written.")] = Path("bundles"),
 ) -> None:
@@ -85,13 +115,15 @@ def export(
     if quantize and precision not in (None, "int8"):
         raise ExportUsageError(f"--quantize is int8 and contradicts --precision {precision}; give one of them")
     from edge_export import pipeline
+    from edge_export.model.trained_model import Told
     from edge_export.pack import tables
 
     chosen: Precision = "int8" if quantize else precision or "fp32"
-    if chosen != "int8" and (candidate is not None or force):
-        raise ExportUsageError("--candidate and --force choose among int8 candidates; add --quantize")
+    if chosen != "int8" and candidate is not None:
+        raise ExportUsageError("--candidate chooses among int8 candidates; add --quantize")
+    told = Told(layout, normalise, invert=invert, transpose=transpose, output=output)
     request = pipeline.ExportRequest(
-        model, checkpoint, labels, chosen, data, data_dir, out, optimize, max_drop, candidate, target, force
+        model, checkpoint, labels, chosen, data, data_dir, out, optimize, max_drop, candidate, target, force, told
     )
     done = pipeline.export(request, pipeline.to_stderr)
     lines = ["", tables.parity_table(done.rows), ""]
@@ -103,6 +135,8 @@ def export(
     lines += [
         f"accuracy of the {one.of} on {one.data} {one.split}: {one.accuracy:.2%}" for one in done.manifest.accuracy
     ]
+    if done.manifest.warning is not None:
+        lines.append(f"warning: {done.manifest.warning}")
     lines.append(f"bundle: {done.path}, {done.size_bytes / 1000:.0f} KB; report: {done.report}")
     if done.flip_sheet is not None:
         lines.append(f"pictures whose label changed: {done.flip_sheet}")

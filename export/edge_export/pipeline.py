@@ -1,5 +1,6 @@
 """An export from request to files, in named steps. Nothing is written before everything holds."""
 
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from onnx import ModelProto
 
 from edge.bundle.manifest import Precision
 from edge.session import cpu
-from edge_export import trained_model
 from edge_export.graph import fp16, session
 from edge_export.graph.builder import Converted, Tap
 from edge_export.graph.session import Session
@@ -20,6 +20,9 @@ from edge_export.int8 import candidates, latency, processors, selection
 from edge_export.int8.processors import PROFILES
 from edge_export.int8.quantisation import int8_share
 from edge_export.int8.selection import Measured
+from edge_export.model import diagnosis, trained_model
+from edge_export.model.diagnosis import Options, UnfitForItsJobError
+from edge_export.model.trained_model import NOTHING_TOLD, Told, TrainedModel
 from edge_export.options import Goal, Target
 from edge_export.pack import artifacts, packing, rejection_threshold, row_logits, tables
 from edge_export.pack.artifacts import CheckedExport, Exported
@@ -27,10 +30,11 @@ from edge_export.parity import comparison, evaluation_data, layerwise, round_tri
 from edge_export.parity.comparison import Logits, ParityError, ParityRow, Reference
 from edge_export.parity.evaluation_data import EvaluationData
 from edge_export.parity.tolerances import with_budget
-from edge_export.trained_model import TrainedModel
 from edge_train.training.evaluation import accuracy_record
 
 LOCATE_IMAGES = 64  # enough to show where an error begins, few enough to keep every tensor of them
+
+DEFAULT_OUT = Path("bundles")
 
 Tell = Callable[[str], None]
 
@@ -51,7 +55,8 @@ class ExportRequest:
         max_drop: accuracy that int8 may lose, in percentage points.
         candidate: the int8 candidate that is taken without a choice.
         target: the processors that int8 is for.
-        force: whether int8 that does not beat fp32 is packed.
+        force: whether int8 that does not beat fp32, or a model that reads its data badly, is packed.
+        told: what is known of somebody's own model.
     """
 
     model: str | None = None
@@ -60,12 +65,13 @@ class ExportRequest:
     precision: Precision = "fp32"
     data: str = "auto"
     data_dir: Path | None = None
-    out: Path = Path("bundles")
+    out: Path = DEFAULT_OUT
     goal: Goal = "balanced"
     max_drop: float = 0.1
     candidate: str | None = None
     target: Target = "any"
     force: bool = False
+    told: Told = NOTHING_TOLD
 
 
 def export(request: ExportRequest, tell: Tell) -> Exported:
@@ -82,8 +88,10 @@ def export(request: ExportRequest, tell: Tell) -> Exported:
     """
     if request.precision == "int8":
         processors.check(request.target, cpu.instruction_sets())
-    chosen = trained_model.find(request.model, request.checkpoint, request.labels)
+    chosen = trained_model.find(request.model, request.checkpoint, request.labels, request.told, tell)
     data = evaluation_data.find(request.data, request.data_dir, trained_on=chosen.trained_on, labels=chosen.labels)
+    chosen = chosen.labelled_by(data.labels)
+    data = data.in_order(chosen.labels)
     extremes, _ = packing.extreme_images()
     reference = comparison.reference(
         chosen.module,
@@ -93,6 +101,8 @@ def export(request: ExportRequest, tell: Tell) -> Exported:
         labelled=chosen.labels == data.labels,
         tolerances=with_budget(request.max_drop),
     )
+
+    warning = _warning(request, chosen, reference, tell)
 
     tell("step 1/4 convert: PyTorch to an fp32 graph")
     converted = chosen.convert()
@@ -130,6 +140,7 @@ def export(request: ExportRequest, tell: Tell) -> Exported:
         cpu_only=taken is not None and bool(taken.quantised.cpu_only),
         accuracy=_accuracy(final, data, bulk) if reference.labelled else [],
         rejection=rejection_threshold.fit(bulk, data.parity) if reference.labelled else None,
+        warning=warning,
     )
     packed = packing.pack(
         model,
@@ -155,6 +166,53 @@ def export(request: ExportRequest, tell: Tell) -> Exported:
             reported_only=None if data.test is None else data.test.name,
         ),
     )
+
+
+def _warning(request: ExportRequest, chosen: TrainedModel, reference: Reference, tell: Tell) -> str | None:
+    """What is wrong with the model, for a bundle that is packed in spite of it; None where nothing is."""
+    if reference.accuracy is None:
+        return None
+    tell(f"PyTorch reads {reference.accuracy:.2%} of {len(reference.split):,} {reference.split.name} images right")
+    finding = diagnosis.check(chosen, reference.split, reference.logits, request.told, tell)
+    if finding is None:
+        return None
+    if request.force:
+        return f"packed by --force: {finding.sentence}"
+    mended = f"; try: {command_line(request, finding.options)}" if finding.options else ""
+    raise UnfitForItsJobError(f"{finding.sentence}{mended}; --force packs it with this verdict")
+
+
+def command_line(request: ExportRequest, options: Options) -> str:
+    """The command of a request with other options, as a line to copy into a shell.
+
+    Args:
+        request: as it was.
+        options: what it has to be told, or no longer.
+    """
+    told = request.told
+    flags: dict[str, str | Path | bool | None] = {
+        "--model": request.model,
+        "--checkpoint": request.checkpoint,
+        "--labels": request.labels,
+        "--data": None if request.data == evaluation_data.AUTO else request.data,
+        "--data-dir": request.data_dir,
+        "--precision": None if request.precision == "fp32" else request.precision,
+        "--out": None if request.out == DEFAULT_OUT else request.out,
+        "--input": told.layout,
+        "--normalise": told.normalise,
+        "--invert": told.invert or None,
+        "--transpose": told.transpose or None,
+        "--output": told.output,
+    }
+    words = ["edge export"]
+    for flag, value in {**{flag: _quoted(value) for flag, value in flags.items()}, **options}.items():
+        if value is not None:
+            words += [flag] if value is True else [flag, str(value)]
+    return " ".join(words)
+
+
+def _quoted(value: str | Path | bool | None) -> str | bool | None:
+    return value if value is None or value is True else shlex.quote(str(value))
 
 
 def _measured(

@@ -39,6 +39,7 @@ def test_results_go_to_stdout_and_progress_to_stderr(export, stored, tmp_path):
     path = tmp_path / "out" / "lstm-8.onnx"
     assert ended.code == 0
     assert [line.split(":")[0] for line in ended.err.splitlines()] == [
+        "PyTorch reads 10.00% of 60 strokes-parity images right",
         "step 1/4 convert",
         "step 2/4 quantise",
         "step 3/4 parity",
@@ -214,8 +215,8 @@ def test_wrong_usage_exits_with_2(edge_command, options):
             "--quantize is int8 and contradicts --precision fp16; give one of them",
         ),
         (["--quantize", "--precision", "fp32"], "contradicts --precision fp32"),
-        (["--candidate", "stepped"], "--candidate and --force choose among int8 candidates; add --quantize"),
-        (["--precision", "fp16", "--force"], "add --quantize"),
+        (["--candidate", "stepped"], "--candidate chooses among int8 candidates; add --quantize"),
+        (["--normalise", "mnist"], "describe a model of your own; name it with --model package.module:factory"),
         (["--model", "lstn"], "use one of lstm"),
         (["lstm", "--to", "ort", "--quantize"], "lstm is packed already, and --to changes its form only; leave the"),
         (["nothing.onnx", "--to", "ort"], "there is no bundle and no file 'nothing.onnx'"),

@@ -43,10 +43,17 @@ class Tap:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A model as an ONNX graph, in fp32, with the points to compare it at, from the input to the logits."""
+    """A model as an ONNX graph, in fp32.
+
+    Attributes:
+        model: the graph.
+        taps: the points to compare it at, from the input to the logits.
+        exporter: which of torch's exporters it comes from; None where it was written from the weights.
+    """
 
     model: ModelProto
     taps: tuple[Tap, ...]
+    exporter: str | None = None
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ operator's second output is the final state, so nothing is computed from shapes 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +26,10 @@ _GATE_ORDER: dict[str, tuple[int, ...]] = {
     "rnn-tanh": (0,),
     "rnn-relu": (0,),
 }
-_OPERATOR = {"lstm": "LSTM", "gru": "GRU", "rnn-tanh": "RNN", "rnn-relu": "RNN"}
+OPERATOR = {"lstm": "LSTM", "gru": "GRU", "rnn-tanh": "RNN", "rnn-relu": "RNN"}
 
 Array = NDArray[np.float64]
+Number = TypeVar("Number", np.float32, np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,10 +170,10 @@ def _joined(constants: GraphBuilder, here: GraphBuilder, layer: RecurrentLayer) 
 def _layer(specification: Recurrent, arrays: dict[str, Array], number: int) -> RecurrentLayer:
     """A layer with torch's numbers in ONNX's order, for raw pixels."""
     directions = ["", "_reverse"] if specification.bidirectional else [""]
-    order = _GATE_ORDER[specification.cell]
 
     def stacked(kind: str) -> Array:
-        return np.stack([_regated(arrays[f"recurrent.{kind}_l{number}{direction}"], order) for direction in directions])
+        named = [arrays[f"recurrent.{kind}_l{number}{direction}"] for direction in directions]
+        return np.stack([gates_in_order(array, specification.cell) for array in named])
 
     inputs = stacked("weight_ih")  # (D, G * H, I)
     if number == 0:
@@ -179,7 +181,7 @@ def _layer(specification: Recurrent, arrays: dict[str, Array], number: int) -> R
         inputs = inputs * PIXEL_SCALE
     return RecurrentLayer(
         name=f"recurrent.{number}",
-        cell=_OPERATOR[specification.cell],
+        cell=OPERATOR[specification.cell],
         relu=specification.cell == "rnn-relu",
         weights=np.concatenate([inputs, stacked("weight_hh")], axis=2),
         input_bias=stacked("bias_ih"),
@@ -188,6 +190,13 @@ def _layer(specification: Recurrent, arrays: dict[str, Array], number: int) -> R
     )
 
 
-def _regated(array: Array, order: tuple[int, ...]) -> Array:
+def gates_in_order(array: NDArray[Number], cell: str) -> NDArray[Number]:
+    """Weights or biases of torch, (G * H, ...), with the gates where ONNX has them.
+
+    Args:
+        array: as torch's layer holds it.
+        cell: "lstm", "gru", "rnn-tanh" or "rnn-relu".
+    """
+    order = _GATE_ORDER[cell]
     gates = np.split(array, len(order))
     return np.concatenate([gates[source] for source in order])

@@ -17,11 +17,11 @@ from edge.bundle.manifest import Accuracy, Manifest, Precision, ProviderName, Re
 from edge.picture import preprocessing
 from edge.session import runtime
 from edge_export.int8.quantisation import int8_share
+from edge_export.model.trained_model import TrainedModel, bundle_name
 from edge_export.options import Target
 from edge_export.pack.score_output import add_score
 from edge_export.parity.comparison import exact_logits, margins
 from edge_export.parity.tolerances import evidence_tolerance
-from edge_export.trained_model import TrainedModel, bundle_name
 from edge_train import strokes
 
 # The oldest ONNX Runtime that the extra `cpu` admits; the test command replays every shipped bundle on it.
@@ -123,6 +123,7 @@ def manifest(
     cpu_only: bool,
     accuracy: Sequence[dict[str, Any]],
     rejection: Rejection | None = None,
+    warning: str | None = None,
 ) -> Manifest:
     """The manifest is what the bundle says about itself; it holds no date, path or time.
 
@@ -134,6 +135,7 @@ def manifest(
         cpu_only: whether the graph holds operators that exist for the CPU only.
         accuracy: measured figures of this bundle, as `edge_train.training.evaluation.accuracy_record` writes them.
         rejection: when an answer is none; `None` for a model that does not read digits.
+        warning: what is known to be wrong with the model; `None` where nothing is.
     """
     own = [Accuracy(**figure, of="bundle") for figure in accuracy]
     before = [Accuracy(**figure, of="checkpoint") for figure in trained.accuracy]
@@ -154,6 +156,8 @@ def manifest(
         temperature=trained.temperature,
         rejection=rejection,
         outputs=OUTPUTS if rejection is None else (*OUTPUTS, SCORE),
+        preparation=trained.preparation,
+        warning=warning,
         checkpoint_sha256=trained.checkpoint_sha256,
         opset=next(entry.version for entry in model.opset_import if entry.domain == ""),
         ir_version=model.ir_version,

@@ -24,9 +24,9 @@ from edge.explanation import belief
 from edge.session import session as thin_session
 from edge_export.graph.builder import IMAGE, LOGITS
 from edge_export.int8.quantisation import QuantisedModel
+from edge_export.model.trained_model import TrainedModel
 from edge_export.parity.comparison import ParityError
 from edge_export.parity.tolerances import TOLERANCES
-from edge_export.trained_model import TrainedModel
 from edge_train.models.specification import Recurrent
 
 # Inputs of ONNX's recurrent operators: X, W, R, B, sequence_lens.

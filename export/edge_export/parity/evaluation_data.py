@@ -1,5 +1,6 @@
 """The images that an export is evaluated on: those that the model was trained for where they are at hand."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,22 @@ class EvaluationData:
     test: Split | None
     labels: tuple[str, ...] = DIGITS
 
+    def in_order(self, labels: tuple[str, ...]) -> "EvaluationData":
+        """The same data with its labels in the order of the model's, where both have the same ones.
+
+        Args:
+            labels: of the model, in the order of its logits.
+        """
+        if self.labels == labels or sorted(self.labels) != sorted(labels):
+            return self
+        order = np.array([labels.index(label) for label in self.labels], np.int64)
+
+        def turned(split: Split) -> Split:
+            return Split(split.name, split.images, order[split.labels])
+
+        test = None if self.test is None else turned(self.test)
+        return dataclasses.replace(self, parity=turned(self.parity), test=test, labels=labels)
+
 
 def find(
     data: str, folder: Path | None, *, trained_on: str | None = None, labels: tuple[str, ...] = DIGITS
@@ -49,7 +66,7 @@ def find(
             already on this machine, strokes otherwise.
         folder: where published sets are; `None` is `published.default_folder()`.
         trained_on: what the checkpoint says of its data; `None` where it says nothing.
-        labels: of the model.
+        labels: of the model; empty where nobody named them, so that those of the data are taken.
 
     Raises:
         DataError: the data is not there, a file of it is damaged, or a folder has other classes than the model.
@@ -61,7 +78,7 @@ def find(
         return _strokes()
     else:
         source = datasets.find(MNIST if data == AUTO else data, folder, fetch=data != AUTO)
-    if source.data not in datasets.NAMES and source.labels != labels:
+    if labels and source.data not in datasets.NAMES and sorted(source.labels) != sorted(labels):
         raise DataError(
             f"the folder {source.data} has the classes {', '.join(source.labels)}, and the model {', '.join(labels)}; "
             "name the folder that it was trained on with --data, or its classes with --labels"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from onnx import ModelProto
 
-from edge_export import trained_model
 from edge_export.graph import conversion, session
 from edge_export.int8 import latency
+from edge_export.model import trained_model
 from edge_export.pack import packing
 from edge_train.training import checkpoint
 

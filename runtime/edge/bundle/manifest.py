@@ -25,6 +25,9 @@ Precision = Literal["fp32", "fp16", "int8"]
 ProviderName = Literal["cpu", "cuda"]
 """Those that this edge runs."""
 
+# Facts that a newer edge added: where there are none, a bundle has the bytes that it always had.
+_LATER = ("preparation", "warning")
+
 _JSON_NAMES: dict[type, str] = {str: "a string", int: "an integer", list: "a list", dict: "an object"}
 
 T = TypeVar("T")
@@ -76,6 +79,27 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class Preparation:
+    """How somebody's own model was trained to see its pictures, and what it gives: all of it is done in the graph.
+
+    Attributes:
+        layout: the order of the axes of the model's own input, N for the batch, such as "N,1,28,28".
+        mean: subtracted from the pixels in [0, 1]; one number, one for each of three colours, or none.
+        deviation: what the difference is divided by; as many.
+        inverted: whether the model reads dark ink, 0, on light paper, 1.
+        transposed: whether its rows are the columns of the picture.
+        output: what the model itself gives, in a few words, such as "logits" or "probabilities, softmax taken off".
+    """
+
+    layout: str
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+    inverted: bool = False
+    transposed: bool = False
+    output: str = "logits"
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """The facts about a bundle.
 
@@ -104,6 +128,9 @@ class Manifest:
         rejection: when an answer is none; None where it was not fitted, as in bundles of an older edge.
         outputs: what the graph gives: "logits" and "probabilities", and "score" where the graph computes what rejection
             is judged by; bundles of an older edge leave that to the reader.
+        preparation: what the graph does for somebody's own model before and behind it; None for edge's own models,
+            which take the tensor as it is.
+        warning: what was known to be wrong with the model when `--force` packed it, in a sentence; None otherwise.
         protocol: generation of the bundle format.
     """
 
@@ -129,6 +156,8 @@ class Manifest:
     int8_target: str | None = None
     rejection: Rejection | None = None
     outputs: tuple[str, ...] = OUTPUTS
+    preparation: Preparation | None = None
+    warning: str | None = None
     protocol: int = PROTOCOL
 
     @property
@@ -167,8 +196,9 @@ class Manifest:
         Raises:
             BundleError: a value is no JSON, such as NaN, or `from_json` would refuse the text.
         """
+        facts = {key: value for key, value in asdict(self).items() if value is not None or key not in _LATER}
         try:
-            text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+            text = json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
         except (TypeError, ValueError) as error:
             raise BundleError(f"the manifest cannot be written: {error}; give it plain JSON values") from error
         from_json(text)
@@ -220,6 +250,8 @@ def from_json(text: str | bytes) -> Manifest:
         input=_input(_take(record, "input", dict)),
         rejection=_rejection(record),
         outputs=_strings(record, "outputs") if "outputs" in record else OUTPUTS,
+        preparation=_preparation(record),
+        warning=_optional_string(record, "warning"),
         protocol=protocol,
     )
     _check_ranges(manifest)
@@ -296,6 +328,24 @@ def _rejection(record: Mapping[str, Any]) -> Rejection | None:
     )
 
 
+def _preparation(record: Mapping[str, Any]) -> Preparation | None:
+    if record.get("preparation") is None:
+        return None
+    facts = _take(record, "preparation", dict)
+    mean = _take(facts, "mean", list)
+    deviation = _numbers("deviation", _take(facts, "deviation", list), len(mean))
+    if not all(one > 0 for one in deviation):
+        raise _wrong("deviation", "numbers above 0", facts["deviation"])
+    return Preparation(
+        layout=_take(facts, "layout", str),
+        mean=_numbers("mean", mean, len(mean)),
+        deviation=deviation,
+        inverted=_flag(facts, "inverted"),
+        transposed=_flag(facts, "transposed"),
+        output=_take(facts, "output", str),
+    )
+
+
 def _versions(record: dict[str, Any]) -> dict[str, str]:
     if not all(isinstance(version, str) for version in record.values()):
         raise _wrong("versions", "an object of strings", record)
@@ -335,6 +385,13 @@ def _optional_string(record: Mapping[str, Any], key: str) -> str | None:
     value = record.get(key)
     if value is not None and not isinstance(value, str):
         raise _wrong(key, "a string or null", value)
+    return value
+
+
+def _flag(record: Mapping[str, Any], key: str) -> bool:
+    value = record.get(key)
+    if not isinstance(value, bool):
+        raise _wrong(key, "true or false", value)
     return value
 
 

@@ -15,7 +15,6 @@ from edge.classifier import classifier
 from edge.picture import preprocessing
 from edge_export import (
     pipeline,
-    trained_model,
 )
 from edge_export.graph import conversion, fp16, session
 from edge_export.int8 import (
@@ -23,6 +22,7 @@ from edge_export.int8 import (
     latency,
 )
 from edge_export.int8.processors import PROFILES
+from edge_export.model import trained_model
 from edge_export.parity import (
     evaluation_data,
 )

@@ -12,9 +12,9 @@ from edge.bundle import bundle
 from edge.bundle.input import DIGITS
 from edge.classifier import classifier
 from edge.explanation import belief
-from edge_export import trained_model
 from edge_export.graph import session
 from edge_export.graph.builder import IMAGE, Converted
+from edge_export.model import trained_model
 from edge_export.pack import row_logits
 from edge_export.parity.comparison import ParityError
 from edge_train.models.specification import Recurrent
@@ -122,7 +122,7 @@ def test_an_export_of_another_model_carries_none(exported):
 
 
 def test_of_somebody_s_own_model_no_rows_are_known(converted):
-    own = trained_model.TrainedModel("own", "own:make", torch.nn.LSTM(28, 10), DIGITS, {"kind": "own"}, "0" * 64)
+    own = trained_model.TrainedModel("own", "own:make", torch.nn.LSTM(28, 10), 10, DIGITS, {"kind": "own"}, "0" * 64)
     assert row_logits.of(own, converted("lstm")[1].model, None) is None
 
 

@@ -7,7 +7,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from edge_export.graph import conversion, fp16, recurrent_graph, traced
+from edge_export.graph import conversion, exporters, fp16, recurrent_graph
 from edge_export.parity import layerwise
 from edge_export.parity.tolerances import TOLERANCES
 from edge_train.models.specification import Convolutional, Recurrent
@@ -190,7 +190,7 @@ class InPlace(nn.Module):
 def test_a_layer_is_compared_before_the_next_one_works_in_place(images):
     torch.manual_seed(5)
     module = InPlace().eval()
-    one = traced.convert(module, classes=10, temperature=1.0)
+    one = exporters.convert(module, classes=10, temperature=1.0)
     assert layerwise.first_excess(module, one.model, one.taps, images, budget=FP32) is None
     excess = layerwise.first_excess(module, damaged(one.model, "model.two.weight"), one.taps, images, budget=FP32)
     assert excess.layer == "two"

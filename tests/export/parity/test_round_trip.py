@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from edge_export import trained_model
 from edge_export.graph import session
+from edge_export.model import trained_model
 from edge_export.pack import packing
 from edge_export.parity import comparison, round_trip
 from edge_train.data.splits import Split

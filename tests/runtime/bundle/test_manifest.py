@@ -8,7 +8,7 @@ import pytest
 
 from edge.bundle import manifest as manifest_format
 from edge.bundle.input import PICTURE_RECIPE
-from edge.bundle.manifest import Manifest
+from edge.bundle.manifest import Manifest, Preparation
 from edge.errors import BundleError, ProtocolError
 
 
@@ -29,7 +29,7 @@ def test_the_text_is_deterministic_sorted_and_ascii(manifest):
     assert text.isascii()
 
 
-OPTIONAL = {"int8_verdict", "int8_target", "rejection", "outputs"}  # an older edge did not say them
+OPTIONAL = {"int8_verdict", "int8_target", "rejection", "outputs", "preparation", "warning"}  # of newer edges
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Manifest) if field.name not in OPTIONAL])
@@ -91,6 +91,40 @@ def test_missing_outputs_are_those_of_an_older_edge(record):
 def test_a_missing_verdict_means_that_none_was_given(record):
     del record["int8_verdict"]
     assert manifest_format.from_json(json.dumps(record)).int8_verdict is None
+
+
+PREPARATION = Preparation("N,1,28,28", (0.1307,), (0.3081,), inverted=True, output="log-probabilities")
+
+
+def test_how_somebodys_own_model_sees_its_pictures_comes_back(manifest):
+    own = replace(manifest, preparation=PREPARATION, warning="reads 9 % of the digits")
+    assert manifest_format.from_json(own.to_json()) == own
+
+
+def test_a_model_without_preparation_or_warning_keeps_the_bytes_that_it_always_had(manifest):
+    assert "preparation" not in manifest.to_json()
+    assert "warning" not in manifest.to_json()
+    assert manifest_format.from_json(manifest.to_json()).preparation is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("layout", None),
+        ("mean", 0.5),
+        ("mean", [0.1, 0.2]),
+        ("deviation", [0.0]),
+        ("deviation", ["1"]),
+        ("inverted", 1),
+        ("transposed", None),
+        ("output", 3),
+    ],
+)
+def test_a_preparation_that_cannot_be_right_is_named(manifest, name, value):
+    record = json.loads(replace(manifest, preparation=PREPARATION).to_json())
+    record["preparation"][name] = value
+    with pytest.raises(BundleError, match=r"edge export"):
+        manifest_format.from_json(json.dumps(record))
 
 
 def test_whole_numbers_are_accepted_where_a_number_is_expected(record):

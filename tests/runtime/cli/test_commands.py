@@ -1,9 +1,12 @@
 """The commands of the thin half that say something about bundles: verify, info, models, doctor."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from edge.bundle import bundle
+from edge.bundle.manifest import Preparation
 from edge.cli.commands import models
 
 
@@ -51,6 +54,18 @@ def test_info_shows_the_manifest(edge_command, bundle_path):
     assert facts["model"] == "linear, 7850 parameters"
     assert facts["input"] == "image uint8 [batch, 28, 28], ink 255 on 0"
     assert facts["accuracy"] == "10.00% of 100 images of noise test (bundle)"
+
+
+def test_info_says_what_the_graph_does_for_somebodys_own_model(edge_command, tmp_path, manifest, model, evidence):
+    preparation = Preparation("N,784", (0.1307,), (0.3081,), inverted=True, transposed=True, output="probabilities")
+    own = replace(manifest, preparation=preparation, warning="reads 9 % of the digits")
+    (tmp_path / "own.onnx").write_bytes(bundle.pack(model, own, evidence))
+    facts = dict(line.split(maxsplit=1) for line in edge_command("info", tmp_path / "own.onnx").out.splitlines())
+    assert facts["prepared"] == (
+        "in the graph: as [N,784], columns before rows, dark on light, normalised by 0.1307, 0.3081; "
+        "gives probabilities"
+    )
+    assert facts["warning"] == "reads 9 % of the digits"
 
 
 def test_info_as_json_is_the_whole_manifest(edge_command, bundle_path, manifest, packed):

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from edge.bundle import bundle, shipped
 from edge.bundle.bundle import Bundle
 from edge.bundle.input import NAME
-from edge.bundle.manifest import Rejection
+from edge.bundle.manifest import Preparation, Rejection
 from edge.cli.arguments import JsonOption
 from edge.text.table import aligned, size
 
@@ -29,7 +28,7 @@ def info(
             "path": str(found.path),
             "size_bytes": found.size,
             "sha256": found.sha256,
-            "manifest": asdict(found.manifest),
+            "manifest": json.loads(found.manifest.to_json()),
         }
         typer.echo(json.dumps(record))
         return
@@ -49,6 +48,8 @@ def describe(found: Bundle) -> list[tuple[str, str]]:
         ("labels", " ".join(manifest.labels)),
         ("input", f"{NAME} {manifest.input}"),
         ("picture", "; ".join(filter(None, (_pairs(manifest.picture), manifest.picture_note)))),
+        *([] if manifest.preparation is None else [("prepared", _preparation(manifest.preparation))]),
+        *([] if manifest.warning is None else [("warning", manifest.warning)]),
         ("precision", f"{manifest.precision}, {manifest.int8_weight_share:.1%} of the weight bytes are int8"),
         ("method", manifest.method),
         ("int8 verdict", manifest.int8_verdict or "not judged"),
@@ -69,6 +70,19 @@ def describe(found: Bundle) -> list[tuple[str, str]]:
         for each in manifest.accuracy
     ]
     return rows
+
+
+def _preparation(facts: Preparation) -> str:
+    """What the graph does around somebody's own model."""
+    steps = [f"as [{facts.layout}]"]
+    if facts.transposed:
+        steps.append("columns before rows")
+    if facts.inverted:
+        steps.append("dark on light")
+    if facts.mean:
+        means, deviations = (" ".join(f"{one:g}" for one in part) for part in (facts.mean, facts.deviation))
+        steps.append(f"normalised by {means}, {deviations}")
+    return f"in the graph: {', '.join(steps)}; gives {facts.output}"
 
 
 def _rejection(facts: Rejection | None) -> str:

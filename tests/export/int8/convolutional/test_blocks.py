@@ -10,7 +10,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from edge_export.graph import conversion, form, traced
+from edge_export.graph import conversion, exporters, form
 from edge_export.int8.convolutional import blocks
 from edge_export.int8.convolutional.blocks import COVERED_SHARE, cheapest_width
 from edge_export.int8.convolutional.network import UnsuitableError, read
@@ -152,7 +152,7 @@ class Padded(nn.Module):
 
 
 def test_somebodys_own_chain_with_padding_and_strides(digits, images, in_integers, answers):
-    fp32 = traced.convert(Padded().eval(), classes=10, temperature=0.8).model
+    fp32 = exporters.convert(Padded().eval(), classes=10, temperature=0.8).model
     network = integers(fp32, digits.images)
     model = blocks.build(fp32, digits.images, 7)
     assert_computes(model, in_integers(network, images), images, answers)

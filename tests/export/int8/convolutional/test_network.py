@@ -7,7 +7,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch import nn
 
-from edge_export.graph import conversion, traced
+from edge_export.graph import conversion, exporters
 from edge_export.int8.convolutional.network import Flatten, UnsuitableError, read
 from edge_train.models.specification import Convolutional
 
@@ -35,7 +35,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("module", "reason"), REFUSED.values(), ids=REFUSED)
 def test_what_is_no_plain_chain_is_refused_by_name(module, reason):
-    model = traced.convert(module.eval(), classes=10, temperature=1.0).model
+    model = exporters.convert(module.eval(), classes=10, temperature=1.0).model
     with pytest.raises(UnsuitableError, match=reason):
         read(model)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from edge_export.graph import conversion, session, traced
+from edge_export.graph import conversion, exporters, session
 from edge_export.int8.convolutional.network import (
     Affine,
     AveragePool,
@@ -103,7 +103,7 @@ class Padded(nn.Module):
 
 
 def test_somebodys_own_chain_is_read_with_its_padding_and_strides(images):
-    model = traced.convert(Padded().eval(), classes=10, temperature=0.8).model
+    model = exporters.convert(Padded().eval(), classes=10, temperature=0.8).model
     chain = to_stages(read(model))
     wanted = expected(model, images)
     np.testing.assert_allclose(computed(chain, images), wanted, atol=1e-4 * np.abs(wanted).max())
@@ -121,7 +121,7 @@ def test_shifted_pixels_before_a_padded_convolution_are_refused():
         def forward(self, image: torch.Tensor) -> torch.Tensor:
             return self.chain((image - 0.5).unsqueeze(1))
 
-    model = traced.convert(Shifted().eval(), classes=10, temperature=1.0).model
+    model = exporters.convert(Shifted().eval(), classes=10, temperature=1.0).model
     with pytest.raises(UnsuitableError, match="shifted before a padded convolution"):
         to_stages(read(model))
 

@@ -1,0 +1,135 @@
+"""What a model gives: where its logits are in what `forward` returns, and which kind of number they are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from edge_export.model.errors import ModelError
+
+Kind = Literal["logits", "log-probabilities", "probabilities"]
+
+SUM_ERROR = 1e-3  # of float32 probabilities over some tens of classes, from one
+LEAST = 1e-30  # of a probability whose logarithm is taken: float32 has nothing much below
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Which numbers of what `forward` returns are those of the classes.
+
+    Attributes:
+        name: of the output: empty where there is but one, otherwise its place, its key or its field.
+        time: the axis whose last step is taken; None where there are no steps.
+        single: the axes that are 1 at every batch size and go, after the step was taken.
+        classes: how many there are.
+    """
+
+    name: str
+    time: int | None
+    single: tuple[int, ...]
+    classes: int
+
+    @property
+    def words(self) -> str:
+        """What is taken, in words; empty where `forward` returns nothing but logits [batch, classes]."""
+        which = f"its output {self.name}" if self.name else "its output"
+        parts = [which] if self.name else []
+        if self.time is not None:
+            parts.append(f"the last step of axis {self.time}")
+        if self.single:
+            parts.append(f"without the axes {', '.join(map(str, self.single))} of size 1")
+        return ", ".join(parts)
+
+    def take(self, returned: object) -> Tensor:
+        """The numbers of the classes, [batch, classes], of what `forward` returned."""
+        tensor = outputs(returned)[self.name]
+        if self.time is not None:
+            tensor = tensor.select(self.time, -1)
+        return torch.squeeze(tensor, self.single) if self.single else tensor
+
+
+def outputs(returned: object) -> dict[str, Tensor]:
+    """Every tensor in what `forward` returned, by its place, key or field; the name of a tensor alone is empty."""
+    if isinstance(returned, Tensor):
+        return {"": returned}
+    found: dict[str, Tensor] = {}
+    for name, value in _parts(returned).items():
+        for inner, tensor in outputs(value).items():
+            found[f"{name}.{inner}" if inner else name] = tensor
+    return found
+
+
+def find(returned: Mapping[int, object], name: str | None) -> Answer:
+    """Where the numbers of the classes are.
+
+    Args:
+        returned: what `forward` returned, by the size of the batch, for two sizes.
+        name: of the output, as `outputs` calls it; None takes the first that has the form.
+
+    Raises:
+        ModelError: no output has a number for each of several classes and each picture; the message says the shapes.
+    """
+    small, large = sorted(returned)
+    few, many = outputs(returned[small]), outputs(returned[large])
+    if name is not None:
+        if name not in few:
+            known = ", ".join(key or "(a tensor alone)" for key in few)
+            raise ModelError(f"there is no output {name!r}; it gives {known}")
+        few = {name: few[name]}
+    answers = [
+        found
+        for key in few
+        if key in many and (found := _form(key, few[key].shape, many[key].shape, small, large)) is not None
+    ]
+    best = min(answers, key=lambda answer: answer.time is not None, default=None)
+    if best is None:
+        shapes = {key: tuple(tensor.shape) for key, tensor in few.items()}
+        said = ", ".join(f"{key} {shape}".strip() for key, shape in shapes.items()) or type(returned[small]).__name__
+        raise ModelError(f"it gives {said} for {small} pictures, where one number for each class was expected")
+    return best
+
+
+def kind(numbers: Tensor) -> Kind:
+    """Which kind of number the outputs are, judged by their values.
+
+    Args:
+        numbers: float [N, classes], of pictures that differ.
+    """
+    rows = numbers.double()
+    if bool((rows >= 0).all()) and bool(((rows.sum(1) - 1).abs() < SUM_ERROR).all()):
+        return "probabilities"
+    if bool((torch.logsumexp(rows, 1).abs() < SUM_ERROR).all()):
+        return "log-probabilities"
+    return "logits"
+
+
+def _parts(returned: object) -> dict[str, object]:
+    if isinstance(returned, Mapping):
+        return {str(key): value for key, value in returned.items()}
+    if isinstance(returned, tuple) and hasattr(returned, "_fields"):
+        return dict(zip(returned._fields, returned, strict=True))
+    if isinstance(returned, tuple | list):
+        return {str(place): value for place, value in enumerate(returned)}
+    if is_dataclass(returned):
+        return {field.name: getattr(returned, field.name) for field in fields(returned)}
+    return {}
+
+
+def _form(name: str, few: torch.Size, many: torch.Size, small: int, large: int) -> Answer | None:
+    """The form of an output by its shapes at two sizes of the batch; None where it has no number for each class."""
+    free = [axis for axis, sizes in enumerate(zip(few, many, strict=False)) if sizes == (small, large)]
+    if len(few) != len(many) or len(free) != 1:
+        return None
+    (batch,) = free
+    fixed = [axis for axis in range(len(few)) if axis != batch]
+    if any(few[axis] != many[axis] for axis in fixed):
+        return None
+    long = [axis for axis in fixed if few[axis] > 1]
+    if len(long) not in (1, 2) or long[-1] < batch:
+        return None
+    time = long[0] if len(long) == 2 else None
+    kept = [axis for axis in range(len(few)) if axis != time]
+    single = tuple(place for place, axis in enumerate(kept) if axis != batch and few[axis] == 1)
+    return Answer(name, time, single, few[long[-1]])

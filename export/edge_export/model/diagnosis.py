@@ -1,0 +1,292 @@
+"""Whether a model can do its job, and, where it cannot, what usually explains it: found by trying, not by guessing.
+
+A model of digits that reads few of them was most often trained on pictures of another form: normalised, dark on light,
+columns before rows, its classes in another order; or its weights were never loaded. Each is tried on the judging data,
+and what raises the accuracy is told as the options to add.
+
+A convolutional network reads nearly as well without the normalisation that it was trained with: its accuracy tells
+nothing. But training lowered the cross entropy of the right answers, and the form that it was trained on has the lowest
+one. So the usual normalisations are tried on every model that was not told one, and where one of them fits clearly
+better, edge asks.
+"""
+
+import itertools
+import math
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edge.bundle.manifest import Preparation
+from edge.errors import EdgeError
+from edge_export.model.adapter import Adapter
+from edge_export.model.preparation import NORMALISATIONS, normalisation_written
+from edge_export.model.trained_model import Told, TrainedModel
+from edge_train.data.splits import Split
+from edge_train.training.evaluation import logits_of
+
+# What any trained model reads at least of data that is known: the weakest models of a tutorial read more, and models
+# that saw their pictures in the wrong form were seen to read 5 to 50 %.
+LEAST = {"mnist": 0.75, "fashion-mnist": 0.6, "kmnist": 0.55, "strokes": 0.6}
+# Of data that nobody knows: that much of the way from chance to no error.
+LEAST_OF_THE_WAY = 0.4
+# What a checkpoint states for the same data may be missed by that much: another part of it.
+STATED_DROP = 0.05
+
+SCREENED = 300  # images that every explanation is tried on
+COMPARED = 1000  # images that a normalisation is doubted on
+RAISED = 0.2  # of the accuracy, from which on an explanation explains anything
+CLEAR = 3.0  # standard errors, from which on one form is better than another
+WORTH = 0.1  # of the cross entropy that another form must save
+
+DOUBTED = ("none", "mnist", "half", "bytes")  # the normalisations that are tried on everything
+OF_DATA = {"fashion-mnist": "fashion-mnist", "kmnist": "kmnist"}  # and on the data that they are of
+
+
+# Options of `edge export` by name: a value as the shell takes it, True for a flag, None for one that has to go.
+Options = Mapping[str, str | bool | None]
+
+
+class UnfitForItsJobError(EdgeError, ValueError):
+    """The model reads its data badly, or reads it better in another form than it was told; it is not packed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong with a model.
+
+    Attributes:
+        sentence: what it is, and what explains it.
+        options: what `edge export` has to be told to mend it, or no longer; empty where no option mends it.
+    """
+
+    sentence: str
+    options: Options = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One explanation, tried.
+
+    Attributes:
+        words: what was tried.
+        options: what `edge export` has to be told, or no longer.
+        accuracy: on the images that were tried, in [0, 1].
+    """
+
+    words: str
+    options: Options
+    accuracy: float
+
+
+def check(
+    trained: TrainedModel, split: Split, logits: NDArray[np.float32], told: Told, tell: Callable[[str], None]
+) -> Finding | None:
+    """Finds out whether the model reads its data.
+
+    Args:
+        trained: the model.
+        split: the judging data, labels in the model's order.
+        logits: PyTorch's, float32 (N, classes), of that data.
+        told: what the command line says of the model; what was told is doubted only where the accuracy is low.
+        tell: takes a table of what was tried.
+
+    Returns:
+        What is wrong, with what mends it; None where nothing is.
+    """
+    accuracy = float((logits.argmax(1) == split.labels).mean())
+    least, why = _least(trained, split)
+    said = f"{trained.model} reads {accuracy:.1%} of {len(split):,} {split.name} images right"
+    if accuracy >= least:
+        better = _better(trained, split, told)
+        return None if better is None else replace(better, sentence=f"{said}, {better.sentence}")
+    said = f"{said}, {why}"
+    if not isinstance(trained.module, Adapter):
+        return Finding(said)
+    few = _some(split, SCREENED)
+    trials = sorted(_trials(trained.module, few, trained.labels), key=lambda trial: -trial.accuracy)
+    begun = float((logits_of(trained.module, few.images).argmax(1) == few.labels).mean())
+    tell("\n".join(["what usually explains it, tried on some of the images:", *_table(trials, begun)]))
+    best = trials[0]
+    if best.accuracy >= begun + RAISED:
+        return Finding(f"{said}; {best.words} it reads {best.accuracy:.1%}", best.options)
+    if _is_as_drawn(trained):
+        return Finding(
+            f"{said}: every weight in the checkpoint is as a new model draws it; it was saved before it was trained, "
+            "or without its weights being loaded: save it again from the trained model"
+        )
+    return Finding(
+        f"{said}; nothing that was tried explains it: if its classes are others, name them with --labels FILE, or its "
+        "data with --data; if it was trained on pictures of another size or kind, train it on 28x28"
+    )
+
+
+# --- what accuracy is expected ----------------------------------------------------------------------------------------
+
+
+def _least(trained: TrainedModel, split: Split) -> tuple[float, str]:
+    """The accuracy below which a model is not packed, and what was expected, in words."""
+    data = split.name.rpartition("-")[0]
+    same = [figure["accuracy"] for figure in trained.accuracy if figure["data"] == data]
+    if same:
+        return min(same) - STATED_DROP, f"where its checkpoint states {min(same):.1%}"
+    classes = len(trained.labels)
+    usual = LEAST.get(data, (1 + LEAST_OF_THE_WAY * (classes - 1)) / classes)
+    least = min([usual, *(figure["accuracy"] - STATED_DROP for figure in trained.accuracy)])
+    return least, f"where a trained model reads more than {least:.0%}"
+
+
+# --- a form that fits better --------------------------------------------------------------------------------------
+
+
+def _better(trained: TrainedModel, split: Split, told: Told) -> Finding | None:
+    """The normalisation that fits clearly better than none; None where nobody needs to be asked."""
+    adapter = trained.module
+    if not isinstance(adapter, Adapter) or told.normalise is not None:
+        return None
+    some = _some(split, COMPARED)
+    begun = _entropies(adapter, some)
+    found = []
+    for name in _normalisations(split, adapter.preparation):
+        with _as_if(adapter, _normalised(adapter.preparation, name)):
+            other = _entropies(adapter, some)
+        saved = begun[0] - other[0]
+        error = float(saved.std()) / len(saved) ** 0.5
+        if saved.mean() > max(CLEAR * error, WORTH * float(begun[0].mean())) and other[1] > begun[1] - WORTH * RAISED:
+            found.append((float(saved.mean()), name, other))
+    if not found:
+        return None
+    _, name, other = max(found)
+    option = f"--normalise {_numbers(name)}"
+    return Finding(
+        f"and answers more surely when they are normalised: with {option} it reads {other[1]:.1%} of {len(some):,} of "
+        f"them ({begun[1]:.1%} without), at a cross entropy of {other[0].mean():.3f} ({begun[0].mean():.3f} without); "
+        "say what it was trained on, --normalise none if that was pixels in [0, 1]",
+        {"--normalise": _numbers(name)},
+    )
+
+
+def _entropies(adapter: Adapter, split: Split) -> tuple[NDArray[np.float64], float]:
+    """The cross entropy of the right answer to each image, and the accuracy."""
+    logits = logits_of(adapter, split.images).astype(np.float64)
+    shifted = logits - logits.max(1, keepdims=True)
+    entropies = np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(logits)), split.labels]
+    return entropies, float((logits.argmax(1) == split.labels).mean())
+
+
+# --- what explains a low accuracy -------------------------------------------------------------------------------------
+
+
+def _trials(adapter: Adapter, split: Split, labels: tuple[str, ...]) -> Iterator[Trial]:
+    """Every form but the one that was told, each also with the classes in another order."""
+    own = adapter.preparation
+    names = ["", *_normalisations(split, own)]
+    for name, inverted, transposed in itertools.product(names, (own.inverted, not own.inverted), (False, True)):
+        other = _normalised(own, name) if name else own
+        other = replace(other, inverted=inverted, transposed=own.transposed != transposed)
+        with _as_if(adapter, other):
+            answers = logits_of(adapter, split.images).argmax(1)
+        words, options = _words(own, other, name)
+        if words:
+            yield Trial(f"{words},", options, float((answers == split.labels).mean()))
+        order = _order(answers, split.labels, adapter.answer.classes)
+        if order is not None:
+            right = float((order[answers] == split.labels).mean())
+            lines = " ".join(shlex.quote(labels[one]) for one in order)
+            named = {**options, "--labels": f"<(printf '%s\\n' {lines})"}
+            yield Trial(f"{words + ', and ' if words else ''}with its classes in another order,", named, right)
+
+
+def _normalisations(split: Split, own: Preparation) -> list[str]:
+    """The names of the normalisations that are tried: the usual ones, and that of the data, except its own."""
+    names = [*DOUBTED, *([OF_DATA[data]] if (data := split.name.rpartition("-")[0]) in OF_DATA else [])]
+    if ",3," in f",{own.layout},":
+        names.append("imagenet")
+    return [name for name in names if NORMALISATIONS[name] != (own.mean, own.deviation)]
+
+
+def _normalised(own: Preparation, name: str) -> Preparation:
+    means, deviations = NORMALISATIONS[name]
+    return replace(own, mean=means, deviation=deviations)
+
+
+def _words(own: Preparation, other: Preparation, name: str) -> tuple[str, Options]:
+    """What is different in a form, and the options that say it."""
+    words: list[str] = []
+    options: dict[str, str | bool | None] = {}
+    if name:
+        words.append("not normalised" if name == "none" else f"normalised by {_numbers(name)}")
+        options["--normalise"] = _numbers(name)
+    if other.inverted != own.inverted:
+        words.append("dark on light" if other.inverted else "light on dark")
+        options["--invert"] = other.inverted or None
+    if other.transposed != own.transposed:
+        words.append("columns before rows" if other.transposed else "rows before columns")
+        options["--transpose"] = other.transposed or None
+    return " and ".join(words), options
+
+
+def _numbers(name: str) -> str:
+    return normalisation_written(*NORMALISATIONS[name])
+
+
+def _order(answers: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> NDArray[np.int64] | None:
+    """For each class that is answered, the label that it stands for; None where that is no order of all classes."""
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (answers, labels), 1)
+    order = counts.argmax(1)
+    is_order = len(set(order.tolist())) == classes and not np.array_equal(order, np.arange(classes))
+    return order if is_order else None
+
+
+def _is_as_drawn(trained: TrainedModel) -> bool:
+    """Whether the weights are as a new model draws them: never trained, or never loaded.
+
+    Two samples of one distribution differ by chance only, and training leaves no layer as it was; the two-sample test
+    of Kolmogorov and Smirnov tells, tensor by tensor. Constants, such as biases of zeros, must be the same.
+    """
+    if trained.fresh is None or not isinstance(trained.module, Adapter):
+        return False
+    own, new = trained.module.model.state_dict(), trained.fresh().float().state_dict()
+    compared = [(own[name], new[name]) for name in own if own[name].is_floating_point() and name in new]
+    return bool(compared) and all(_alike(one.flatten().double(), other.flatten().double()) for one, other in compared)
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of one size may be drawn from the same distribution, at a level of 1 in 10 000."""
+    count = len(one)
+    if bool((other == other[0]).all()):
+        return bool((one == other[0]).all())
+    merged = torch.cat([one, other]).sort().values
+    ranks = [torch.searchsorted(part.sort().values, merged, right=True) / count for part in (one, other)]
+    distance = float((ranks[0] - ranks[1]).abs().max())
+    return distance <= 2.225 * math.sqrt(2 / count)
+
+
+# --- helpers of the trials --------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _as_if(adapter: Adapter, preparation: Preparation) -> Iterator[nn.Module]:
+    """The model as if it had been told that form."""
+    own, adapter.preparation = adapter.preparation, preparation
+    try:
+        yield adapter
+    finally:
+        adapter.preparation = own
+
+
+def _some(split: Split, count: int) -> Split:
+    """Some of the images, evenly spaced."""
+    chosen = np.linspace(0, len(split) - 1, min(count, len(split))).astype(np.int64)
+    return Split(split.name, split.images[chosen], split.labels[chosen])
+
+
+def _table(trials: list[Trial], begun: float) -> list[str]:
+    rows = [("as it was told", begun), *((trial.words.rstrip(","), trial.accuracy) for trial in trials)]
+    return [f"  {accuracy:>6.1%}  {words}" for words, accuracy in rows]

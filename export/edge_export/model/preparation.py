@@ -1,0 +1,145 @@
+"""How a model wants its pictures: the order of the axes, normalised or not, dark on light, columns before rows.
+
+All of it becomes a part of the graph, which takes the raw pixels of a bundle whatever the model was trained on.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from edge.bundle.input import COLUMNS, ROWS
+from edge.bundle.manifest import Preparation
+from edge_export.model.errors import ModelError
+
+BATCH = "N"
+PIXELS = ROWS * COLUMNS
+COLOURS = 3
+
+Axes = tuple[str | int, ...]
+
+# What models of 28x28 pictures were seen to take, the plainest first; `--input` may name others.
+TRIED: tuple[Axes, ...] = (
+    (BATCH, ROWS, COLUMNS),
+    (BATCH, 1, ROWS, COLUMNS),
+    (ROWS, BATCH, COLUMNS),
+    (BATCH, PIXELS),
+    (BATCH, PIXELS, 1),
+    (PIXELS, BATCH, 1),
+    (BATCH, 1, PIXELS),
+    (BATCH, ROWS, COLUMNS, 1),
+    (BATCH, COLOURS, ROWS, COLUMNS),
+)
+
+# Means and deviations that training scripts copy from each other.
+NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "none": ((), ()),
+    "mnist": ((0.1307,), (0.3081,)),
+    "fashion-mnist": ((0.2860,), (0.3530,)),
+    "kmnist": ((0.1918,), (0.3483,)),
+    "half": ((0.5,), (0.5,)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "bytes": ((0.0,), (1 / 255,)),  # of pixels that were never divided by 255
+}
+
+
+def axes_of(text: str) -> Axes:
+    """Reads `--input`: the axes in their order, such as "N,1,28,28"; brackets and spaces make no difference.
+
+    Raises:
+        ModelError: it is no order of the axes of a batch of 28x28 pictures.
+    """
+    words = text.strip().strip("[]()").replace("x", ",").replace(" ", "").split(",")
+    axes: Axes = tuple(int(word) if word.isdecimal() else word.upper() for word in words)
+    sizes = [axis for axis in axes if isinstance(axis, int) and axis not in (1, COLOURS)]
+    names = [axis for axis in axes if isinstance(axis, str)]
+    if names not in ([BATCH], ["B"]) or sizes not in ([ROWS, COLUMNS], [PIXELS]) or axes.count(COLOURS) > 1:
+        raise ModelError(
+            f"--input {text} is no form of a batch of {ROWS}x{COLUMNS} pictures; name the axes in their order, N for "
+            f"the batch, such as {', '.join(map(written, TRIED[:4]))}"
+        )
+    return tuple(BATCH if axis == "B" else axis for axis in axes)
+
+
+def written(axes: Sequence[str | int]) -> str:
+    """The axes as `--input` takes them: "N,1,28,28"."""
+    return ",".join(map(str, axes))
+
+
+def normalisation_of(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Reads `--normalise`: "0.1307,0.3081", a mean and a deviation for each of three colours, or a name.
+
+    Returns:
+        Means and deviations of pixels in [0, 1]; both empty for "none".
+
+    Raises:
+        ModelError: it is neither numbers nor a known name, or a deviation is not above 0.
+    """
+    if text in NORMALISATIONS:
+        return NORMALISATIONS[text]
+    try:
+        numbers = [float(word) for word in text.strip().strip("[]()").split(",")]
+    except ValueError:
+        numbers = []
+    half = len(numbers) // 2
+    means, deviations = tuple(numbers[:half]), tuple(numbers[half:])
+    if len(numbers) not in (2, 2 * COLOURS) or not all(0 < one < float("inf") for one in deviations):
+        raise ModelError(
+            f"--normalise {text} is no MEAN,DEVIATION of pixels in [0, 1]; give the numbers of the training, such as "
+            f"0.1307,0.3081, or one of {', '.join(NORMALISATIONS)}"
+        )
+    return means, deviations
+
+
+def prepared(images: Tensor, preparation: Preparation) -> Tensor:
+    """The pictures as the model wants them.
+
+    Args:
+        images: float [batch, 28, 28] in [0, 1], ink 1 on background 0.
+        preparation: what to do.
+    """
+    pixels = images.transpose(1, 2) if preparation.transposed else images
+    if preparation.inverted:
+        pixels = 1 - pixels
+    colours = [
+        (pixels - mean) / deviation for mean, deviation in zip(preparation.mean, preparation.deviation, strict=True)
+    ] or [pixels]
+    axes = axes_of(preparation.layout)
+    if PIXELS in axes:
+        colours = [colour.flatten(1) for colour in colours]
+    at = axes.index(BATCH)
+    inner = [axis for axis in axes if axis != BATCH]
+    if COLOURS in inner:
+        place = inner.index(COLOURS)
+        before = [axis for axis in inner[:place] if axis != 1]  # rows and columns in front of the colours
+        tensor = torch.stack((colours * COLOURS)[:COLOURS] if len(colours) == 1 else colours, 1 + len(before))
+    else:
+        tensor = colours[0]
+    for place, axis in enumerate(inner):
+        if axis == 1:
+            tensor = tensor.unsqueeze(1 + place)
+    return tensor.movedim(0, at) if at else tensor
+
+
+def arguments(preparation: Preparation) -> list[str]:
+    """The options of `edge export` that say this preparation."""
+    options = ["--input", preparation.layout]
+    if preparation.mean:
+        options += ["--normalise", normalisation_written(preparation.mean, preparation.deviation)]
+    flags = {"--invert": preparation.inverted, "--transpose": preparation.transposed}
+    return options + [flag for flag, wanted in flags.items() if wanted]
+
+
+def normalisation_written(means: Sequence[float], deviations: Sequence[float]) -> str:
+    """Means and deviations as `--normalise` takes them, by their name where they have one."""
+    for name, known in NORMALISATIONS.items():
+        if known == (tuple(means), tuple(deviations)) and name != "mnist":  # whose numbers everybody knows
+            return name
+    return ",".join(f"{number:g}" for number in (*means, *deviations))
+
+
+def with_normalisation(preparation: Preparation, name: str) -> Preparation:
+    """The preparation with that normalisation in the place of its own."""
+    means, deviations = NORMALISATIONS[name]
+    return dataclasses.replace(preparation, mean=means, deviation=deviations)

@@ -1,0 +1,236 @@
+"""Which form of the pictures a module takes, found by trying, and what has to be mended on the way.
+
+A form fits when the module takes it at two sizes of the batch, gives a number for each class and picture, and when
+the answer to a picture does not depend on the pictures beside it: a module that reshapes whatever it gets also takes
+the wrong form, and mixes the pictures.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edge.bundle.input import COLUMNS, ROWS
+from edge.bundle.manifest import Preparation
+from edge_export.model import answer as answers
+from edge_export.model.adapter import FIRST_STATES, Adapter, More, call
+from edge_export.model.answer import Answer
+from edge_export.model.errors import ModelError
+from edge_export.model.factory import reason
+from edge_export.model.preparation import Axes, written
+from edge_export.model.repairs import Repaired, Repairs, Seen
+from edge_train import strokes
+
+T = TypeVar("T")
+
+PROBE_SEED = 2_003
+DIGITS = 200  # enough to tell a model that reads them from one that does not
+KIND_IMAGES = 64  # pictures whose answers say which kind of number they are
+SIZES = (2, 3)  # of the batches that a module is asked with: 1 would let a frozen or broadcast batch axis pass
+LARGEST_DIFFERENCE = 1e-4  # of an answer in another batch, relative: what sums in another order make of it
+
+ENDS = {"softmax": "probabilities", "sigmoid": "scores between 0 and 1"}
+
+MIXES = "its answer to a picture depends on the other pictures of the batch"
+ADVICE_MIXES = "an axis is taken for another there: batch_first=True is missing, or the batch axis is not the one meant"
+
+
+class Unfit(Exception):  # noqa: N818 - no error: one of several forms, and the next one is tried
+    """A form does not fit, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A form that fits.
+
+    Attributes:
+        adapter: the module in that form, with all repairs.
+        answers: float [3, classes], to the three probing pictures.
+        cuda: whether `forward` moves tensors to CUDA.
+    """
+
+    adapter: Adapter
+    answers: Tensor
+    cuda: bool
+
+
+def drawn_digits(count: int = DIGITS) -> tuple[Tensor, Tensor]:
+    """Drawn digits, float [count, 28, 28] in [0, 1], and their labels, [count]."""
+    images, labels = strokes.sample(count, seed=PROBE_SEED)
+    return torch.from_numpy(images.astype(np.float32) / 255), torch.from_numpy(labels)
+
+
+def fit(module: nn.Module, preparation: Preparation, tried: Sequence[Axes], output: str | None) -> list[Fit]:
+    """The forms that fit, of each set of forms with the same answers the first.
+
+    Args:
+        module: in evaluation mode, on the CPU.
+        preparation: what was told; its layout is replaced by those that are tried.
+        tried: the forms.
+        output: the name of the output; None takes the first that has the form.
+
+    Raises:
+        ModelError: none fits; the message says what came back.
+    """
+    found: list[Fit] = []
+    reasons: dict[str, str] = {}
+    for axes in tried:
+        layout = written(axes)
+        try:
+            one = _fit(module, replace(preparation, layout=layout), output)
+        except Unfit as error:
+            reasons[layout] = str(error)
+            continue
+        if not any(_alike(one.answers, other.answers) for other in found):
+            found.append(one)
+    if not found:
+        raise ModelError(_refusal(reasons, module))
+    return found
+
+
+def _fit(module: nn.Module, preparation: Preparation, output: str | None) -> Fit:
+    images, _ = drawn_digits(KIND_IMAGES)
+    small, large = SIZES
+    more = _more(module, images, preparation)
+    seen: dict[int, Repaired] = {}
+    returned: dict[int, object] = {}
+    for size in SIZES:
+        with Repaired(Repairs()) as seen[size], torch.no_grad():
+            returned[size] = _tried(partial(call, module, images[:size], preparation, more))
+    try:
+        where = answers.find(returned, output)
+    except ModelError as error:
+        raise Unfit(str(error)) from error
+    cuda = any(one.cuda for one in seen.values())
+    repairs = _repairs(seen[small].seen, seen[large].seen, where, returned[large], cuda=cuda)
+    adapter = Adapter(module, preparation, where, repairs=repairs, more=more)
+    few, many = (_answers(adapter, images[:size]) for size in SIZES)
+    turned = _answers(adapter, images[[2, 0]])
+    if not _alike(many, _answers(adapter, images[:large])):
+        raise Unfit("it gives other answers when it is asked again: it keeps a state, or draws random numbers")
+    if not (_alike(few, many[:2]) and _alike(turned, many[[2, 0]])):
+        raise Unfit(MIXES)
+    numbers = _answers(adapter, images)
+    adapter.logarithm = answers.kind(numbers) == "probabilities"
+    adapter.preparation = replace(preparation, output=_words(adapter, numbers))
+    return Fit(adapter, many, cuda)
+
+
+def _answers(adapter: Adapter, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        numbers: Tensor = _tried(partial(adapter, images))
+    return numbers
+
+
+def _tried(run: Callable[[], T]) -> T:
+    try:
+        return run()
+    except Exception as error:  # foreign code may raise anything, and all of it means that the form does not fit
+        raise Unfit(reason(error)) from error
+
+
+def _more(module: nn.Module, images: Tensor, preparation: Preparation) -> More:
+    """What `forward` wants besides the pictures: nothing, empty states, or the states that the module itself makes."""
+    parameters = list(inspect.signature(module.forward).parameters.values())
+    wanted = [
+        one
+        for one in parameters[1:]
+        if one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+    ]
+    if not wanted:
+        return More()
+    ways = [More(empty=len(wanted))]
+    for method in FIRST_STATES:
+        if callable(getattr(module, method, None)):
+            ways += [More(method=method, sized=sized) for sized in (True, False)]
+    failure: Exception | None = None
+    for way in ways:
+        try:
+            with Repaired(Repairs()), torch.no_grad():
+                call(module, images[: SIZES[0]], preparation, way)
+        except Exception as error:  # noqa: BLE001 - foreign code may raise anything; the next way is tried
+            failure = failure or error
+        else:
+            return way
+    names = ", ".join(one.name for one in wanted)
+    assert failure is not None
+    raise Unfit(f"forward also wants {names}, and takes no empty ones: {reason(failure)}") from failure
+
+
+def _repairs(few: list[Seen], many: list[Seen], where: Answer, returned: object, *, cuda: bool) -> Repairs:
+    """What has to be mended, by what was seen at both sizes of the batch."""
+    if len(few) != len(many):
+        return Repairs(moves=cuda)
+    axes = {}
+    for number, (small, large) in enumerate(zip(few, many, strict=True)):
+        if small.kind == "squeeze":
+            single = tuple(
+                axis for axis, sizes in enumerate(zip(small.shape, large.shape, strict=True)) if sizes == (1, 1)
+            )
+            axes[number] = single
+    drops = {number for number, one in enumerate(many) if one.kind == "dropout"}
+    given = answers.outputs(returned)[where.name]
+    ends = {number: one.kind for number, one in enumerate(many) if one.kind in ENDS and one.result is given}
+    return Repairs(
+        axes=axes,
+        skipped=frozenset(drops | ends.keys()),
+        moves=cuda,
+        end=next(iter(ends.values()), None),
+        dropout=bool(drops),
+    )
+
+
+def _words(adapter: Adapter, numbers: Tensor) -> str:
+    """What the module gives, as the manifest says it."""
+    kind: str = answers.kind(numbers)
+    if adapter.logarithm:
+        kind = "probabilities, their logarithm taken"
+    elif adapter.repairs.end:
+        kind = f"{ENDS[adapter.repairs.end]}, {adapter.repairs.end} taken off"
+    return f"{kind} ({adapter.answer.words})" if adapter.answer.words else kind
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape:
+        return False
+    limit = LARGEST_DIFFERENCE * max(1.0, float(one.abs().max()))
+    return bool(((one - other).abs() <= limit).all())
+
+
+def _refusal(reasons: dict[str, str], module: nn.Module) -> str:
+    """Why no form fits: the cause where it is known, otherwise what came back of each."""
+    if mixing := [layout for layout, said in reasons.items() if said == MIXES]:
+        return f"as [{mixing[0]}], {MIXES}; {ADVICE_MIXES}"
+    grouped = _grouped(reasons)
+    if len(grouped) == 1 and len(reasons) > 1:
+        return f"it takes pictures in none of the {len(reasons)} forms that edge tried: {next(iter(grouped.values()))}"
+    told = [f"[{layout}] {said}" for layout, said in grouped.items()]
+    return f"it takes none of the forms that edge tried: {'; '.join(told)}{_cause(reasons, module)}"
+
+
+def _grouped(reasons: dict[str, str]) -> dict[str, str]:
+    """Forms that fail alike, together."""
+    layouts: dict[str, list[str]] = {}
+    for layout, said in reasons.items():
+        layouts.setdefault(said[:160], []).append(layout)
+    return {"], [".join(names): said for said, names in layouts.items()}
+
+
+def _cause(reasons: dict[str, str], module: nn.Module) -> str:
+    said = " ".join(reasons.values())
+    if "CUDA" in said or "NVIDIA" in said:
+        return "; its forward needs CUDA; take the device from its input, as in torch.zeros(..., device=x.device)"
+    first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
+    if first is not None and first.in_channels not in (1, 3):
+        return f"; its first convolution wants {first.in_channels} channels, and a grey picture has one"
+    if "shapes cannot be multiplied" in said or "size mismatch" in said or "must be equal to input_size" in said:
+        return (
+            f"; its layers are made for pictures of another size than {ROWS}x{COLUMNS}, or for another order of the "
+            "axes: tell the order with --input, such as --input N,1,28,28"
+        )
+    return "; tell the order of the axes with --input, such as --input N,1,28,28"

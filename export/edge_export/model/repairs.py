@@ -1,0 +1,153 @@
+"""Calls in somebody's `forward` that cannot stay as they are, answered in another way while it runs.
+
+Nothing of the model is changed: torch asks a `TorchFunctionMode` at every call, in eager mode as well as under both
+exporters, so that PyTorch's reference and the graph are repaired alike. The calls are counted, and each repair belongs
+to the call of one number.
+
+| call                             | what is done instead                                                             |
+|----------------------------------|----------------------------------------------------------------------------------|
+| `.cuda()`, `.to("cuda")`         | nothing: the tensor stays where it is                                            |
+| `.squeeze()` without an axis     | the axes go that are 1 at every batch size: a batch of one keeps its own         |
+| `F.dropout(x)` that is always on | nothing: a model in evaluation drops nothing                                     |
+| a softmax or sigmoid at the end  | nothing: what enters it are the logits                                           |
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+Call = Callable[..., Any]
+
+_SQUEEZES = (torch.squeeze, Tensor.squeeze)
+_SOFTMAXES = (torch.softmax, F.softmax, Tensor.softmax)
+_SIGMOIDS = (torch.sigmoid, F.sigmoid, Tensor.sigmoid)
+_DROPOUTS = (F.dropout, F.dropout1d, F.dropout2d, F.alpha_dropout, F.feature_alpha_dropout, torch.dropout)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A call that may need a repair.
+
+    Attributes:
+        kind: "squeeze", "softmax", "sigmoid" or "dropout".
+        shape: of the tensor that entered.
+        result: the tensor that it returned.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    result: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    """What is done in the place of which call.
+
+    Attributes:
+        axes: for a `.squeeze()` without an axis, by the number of the call: the axes that go.
+        skipped: the numbers of the calls that return what enters them.
+        moves: whether tensors are moved to CUDA.
+        end: the kind of the last call, whose result was the answer: "softmax", "sigmoid", or None.
+        dropout: whether a dropout was always on.
+    """
+
+    axes: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    skipped: frozenset[int] = frozenset()
+    moves: bool = False
+    end: str | None = None
+    dropout: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.axes or self.skipped or self.moves)
+
+
+class Repaired(TorchFunctionMode):
+    """Runs code with repairs, and notes the calls that may need one.
+
+    Args:
+        repairs: what is done in the place of which call.
+    """
+
+    def __init__(self, repairs: Repairs) -> None:
+        super().__init__()
+        self.repairs = repairs
+        self.seen: list[Seen] = []
+        self.cuda = False
+
+    def __torch_function__(
+        self,
+        func: Call,
+        types: Any,  # noqa: ANN401 - torch's own signature
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Answers a call of torch."""
+        named = dict(kwargs or {})
+        if _moves_to_cuda(func, args, named):
+            self.cuda = True
+            args, named = _without_device(args, named)
+            if func is Tensor.cuda or (func is Tensor.to and len(args) == 1 and not named):
+                return args[0]
+        kind = _kind(func, args, named)
+        if kind is None:
+            return func(*args, **named)
+        number = len(self.seen)
+        entered = args[0] if args else named["input"]
+        if number in self.repairs.skipped:
+            result = entered
+        elif number in self.repairs.axes:
+            result = torch.squeeze(entered, self.repairs.axes[number])
+        else:
+            result = func(*args, **named)
+        self.seen.append(Seen(kind, tuple(entered.shape), result))
+        return result
+
+
+@contextmanager
+def without_cuda() -> Iterator[None]:
+    """Code that moves its tensors to CUDA leaves them where they are."""
+    with Repaired(Repairs()):
+        yield
+
+
+def _kind(func: Call, args: tuple[Any, ...], named: Mapping[str, Any]) -> str | None:
+    if func in _SQUEEZES:
+        return "squeeze" if len(args) + len(named) == 1 else None
+    if func in _SOFTMAXES:
+        return "softmax"
+    if func in _SIGMOIDS:
+        return "sigmoid"
+    return "dropout" if func in _DROPOUTS and _is_on(func, args, named) else None
+
+
+def _is_on(func: Call, args: tuple[Any, ...], named: Mapping[str, Any]) -> bool:
+    """Whether a dropout drops: a layer in evaluation calls the same function, and tells it not to."""
+    if func is torch.dropout:
+        return bool(named.get("train", args[2:3] == (True,)))
+    bound = inspect.signature(func).bind(*args, **named)
+    bound.apply_defaults()
+    return bool(bound.arguments["training"])
+
+
+def _moves_to_cuda(func: Call, args: tuple[Any, ...], named: Mapping[str, Any]) -> bool:
+    if func is Tensor.cuda or _is_cuda(named.get("device")):
+        return True
+    return func is Tensor.to and any(_is_cuda(argument) for argument in args[1:])
+
+
+def _is_cuda(value: object) -> bool:
+    if isinstance(value, torch.device):
+        return value.type == "cuda"
+    return isinstance(value, str) and value.partition(":")[0] == "cuda"
+
+
+def _without_device(args: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    kept = tuple(argument for place, argument in enumerate(args) if place == 0 or not _is_cuda(argument))
+    return kept, {key: value for key, value in named.items() if not (key == "device" and _is_cuda(value))}

@@ -1,0 +1,272 @@
+"""The model that is exported: one of edge's own from a checkpoint, or anybody's `nn.Module`."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from edge.bundle.input import DIGITS
+from edge.bundle.manifest import Preparation
+from edge_export.graph import conversion, exporters
+from edge_export.graph.builder import Converted
+from edge_export.model import factory as factories
+from edge_export.model import preparation as preparations
+from edge_export.model import probing
+from edge_export.model import state as states
+from edge_export.model.adapter import Adapter
+from edge_export.model.errors import ModelError
+from edge_export.model.factory import Factory, Tell
+from edge_export.model.probing import Fit
+from edge_train.models import networks, specification
+from edge_train.models.specification import MODELS
+from edge_train.training import checkpoint
+from edge_train.training.checkpoint import Checkpoint, CheckpointError
+
+DEFAULT = "lstm"  # what is exported when nothing is named
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the command line says of somebody's own model; None is not told, and found by trying where it can be.
+
+    Attributes:
+        layout: the order of the axes of its input, as `preparation.axes_of` reads it.
+        normalise: mean and deviation, as `preparation.normalisation_of` reads them.
+        invert: whether it reads dark digits on light paper.
+        transpose: whether its rows are the columns of the picture.
+        output: the name of its output.
+    """
+
+    layout: str | None = None
+    normalise: str | None = None
+    invert: bool = False
+    transpose: bool = False
+    output: str | None = None
+
+    def __bool__(self) -> bool:
+        return self != NOTHING_TOLD
+
+
+NOTHING_TOLD = Told()
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """A trained PyTorch model and everything that the manifest says of it.
+
+    Attributes:
+        name: of the bundle.
+        model: what was named, without folders.
+        module: float images [batch, 28, 28] in [0, 1] to logits [batch, labels], in evaluation mode, on the CPU.
+        classes: how many logits it gives.
+        labels: of the classes; empty where nobody named them, and the data decides.
+        architecture: kind and sizes.
+        checkpoint_sha256: SHA-256 of the checkpoint file.
+        temperature: `probabilities` is softmax(logits / temperature).
+        accuracy: figures that the checkpoint states.
+        checkpoint: of edge's own models only.
+        preparation: of somebody's own model only: what happens before and behind it.
+        fresh: of somebody's own model only: makes it anew, with the weights that it begins with.
+    """
+
+    name: str
+    model: str
+    module: nn.Module
+    classes: int
+    labels: tuple[str, ...]
+    architecture: dict[str, Any]
+    checkpoint_sha256: str
+    temperature: float = 1.0
+    accuracy: tuple[dict[str, Any], ...] = ()
+    checkpoint: Checkpoint | None = None
+    preparation: Preparation | None = None
+    fresh: Callable[[], nn.Module] | None = None
+
+    @property
+    def trained_on(self) -> str | None:
+        """The data that its checkpoint names, as `--data` took it; `None` where it names none."""
+        return None if self.checkpoint is None else self.checkpoint.training.get("data")
+
+    @property
+    def parameters(self) -> int:
+        """Trainable numbers."""
+        return networks.parameter_count(self.module)
+
+    def convert(self) -> Converted:
+        """The fp32 graph: written from the weights where edge knows the model, exported by torch otherwise."""
+        if self.checkpoint is not None:
+            return conversion.convert(self.checkpoint)
+        return exporters.convert(self.module, classes=self.classes, temperature=self.temperature)
+
+    def labelled_by(self, data: tuple[str, ...]) -> "TrainedModel":
+        """The model with the labels of the data, where it has none of its own.
+
+        Raises:
+            ModelError: the data has another number of classes.
+        """
+        if self.labels:
+            return self
+        if len(data) != self.classes:
+            raise ModelError(
+                f"{self.model} has {self.classes} classes, and the data {len(data)}; name them with --labels FILE, "
+                "one a line, or name the data that it was trained on with --data"
+            )
+        return dataclasses.replace(self, labels=data)
+
+
+def find(
+    model: str | None, path: Path | None, labels: Path | None, told: Told = NOTHING_TOLD, tell: Tell = lambda _: None
+) -> TrainedModel:
+    """The model of an export.
+
+    Args:
+        model: a name, or a factory as `factory.parse` reads it; `None` is the name in the checkpoint, and `DEFAULT`
+            without one.
+        path: the checkpoint; `None` takes the one that is shipped under that name.
+        labels: a text file with one label a line, in the order of the logits.
+        told: what is known of somebody's own model.
+        tell: takes a line about each thing that was found by trying.
+
+    Raises:
+        ModelError: no such name or factory, labels that do not fit, or a form that edge cannot feed.
+        CheckpointError: no checkpoint, or one of another model.
+    """
+    if model is not None and factories.is_factory(model):
+        return _own(factories.parse(model), path, labels, told, tell)
+    if told:
+        raise ModelError(
+            "--input, --normalise, --invert, --transpose and --output describe a model of your own; name it with "
+            "--model package.module:factory"
+        )
+    if path is None:
+        model = model or DEFAULT
+        path = checkpoint.shipped(model)
+        if path is None:
+            known = model in MODELS
+            advice = f"train it with `edge train --model {model}` and name the result with --checkpoint"
+            raise CheckpointError(
+                f"no checkpoint of {model!r} is shipped; " + (advice if known else f"use one of {', '.join(MODELS)}")
+            )
+    stored = checkpoint.load(path)
+    if model not in (None, stored.name):
+        raise CheckpointError(f"{path} is a checkpoint of {stored.name!r}, not {model!r}; use --model {stored.name}")
+    return TrainedModel(
+        name=stored.name,
+        model=stored.name,
+        module=stored.model(),
+        classes=len(stored.labels),
+        labels=stored.labels if labels is None else read_labels(labels, len(stored.labels)),
+        architecture=specification.to_json(stored.specification),
+        checkpoint_sha256=stored.sha256,
+        temperature=stored.temperature,
+        accuracy=stored.accuracy,
+        checkpoint=stored,
+    )
+
+
+def read_labels(path: Path, classes: int) -> tuple[str, ...]:
+    """The labels in a text file, one a line.
+
+    Raises:
+        ModelError: it cannot be read, or has not one different label for each class.
+    """
+    try:
+        lines = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"cannot read the labels in {path}: {error}; give a text file, one label a line") from error
+    if len(lines) != classes or len(set(lines)) != classes:
+        raise ModelError(
+            f"{path} has {len(lines)} labels ({len(set(lines))} different), the model has {classes} classes; "
+            "give each class one label of its own, one a line"
+        )
+    return lines
+
+
+def bundle_name(trained: TrainedModel, precision: str) -> str:
+    """The name of the bundle of that precision: `lstm`, `lstm-int8`."""
+    return trained.name if precision == "fp32" else f"{trained.name}-{precision}"
+
+
+# --- somebody's own ---------------------------------------------------------------------------------------------------
+
+
+def _own(factory: Factory, path: Path | None, labels: Path | None, told: Told, tell: Tell) -> TrainedModel:
+    if path is None:
+        raise CheckpointError(f"{factory.label} needs its weights; name their file with --checkpoint")
+    content = checkpoint.read_file(path)
+    means, deviations = preparations.normalisation_of(told.normalise or "none")
+    tried = preparations.TRIED if told.layout is None else (preparations.axes_of(told.layout),)
+    try:
+        module = factories.make(factory, tell)
+    except ModelError as error:
+        if not isinstance(error.__cause__, TypeError):
+            raise
+        raise ModelError(f"{error}; the checkpoint holds {states.shapes(path, content)}") from error
+    if unwrapped := states.load(module, path, content, factory.label):
+        tell(f"weights: of {path.name} were taken {', '.join(unwrapped)}")
+    module = module.eval().cpu().float()
+    preparation = Preparation("", means, deviations, inverted=told.invert, transposed=told.transpose)
+    try:
+        fits = probing.fit(module, preparation, tried, told.output)
+    except ModelError as error:
+        raise ModelError(f"{factory.label}: {error}") from error
+    chosen = _only(fits, factory)
+    tell(_found(chosen))
+    classes = chosen.adapter.answer.classes
+    return TrainedModel(
+        name=factory.name.lower(),
+        model=factory.label,
+        module=chosen.adapter.eval(),
+        classes=classes,
+        labels=() if labels is None else read_labels(labels, classes),
+        architecture={"kind": "own", "class": type(module).__qualname__},
+        checkpoint_sha256=hashlib.sha256(content).hexdigest(),
+        preparation=chosen.adapter.preparation,
+        fresh=lambda: factories.make(factory, lambda _: None),
+    )
+
+
+def _only(fits: list[Fit], factory: Factory) -> Fit:
+    """The form that fits, if there is but one, or all give the same answers.
+
+    Raises:
+        ModelError: several fit, and the answers differ.
+    """
+    if len(fits) == 1:
+        return fits[0]
+    digits, labels = probing.drawn_digits()
+    told = []
+    for fit in fits:
+        right = ""
+        if fit.adapter.answer.classes == len(DIGITS):
+            with torch.no_grad():
+                share = float((fit.adapter(digits).argmax(1) == labels).float().mean())
+            right = f" (reads {share:.0%} of drawn digits)"
+        told.append(f"--input {fit.adapter.preparation.layout}{right}")
+    raise ModelError(
+        f"{factory.label} takes pictures in {len(fits)} forms, with other answers in each; say which it was trained "
+        f"with: {', '.join(told)}"
+    )
+
+
+def _found(chosen: Fit) -> str:
+    """What was found by trying, in one line."""
+    adapter: Adapter = chosen.adapter
+    repairs = adapter.repairs
+    parts = [f"takes [{adapter.preparation.layout}]", f"gives {adapter.preparation.output}"]
+    if repairs.axes:
+        parts.append("a squeeze() without an axis keeps the batch axis, also at one picture")
+    if repairs.moves:
+        parts.append("tensors that forward moves to CUDA stay on the CPU")
+    if repairs.dropout:
+        parts.append("a dropout that is on in evaluation is left out")
+    if adapter.more.empty:
+        parts.append("forward begins with empty states")
+    if adapter.more.method:
+        parts.append(f"forward begins with the states of {adapter.more.method}()")
+    return f"the model {'; '.join(parts)}"
