@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+import tempfile
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -12,9 +13,9 @@ import onnxruntime
 import pytest
 
 from edge import verification
-from edge.bundle.wire import encode_metadata
-from edge.errors import VerificationError
-from edge.verification import verify
+from edge.bundle.wire import encode_bytes, encode_integer, encode_metadata
+from edge.errors import BundleError, VerificationError
+from edge.verification import Limits, verify, verify_apart
 
 
 def write(path, data):
@@ -80,8 +81,8 @@ def test_a_node_that_ran_elsewhere_fails_at_the_placement(bundle_path, monkeypat
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", Elsewhere)
     steps, outcome = outcome_of(bundle_path)
-    assert steps[-1] == ("placement", False)
-    assert "nodes ran elsewhere (Softmax the Softmax)" in outcome.steps[-1].detail
+    assert steps[2:] == [("placement", False), ("evidence", True)]
+    assert "nodes ran elsewhere (Softmax the Softmax)" in outcome.steps[2].detail
 
 
 def test_another_model_than_the_evidence_was_made_of_fails_with_the_tolerance_that_would_have_passed(
@@ -129,12 +130,101 @@ def test_a_failure_on_a_processor_that_saturates_says_so(
     assert ("export it with --target any" in outcome.steps[-1].detail) == told
 
 
-def test_flips_fail_even_within_the_logit_tolerance(tmp_path, repack, evidence):
-    loose = replace(evidence, logits=-evidence.logits, max_logit_error=1e3)
+def test_an_extreme_may_flip_as_often_as_allowed_and_a_digit_never(tmp_path, repack, evidence):
+    extremes = np.array([-1, -1, 1, -1, -1], np.float32)[:, None]  # all but the stroke
+    loose = replace(evidence, logits=evidence.logits * extremes, max_logit_error=1e3)
     outcome = verify(write(tmp_path / "flipped.onnx", repack(evidence=loose)), "cpu")
-    assert "5 flips allowed would have passed" in outcome.steps[-1].detail
+    assert "4 flips of extremes allowed would have passed" in outcome.steps[-1].detail
     allowed = replace(loose, max_flips=5)
-    assert verify(write(tmp_path / "allowed.onnx", repack(evidence=allowed)), "cpu").passed
+    outcome = verify(write(tmp_path / "allowed.onnx", repack(evidence=allowed)), "cpu")
+    assert outcome.passed
+    assert "0 of 1 digits flip (allowed 0), 4 of 4 extremes (allowed 4)" in outcome.steps[-1].detail
+    digits = replace(allowed, logits=-evidence.logits)
+    outcome = verify(write(tmp_path / "digits.onnx", repack(evidence=digits)), "cpu")
+    assert "1 digits get another label than PyTorch gave" in outcome.steps[-1].detail
+    assert (outcome.steps[-1].figures["digit_flips"], outcome.passed) == (1, False)
+
+
+def test_what_fails_only_when_it_runs_is_told_by_every_step_that_runs_it(tmp_path, repack, make_model, linear):
+    path = write(tmp_path / "picky.onnx", repack(model=make_model(linear, picky=True)))
+    for outcome in (verify(path, "cpu"), verify_apart(path, "cpu")):
+        assert [step.passed for step in outcome.steps] == [True, True, False, False]
+        assert "onnxruntime failed on " in outcome.steps[2].detail
+        assert "onnxruntime failed on a batch of 5 images" in outcome.steps[3].detail
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), ("batch", 32, 32), ("batch", 784), ("batch", 1, 28, 28)])
+def test_a_graph_of_another_shape_ends_in_a_table(tmp_path, repack, make_signature, shape, edge_command):
+    path = write(tmp_path / "wrong.onnx", repack(model=make_signature(shape, ("batch", 10))))
+    ended = edge_command("verify", path, "--provider", "cpu")
+    assert ended.code == 1
+    lines = ended.out.splitlines()
+    assert [line.split()[:2] for line in lines[1:3]] == [["digest", "ok"], ["load", "FAILED"]]
+    assert "the graph maps image uint8" in lines[2]
+
+
+def test_answers_of_another_shape_are_told(evidence):
+    def run(images):
+        return np.zeros((len(images), 1, 10), np.float32), np.zeros((len(images), 10), np.float32)
+
+    with pytest.raises(BundleError, match=r"answers 5 images with an array of shape \(5, 1, 10\), not \(5, 10\)"):
+        verification.replay(run, evidence)
+
+
+def test_where_no_folder_can_be_written_the_placement_is_not_measured(bundle_path, monkeypatch):
+    def refuse(*_arguments, **_settings):
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", refuse)
+    outcome = verify(bundle_path, "cpu")
+    assert outcome.passed
+    assert outcome.steps[2].detail.startswith("not measured, no folder can be written (No usable temporary directory")
+
+
+def test_a_child_tells_the_same_as_this_process(bundle_path, tmp_path, packed):
+    assert verify_apart(bundle_path, "cpu") == verify(bundle_path, "cpu")
+    cut = write(tmp_path / "cut.onnx", packed[:-1])
+    assert verify_apart(cut, "cpu") == verify(cut, "cpu")
+
+
+def test_a_child_that_takes_too_long_or_too_much_is_a_step_that_failed(bundle_path):
+    slow = verify_apart(bundle_path, "cpu", Limits(2 << 30, 0.001))
+    assert [step.passed for step in slow.steps] == [False]
+    assert "it did not end within 0.001 s; do not use this bundle" in slow.steps[0].detail
+    if sys.platform.startswith("linux"):
+        assert not verify_apart(bundle_path, "cpu", Limits(30_000_000, 60)).passed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process ends otherwise there")
+def test_a_child_that_crashes_is_a_step_that_failed(bundle_path, tmp_path, monkeypatch):
+    crash = tmp_path / "python"
+    crash.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    crash.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(crash))
+    outcome = verify_apart(bundle_path, "cpu")
+    assert [step.passed for step in outcome.steps] == [False]
+    assert outcome.steps[0].detail.startswith("it was ended by Segmentation fault; ")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux holds a process to its memory")
+def test_a_graph_that_asks_for_terabytes_ends_in_a_table(tmp_path, packed):
+    sizes = b"".join(
+        (
+            encode_integer(1, 1),
+            encode_integer(2, 7),
+            encode_bytes(8, "many"),
+            encode_bytes(9, np.int64([2**40]).tobytes()),
+        )
+    )
+    node = b"".join((encode_bytes(1, "many"), encode_bytes(2, "much"), encode_bytes(4, "ConstantOfShape")))
+    axis = encode_bytes(2, encode_bytes(1, encode_integer(1, 1) + encode_bytes(2, encode_bytes(1, b""))))
+    output = encode_bytes(1, "much") + axis
+    piece = encode_bytes(7, encode_bytes(1, node) + encode_bytes(5, sizes) + encode_bytes(12, output))
+    body = packed[:-81] + piece
+    path = write(tmp_path / "large.onnx", body + encode_metadata("edge.digest", sha256(body).hexdigest()))
+    outcome = verify_apart(path, "cpu")
+    assert outcome.steps[0].passed
+    assert not outcome.passed
 
 
 def test_probabilities_at_another_temperature_than_the_manifest_says_fail(tmp_path, repack):
@@ -176,11 +266,11 @@ def test_the_worse_of_single_images_and_the_batch_counts(evidence, linear):
     assert result.max_probability_error < 1e-5
 
 
-def test_a_result_that_is_no_number_never_passes(evidence, linear):
-    def run(images):
-        logits = np.full_like(linear.logits(images), np.nan)
-        return logits, logits
-
-    result = verification.replay(run, evidence)
-    assert math.isnan(result.max_logit_error)
-    assert len(verification._complaints(result, replace(evidence, max_flips=5))) == 2
+def test_a_result_that_is_no_number_never_passes(tmp_path, repack, make_model, linear, evidence):
+    loose = replace(evidence, max_logit_error=1e30, max_flips=5)
+    path = write(tmp_path / "nan.onnx", repack(model=make_model(linear, nan=True), evidence=loose))
+    outcome = verify(path, "cpu")
+    assert not outcome.passed
+    assert math.isnan(outcome.steps[-1].figures["max_logit_error"])
+    for complaint in ("a tolerance of no size would have passed", "the probabilities are nan off"):
+        assert complaint in outcome.steps[-1].detail

@@ -11,7 +11,7 @@ from onnx import ModelProto
 
 from edge import verification
 from edge.bundle import bundle
-from edge.bundle.evidence import Evidence
+from edge.bundle.evidence import DRAWN, Evidence
 from edge.bundle.input import COLUMNS, OUTPUTS, ROWS, SCORE
 from edge.bundle.manifest import Accuracy, Manifest, Precision, ProviderName, Rejection
 from edge.picture import preprocessing
@@ -33,7 +33,6 @@ _MAKERS = ("edge-toolkit", "torch", "onnx")
 EVERYWHERE: tuple[ProviderName, ...] = ("cpu", "cuda")
 CPU_ONLY: tuple[ProviderName, ...] = ("cpu",)
 
-STROKE = "stroke"  # what the kinds of drawn golden images begin with
 STROKE_SEED = 20_28
 STROKES = 20  # two of each digit
 NOISE_SEED = 28
@@ -70,7 +69,7 @@ def golden_images() -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     digits, labels = strokes.sample(STROKES, seed=STROKE_SEED)
     images, kinds = extreme_images()
     return np.concatenate([_coarse(digits, STROKE_LEVELS), images]), (
-        *(f"{STROKE} {label}" for label in labels),
+        *(f"{DRAWN} {label}" for label in labels),
         *kinds,
     )
 
@@ -105,12 +104,13 @@ def evidence(trained: TrainedModel, precision: Precision, run: verification.Run)
     unlimited = Evidence(images, expected, kinds, max_logit_error=float("inf"), max_flips=len(images))
     errors = np.array(verification.replay(run, unlimited, trained.temperature).image_errors)
     # Digits and extremes apart: an unbounded state grows far beyond a digit's on a page that is all ink.
-    digits = np.array([kind.startswith(STROKE) for kind in kinds])
+    digits = np.array([kind.startswith(DRAWN) for kind in kinds])
     limits = np.empty(len(kinds))
     for group in (digits, ~digits):
         limits[group] = evidence_tolerance(precision, float(errors[group].max()))
-    # Where two logits lie closer than twice the tolerance, they may change places within it: that is no defect.
-    undecided = int((margins(expected) <= 2 * limits).sum())
+    # Where two logits of an extreme lie closer than twice the tolerance, they may change places within it: that is no
+    # defect. A digit may not.
+    undecided = int((margins(expected) <= 2 * limits)[~digits].sum())
     return Evidence(images, expected, kinds, float(limits.max()), undecided, tuple(limits.tolist()))
 
 

@@ -296,4 +296,4 @@ def _refusal(subject: NamedBundle, running: Session) -> str | None:
     """Why the bundle's answers are wrong here: a figure of speed means nothing then."""
     assert subject.source.path is not None  # a subject is always read from a file
     outcome = verify(subject.source.path, running.provider)
-    return None if outcome.passed else f"{outcome.steps[-1].name}: {outcome.steps[-1].detail}"
+    return None if (failed := outcome.failed) is None else f"{failed.name}: {failed.detail}"

@@ -14,6 +14,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edge.bundle.input import COLUMNS, ROWS
 from edge.bundle.manifest import finite, parse_object
 from edge.errors import BundleError
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SIDE = 28
-"""Rows and columns of an image, in pixels."""
+DRAWN = "stroke"
+"""What the kind of a drawn image begins with; others drive the arithmetic to its ends."""
 
 MAX_IMAGES = 4096  # a few dozen are usual; more would only make every bundle larger
 MAX_CLASSES = 4096
@@ -53,6 +54,13 @@ class Evidence:
         """The largest difference of a logit that still passes for one image."""
         return self.max_logit_error if self.limits is None else self.limits[index]
 
+    @property
+    def digits(self) -> NDArray[np.bool_]:
+        """Bool (N,): which images are drawn, and no page of one grey or of noise."""
+        import numpy as np
+
+        return np.array([kind.startswith(DRAWN) for kind in self.kinds], np.bool_)
+
     def to_json(self) -> str:
         """Writes the evidence as deterministic JSON: sorted keys, no spaces, ASCII.
 
@@ -62,9 +70,9 @@ class Evidence:
         import numpy as np
 
         count, classes = len(self.kinds), self.logits.shape[-1]
-        if self.images.dtype != np.uint8 or self.images.shape != (count, SIDE, SIDE):
+        if self.images.dtype != np.uint8 or self.images.shape != (count, ROWS, COLUMNS):
             raise BundleError(
-                f"evidence images are {self.images.dtype} {self.images.shape}; give uint8 {(count, SIDE, SIDE)}"
+                f"evidence images are {self.images.dtype} {self.images.shape}; give uint8 {(count, ROWS, COLUMNS)}"
             )
         if self.logits.dtype != np.float32 or self.logits.shape != (count, classes):
             raise BundleError(
@@ -108,7 +116,7 @@ def from_json(text: str | bytes) -> Evidence:
     tolerance = finite(record.get("max_logit_error"))
     if tolerance is None or tolerance <= 0:
         raise _wrong("`max_logit_error` is no number above 0")
-    pixels = _inflate(_decode(record, "images"), len(kinds) * SIDE * SIDE)
+    pixels = _inflate(_decode(record, "images"), len(kinds) * ROWS * COLUMNS)
     raw = _decode(record, "logits")
     if len(raw) != len(kinds) * classes * 4:
         raise _wrong(f"the logits have {len(raw)} bytes, expected {len(kinds) * classes * 4}")
@@ -116,7 +124,7 @@ def from_json(text: str | bytes) -> Evidence:
     if not np.isfinite(logits).all():
         raise _wrong("a logit is not finite")
     return Evidence(
-        images=np.frombuffer(pixels, dtype=np.uint8).reshape(len(kinds), SIDE, SIDE),
+        images=np.frombuffer(pixels, dtype=np.uint8).reshape(len(kinds), ROWS, COLUMNS),
         logits=logits,
         kinds=tuple(kinds),
         max_logit_error=tolerance,

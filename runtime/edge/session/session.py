@@ -26,6 +26,10 @@ SMALL_MODEL_BYTES = 8 * 2**20
 _PLACEMENT_BATCHES = (1, 64)
 
 
+class NoProfileError(ProviderError):
+    """Where the nodes ran cannot be measured, because onnxruntime writes that to a file and none can be written."""
+
+
 class Session:
     """A model loaded on one provider; may be used from several threads at once.
 
@@ -141,17 +145,25 @@ def placement(data: bytes, provider: ProviderName, *, manifest: Manifest | None 
         "operator name" in the order of execution. The nodes are those that onnxruntime's optimiser left.
 
     Raises:
-        ProviderError: as `create`.
+        NoProfileError: no file can be written.
+        ProviderError: as `create`, or onnxruntime failed.
     """
     import tempfile
 
     import numpy as np
 
-    with tempfile.TemporaryDirectory(prefix="edge-profile-") as folder:
-        native = open_on(data, provider, Options(profile=Path(folder) / "nodes"), manifest)
-        for size in _PLACEMENT_BATCHES:
-            native.run(None, {NAME: np.zeros((size, ROWS, COLUMNS), np.uint8)})
-        events = json.loads(Path(native.end_profiling()).read_text(encoding="utf-8"))
+    try:
+        with tempfile.TemporaryDirectory(prefix="edge-profile-") as folder:
+            native = open_on(data, provider, Options(profile=Path(folder) / "nodes"), manifest)
+            for size in _PLACEMENT_BATCHES:
+                native.run(None, {NAME: np.zeros((size, ROWS, COLUMNS), np.uint8)})
+            events = json.loads(Path(native.end_profiling()).read_text(encoding="utf-8"))
+    except failures() as error:
+        raise ProviderError(
+            f"onnxruntime failed on a batch of images: {first_line(error)}; re-export the model"
+        ) from error
+    except OSError as error:
+        raise NoProfileError(f"no folder can be written ({error.strerror or error})") from error
     names = {execution: name for name, execution in EXECUTION_PROVIDERS.items()}
     placed: dict[str, str] = {}
     for event in events:

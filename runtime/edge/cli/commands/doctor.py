@@ -170,9 +170,9 @@ def _bundles() -> Iterator[Check]:
 
 
 def _bundle(title: str, outcome: Verification) -> Check:
-    if outcome.passed:
+    failed = outcome.failed
+    if failed is None:
         return Check(title, "ok", outcome.steps[-1].detail)
-    failed = outcome.steps[-1]
     return Check(
         title, "broken", f"{failed.name}: {failed.detail}", "use the fp32 bundle, or re-export on this machine"
     )

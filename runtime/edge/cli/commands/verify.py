@@ -29,7 +29,7 @@ def verify(
             typer.echo(f"edge: {printable(str(error))}", err=True)
             failed += 1
             continue
-        outcome = verification.verify(path, provider.literal)
+        outcome = verification.verify_apart(path, provider.literal)
         typer.echo(f"{printable(name)}: {'verified' if outcome.passed else 'FAILED'}")
         for line in aligned(verification.table(outcome)):
             typer.echo(line)
