@@ -30,16 +30,16 @@ def test_eight_bits_do_not():
     assert pair(LARGEST[8]) >= 2**15
 
 
-def test_what_is_exact_everywhere_has_seven_bits_or_no_signed_weights():
+def test_what_is_exact_everywhere_has_seven_bits():
     assert PROFILES["any"].bits == 7
-    assert PROFILES["any"].unsigned
+    assert PROFILES["any"].exact_everywhere
     assert PROFILES["any"].promise == "exact on every processor"
 
 
 @pytest.mark.parametrize("target", ["vnni", "arm64"])
 def test_what_keeps_eight_signed_bits_names_the_risk(target):
     profile = PROFILES[target]
-    assert (profile.bits, profile.unsigned) == (8, False)
+    assert (profile.bits, profile.exact_everywhere) == (8, False)
     assert "saturate" in profile.promise
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from edge.bundle.branches import CONDITION, LIMIT
 from edge_export.graph import recurrent_graph
 from edge_export.graph.builder import GraphBuilder
 from edge_export.graph.recurrent_graph import FusedOperator, RecurrentLayer
@@ -27,8 +28,10 @@ from edge_export.int8.quantisation import Bits, QuantisedModel
 from edge_export.int8.recurrent import scan
 from edge_export.int8.recurrent.quantised_layers import CalibratedStack, QuantisedLayer, quantise_layers
 
-# From this batch size on the steps win, measured on AVX2 and AVX-512 VNNI; in between the two are close.
-FEW = {"LSTM": 16, "GRU": 12, "RNN": 4}
+# From this number of pictures on the steps are faster: measured with 128 units on AVX2 and AVX-512 VNNI, in sessions of
+# the whole graph and in those of one branch, as the runtime makes them (`edge.bundle.branches`).
+FEW = {"LSTM": 28, "GRU": 12, "RNN": 2}
+FEW_RECTIFIED = 8  # the fused RNN takes half the time with relu that it takes with tanh
 
 # Takes the builder, the layers, and the name of their result, float32 [batch, directions * hidden].
 Write = Callable[[GraphBuilder, tuple[QuantisedLayer, ...], str], None]
@@ -54,7 +57,7 @@ def dynamic_lstm(source: CalibratedModel) -> QuantisedModel | None:
     def write(builder: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str) -> None:
         write_fused(builder, builder, layers, features, dynamic=True)
 
-    as_stack = _rewritten(source, bits, write)
+    as_stack = _rewritten(source, bits, write, per_row=False)
     return as_stack or QuantisedModel(operators.quantise_lstms(source.model, bits), (DYNAMIC_LSTM_OPERATOR,))
 
 
@@ -63,27 +66,22 @@ def stepped(source: CalibratedModel) -> QuantisedModel | None:
 
     def write(builder: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str) -> None:
         scan.write_batch_size(builder)
-        scan.write(builder, builder, layers, features, unsigned=source.profile.unsigned)
+        scan.write(builder, builder, layers, features)
 
-    return _rewritten(source, 8, write)
+    return _rewritten(source, source.profile.bits, write)
 
 
 def branched(source: CalibratedModel) -> QuantisedModel | None:
     """The fused operators for a few pictures, row by row for many."""
-    # Both branches share the weights: the fused LSTM decides their bits.
-    bits = source.profile.bits if "LSTM" in source.operators else 8
-
-    def write(builder: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str) -> None:
-        _write_branches(builder, layers, features, unsigned=source.profile.unsigned and bits == 8)
-
-    return _rewritten(source, bits, write)
+    # Both branches share the weights, and the fused LSTM is faster with one scale for all of them.
+    return _rewritten(source, source.profile.bits, _write_branches, per_row="LSTM" not in source.operators)
 
 
-def _rewritten(source: CalibratedModel, bits: Bits, write: Write) -> QuantisedModel | None:
+def _rewritten(source: CalibratedModel, bits: Bits, write: Write, *, per_row: bool = True) -> QuantisedModel | None:
     """The model with its recurrent layers written anew; `None` if it is no stack of them."""
     if (stack := source.stack) is None:
         return None
-    layers = quantise_layers(stack, bits)
+    layers = quantise_layers(stack, bits, per_row=per_row)
     model = replace_layers(stack, layers, write)
     own = beyond_onnx(model)
     if own:
@@ -130,16 +128,15 @@ def _unname_constants(builder: GraphBuilder) -> None:
 # --- branched ---------------------------------------------------------------------------------------------------------
 
 
-def _write_branches(
-    builder: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str, *, unsigned: bool
-) -> None:
+def _write_branches(builder: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str) -> None:
     """batch_size < FEW ? fused : stepped."""
     scan.write_batch_size(builder)
     few, many = GraphBuilder(), GraphBuilder()
     write_fused(builder, few, layers, f"{features}_of_few", dynamic=True)
-    scan.write(builder, many, layers, f"{features}_of_many", unsigned=unsigned)
-    limit = builder.weight("few", np.array([FEW[layers[0].layer.cell]], np.int64))
-    builder.node("Less", [scan.BATCH_SIZE, limit], "is_few")
+    scan.write(builder, many, layers, f"{features}_of_many")
+    first = layers[0].layer
+    limit = builder.weight(LIMIT, np.array([FEW_RECTIFIED if first.relu else FEW[first.cell]], np.int64))
+    builder.node("Less", [scan.BATCH_SIZE, limit], CONDITION)
     width = layers[-1].layer.hidden * layers[-1].layer.directions
     branches = {
         "then_branch": (few, f"{features}_of_few"),
@@ -151,7 +148,7 @@ def _write_branches(
         )
         for branch, (part, result) in branches.items()
     }
-    builder.node("If", ["is_few"], features, **graphs)
+    builder.node("If", [CONDITION], features, **graphs)
 
 
 # --- fused ------------------------------------------------------------------------------------------------------------
@@ -187,7 +184,7 @@ def _write_floats(builder: GraphBuilder, layers: tuple[QuantisedLayer, ...], fea
 
 
 def _integer_weights(constants: GraphBuilder, one: QuantisedLayer) -> tuple[list[str], list[str]]:
-    """W and R as DynamicQuantizeLSTM wants them, and scale and zero point of each.
+    """W and R as DynamicQuantizeLSTM wants them, and scale and zero point of each, for a layer or for a row.
 
     Source: com.microsoft.DynamicQuantizeLSTM in ONNX Runtime's ContribOperators.md.
     """
@@ -208,7 +205,8 @@ def _integer_weights(constants: GraphBuilder, one: QuantisedLayer) -> tuple[list
 
 def _float_weights(constants: GraphBuilder, one: QuantisedLayer) -> list[str]:
     """W and R, float32 [directions, gates * hidden, inputs or hidden]."""
-    axis = constants.weight("axis_1", np.array([1], np.int64))
+    inner = [1] if one.per_row else [1, 2]
+    axis = constants.weight("_".join(["axis", *map(str, inner)]), np.array(inner, np.int64))
     results = []
     for part, scale, parameters in zip(
         _parts(constants, one), scan.store_scales(constants, one), (one.input, one.state), strict=True

@@ -18,12 +18,23 @@ from edge_export.graph.builder import IMAGE
 from edge_export.graph.recurrent_graph import RecurrentLayer
 from edge_export.graph.session import open_session
 from edge_export.int8 import operators
-from edge_export.int8.quantisation import Array, Bits, QuantisationParameters, compensate_rounding, quantise_rows
+from edge_export.int8.quantisation import (
+    LARGEST,
+    Array,
+    Bits,
+    QuantisationParameters,
+    compensate_rounding,
+    quantise_rows,
+)
 from edge_export.int8.recurrent import cells
 from edge_export.int8.recurrent.cells import RecurrentStack
 
 CALIBRATION_BATCH = 100
 FULL = 255
+# Where one scale serves a whole layer, letting its largest weights saturate rounds all others more finely, and what the
+# largest lose goes into others. These shares of the largest are tried, and the one with the least error is taken: for
+# the shipped LSTMs, with 7 bits, mean errors of the logits of 0.034 at 1 become 0.030, and 0.033 become 0.025.
+SHARES = (1.0, 0.85, 0.7, 0.55)
 # A unit that calibration hardly wakes is scaled as if it reached this share of the layer's largest value.
 QUIET = 1e-3
 
@@ -72,8 +83,8 @@ class QuantisedLayer:
     Attributes:
         layer: as it was.
         weights: int8 (D, K, G * H).
-        input_scale: float32 (D, G * H), of the rows of the inputs.
-        state_scale: float32 (D, G * H), of the rows of the state.
+        input_scale: float32 (D, G * H), of the rows of the inputs; (D,) where one serves the layer.
+        state_scale: the same, of the rows of the state.
         input: how a byte of what enters stands for a number.
         state: how a byte of its own state does.
     """
@@ -90,14 +101,17 @@ class QuantisedLayer:
         """Whether inputs and state share their scales."""
         return self.input_scale is self.state_scale
 
+    @property
+    def per_row(self) -> bool:
+        """Whether each gate row has a scale of its own."""
+        return self.input_scale.ndim == 2
+
     def offsets(self) -> tuple[Array, Array]:
         """What the zero points add to each product, float64 (D, G * H): through the inputs, and through the state."""
         split = self.layer.inputs
-        of_inputs, of_state = self.weights[:, :split].sum(1), self.weights[:, split:].sum(1)
-        return (
-            of_inputs * self.input.zero_point * self.input_scale,
-            of_state * self.state.zero_point * self.state_scale,
-        )
+        rows = [self.weights[:, :split].sum(1), self.weights[:, split:].sum(1)]
+        scales = [scale if self.per_row else scale[:, None] for scale in (self.input_scale, self.state_scale)]
+        return rows[0] * self.input.zero_point * scales[0], rows[1] * self.state.zero_point * scales[1]
 
 
 def calibrate_stack(model: ModelProto, images: NDArray[np.uint8]) -> CalibratedStack | None:
@@ -208,50 +222,54 @@ def moments(observed: ObservedStates, position: int, direction: int) -> Array:
     return total / (len(inputs) * len(observed.images))
 
 
-def quantise_layers(calibrated: CalibratedStack, bits: Bits) -> tuple[QuantisedLayer, ...]:
+def quantise_layers(calibrated: CalibratedStack, bits: Bits, *, per_row: bool = True) -> tuple[QuantisedLayer, ...]:
     """Every layer in integers.
 
     Args:
         calibrated: the layers, and what they see and say.
         bits: of the weights.
+        per_row: whether each gate row has a scale of its own, or one serves the layer: a little less precise, and 15 %
+            of the time of `DynamicQuantizeLSTM` for a single picture.
     """
     quantised: list[QuantisedLayer] = []
     entering = PIXEL
     for position, layer in enumerate(calibrated.stack.layers):
         state = RECTIFIED if layer.relu else BOUNDED
         steps = np.repeat([entering.scale, state.scale], [layer.inputs, layer.hidden])
-        weights = layer.weights * steps  # (D, G * H, K)
-        scales = _scales(layer, weights, bits)
-        by_column = np.concatenate(
-            [
-                np.repeat(scale[..., None], count, 2)
-                for scale, count in zip(scales, (layer.inputs, layer.hidden), strict=True)
-            ],
-            axis=2,
-        )
-        values = np.stack(
-            [
-                compensate_rounding(
-                    weights[direction],
-                    by_column[direction].astype(np.float64),
-                    moments(calibrated.observed, position, direction) / np.outer(steps, steps),
-                    bits,
-                )
-                for direction in range(layer.directions)
-            ]
-        )
-        quantised.append(QuantisedLayer(layer, np.ascontiguousarray(values.swapaxes(1, 2)), *scales, entering, state))
+        values, of_inputs, of_state = [], [], []
+        for direction, weights in enumerate(layer.weights * steps):  # (G * H, K)
+            occurring = moments(calibrated.observed, position, direction) / np.outer(steps, steps)
+            if layer.relu:
+                # The state's values are as large as pixels but mostly far below their largest: its weights would take
+                # nearly all integers of a scale that both share.
+                scales = [quantise_rows(part, bits)[1] for part in np.split(weights, [layer.inputs], axis=1)]
+            elif per_row:
+                scales = [quantise_rows(weights, bits)[1]] * 2
+            else:
+                scales = [_best_scale(weights, occurring, bits)] * 2
+            by_column = np.repeat(np.concatenate(scales, axis=1), [layer.inputs, layer.hidden], axis=1)
+            values.append(compensate_rounding(weights, by_column.astype(np.float64), occurring, bits).T)
+            of_inputs.append(scales[0])
+            of_state.append(scales[1])
+        input_scale = _of_directions(of_inputs)
+        state_scale = _of_directions(of_state) if layer.relu else input_scale
+        quantised.append(QuantisedLayer(layer, np.stack(values), input_scale, state_scale, entering, state))
         entering = state
     return tuple(quantised)
 
 
-def _scales(layer: RecurrentLayer, weights: Array, bits: Bits) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The scales of inputs and state, float32 (D, G * H)."""
-    if layer.relu:
-        # The state's values are as large as pixels but mostly far below their largest: its weights would take nearly
-        # all integers of a scale that both share.
-        parts = weights[..., : layer.inputs], weights[..., layer.inputs :]
-        of_inputs, of_state = (quantise_rows(part, bits)[1][..., 0] for part in parts)
-        return of_inputs, of_state
-    scale = quantise_rows(weights, bits)[1][..., 0]
-    return scale, scale
+def _best_scale(weights: Array, moments: Array, bits: Bits) -> NDArray[np.float32]:
+    """The scale for all rows whose integers have products closest to those of the weights, float32 (1, 1)."""
+    largest = float(np.abs(weights).max()) or 1.0
+
+    def error(scale: NDArray[np.float32]) -> float:
+        left = weights - compensate_rounding(weights, scale.astype(np.float64), moments, bits) * scale
+        return float(((left @ moments) * left).sum())
+
+    return min((np.full((1, 1), share * largest / LARGEST[bits], np.float32) for share in SHARES), key=error)
+
+
+def _of_directions(scales: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Scales (rows, 1) of each direction as float32 (D, G * H), or (D,) where there is one for all rows."""
+    stacked = np.stack(scales)[..., 0]
+    return stacked[:, 0] if stacked.shape[1] == 1 else stacked

@@ -21,12 +21,9 @@ from edge_export.int8.recurrent.quantised_layers import QuantisedLayer
 
 PRODUCT_OPERATOR = "MatMulIntegerToFloat"
 BATCH_SIZE = "batch_size"
-UNSIGNED_ZERO = 128
 
 
-def write(
-    constants: GraphBuilder, here: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str, *, unsigned: bool
-) -> None:
+def write(constants: GraphBuilder, here: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str) -> None:
     """Writes the layers from the picture to the features.
 
     Args:
@@ -35,17 +32,12 @@ def write(
         here: takes the nodes that depend on the picture; may be the same builder.
         layers: the layers.
         features: the name of the result, float32 [batch, directions * hidden].
-        unsigned: whether the weights are handed to the kernel as uint8 around 128.
     """
     sequence = here.node("Transpose", [IMAGE], "pixel_rows", perm=[1, 0, 2])  # uint8 [28, batch, columns]
     for position, one in enumerate(layers):
         last = position == len(layers) - 1
         weights = store_weights(constants, one)
-        if unsigned:
-            weights = _as_unsigned(constants, weights)
-        cells = [
-            _Cell(constants, one, direction, weights, unsigned=unsigned) for direction in range(one.layer.directions)
-        ]
+        cells = [_Cell(constants, one, direction, weights) for direction in range(one.layer.directions)]
         ends = [_scan(here, cell, sequence, keep_sequence=not last) for cell in cells]
         if last:
             _side_by_side(here, [end.state for end in ends], features, axis=1)
@@ -98,16 +90,13 @@ def _tensor(name: str, kind: int, width: int) -> ValueInfoProto:
 class _Cell:
     """One direction of a layer: its constants, laid out for the products, and its step."""
 
-    def __init__(
-        self, constants: GraphBuilder, one: QuantisedLayer, direction: int, weights: str, *, unsigned: bool
-    ) -> None:
+    def __init__(self, constants: GraphBuilder, one: QuantisedLayer, direction: int, weights: str) -> None:
         self.constants = constants
         self.layer = one.layer
         self.direction = direction
         self.joint = one.joint
         self.name = f"{one.layer.name}.{direction}"
         index = constants.weight(f"direction_{direction}", np.array(direction, np.int64))
-        self.weight_zero = constants.weight("weight_zero", np.array(UNSIGNED_ZERO, np.uint8)) if unsigned else ""
         self.weights = constants.node("Gather", [weights, index], f"{self.name}.weights", axis=0)
         self.input_scale, self.state_scale = (
             constants.node("Gather", [scale, index], f"{self.name}.{part}_scale", axis=0)
@@ -183,18 +172,10 @@ class _Cell:
         one = self.constants.weight("one", np.array(1, np.float32))
         zero = self.constants.weight("input_zero", np.array(0, np.uint8))
         weights, scale = matrix
-        inputs = [tensor, weights, one, scale, zero, self.weight_zero]
+        inputs = [tensor, weights, one, scale, zero, ""]
         if bias is not None:
             inputs.append(self.constants.weight(f"{self.name}.{output}_bias", bias))
         return body.node(PRODUCT_OPERATOR, inputs, output, domain=MICROSOFT)
-
-
-def _as_unsigned(constants: GraphBuilder, weights: str) -> str:
-    """The same weights as uint8 around 128, made when the session loads."""
-    wide = constants.node("Cast", [weights], f"{weights}_wide", to=TensorProto.INT32)
-    offset = constants.weight("unsigned_offset", np.array(UNSIGNED_ZERO, np.int32))
-    moved = constants.node("Add", [wide, offset], f"{weights}_moved")
-    return constants.node("Cast", [moved], f"{weights}_unsigned", to=TensorProto.UINT8)
 
 
 def _side_by_side(here: GraphBuilder, tensors: list[str], output: str, *, axis: int) -> str:
@@ -209,7 +190,7 @@ def store_weights(constants: GraphBuilder, one: QuantisedLayer) -> str:
 
 
 def store_scales(constants: GraphBuilder, one: QuantisedLayer) -> tuple[str, str]:
-    """Stores the scales of inputs and state, float32 [directions, gates * hidden], once for all forms; their names."""
+    """Stores the scales of inputs and state, as they are in the layer, once for all forms; their names."""
     name = one.layer.name
     if one.joint:
         scale = constants.weight(f"{name}.weights_scale", one.input_scale)

@@ -8,7 +8,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edge_export.graph import session
-from edge_export.int8.recurrent.forms import FEW
+from edge_export.int8.recurrent.forms import FEW, FEW_RECTIFIED
 from edge_train.training.evaluation import logits_of
 
 CELL = {"lstm": "LSTM", "bilstm": "LSTM", "bilstm-2": "LSTM", "gru": "GRU", "bigru-2": "GRU"}
@@ -16,7 +16,7 @@ BRANCHES = ["then_branch", "else_branch"]
 
 
 def limit_of(kind: str) -> int:
-    return FEW[CELL.get(kind, "RNN")]
+    return FEW_RECTIFIED if "relu" in kind else FEW[CELL.get(kind, "RNN")]
 
 
 def branch_of(model: onnx.ModelProto, name: str) -> onnx.GraphProto:
@@ -84,14 +84,25 @@ def test_few_pictures_take_the_fused_operators_and_many_take_steps(kind, quantis
     assert fused not in many
 
 
-@pytest.mark.parametrize(("kind", "bits"), [("lstm", 63), ("gru", 127), ("rnn-relu", 127)])
-def test_only_the_fused_lstm_asks_for_seven_bits(kind, bits, quantised, arrays):
+@pytest.mark.parametrize(("target", "largest"), [("any", 63), ("vnni", 127)])
+def test_the_weights_have_the_bits_of_the_target(target, largest, kind, quantised, arrays):
     weights = [
         array.astype(int)
-        for name, array in arrays(quantised(kind, "branched").model).items()
+        for name, array in arrays(quantised(kind, "branched", target).model).items()
         if name.endswith(".weights") and name.startswith("recurrent")
     ]
-    assert {np.abs(array).max() for array in weights} == {bits}
+    assert all(0.9 * largest < np.abs(array).max() <= largest for array in weights)
+
+
+@pytest.mark.parametrize("candidate", ["dynamic-lstm", "branched"])
+@pytest.mark.parametrize("kind", ["lstm", "bilstm-2"])
+def test_one_scale_serves_each_direction_of_an_lstm_that_is_fused(kind, candidate, quantised, arrays):
+    scales = {
+        name: array.shape
+        for name, array in arrays(quantised(kind, candidate).model).items()
+        if name.startswith("recurrent") and name.endswith("weights_scale")
+    }
+    assert set(scales.values()) == {(2,) if kind == "bilstm-2" else (1,)}
 
 
 def test_the_graph_is_valid(kind, quantised):

@@ -13,22 +13,22 @@ from edge_export.int8.recurrent import forms, quantised_layers, scan
 from edge_train.models.specification import Recurrent
 from edge_train.training.evaluation import logits_of
 
-# 8 bits are 1/127 of the largest number in each product; over 28 steps and two layers errors partly cancel.
-TOLERANCE = 0.03
+# 7 bits are 1/63 of the largest number in each product; over 28 steps and two layers errors partly cancel.
+TOLERANCE = 0.05
 
 
 def close(found: np.ndarray, expected: np.ndarray) -> bool:
     return bool(np.abs(found - expected).max() < TOLERANCE * np.abs(expected).max())
 
 
-def with_bits(model: onnx.ModelProto, images: np.ndarray, *, bits: int, unsigned: bool) -> onnx.ModelProto:
-    """The model row by row, with weights of that many bits, handed to the kernel as uint8 or int8."""
+def with_bits(model: onnx.ModelProto, images: np.ndarray, bits: int) -> onnx.ModelProto:
+    """The model row by row, with weights of that many bits."""
     stack = quantised_layers.calibrate_stack(model, images)
     layers = quantised_layers.quantise_layers(stack, bits)
 
     def write(builder, layers, features):
         scan.write_batch_size(builder)
-        scan.write(builder, builder, layers, features, unsigned=unsigned)
+        scan.write(builder, builder, layers, features)
 
     written = forms.replace_layers(stack, layers, write)
     written.opset_import.append(helper.make_opsetid("com.microsoft", 1))
@@ -67,19 +67,6 @@ def test_every_product_of_a_step_is_an_integer_product(kind, quantised):
         assert products == {scan.PRODUCT_OPERATOR}
 
 
-@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn", "birnn-relu-2"])
-def test_unsigned_weights_give_the_same_logits_as_signed_ones(kind, converted, digits):
-    """With 7 bits both are exact on every processor."""
-    model = converted(kind)[1].model
-    logits = [
-        session.run(
-            session.open_session(with_bits(model, digits.images, bits=7, unsigned=unsigned)), digits.images, 17
-        )[0]
-        for unsigned in (False, True)
-    ]
-    np.testing.assert_allclose(logits[1], logits[0], atol=1e-5)
-
-
 def uniform(checkpoint, size: float):
     """The checkpoint with weights of one size and sign in every row, so that all of them round to the largest integer.
 
@@ -114,7 +101,7 @@ def test_products_at_their_extremes_do_not_saturate_on_this_processor(cell, cand
 
 @pytest.mark.parametrize("bits", [7, 8])
 def test_the_integers_are_the_largest_of_their_bits_and_no_larger(bits, converted, digits, arrays):
-    model = with_bits(converted("gru")[1].model, digits.images, bits=bits, unsigned=True)
+    model = with_bits(converted("gru")[1].model, digits.images, bits)
     for name, array in arrays(model).items():
         if name.startswith("recurrent"):
             assert array.dtype != np.int8 or np.abs(array.astype(int)).max() == {7: 63, 8: 127}[bits]
