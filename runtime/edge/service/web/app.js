@@ -1,17 +1,12 @@
-// The page: a pad and pictures in, answers out. It asks nobody but the service that it came from.
+// The page of a service: it asks nobody but the service that it came from.
 
-import { SIDE, imageOf } from "./framing.js";
-import { makePad } from "./pad.js";
-import { drawImage, drawRows, makeBars, percent } from "./view.js";
+import { start } from "./page.js";
 
-const MOST_PICTURES = 60;
-const PAUSE_MS = 120; // of the pen, before the rows are asked for
 const KEY = "edge-key";
+const IMAGE = { "content-type": "application/octet-stream" }; // 784 bytes are an image already
 
 const at = (id) => document.getElementById(id);
-const state = { models: [], model: null, show: null, asked: 0, rows: null, timer: null };
-
-const pad = makePad(at("pad"), drawn);
+const query = (name, more = "") => `?model=${encodeURIComponent(name)}${more}`;
 
 /** Asks the service; a problem is thrown with what it says. */
 async function ask(path, options = {}) {
@@ -24,196 +19,35 @@ async function ask(path, options = {}) {
     throw new Error("The service cannot be reached; is it still running?");
   }
   const answer = await response.json().catch(() => ({ error: `the service answered ${response.status}` }));
-  if (response.status === 401) at("key-form").hidden = false;
+  at("key-form").hidden = response.status !== 401;
   if (!response.ok) throw new Error(answer.error);
   return answer;
 }
 
-async function start() {
-  try {
+const service = {
+  async models() {
     const { models } = await ask("/v2/models");
-    state.models = models;
-    at("key-form").hidden = true;
-    at("model").replaceChildren(...models.map((model) => new Option(model.name, model.name)));
-    choose(models[0].name);
-    tell(null);
-  } catch (problem) {
-    tell(problem);
-  }
-}
+    return models.map((model) => ({
+      ...model,
+      facts:
+        `${model.name}: ${model.parameters.toLocaleString("en")} parameters, ${model.precision}, ` +
+        `${(model.bytes / 1000).toFixed(0)} KB, on ${model.provider}. Verified: ${model.evidence}. ` +
+        `SHA-256 ${model.digest}`,
+    }));
+  },
+  predict: (name, image) => ask(`/predict${query(name)}`, { method: "POST", body: image, headers: IMAGE }),
+  explain: (name, image) => ask(`/explain${query(name)}`, { method: "POST", body: image, headers: IMAGE }),
+  read(name, files) {
+    const form = new FormData();
+    for (const [index, file] of files.entries()) form.append("file", file, file.name || `picture ${index + 1}`);
+    return ask(`/predict${query(name, "&image=1")}`, { method: "POST", body: form });
+  },
+};
 
-function choose(name) {
-  const model = state.models.find((each) => each.name === name);
-  state.model = model;
-  state.show = makeBars(at("bars"), model.labels);
-  at("rows-figure").hidden = !model.recurrent;
-  at("rows-labels").replaceChildren(
-    ...model.labels.map((label) => Object.assign(document.createElement("span"), { textContent: label })),
-  );
-  at("facts").textContent =
-    `${model.name}: ${model.parameters.toLocaleString("en")} parameters, ${model.precision}, ` +
-    `${(model.bytes / 1000).toFixed(0)} KB, on ${model.provider}. Verified: ${model.evidence}. SHA-256 ${model.digest}`;
-  drawn(pad.strokes);
-}
-
-/** Something was drawn, or the pad is empty. */
-async function drawn(strokes) {
-  if (!state.model) return;
-  const image = imageOf(strokes);
-  const number = ++state.asked;
-  clearTimeout(state.timer);
-  at("picture").hidden = true;
-  if (image === null) {
-    empty();
-    return;
-  }
-  drawImage(at("image"), image);
-  try {
-    const body = { method: "POST", body: image, headers: { "content-type": "application/octet-stream" } };
-    const answer = await ask(`/predict?model=${encodeURIComponent(state.model.name)}`, body);
-    if (number !== state.asked) return; // a later stroke has been asked about meanwhile
-    show(answer);
-    if (state.model.recurrent) state.timer = setTimeout(() => believe(body, number), PAUSE_MS);
-  } catch (problem) {
-    if (number === state.asked) tell(problem);
-  }
-}
-
-async function believe(body, number) {
-  try {
-    const answer = await ask(`/explain?model=${encodeURIComponent(state.model.name)}`, body);
-    if (number !== state.asked) return;
-    state.rows = answer.rows;
-    drawRows(at("rows"), answer.rows);
-    const settled = answer.settled_row;
-    at("rows-caption").textContent =
-      settled === null ? "What it believes after each row" : `What it believes after each row; settled at row ${settled}`;
-  } catch (problem) {
-    if (number === state.asked) tell(problem);
-  }
-}
-
-function show(answer) {
-  tell(null);
-  state.show(answer.probabilities, answer.label);
-  at("verdict").classList.toggle("rejected", answer.rejected);
-  at("label").textContent = answer.label;
-  const digits = state.model.labels.join("") === "0123456789";
-  at("confidence").textContent = answer.rejected
-    ? `${digits ? "not a digit" : "none of the labels"} (it would be ${answer.label} with ${percent(answer.confidence)})`
-    : percent(answer.confidence);
-}
-
-function empty() {
-  tell(null);
-  state.show(null, null);
-  state.rows = null;
-  drawImage(at("image"), null);
-  drawRows(at("rows"), null);
-  at("verdict").classList.remove("rejected");
-  at("label").textContent = "\u00a0";
-  at("confidence").textContent = "draw, and the answer comes while you do";
-  at("rows-caption").textContent = "What it believes after each row";
-}
-
-function tell(problem) {
-  at("problem").hidden = problem === null;
-  at("problem").textContent = problem === null ? "" : problem.message;
-}
-
-/** Pictures that were dropped, pasted, chosen or photographed: the last one is shown large, all of them below. */
-async function opened(files) {
-  const pictures = [...files].filter((file) => file.type.startsWith("image/") || file.type === "").slice(0, MOST_PICTURES);
-  if (pictures.length === 0 || !state.model) return;
-  pad.strokes.length = 0;
-  pad.redraw();
-  const number = ++state.asked;
-  clearTimeout(state.timer);
-  const form = new FormData();
-  for (const [index, file] of pictures.entries()) form.append("file", file, file.name || `picture ${index + 1}`);
-  at("confidence").textContent = "reading…";
-  try {
-    const query = `model=${encodeURIComponent(state.model.name)}&image=1`;
-    const answers = await ask(`/predict?${query}`, { method: "POST", body: form });
-    if (number !== state.asked) return;
-    list(pictures, answers);
-    const last = answers.at(-1);
-    at("picture").src = URL.createObjectURL(pictures.at(-1));
-    at("picture").hidden = false;
-    if (last.error) {
-      empty();
-      throw new Error(last.error);
-    }
-    show(last);
-    const image = Uint8Array.from(atob(last.image), (sign) => sign.charCodeAt(0));
-    drawImage(at("image"), image);
-    drawRows(at("rows"), null);
-    if (state.model.recurrent) {
-      await believe({ method: "POST", body: image, headers: { "content-type": "application/octet-stream" } }, number);
-    }
-  } catch (problem) {
-    if (number === state.asked) tell(problem);
-  }
-}
-
-function list(files, answers) {
-  const items = answers.map((answer, index) => {
-    const item = document.createElement("li");
-    const picture = document.createElement("img");
-    picture.src = URL.createObjectURL(files[index]);
-    picture.alt = "";
-    const label = document.createElement(answer.error ? "span" : "strong");
-    label.textContent = answer.error ?? answer.label;
-    label.className = answer.error || answer.rejected ? "wrong" : "";
-    item.append(picture, label);
-    if (!answer.error) item.append(answer.rejected ? "not a digit" : percent(answer.confidence));
-    const name = document.createElement("div");
-    name.textContent = answer.path;
-    item.append(name);
-    return item;
-  });
-  at("results").replaceChildren(...items);
-  at("results-section").hidden = answers.length < 2;
-}
-
-at("clear").addEventListener("click", () => pad.clear());
-at("undo").addEventListener("click", () => pad.undo());
-at("model").addEventListener("change", (event) => choose(event.target.value));
-at("file").addEventListener("change", (event) => {
-  opened(event.target.files);
-  event.target.value = "";
-});
 at("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   sessionStorage.setItem(KEY, at("key").value);
-  start();
-});
-document.addEventListener("keydown", (event) => {
-  if (event.target.matches("input, select")) return;
-  if (event.key === "Escape" || event.key === "Delete") pad.clear();
-  else if (event.key === "z" && (event.ctrlKey || event.metaKey)) pad.undo();
-});
-document.addEventListener("paste", (event) => {
-  if (event.clipboardData.files.length) opened(event.clipboardData.files);
-});
-for (const name of ["dragover", "dragenter"]) {
-  document.addEventListener(name, (event) => {
-    event.preventDefault();
-    document.querySelector(".input").classList.add("over");
-  });
-}
-for (const name of ["dragleave", "drop"]) {
-  document.addEventListener(name, (event) => {
-    event.preventDefault();
-    document.querySelector(".input").classList.remove("over");
-  });
-}
-document.addEventListener("drop", (event) => opened(event.dataTransfer.files));
-window.addEventListener("resize", () => drawRows(at("rows"), state.rows));
-window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  pad.redraw();
-  drawRows(at("rows"), state.rows);
+  start(service);
 });
 
-drawImage(at("image"), null);
-start();
+start(service);

@@ -1,0 +1,316 @@
+// Bundles of edge in JavaScript: opened, checked, replayed and asked, with onnxruntime-web or onnxruntime-node.
+//
+//     import * as ort from "onnxruntime-web/wasm";
+//     import { open } from "./edge.mjs";
+//
+//     const bundle = await open(bytes, ort);          // bytes of the file; a damaged one throws BundleError
+//     const report = await bundle.verify();           // the steps of `edge verify`, on this machine
+//     const [answer] = await bundle.predict(image);   // Uint8Array of N * 784 bytes, ink 255 on background 0
+//
+// It depends on nothing but the runtime that it is given. SHA-256 comes from `crypto.subtle`, which browsers offer on
+// https, on localhost and for files; on plain http elsewhere they do not, and `open` says so.
+
+export const SIDE = 28;
+
+const PROTOCOL = 1;
+const PIXELS = SIDE * SIDE;
+const PROBABILITY_TOLERANCE = 2e-3; // as `edge verify` has it
+const MOST_IMAGES = 4096;
+const METADATA_FIELD = 14; // of a ModelProto: repeated StringStringEntryProto, key 1, value 2
+const [MANIFEST, EVIDENCE, ROWS, DIGEST] = ["edge.manifest", "edge.evidence", "edge.rows", "edge.digest"];
+const DIGEST_DIGITS = 64;
+
+/** A bundle that cannot be used; the message says what happened and what to do next. */
+export class BundleError extends Error {
+  name = "BundleError";
+}
+
+/**
+ * Opens a bundle: checks every byte of it, then makes a session.
+ * @param {Uint8Array} bytes - The file.
+ * @param {object} ort - onnxruntime-web or onnxruntime-node.
+ * @param {object} [options] - For `InferenceSession.create`.
+ * @returns {Promise<Bundle>}
+ */
+export async function open(bytes, ort, options = {}) {
+  const digest = await checkDigest(bytes);
+  const entries = metadata(bytes);
+  for (const key of [MANIFEST, EVIDENCE]) {
+    if (!entries.has(key)) throw new BundleError(`the file has no ${key}; export it again with \`edge export\``);
+  }
+  const manifest = parsed(entries.get(MANIFEST), "manifest");
+  if (manifest.protocol !== PROTOCOL) {
+    throw new BundleError(`the bundle speaks protocol ${manifest.protocol}, this module ${PROTOCOL}; take a newer one`);
+  }
+  if (manifest.input.dtype !== "uint8" || `${manifest.input.shape}` !== `batch,${SIDE},${SIDE}`) {
+    throw new BundleError(`the bundle takes ${manifest.input.dtype} [${manifest.input.shape}]; this module serves 28x28`);
+  }
+  const evidence = await readEvidence(entries.get(EVIDENCE), manifest.labels.length);
+  let session;
+  try {
+    session = await ort.InferenceSession.create(bytes, options);
+  } catch (error) {
+    throw new BundleError(`the runtime cannot load the graph: ${error.message}`);
+  }
+  return new Bundle({ bytes, digest, manifest, evidence, rows: entries.get(ROWS), session, ort, options });
+}
+
+/** A checked bundle and its session. Make it with `open`. */
+export class Bundle {
+  #parts;
+  #rows = null;
+
+  constructor(parts) {
+    this.#parts = parts;
+    /** What the bundle says about itself, as `edge info --json` prints it. */
+    this.manifest = parts.manifest;
+    /** Golden images and PyTorch's logits: {images, logits, kinds, limits, maxFlips}. */
+    this.evidence = parts.evidence;
+    /** SHA-256 of all bytes before the digest, in hexadecimal digits. */
+    this.digest = parts.digest;
+    /** Size of the file in bytes. */
+    this.size = parts.bytes.length;
+    /** Whether `beliefs` can say what a recurrent model believes after each row. */
+    this.hasRows = parts.rows !== undefined;
+  }
+
+  /**
+   * Runs the model.
+   * @param {Uint8Array} images - N * 784 bytes, N at least 1.
+   * @returns {Promise<{logits: Float32Array, probabilities: Float32Array, scores: Float64Array | null}>} Rows of
+   *   `manifest.labels.length` numbers, and a score for each image: about 0 for a usual digit, lower for others.
+   */
+  async run(images) {
+    const count = images.length / PIXELS;
+    if (!(images instanceof Uint8Array) || count < 1 || !Number.isInteger(count)) {
+      throw new TypeError(`give a Uint8Array of N * ${PIXELS} bytes, ink 255 on background 0`);
+    }
+    const { session, ort } = this.#parts;
+    const given = { image: new ort.Tensor("uint8", images, [count, SIDE, SIDE]) };
+    const found = await session.run(given);
+    const logits = found.logits.data;
+    if (!logits.every(Number.isFinite)) throw new BundleError("the model answers with something that is no number");
+    return { logits, probabilities: found.probabilities.data, scores: this.#scores(found, logits, count) };
+  }
+
+  /**
+   * Says what prepared images show.
+   * @param {Uint8Array} images - N * 784 bytes, N at least 1.
+   * @returns {Promise<Array<{label: string, confidence: number, probabilities: Object<string, number>,
+   *   score: number | null, rejected: boolean}>>}
+   */
+  async predict(images) {
+    const { labels, rejection } = this.manifest;
+    const { probabilities, scores } = await this.run(images);
+    return Array.from({ length: images.length / PIXELS }, (_, at) => {
+      const row = probabilities.subarray(at * labels.length, (at + 1) * labels.length);
+      const best = argmax(row);
+      const score = scores ? scores[at] : null;
+      return {
+        label: labels[best],
+        confidence: row[best],
+        probabilities: Object.fromEntries(labels.map((label, column) => [label, row[column]])),
+        score,
+        rejected: score !== null && score < rejection.threshold,
+      };
+    });
+  }
+
+  /**
+   * What a recurrent model believes after each row of one image.
+   * @param {Uint8Array} image - 784 bytes.
+   * @returns {Promise<number[][]>} 28 rows of probabilities, in the order of `manifest.labels`.
+   */
+  async beliefs(image) {
+    if (!this.hasRows) throw new BundleError(`${this.manifest.name} does not read row by row`);
+    const { bytes, rows, ort, options } = this.#parts;
+    if (this.#rows === null) {
+      // protobuf merges a message that comes twice: these bytes give the graph one more output.
+      const piece = fromBase64(rows);
+      const whole = new Uint8Array(bytes.length + piece.length);
+      whole.set(bytes);
+      whole.set(piece, bytes.length);
+      this.#rows = ort.InferenceSession.create(whole, options);
+    }
+    const given = { image: new ort.Tensor("uint8", image, [1, SIDE, SIDE]) };
+    const { row_logits: found } = await (await this.#rows).run(given, ["row_logits"]);
+    const classes = this.manifest.labels.length;
+    return Array.from({ length: SIDE }, (_, row) =>
+      softmax(found.data.subarray(row * classes, (row + 1) * classes), this.manifest.temperature),
+    );
+  }
+
+  /**
+   * Replays the evidence on this machine: the golden images all at once and one by one.
+   * @returns {Promise<{passed: boolean, steps: Array<{name: string, passed: boolean, detail: string}>,
+   *   maxLogitError: number, meanLogitError: number, flips: number}>}
+   */
+  async verify() {
+    const { images, logits: expected, kinds, limits, maxFlips } = this.evidence;
+    const classes = this.manifest.labels.length;
+    const runs = [await this.run(images)];
+    const singles = [];
+    for (let at = 0; at < kinds.length; at++) {
+      singles.push(await this.run(images.slice(at * PIXELS, (at + 1) * PIXELS)));
+    }
+    const joined = (name) => Float32Array.from(singles.flatMap((single) => [...single[name]]));
+    runs.push({ logits: joined("logits"), probabilities: joined("probabilities") });
+
+    let [total, flips, worst, worstShare, probabilityError] = [0, 0, 0, -1, 0];
+    const errors = new Float64Array(kinds.length);
+    for (let at = 0; at < kinds.length; at++) {
+      const row = (array) => array.subarray(at * classes, (at + 1) * classes);
+      const label = argmax(row(expected));
+      let flipped = false;
+      for (const { logits, probabilities } of runs) {
+        const right = softmax(row(logits), this.manifest.temperature);
+        for (let column = 0; column < classes; column++) {
+          const error = Math.abs(row(logits)[column] - row(expected)[column]);
+          total += error;
+          errors[at] = Math.max(errors[at], error);
+          probabilityError = Math.max(probabilityError, Math.abs(row(probabilities)[column] - right[column]));
+        }
+        flipped ||= argmax(row(logits)) !== label;
+      }
+      flips += flipped;
+      if (errors[at] / limits[at] > worstShare) [worst, worstShare] = [at, errors[at] / limits[at]];
+    }
+    const mean = total / (runs.length * expected.length);
+    const holds = worstShare <= 1 && flips <= maxFlips && probabilityError <= PROBABILITY_TOLERANCE;
+    const detail =
+      `${kinds.length} images, max |logit error| ${scientific(errors[worst])} (allowed ${scientific(limits[worst])}), ` +
+      `mean ${scientific(mean)}, flips ${flips} (allowed ${maxFlips})`;
+    const steps = [
+      { name: "digest", passed: true, detail: `${this.size} bytes, SHA-256 ${this.digest.slice(0, 12)}...` },
+      { name: "load", passed: true, detail: "onnxruntime, WebAssembly or native" },
+      { name: "evidence", passed: holds, detail },
+    ];
+    return { passed: holds, steps, maxLogitError: errors[worst], meanLogitError: mean, flips };
+  }
+
+  /** As `edge.classifier.rejection` computes it, where the graph does not give it. */
+  #scores(found, logits, count) {
+    if (found.score) return Float64Array.from(found.score.data);
+    const rule = this.manifest.rejection;
+    if (!rule) return null;
+    const classes = this.manifest.labels.length;
+    return Float64Array.from({ length: count }, (_, at) => {
+      const row = logits.subarray(at * classes, (at + 1) * classes);
+      const highest = Math.max(...row);
+      const energy = highest + Math.log(row.reduce((sum, value) => sum + Math.exp(value - highest), 0));
+      const nearest = Math.min(...rule.centres.map((centre) => distance(row, centre, rule.whitening)));
+      return (
+        Math.min((energy - rule.energy[0]) / rule.energy[1], 0) + (rule.distance[0] - nearest) / rule.distance[1]
+      );
+    });
+  }
+}
+
+/** The metadata entries of a serialised ModelProto: the last one of a key counts, as protobuf has it. */
+export function metadata(bytes) {
+  const entries = new Map();
+  for (const [field, value] of fields(bytes)) {
+    if (field !== METADATA_FIELD || !(value instanceof Uint8Array)) continue;
+    const pair = new Map(fields(value));
+    if (pair.has(1)) entries.set(text(pair.get(1)), text(pair.get(2) ?? new Uint8Array()));
+  }
+  return entries;
+}
+
+/** Field numbers and values of a protobuf message: numbers for varints, byte arrays for what has a length. */
+function* fields(bytes) {
+  let at = 0;
+  const varint = () => {
+    let [value, factor] = [0, 1];
+    for (;;) {
+      if (at >= bytes.length) throw new BundleError("the file is cut off or no ONNX file; copy it again");
+      const byte = bytes[at++];
+      value += (byte & 127) * factor; // not shifted: lengths may need more than 31 bits
+      if (byte < 128) return value;
+      factor *= 128;
+    }
+  };
+  while (at < bytes.length) {
+    const key = varint();
+    const [field, kind] = [Math.floor(key / 8), key % 8];
+    if (kind === 0) yield [field, varint()];
+    else {
+      const length = kind === 2 ? varint() : { 1: 8, 5: 4 }[kind];
+      if (length === undefined || at + length > bytes.length) {
+        throw new BundleError("the file is cut off or no ONNX file; copy it again");
+      }
+      yield [field, bytes.subarray(at, at + length)];
+      at += length;
+    }
+  }
+}
+
+async function checkDigest(bytes) {
+  // The last entry of the file: its key, then 64 digits over every byte before it.
+  const key = new TextEncoder().encode(DIGEST);
+  const entry = [10, key.length, ...key, 18, DIGEST_DIGITS];
+  const field = [(METADATA_FIELD << 3) | 2, entry.length + DIGEST_DIGITS, ...entry];
+  const end = bytes.length - DIGEST_DIGITS;
+  const start = end - field.length;
+  if (start < 0 || !field.every((byte, at) => bytes[start + at] === byte)) {
+    throw new BundleError("the file does not end in a digest: it is cut off, damaged, or no bundle of edge");
+  }
+  if (!globalThis.crypto?.subtle) {
+    throw new BundleError("SHA-256 is not to be had here: open the page by https, from localhost, or as a file");
+  }
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes.subarray(0, start)));
+  const digest = [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (text(bytes.subarray(end)) !== digest) {
+    throw new BundleError("the file is damaged: its bytes do not match its digest; copy it again");
+  }
+  return digest;
+}
+
+async function readEvidence(content, classes) {
+  const record = parsed(content, "evidence");
+  const count = record.kinds?.length;
+  if (!(count >= 1 && count <= MOST_IMAGES) || record.classes !== classes) {
+    throw new BundleError("the evidence does not fit the manifest; export the bundle again");
+  }
+  const stream = new Blob([fromBase64(record.images)]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const images = new Uint8Array(await new Response(stream).arrayBuffer());
+  const raw = fromBase64(record.logits);
+  if (images.length !== count * PIXELS || raw.length !== count * classes * 4) {
+    throw new BundleError("the evidence has another size than it says; export the bundle again");
+  }
+  const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
+  const logits = Float32Array.from({ length: count * classes }, (_, at) => view.getFloat32(4 * at, true));
+  const limits = record.limits ?? new Array(count).fill(record.max_logit_error);
+  return { images, logits, kinds: record.kinds, limits, maxFlips: record.max_flips };
+}
+
+function parsed(content, what) {
+  try {
+    return JSON.parse(content);
+  } catch (error) {
+    throw new BundleError(`the ${what} is no JSON: ${error.message}; export the bundle again`);
+  }
+}
+
+function distance(row, centre, whitening) {
+  const apart = centre.map((value, at) => row[at] - value);
+  let squared = 0;
+  for (let column = 0; column < apart.length; column++) {
+    let sum = 0; // L is lower triangular: only rows from `column` on count
+    for (let at = column; at < apart.length; at++) sum += apart[at] * whitening[at][column];
+    squared += sum * sum;
+  }
+  return Math.sqrt(squared);
+}
+
+function softmax(logits, temperature) {
+  const highest = Math.max(...logits);
+  const powers = Array.from(logits, (value) => Math.exp((value - highest) / temperature));
+  const total = powers.reduce((sum, value) => sum + value, 0);
+  return powers.map((value) => value / total);
+}
+
+const argmax = (row) => row.reduce((best, value, at) => (value > row[best] ? at : best), 0);
+const text = (bytes) => new TextDecoder().decode(bytes);
+const fromBase64 = (content) => Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0));
+const scientific = (value) => value.toExponential(2).replace(/e([+-])(\d)$/, "e$10$2");
