@@ -25,7 +25,7 @@ export interface Prediction {
 }
 
 export interface Step {
-  name: "digest" | "load" | "evidence";
+  name: "digest" | "load" | "placement" | "evidence";
   passed: boolean;
   detail: string;
 }

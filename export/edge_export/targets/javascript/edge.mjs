@@ -182,7 +182,8 @@ export class Bundle {
       `mean ${scientific(mean)}, flips ${flips} (allowed ${maxFlips})`;
     const steps = [
       { name: "digest", passed: true, detail: `${this.size} bytes, SHA-256 ${this.digest.slice(0, 12)}...` },
-      { name: "load", passed: true, detail: "onnxruntime, WebAssembly or native" },
+      { name: "load", passed: true, detail: `onnxruntime ${version(this.#parts.ort)}` },
+      { name: "placement", passed: true, detail: "all nodes on the one provider that the session has" },
       { name: "evidence", passed: holds, detail },
     ];
     return { passed: holds, steps, maxLogitError: errors[worst], meanLogitError: mean, flips };
@@ -310,6 +311,7 @@ function softmax(logits, temperature) {
   return powers.map((value) => value / total);
 }
 
+const version = (ort) => ort.env?.versions?.web ?? ort.env?.versions?.node ?? ort.env?.versions?.common ?? "";
 const argmax = (row) => row.reduce((best, value, at) => (value > row[best] ? at : best), 0);
 const text = (bytes) => new TextDecoder().decode(bytes);
 const fromBase64 = (content) => Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0));

@@ -1,0 +1,159 @@
+"""One HTML file that works offline, by double click: the runtime, the bundle, a pad to draw on, and the replay.
+
+The page is the service's (`edge.service.web`), answered by the bundle in it instead of a server. Its evidence is
+replayed in Node with the very files that go into the page, and by its own button wherever it is opened.
+"""
+
+import base64
+import gzip
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from edge import verification
+from edge.bundle.bundle import Bundle
+from edge.text.files import make_folder, write_atomically
+from edge.text.table import size
+from edge.verification import Step, Verification
+from edge_export.targets import web_runtime
+from edge_export.targets.registry import DeploymentError, WrittenTarget, refuse_unless_verified
+
+LARGEST_BYTES = 5_500_000
+"""Of a page with a bundle of the shipped sizes: the compressed runtime is nearly all of it."""
+
+_MODULES = ("framing.js", "pad.js", "view.js", "page.js")  # the service's, in the order of their imports
+_OWN = ("edge.mjs", "local.js")
+_ORDER = ("framing.js", "pad.js", "view.js", "page.js", "edge.mjs", "local.js")
+_SECONDS = 120  # for the replay
+
+# Makes the modules of the page importable by one another: each becomes a blob, its imports the blobs before it.
+_LOADER = """
+const addresses = {};
+for (const element of document.querySelectorAll('script[type="text/plain"][data-module]')) {
+  const source = element.textContent.replace(/from "\\.\\/([\\w.]+)"/g, (_, name) => `from "${addresses[name]}"`);
+  addresses[element.dataset.module] = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+}
+import(addresses["local.js"]);
+"""
+
+
+def write(source: Bundle, out: Path) -> WrittenTarget:
+    """Writes `NAME.html`.
+
+    Args:
+        source: the bundle.
+        out: folder of what is written.
+
+    Raises:
+        DeploymentError: the browser's runtime is not to be had, or the evidence does not hold in it.
+        WriteError: the folder cannot be made or written.
+    """
+    runtime = web_runtime.files()
+    content = page(source, runtime)
+    replay, notes = _replayed(source, runtime)
+    refuse_unless_verified(replay, "page")
+    make_folder(out)
+    path = out / f"{source.manifest.name}.html"
+    write_atomically(path, content)
+    parts = {"runtime": len(_packed(runtime[web_runtime.WASM])), "bundle": 4 * source.size // 3}
+    told = ", ".join(f"{name} {size(count)}" for name, count in parts.items())
+    advice = []
+    if source.manifest.precision == "int8" and source.manifest.architecture.get("kind") == "recurrent":
+        advice = ["in WebAssembly the fp32 bundle of a recurrent model is faster than int8: prefer it for a page"]
+    return WrittenTarget(
+        (path,),
+        replay,
+        (f"{size(len(content))}: {told}", *notes, *advice, "it reads drawings; for photos use `edge serve`"),
+    )
+
+
+def page(source: Bundle, runtime: dict[str, bytes]) -> bytes:
+    """The HTML file.
+
+    Args:
+        source: the bundle.
+        runtime: onnxruntime-web's files by name.
+    """
+    web = resources.files("edge.service") / "web"
+    own = resources.files("edge_export.targets") / "javascript"
+    texts = {name: (web / name).read_text(encoding="utf-8") for name in _MODULES}
+    texts |= {name: (own / name).read_text(encoding="utf-8") for name in _OWN}
+    html = (web / "index.html").read_text(encoding="utf-8")
+    icon = base64.b64encode((web / "icon.svg").read_bytes()).decode()
+    html = html.replace("/page/icon.svg", f"data:image/svg+xml;base64,{icon}")
+    style = (web / "style.css").read_text(encoding="utf-8")
+    html = _replaced(html, r'<link rel="stylesheet"[^>]*>', f"<style>\n{style}</style>")
+    html = _replaced(html, r'<script type="module"[^>]*></script>\n', "")
+    html = _replaced(html, r'<nav><a href="/docs">API</a></nav>', "")
+    html = _replaced(html, r"<noscript>.*?</noscript>", "<noscript><p>The pad needs JavaScript.</p></noscript>")
+    name = source.manifest.name
+    data = [
+        _data("runtime-module", _packed(runtime[web_runtime.MODULE])),
+        _data("runtime-wasm", _packed(runtime[web_runtime.WASM])),
+        _data(f"bundle-{name}", base64.b64encode(source.data).decode()),
+        f'<script type="application/json" id="bundle-names">{_inert(json.dumps([name]))}</script>',
+        *(f'<script type="text/plain" data-module="{name}">\n{_inert(texts[name])}</script>' for name in _ORDER),
+        f'<script type="module">{_LOADER}</script>',
+    ]
+    return html.replace("</body>", "\n".join([*data, "</body>"])).encode()
+
+
+def _replayed(source: Bundle, runtime: dict[str, bytes]) -> tuple[Verification, tuple[str, ...]]:
+    """The evidence in Node with the files of the page; without Node in Python, which says less."""
+    node = shutil.which("node")
+    name = source.manifest.name
+    if node is None:
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / f"{name}.onnx"
+            path.write_bytes(source.data)
+            replay = verification.verify(path, provider="cpu")
+        missing = "replayed in Python only, because Node is not installed (Debian: apt install nodejs)"
+        return replay, (f"{missing}: open the page and press Verify",)
+    own = resources.files("edge_export.targets") / "javascript"
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for file in ("edge.mjs", "replay.mjs"):
+            (folder / file).write_bytes((own / file).read_bytes())
+        for file, content in runtime.items():
+            (folder / file).write_bytes(content)
+        (folder / "bundle.onnx").write_bytes(source.data)
+        words = [node, str(folder / "replay.mjs"), str(folder), str(folder / "bundle.onnx")]
+        try:
+            done = subprocess.run(  # noqa: S603 - our own script
+                words, capture_output=True, text=True, timeout=_SECONDS, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise DeploymentError(
+                f"Node cannot replay the evidence: {error}; try again, or deploy the bundle"
+            ) from error
+    if done.returncode != 0:
+        reason = next((line for line in done.stderr.splitlines() if "Error" in line), done.stderr.strip()[-200:])
+        raise DeploymentError(f"the page's runtime refuses the bundle: {reason.strip()}; deploy the bundle itself")
+    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    steps = tuple(Step(each["name"], passed=each["passed"], detail=each["detail"]) for each in report["steps"])
+    return Verification(name, "wasm", steps), (f"replayed in Node with onnxruntime-web {web_runtime.VERSION}",)
+
+
+def _replaced(html: str, pattern: str, by: str) -> str:
+    """The page with one part of it in another form, which must be there."""
+    found, count = re.subn(pattern, lambda _: by, html, count=1, flags=re.DOTALL)
+    assert count == 1, f"the page has no {pattern}"
+    return found
+
+
+def _packed(content: bytes) -> str:
+    return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
+
+
+def _data(identifier: str, text: str) -> str:
+    return f'<script type="application/octet-stream" id="{identifier}">{text}</script>'
+
+
+def _inert(text: str) -> str:
+    """A script's text that cannot end its element."""
+    return text.replace("</script", "<\\/script")
