@@ -6,6 +6,7 @@
     python3 dev.py gates    passes format, lint, types and import rules alone, before a commit
     python3 dev.py pythons  runs the runtime's tests from the built wheel on every Python at hand
     python3 dev.py clients  asks a service with clients that others wrote, in an environment of their own
+    python3 dev.py web      fetches ONNX Runtime for browsers, for `edge export --to html` and its tests
     python3 dev.py map      prints the rooms of the repository, their sizes and imports; `--at REV` of any commit
     python3 dev.py api      writes docs/api.md anew from the docstrings of `import edge`
     python3 dev.py ship     exports every shipped checkpoint to the shipped bundles: after a training or a change of
@@ -48,6 +49,7 @@ SHIPPED_INT8 = {
 
 EVERYTHING = ROOT / ".venv"  # editable, with the extra `dev`
 THIN = ROOT / ".venv-thin"  # the built wheel with the extra `cpu`, on the newest Python: what a device has
+WEB = ROOT / ".web-runtime"  # the two files of onnxruntime-web that a page needs
 CLIENTS = ROOT / ".venv-clients"  # other people's clients of `edge serve`, without edge
 OLDEST = ROOT / ".venv-oldest"  # the same on this Python, with the lowest versions that pyproject.toml admits
 
@@ -67,6 +69,7 @@ def main() -> int:
         "gates": gates,
         "pythons": pythons,
         "clients": clients,
+        "web": web,
         "map": rooms,
         "api": api,
         "ship": ship,
@@ -105,9 +108,10 @@ def test() -> None:
     python = program(EVERYTHING, "python")
     wheel, source = build(python)
     set_up_clients()
+    web()
     full = [f"--ignore=tests/runtime/{room}" for room in WITHOUT_EXTRAS]
     measured = ["-m", "coverage", "run", f"--rcfile={ROOT / 'pyproject.toml'}", f"--data-file={ROOT / '.coverage'}"]
-    run([python, *measured, "-m", "pytest", "--durations=5", "-q", *full], EDGE_CLIENTS=str(program(CLIENTS, "python")))
+    run([python, *measured, "-m", "pytest", "--durations=5", "-q", *full], **surroundings())
     newest = pythons_at_hand()[-1]
     set_up_device(THIN, wheel, newest)
     thin = program(THIN, "python")
@@ -127,6 +131,24 @@ def clients() -> None:
     set_up_clients()
     tests = "tests/runtime/service/test_clients.py"
     run([program(EVERYTHING, "python"), "-m", "pytest", "-q", tests], EDGE_CLIENTS=str(program(CLIENTS, "python")))
+
+
+def surroundings() -> dict[str, str]:
+    """What tests find beside Python, where it is there."""
+    return {"EDGE_CLIENTS": str(program(CLIENTS, "python")), **({"EDGE_WEB_RUNTIME": str(WEB)} if WEB.is_dir() else {})}
+
+
+def web() -> None:
+    """ONNX Runtime for browsers, where npm is there to fetch it; the tests that need it are skipped elsewhere."""
+    set_up_everything()
+    if not WEB.is_dir():
+        fetch = (
+            f"from pathlib import Path; from edge_export.targets import web_runtime as w; w.fetch(Path({str(WEB)!r}))"
+        )
+        try:
+            run([program(EVERYTHING, "python"), "-c", fetch])
+        except subprocess.CalledProcessError:
+            say("  the tests of pages are skipped; on Debian: apt install nodejs npm chromium chromium-driver")
 
 
 def gates() -> None:

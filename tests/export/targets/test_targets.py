@@ -15,8 +15,21 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 
 from edge import verification
 from edge.bundle import bundle, shipped
-from edge_export.targets import registry
+from edge_export.targets import registry, web_runtime
 from edge_export.targets.registry import TARGETS, DeploymentError
+
+# The page needs onnxruntime-web, which is fetched once: tests/export/targets/test_html.py says how.
+RUNTIME = os.environ.get(web_runtime.VARIABLE, "")
+
+
+@pytest.fixture(autouse=True)
+def with_web_runtime(request, monkeypatch):
+    """The target of a page finds its runtime where the environment of the tests has one."""
+    if "name" in request.fixturenames and request.node.callspec.params.get("name") == "html":
+        if not RUNTIME:
+            pytest.skip(f"${web_runtime.VARIABLE} names no folder with onnxruntime-web; run: python3 dev.py web")
+        monkeypatch.setenv(web_runtime.VARIABLE, RUNTIME)
+
 
 PAGE = Path(__file__).parents[3] / "docs" / "targets.md"
 BUNDLES = ["lstm-int8", "lstm", "gru-int8", "cnn-16k", "cnn-16k-int8"]
@@ -60,7 +73,7 @@ def test_nothing_written_tells_where_it_was_made(name, tmp_path):
 
 
 def test_another_name_is_told_with_those_that_there_are(tmp_path):
-    with pytest.raises(DeploymentError, match=r"there is no target 'html5'; use one of ort, triton"):
+    with pytest.raises(DeploymentError, match=r"there is no target 'html5'; use one of html, ort, triton"):
         registry.write("html5", shipped.info("lstm"), tmp_path)
 
 
