@@ -8,6 +8,7 @@ import typer
 
 from edge.bundle.manifest import Precision
 from edge.errors import EdgeError
+from edge.text.terminal import printable
 from edge_export.options import Goal, Target
 from edge_export.targets.registry import TARGETS
 
@@ -142,7 +143,8 @@ def export(
         lines.append(f"pictures whose label changed: {done.flip_sheet}")
     path = shlex.quote(str(done.path))
     lines += [f"next: edge verify {path}", f"      edge predict --model {path} PICTURE"]
-    typer.echo("\n".join(lines))
+    # Names of data come from folders, and a terminal would act on what they hold.
+    typer.echo("\n".join(printable(line) for block in lines for line in block.split("\n")))
     _write_targets(str(done.path), targets, out)
 
 

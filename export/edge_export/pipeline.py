@@ -13,6 +13,7 @@ from onnx import ModelProto
 
 from edge.bundle.manifest import Precision
 from edge.session import cpu
+from edge.text.terminal import printable
 from edge_export.graph import fp16, session
 from edge_export.graph.builder import Converted, Tap
 from edge_export.graph.session import Session
@@ -320,5 +321,9 @@ def _intention(request: ExportRequest, data: EvaluationData) -> str:
 
 
 def to_stderr(line: str) -> None:
-    """Progress goes to stderr, so that stdout holds results only."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    """Progress goes to stderr, so that stdout holds results only; names of data come from folders, and are quoted.
+
+    Args:
+        line: one, or several that belong together.
+    """
+    print("\n".join(map(printable, line.splitlines())), file=sys.stderr, flush=True)  # noqa: T201

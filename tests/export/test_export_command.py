@@ -6,10 +6,12 @@ import textwrap
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from edge.bundle import bundle
 from edge_export.graph import recurrent_graph
+from edge_train import strokes
 from edge_train.models.specification import Recurrent
 from edge_train.training import checkpoint
 
@@ -51,6 +53,20 @@ def test_results_go_to_stdout_and_progress_to_stderr(export, stored, tmp_path):
     assert lines[-2].strip() == f"next: edge verify {path}"
     assert lines[-1].strip() == f"edge predict --model {path} PICTURE"
     assert "accuracy of the bundle on strokes parity: " in ended.out
+
+
+def test_a_folder_whose_name_a_terminal_would_act_on_is_quoted(edge_command, few_digits, drawn, tmp_path):
+    folder = tmp_path / "signs\x1b[2J"
+    images, labels = strokes.sample(80, seed=47)
+    for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+        (folder / str(label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / str(label) / f"{index}.png")
+    path = tmp_path / "gru-8.safetensors"
+    checkpoint.save(path, drawn(Recurrent("gru", hidden=8), name="gru-8"))
+    ended = edge_command("export", "--checkpoint", path, "--data", folder, "--out", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    assert "signs\\x1b[2J" in ended.out
+    assert "\x1b" not in ended.out + ended.err
 
 
 def test_the_table_has_a_row_for_every_comparison(export, stored):
