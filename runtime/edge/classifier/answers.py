@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from edge.classifier.classifier import Classifier, Prediction
 from edge.errors import NoDigitError, PictureError, SeveralDigitsError
 from edge.picture.paths import Found
-from edge.session.batching import LEAST_IMAGES_PER_THREAD
+from edge.session.batching import LEAST_IMAGES_PER_THREAD, startable_threads
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -78,7 +78,7 @@ def answers(classifier: Classifier, found: Sequence[Found], read: Read, *, worke
     Raises:
         ProviderError: onnxruntime failed.
     """
-    if workers == 1 or len(found) < FEWEST_FOR_THREADS:
+    if workers == 1 or len(found) < FEWEST_FOR_THREADS or (workers := startable_threads(workers)) < 2:
         for block in blocks(found):
             yield answer(classifier, block, read)
         return

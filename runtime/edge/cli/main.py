@@ -11,6 +11,7 @@ device above all. The upper layers register their commands as entry points, so n
 """
 
 import atexit
+import errno
 import gc
 import signal
 import sys
@@ -18,7 +19,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from edge.cli import extras
+from edge.cli import extras, streams
 from edge.cli.registry import commands
 from edge.errors import EdgeError
 from edge.text.terminal import printable
@@ -32,20 +33,27 @@ def main() -> None:
     """Runs the command line and ends the process."""
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     atexit.register(_leave_objects)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a file name need not fit the terminal's encoding
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     try:
-        application(word)(prog_name="edge")
+        streams.prepare()
+        try:
+            application(word)(prog_name="edge")
+        finally:  # it ends with an exception in any case
+            streams.settle()
     except EdgeError as error:
         fail(error)
     except ModuleNotFoundError as error:
         if (explained := extras.explain(word, error)) is None:
             raise
         fail(explained)
+    except OSError as error:
+        if (told := streams.failure_of(error)) is None:
+            raise
+        if error.errno == errno.EPIPE:  # the reader has left, and knows it
+            sys.exit(1)
+        fail(told)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -108,3 +108,21 @@ def run_in_parts(count: int, batching: Batching, work: Callable[[slice], None]) 
         helper.join()
     if failures:
         raise failures[0]
+
+
+def startable_threads(wanted: int) -> int:
+    """How many threads the system gives this process, up to so many: tried, because nothing tells it beforehand."""
+    gate = threading.Event()
+    started: list[threading.Thread] = []
+    try:
+        for _ in range(wanted):
+            thread = threading.Thread(target=gate.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    except RuntimeError:
+        pass
+    finally:
+        gate.set()
+    for thread in started:
+        thread.join()
+    return len(started)

@@ -43,6 +43,23 @@ def test_the_answers_come_in_the_order_of_the_pictures(loaded, linear, count, wo
         np.testing.assert_allclose(list(row.prediction.probabilities.values()), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("given", [0, 1, 2])
+def test_where_the_system_gives_few_threads_those_do_the_work(loaded, monkeypatch, given):
+    start = threading.Thread.start
+    alive = []
+
+    def scarce(thread):
+        if sum(each.is_alive() for each in alive) >= given:
+            raise RuntimeError("can't start new thread")
+        alive.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", scarce)
+    read = lambda block: [image(int(each.path)) for each in block]  # noqa: E731
+    rows = [row for block in answers.answers(loaded, found(300), read, workers=4) for row in block]
+    assert [row.path for row in rows] == [str(number) for number in range(300)]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_picture_that_cannot_be_read_keeps_its_place(loaded, workers):
     def read(block):
