@@ -24,7 +24,7 @@ def sweep(
     *,
     model: Annotated[str, _list("What to train; `edge models` lists the names.")] = "lstm",
     recipe: Annotated[
-        str, typer.Option(help="What the dials are that the sweep does not name: best or origin.")
+        str, typer.Option(help="The recipe of the hyperparameters that the sweep does not name: best or origin.")
     ] = "best",
     data: DataOption = "mnist",
     data_dir: DataFolderOption = None,

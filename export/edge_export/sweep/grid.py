@@ -13,8 +13,8 @@ from edge_train.training.recipes import Recipe
 Setting = str | int | float | bool
 
 SIZES: dict[str, type] = {"hidden": int, "layers": int, "bidirectional": bool, "chain": str}
-DIALS: dict[str, type] = {field.name: type(field.default) for field in dataclasses.fields(Recipe)}
-KINDS: dict[str, type] = {"model": str, **SIZES, **DIALS}
+HYPERPARAMETERS: dict[str, type] = {field.name: type(field.default) for field in dataclasses.fields(Recipe)}
+KINDS: dict[str, type] = {"model": str, **SIZES, **HYPERPARAMETERS}
 """What can vary, and what its values are; in the order of the points, of which the last varies fastest."""
 
 _WORDS = {"yes": True, "no": False}
@@ -64,9 +64,9 @@ class GridPoint:
         return {name: setting for name, setting in self.settings.items() if name in SIZES}
 
     @property
-    def dials(self) -> dict[str, Any]:
+    def hyperparameters(self) -> dict[str, Any]:
         """The fields of the recipe that are overridden."""
-        return {name: setting for name, setting in self.settings.items() if name in DIALS}
+        return {name: setting for name, setting in self.settings.items() if name in HYPERPARAMETERS}
 
 
 def axes(lists: Mapping[str, str | None]) -> tuple[Axis, ...]:

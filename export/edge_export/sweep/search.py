@@ -29,7 +29,7 @@ class SweepRequest:
     Attributes:
         axes: what varies, and the model.
         out: folder of the sweep.
-        recipe: what the dials are that no axis names.
+        recipe: what the hyperparameters are that no axis names.
         data: what is trained on, as `edge train --data` takes it.
         data_dir: where published sets are.
         limit: draw so many points of the grid; `None` takes all.
@@ -187,12 +187,12 @@ def label(settings: dict[str, Any], names: Sequence[str]) -> str:
 
 
 def _refuse_hopeless(points: Sequence[GridPoint], recipe: str) -> None:
-    """Raises what the first point meets when none of them names a model, recipe, size and dials that go together."""
+    """Raises what the first point meets when none of them names a model, recipe, sizes and hyperparameters that go together."""
     first: SpecificationError | RecipeError | None = None
     for point in points:
         try:
             specification.resized(specification.named(point.model), **point.sizes)
-            dataclasses.replace(recipes.named(recipe, point.model), **point.dials)
+            dataclasses.replace(recipes.named(recipe, point.model), **point.hyperparameters)
         except (SpecificationError, RecipeError) as error:
             first = first or error
         else:
@@ -224,7 +224,7 @@ def _trained(request: SweepRequest, point: GridPoint, total: int) -> RunMetrics 
             recipe=request.recipe,
             data=request.data,
             data_dir=request.data_dir,
-            hyperparameters=point.dials,
+            hyperparameters=point.hyperparameters,
             sizes=point.sizes,
             out=folder,
             resume=any(folder.glob(f"*/{run_folder.STATE_FILE}")),

@@ -15,8 +15,8 @@ from edge_train.training import checkpoint, trainer
 from edge_train.training.loop import Epoch, TrainingStep
 
 STROKES = {"training": 160, "validation": 80, "test": 40}
-DIALS = ["--data", "strokes", "--batch-size", "32", "--strokes", "0", "--teacher", "", "--threads", "1"]
-TINY = ["--model", "gru", "--hidden", "4,6", "--epochs", "1", *DIALS]
+HYPERPARAMETERS = ["--data", "strokes", "--batch-size", "32", "--strokes", "0", "--teacher", "", "--threads", "1"]
+TINY = ["--model", "gru", "--hidden", "4,6", "--epochs", "1", *HYPERPARAMETERS]
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_the_same_command_trains_nothing_again_and_says_the_same(sweep, folder, 
 
 
 def test_ctrl_c_exits_with_130_and_the_same_command_goes_on_where_it_stopped(sweep, folder, trained, pressed):
-    options = ["--model", "gru", "--hidden", "4,6", "--epochs", "3", *DIALS]
+    options = ["--model", "gru", "--hidden", "4,6", "--epochs", "3", *HYPERPARAMETERS]
     pressed["run 2"] = 2
     ended = sweep(*options)
     assert ended.code == 130
@@ -203,7 +203,7 @@ def test_a_folder_of_something_else_is_left_alone(sweep, folder):
 
 def test_runs_that_diverge_or_are_impossible_are_recorded_and_the_sweep_goes_on(sweep, folder):
     wild = ["--optimiser", "sgd", "--schedule", "constant", "--gradient-norm", "0", "--augmentation", "none"]
-    ended = sweep("--model", "rnn-relu", "--hidden", "4,5000", "--lr", "0.01,100", "--epochs", "1", *wild, *DIALS)
+    ended = sweep("--model", "rnn-relu", "--hidden", "4,5000", "--lr", "0.01,100", "--epochs", "1", *wild, *HYPERPARAMETERS)
     assert ended.code == 0, ended.err
     assert [run["status"] for run in written(folder)["runs"]] == ["done", "diverged", "impossible", "impossible"]
     assert "run 2, rnn-relu hidden 4, learning-rate 100: diverged: the loss is " in ended.out
@@ -248,7 +248,7 @@ def test_what_no_run_could_do_is_told_before_the_first(sweep, folder, options, w
 
 
 def test_a_sweep_of_failures_exits_with_1_and_the_first_reason(sweep):
-    ended = sweep("--model", "cnn", "--chain", "flatten linear9,flatten linear8", "--epochs", "1", *DIALS)
+    ended = sweep("--model", "cnn", "--chain", "flatten linear9,flatten linear8", "--epochs", "1", *HYPERPARAMETERS)
     assert ended.code == 1
     assert "none of the 2 runs succeeded (the layers end in shape (9,)" in ended.err
 

@@ -50,7 +50,7 @@ def test_a_value_of_another_kind_is_told(lists, words):
 def test_the_grid_is_every_combination_once_and_the_last_axis_varies_fastest():
     found = grid.points(grid.axes({"model": "gru", "hidden": "8,16", "learning_rate": "0.1,0.2,0.3"}))
     assert [point.number for point in found] == [1, 2, 3, 4, 5, 6]
-    assert [(point.sizes["hidden"], point.dials["learning_rate"]) for point in found] == [
+    assert [(point.sizes["hidden"], point.hyperparameters["learning_rate"]) for point in found] == [
         *((8, rate) for rate in (0.1, 0.2, 0.3)),
         *((16, rate) for rate in (0.1, 0.2, 0.3)),
     ]
