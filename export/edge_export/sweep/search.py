@@ -187,7 +187,7 @@ def label(settings: dict[str, Any], names: Sequence[str]) -> str:
 
 
 def _refuse_hopeless(points: Sequence[GridPoint], recipe: str) -> None:
-    """Raises what the first point meets when none of them names a model, recipe, sizes and hyperparameters that go together."""
+    """Raises what the first point meets when none of them names settings that go together."""
     first: SpecificationError | RecipeError | None = None
     for point in points:
         try:

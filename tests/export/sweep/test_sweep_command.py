@@ -118,7 +118,7 @@ def test_a_sweep_leaves_a_table_a_picture_a_document_and_a_folder_for_each_run(s
 
 
 def test_every_dial_arrives_and_takes_a_list(sweep, folder):
-    dials = {
+    settings = {
         "epochs": "1",
         "batch_size": "32",
         "learning_rate": "0.02",
@@ -137,14 +137,14 @@ def test_every_dial_arrives_and_takes_a_list(sweep, folder):
         "seed": "9",
     }
     sizes = {"hidden": "4", "layers": "2", "bidirectional": "yes"}
-    assert {"model", "chain", *sizes, *dials} == set(grid.KINDS)
-    options = [word for name, value in {**sizes, **dials}.items() for word in (grid.option(name), value)]
+    assert {"model", "chain", *sizes, *settings} == set(grid.KINDS)
+    options = [word for name, value in {**sizes, **settings}.items() for word in (grid.option(name), value)]
     ended = sweep("--model", "gru", *options, "--data", "strokes", "--threads", "1")
     assert ended.code == 0, ended.err
     (run,) = written(folder)["runs"]
     stored = checkpoint.load(folder / run["figures"]["checkpoint"])
     assert stored.specification == Recurrent("gru", hidden=4, layers=2, bidirectional=True)
-    assert {name: str(dial) for name, dial in stored.training["recipe"].items()} == dials
+    assert {name: str(setting) for name, setting in stored.training["recipe"].items()} == settings
 
 
 def test_the_same_command_trains_nothing_again_and_says_the_same(sweep, folder, trained):
@@ -203,7 +203,9 @@ def test_a_folder_of_something_else_is_left_alone(sweep, folder):
 
 def test_runs_that_diverge_or_are_impossible_are_recorded_and_the_sweep_goes_on(sweep, folder):
     wild = ["--optimiser", "sgd", "--schedule", "constant", "--gradient-norm", "0", "--augmentation", "none"]
-    ended = sweep("--model", "rnn-relu", "--hidden", "4,5000", "--lr", "0.01,100", "--epochs", "1", *wild, *HYPERPARAMETERS)
+    ended = sweep(
+        "--model", "rnn-relu", "--hidden", "4,5000", "--lr", "0.01,100", "--epochs", "1", *wild, *HYPERPARAMETERS
+    )
     assert ended.code == 0, ended.err
     assert [run["status"] for run in written(folder)["runs"]] == ["done", "diverged", "impossible", "impossible"]
     assert "run 2, rnn-relu hidden 4, learning-rate 100: diverged: the loss is " in ended.out

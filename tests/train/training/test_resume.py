@@ -144,12 +144,12 @@ def test_a_damaged_state_is_told(tiny_run, tmp_path, damage):
         tiny_run(resume=True)
 
 
-@pytest.mark.parametrize("damage", ["dial", "sizes", "tensor"])
+@pytest.mark.parametrize("damage", ["hyperparameter", "sizes", "tensor"])
 def test_a_state_whose_parts_do_not_fit_is_told(tiny_run, damage):
     path = tiny_run(name="mine").path.parent / "last.safetensors"
     content = path.read_bytes()
     header, tensors = json.loads(checkpoint.header_of(content)[checkpoint.HEADER]), load_tensors(content)
-    if damage == "dial":
+    if damage == "hyperparameter":
         header["settings"]["recipe"]["of_another_version"] = 1
     elif damage == "sizes":
         header["settings"]["specification"]["hidden"] = 9
