@@ -252,6 +252,47 @@ def test_what_cannot_be_exported_is_told_in_one_line_with_exit_1(export, options
     assert not (in_folder / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("import sys\nSIZE = sys.exit(0)\ndef make():\n    return SIZE\n", "SystemExit: 0"),
+        ("def make():\n    raise SystemExit(0)\n", "SystemExit: 0 (exits.py, line 2)"),
+        ("SIZE = int('no size')\ndef make():\n    return SIZE\n", "ValueError: invalid literal for int()"),
+        ("def make():\n    return 1 / 0\n", "ZeroDivisionError: division by zero (exits.py, line 2)"),
+        ("def make(:\n", "SyntaxError: invalid syntax"),
+        ("import nowhere_to_be_found\ndef make():\n    return None\n", "No module named 'nowhere_to_be_found'"),
+    ],
+    ids=[
+        "exits on import",
+        "exits when called",
+        "raises on import",
+        "raises when called",
+        "no Python",
+        "missing import",
+    ],
+)
+def test_a_module_of_the_user_s_that_exits_or_fails_is_told_as_theirs(export, in_folder, text, told, monkeypatch):
+    (in_folder / "exits.py").write_text(text)
+    monkeypatch.delitem(sys.modules, "exits", raising=False)
+    save_file({"1.weight": torch.zeros(3, 784)}, in_folder / "weights.safetensors")
+    ended = export("--model", "exits:make", "--checkpoint", "weights.safetensors")
+    assert ended.code == 1
+    message = ended.err.splitlines()[-1]
+    assert message.startswith("edge: exits")
+    assert told in message
+    assert "the error is in that code, not in edge" in message
+    assert ended.out == ""
+
+
+def test_a_weight_of_the_user_s_that_is_no_number_is_named(export, in_folder):
+    (in_folder / "nan_nets.py").write_text(textwrap.dedent(NET))
+    state = {"1.weight": torch.zeros(3, 784), "1.bias": torch.tensor([0.0, float("nan"), 0.0])}
+    save_file(state, in_folder / "weights.safetensors")
+    ended = export("--model", "nan_nets:tiny", "--checkpoint", "weights.safetensors")
+    assert ended.code == 1
+    assert "1.bias in weights.safetensors has 1 NaN" in ended.err
+
+
 def test_a_contradiction_is_told_before_anything_heavy_is_imported(edge_command, monkeypatch):
     monkeypatch.setitem(sys.modules, "edge_export.pipeline", None)  # importing it would now fail
     assert edge_command("export", "--quantize", "--precision", "fp16").code == 1

@@ -170,15 +170,25 @@ def find(
 
 
 def read_labels(path: Path, classes: int) -> tuple[str, ...]:
-    """The labels in a text file, one a line.
+    """The labels in a text file, one a line; a byte order mark, as Windows writes it, belongs to none of them.
+
+    Args:
+        path: of the file, in UTF-8.
+        classes: how many labels there must be.
 
     Raises:
-        ModelError: it cannot be read, or has not one different label for each class.
+        ModelError: it cannot be read, has not one different label for each class, or one that nobody could see.
     """
     try:
-        lines = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        # Not `splitlines`: a form feed or one of Unicode's separators is no end of a line for an editor.
+        lines = tuple(line.strip(" \t\r") for line in path.read_text(encoding="utf-8-sig").split("\n"))
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"cannot read the labels in {path}: {error}; give a text file, one label a line") from error
+    lines = tuple(filter(None, lines))
+    if hidden := [label for label in lines if not label.isprintable()]:
+        raise ModelError(
+            f"the label {hidden[0]!r} in {path} has control or invisible characters; take them out with an editor"
+        )
     if len(lines) != classes or len(set(lines)) != classes:
         raise ModelError(
             f"{path} has {len(lines)} labels ({len(set(lines))} different), the model has {classes} classes; "
@@ -209,6 +219,7 @@ def _own(factory: Factory, path: Path | None, labels: Path | None, told: Told, t
         raise ModelError(f"{error}; the checkpoint holds {states.shapes(path, content)}") from error
     if unwrapped := states.load(module, path, content, factory.label):
         tell(f"weights: of {path.name} were taken {', '.join(unwrapped)}")
+    checkpoint.check_numbers(dict(module.named_parameters()), path)  # of buffers, a mask may well be infinite
     module = module.eval().cpu().float()
     preparation = Preparation("", means, deviations, inverted=told.invert, transposed=told.transpose)
     try:

@@ -250,6 +250,18 @@ def test_labels_are_lines_of_a_text_file(letters, tmp_path):
     assert found.labels == ("ä", "b b", "c")
 
 
+def test_a_byte_order_mark_is_part_of_no_label(letters, tmp_path):
+    (tmp_path / "labels.txt").write_bytes("\ufeffzero\r\none\r\ntwo\r\n".encode())
+    assert trained_model.find(*letters, tmp_path / "labels.txt").labels == ("zero", "one", "two")
+
+
+@pytest.mark.parametrize("label", ["a\x0cb", "a\x1b[2J", "a\u2028b", "a\u200bb", "a\u202eb", "a\xa0b", "a\x00"])
+def test_a_label_with_something_that_nobody_sees_is_refused_and_no_line_is_cut_by_it(letters, tmp_path, label):
+    (tmp_path / "labels.txt").write_text(f"{label}\nb\nc\n", encoding="utf-8")
+    with pytest.raises(ModelError, match=r"in .* has control or invisible characters; take them out with an editor"):
+        trained_model.find(*letters, tmp_path / "labels.txt")
+
+
 def test_where_nobody_names_labels_the_data_does_if_it_has_as_many(letters):
     found = trained_model.find(*letters, None)
     assert found.labelled_by(("ash", "birch", "cedar")).labels == ("ash", "birch", "cedar")
