@@ -49,6 +49,9 @@ _LEAST_SECONDS = 120.0  # a slow device takes seconds to import what it needs
 # A softmax in float16 keeps 11 bits, and each probability is at most 1: half a thousandth, with room for exp.
 PROBABILITY_TOLERANCE = 2e-3
 
+# More than a bundle of edge computes in the way for a few (`edge.bundle.branches`).
+MANY_IMAGES = 64
+
 # A score in float32, of logits that are tens of its spreads: five digits.
 SCORE_TOLERANCE = 1e-3
 
@@ -282,10 +285,10 @@ def table(outcome: Verification) -> list[tuple[str, str, str]]:
 
 
 def replay(run: Run, evidence: Evidence, temperature: float = 1.0) -> Replay:
-    """Asks a model for the golden images, one by one and all at once, and compares it with PyTorch.
+    """Asks a model for the golden images, one by one, all at once, and among many, and compares it with PyTorch.
 
-    Both, because a graph may take another branch for a batch, and because dynamic quantisation scales a batch
-    as a whole: the worse of the two counts.
+    A graph may compute many images in another way than a few, and dynamic quantisation scales a batch as a whole: the
+    worst counts.
 
     Args:
         run: uint8 (N, 28, 28) to logits and probabilities, each float32 (N, classes).
@@ -297,13 +300,15 @@ def replay(run: Run, evidence: Evidence, temperature: float = 1.0) -> Replay:
     """
     count, shape = len(evidence.images), evidence.logits.shape
     runs = [run(evidence.images)]
+    many = run(np.resize(evidence.images, (max(count, MANY_IMAGES), *evidence.images.shape[1:])))
+    runs.append((many[0][:count], many[1][:count]))
     singles = [run(evidence.images[index : index + 1]) for index in range(count)]
     runs.append((np.concatenate([one[0] for one in singles]), np.concatenate([one[1] for one in singles])))
     if wrong := [array.shape for one in runs for array in one if array.shape != shape]:
         raise BundleError(
             f"the graph answers {count} images with an array of shape {wrong[0]}, not {shape}; re-export it"
         )
-    logits = np.stack([one[0] for one in runs]).astype(np.float64)  # (2, N, classes)
+    logits = np.stack([one[0] for one in runs]).astype(np.float64)  # (3, N, classes)
     probabilities = np.stack([one[1] for one in runs]).astype(np.float64)
     errors = np.abs(logits - evidence.logits)
     flipped = (logits.argmax(-1) != evidence.logits.argmax(-1)).any(0)

@@ -254,7 +254,7 @@ def test_unusable_evidence_fails(tmp_path, packed):
     assert not outcome.passed
 
 
-def test_the_worse_of_single_images_and_the_batch_counts(evidence, linear):
+def test_the_worst_of_single_images_and_the_batches_counts(evidence, linear):
     def run(images):
         logits = linear.logits(images) + np.float32(0.5 if len(images) == 1 else 0)
         powers = np.exp(logits - logits.max(1, keepdims=True))
@@ -262,8 +262,17 @@ def test_the_worse_of_single_images_and_the_batch_counts(evidence, linear):
 
     result = verification.replay(run, evidence)
     assert result.max_logit_error == pytest.approx(0.5, abs=1e-5)
-    assert result.mean_logit_error == pytest.approx(0.25, abs=1e-5)
+    assert result.mean_logit_error == pytest.approx(0.5 / 3, abs=1e-5), "one by one, all at once, and among many"
     assert result.max_probability_error < 1e-5
+
+
+def test_a_way_that_only_many_images_take_is_asked_too(evidence, linear):
+    def run(images):
+        logits = linear.logits(images) + np.float32(0.5 if len(images) >= verification.MANY_IMAGES else 0)
+        return logits, linear.probabilities(images)
+
+    assert len(evidence.images) < verification.MANY_IMAGES
+    assert verification.replay(run, evidence).max_logit_error == pytest.approx(0.5, abs=1e-5)
 
 
 def test_a_result_that_is_no_number_never_passes(tmp_path, repack, make_model, linear, evidence):

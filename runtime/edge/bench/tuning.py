@@ -1,4 +1,7 @@
-"""Measures how a bundle runs many images fastest on this machine, and keeps the answer in the user's profile.
+"""Measures how a bundle runs fastest on this machine, and keeps the answer in the user's profile.
+
+Where a model computes a few images in another way than many (`edge.bundle.branches`), both are timed at several batch
+sizes, by the processor time of the thread: from how many images on is the way for many the faster one?
 
 Chunk sizes and numbers of threads are timed in turns, by the wall clock because several threads take part, and each is
 compared with the fastest. Where the noise cannot tell candidates apart, a fixed order decides, which begins with the
@@ -13,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bench.turns import Series, compare, time_in_turns
+from edge.bench.turns import Series, compare, thread_clock, time_in_turns
 from edge.bundle.bundle import Bundle
 from edge.bundle.input import COLUMNS, ROWS
 from edge.errors import InputError, WriteError
@@ -25,6 +28,11 @@ from edge.text import table
 CHUNKS = (256, 128, 512, 64, 1024)  # in the order in which equal ones are taken
 ROUNDS = 9
 WARMUP_ROUNDS = 1
+
+# Images at once at which the way for a few is timed beside the way for many; more are always many.
+BATCHES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
+# Of each batch: one run takes some 50 us to 5 ms.
+SECONDS = 0.3
 
 # Two of the largest chunks for two threads; more threads get as many images more.
 IMAGES_PER_THREAD = 1024
@@ -55,6 +63,25 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class BranchTrial:
+    """The two ways of a model at one batch size.
+
+    Attributes:
+        images: of a batch.
+        few_us: median time of a batch in the way for a few, microseconds.
+        many_us: the same in the way for many.
+        ratio: how many times as fast the way for many is.
+        error: standard error of that ratio, as a share of it.
+    """
+
+    images: int
+    few_us: float
+    many_us: float
+    ratio: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
 class Tuning:
     """What was measured, and what was chosen.
 
@@ -65,6 +92,7 @@ class Tuning:
         plan: the choice.
         kept: the profile that it was written to; None if it could not be written.
         problem: why it was not kept; None otherwise.
+        branches: the two ways of the model, by batch size; none where it has one way.
     """
 
     bundle: str
@@ -73,6 +101,7 @@ class Tuning:
     plan: Batching
     kept: Path | None
     problem: str | None
+    branches: tuple[BranchTrial, ...] = ()
 
     def lines(self) -> list[str]:
         """The measurement for people: a table, the choice, and where it is kept."""
@@ -82,7 +111,17 @@ class Tuning:
             numbers = [str(trial.threads), str(trial.chunk_images), f"{trial.us_per_image:.1f}"]
             rows.append([*numbers, f"{trial.ratio:.2f} +- {trial.error:.2f}", "chosen" if chosen else ""])
         where = f"kept in {self.kept}" if self.kept else f"not kept: {self.problem}"
-        return [f"{self.bundle} on {self.machine}", *table.aligned(rows), where]
+        return [f"{self.bundle} on {self.machine}", *self._branch_lines(), *table.aligned(rows), where]
+
+    def _branch_lines(self) -> list[str]:
+        if not self.branches:
+            return []
+        rows = [["images", "few us", "many us", "times as fast", ""]]
+        for trial in self.branches:
+            numbers = [str(trial.images), f"{trial.few_us:.0f}", f"{trial.many_us:.0f}"]
+            taken = "many" if self.plan.few_images is not None and trial.images >= self.plan.few_images else "few"
+            rows.append([*numbers, f"{trial.ratio:.2f} +- {trial.ratio * trial.error:.2f}", taken])
+        return table.aligned(rows)
 
 
 def tune(
@@ -92,7 +131,7 @@ def tune(
     rounds: int = ROUNDS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tuning:
-    """Measures chunk sizes and numbers of threads on the CPU, and keeps the best for `edge.load`.
+    """Measures on the CPU how a bundle runs a few images and how it runs many, and keeps the best for `edge.load`.
 
     Args:
         source: the bundle.
@@ -111,19 +150,42 @@ def tune(
     if most < 1 or rounds < 1:
         raise InputError(f"{most} cores and {rounds} rounds measure nothing; give 1 or more of each")
     running = session.create(source.data, provider="cpu", threads=1, manifest=source.manifest)
+    branches = _branch_trials(running, rounds) if running.has_branches else ()
+    few_images = first_of_many(branches)
+    if few_images is not None:
+        running.few_images = few_images
     plans = [Batching(chunk, threads, "profile") for threads in _thread_counts(most) for chunk in CHUNKS]
     images = np.random.default_rng(0).integers(
         0, 256, (IMAGES_PER_THREAD * max(2, most), ROWS, COLUMNS), dtype=np.uint8
     )
     trials = _trials(running, plans, images, rounds, progress)
     chosen = choose(trials)
-    plan = Batching(chosen.chunk_images, chosen.threads, "profile")
+    plan = Batching(chosen.chunk_images, chosen.threads, "profile", few_images)
     kept, problem = None, None
     try:
         kept = profile.keep(source.sha256, most, plan)
     except WriteError as error:
         problem = str(error)
-    return Tuning(source.manifest.name, profile.machine(), tuple(trials), plan, kept, problem)
+    return Tuning(source.manifest.name, profile.machine(), tuple(trials), plan, kept, problem, branches)
+
+
+def first_of_many(trials: Sequence[BranchTrial]) -> int | None:
+    """The images from which on the way for many is the faster one, at every batch size that was timed.
+
+    Args:
+        trials: by ascending batch size; none for a model that has one way.
+
+    Returns:
+        One more than the largest batch where the way for a few is the faster one even there; None without trials.
+    """
+    if not trials:
+        return None
+    limit = trials[-1].images + 1
+    for trial in reversed(trials):
+        if trial.ratio <= 1:
+            break
+        limit = trial.images
+    return limit
 
 
 def choose(trials: Sequence[Trial]) -> Trial:
@@ -143,6 +205,24 @@ def _noise(trial: Trial) -> float:
 def _thread_counts(most: int) -> list[int]:
     """The most, and below it ..., 4, 2, 1."""
     return [most, *(1 << power for power in reversed(range(most.bit_length())) if 1 << power < most)]
+
+
+def _branch_trials(running: Session, rounds: int) -> tuple[BranchTrial, ...]:
+    limits = {"few": BATCHES[-1] + 1, "many": 1}
+    images = np.random.default_rng(0).integers(0, 256, (BATCHES[-1], ROWS, COLUMNS), dtype=np.uint8)
+
+    def run(limit: int, batch: NDArray[np.uint8]) -> None:
+        running.few_images = limit
+        running.run(batch)
+
+    trials = []
+    for count in BATCHES:
+        tasks = {way: functools.partial(run, limit, images[:count]) for way, limit in limits.items()}
+        series = time_in_turns(tasks, rounds=rounds, warmup_rounds=WARMUP_ROUNDS, seconds=SECONDS, clock=thread_clock())
+        ratio = compare(series["few"].medians(), series["many"].medians())
+        medians = {way: each.median_us() for way, each in series.items()}
+        trials.append(BranchTrial(count, medians["few"], medians["many"], ratio.value, ratio.error))
+    return tuple(trials)
 
 
 def _trials(

@@ -81,6 +81,8 @@ class Classifier:
         self._session = running
         self._cores = cores
         self._batching: Batching | None = None
+        # So many images do without the profile, so that they need not wait for it to be read.
+        self._unplanned = 1 if running.has_branches else LEAST_IMAGES_PER_THREAD - 1
         facts = source.manifest.rejection
         self._threshold = -math.inf if facts is None else facts.threshold
         self._scorer = None if facts is None or running.has_score else Scorer.of(facts)
@@ -124,8 +126,11 @@ class Classifier:
     @property
     def batching(self) -> Batching:
         """How many images `classify` runs at once, and in how many threads: by this machine's profile, or by rule."""
-        if self._batching is None:  # small batches do without, so that they need not wait for the profile to be read
+        if self._batching is None:
             self._batching = profile.batching_for(self._bundle.sha256, self._cores)
+            self._unplanned = LEAST_IMAGES_PER_THREAD - 1
+            if self._batching.few_images is not None:
+                self._session.few_images = self._batching.few_images
         return self._batching
 
     def predict(self, source: "Source") -> Prediction:
@@ -284,7 +289,7 @@ class Classifier:
     def _fetch(self, outputs: Sequence[str], batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """The outputs of that names: each float32 (N, classes), or (N,) for the score."""
         count, classes = len(batch), len(self._labels)
-        if 0 < count < LEAST_IMAGES_PER_THREAD or 0 < count <= self.batching.direct_images:
+        if 0 < count <= self._unplanned or 0 < count <= self.batching.direct_images:
             found = self._session.fetch(outputs, batch)  # without a copy: one image takes a few dozen microseconds
             if found[0].shape != (count, classes):
                 raise BundleError(

@@ -28,11 +28,14 @@ class Batching:
         chunk_images: images in one run at most.
         threads: runs at a time at most, each in a thread of its own; 1 where the operators themselves use the cores.
         source: "profile" if it was measured on this machine, "rule" otherwise.
+        few_images: batches of fewer images are computed in the way for a few, where a model has one
+            (`edge.bundle.branches`); None leaves it to the file.
     """
 
     chunk_images: int
     threads: int
     source: Origin
+    few_images: int | None = None
 
     @property
     def direct_images(self) -> int:

@@ -2,6 +2,8 @@
 
     {"format": 1, "plans": [{"machine": ..., "bundle": "<sha256>", "cores": 2, "chunk_images": 256, "threads": 2}, ...]}
 
+and "few_images" where a model computes a few images in another way than many.
+
 Everything in it can be measured again, so whatever is wrong with it (damaged, of another machine or another edge) is
 passed over without a word, and the rule of `edge.session.batching` holds.
 """
@@ -46,7 +48,7 @@ def batching_for(bundle_sha256: str, cores: int) -> Batching:
     entries = [entry for entry in _entries() if entry["bundle"] == bundle_sha256 and entry["cores"] == cores]
     if entries and any(entry["machine"] == (here := machine()) for entry in entries):
         entry = next(entry for entry in reversed(entries) if entry["machine"] == here)
-        return Batching(entry["chunk_images"], entry["threads"], "profile")
+        return Batching(entry["chunk_images"], entry["threads"], "profile", entry.get("few_images"))
     return rule(cores)
 
 
@@ -71,6 +73,8 @@ def keep(bundle_sha256: str, cores: int, batching: Batching) -> Path:
         "chunk_images": batching.chunk_images,
         "threads": batching.threads,
     }
+    if batching.few_images is not None:
+        new["few_images"] = batching.few_images
     same = ("machine", "bundle", "cores")
     others = [entry for entry in _entries() if any(entry[key] != new[key] for key in same)]
     target = path()
@@ -95,7 +99,7 @@ def _entries() -> list[dict[str, Any]]:
 def _is_in_order(entry: object) -> bool:
     if not isinstance(entry, dict):
         return False
-    numbers = [entry.get(key) for key in ("cores", "chunk_images", "threads")]
+    numbers = [entry.get(key) for key in ("cores", "chunk_images", "threads")] + [entry.get("few_images", 1)]
     if not all(type(number) is int and number >= 1 for number in numbers):
         return False
     return (

@@ -61,15 +61,28 @@ class Options:
     profile: Path | None = None
 
 
-def open_best(data: bytes, options: Options, manifest: Manifest | None) -> tuple[Any, ProviderName, str]:
-    """The native session on CUDA where that is proved, else on the CPU; where that is, and why."""
+def open_best(
+    data: bytes, options: Options, manifest: Manifest | None, *, on_cpu: bytes
+) -> tuple[Any, ProviderName, str]:
+    """The native session on CUDA where that is proved, else on the CPU; where that is, and why.
+
+    Args:
+        data: the ONNX model, which must have been checked.
+        options: how it runs.
+        manifest: what the bundle says; it sharpens the messages and says which providers can run it.
+        on_cpu: what is loaded in the place of `data` on the CPU.
+
+    Raises:
+        RuntimeMissingError: onnxruntime is not installed, or broken.
+        ProviderError: onnxruntime cannot load the model.
+    """
     try:
         return open_on(data, "cuda", options, manifest), "cuda", "CUDA is proved here"
     except RuntimeMissingError:
         raise
     except ProviderError as error:
         obstacle = str(error).partition("; ")[0]
-        return open_on(data, "cpu", options, manifest), "cpu", f"no CUDA: {obstacle}"
+        return open_on(on_cpu, "cpu", options, manifest), "cpu", f"no CUDA: {obstacle}"
 
 
 def open_on(data: bytes, provider: ProviderName, options: Options, manifest: Manifest | None) -> Any:  # noqa: ANN401

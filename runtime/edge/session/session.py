@@ -3,11 +3,15 @@
 onnxruntime is imported by the first session, so that the commands that need none start quickly.
 """
 
+import functools
 import json
-from collections.abc import Sequence
+import sys
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge.bundle import branches
 from edge.bundle.input import COLUMNS, INPUT, NAME, OUTPUTS, ROWS, SCORE, check_served
 from edge.bundle.manifest import Manifest, ProviderName
 from edge.errors import BundleError, InputError, ProviderError
@@ -33,24 +37,45 @@ class NoProfileError(ProviderError):
 class Session:
     """A model loaded on one provider; may be used from several threads at once.
 
+    A model that computes a few images in another way than many (`edge.bundle.branches`) is loaded once for each: for
+    many when the first batch of that size comes.
+
     Attributes:
         provider: where it runs, proved: "cpu" or "cuda".
         reason: why there, in a few words.
         threads: threads inside one operator.
         has_score: whether the graph gives `score` beside `logits` and `probabilities`.
+        few_images: batches of fewer images are computed in the way for a few; by the file's own limit until it is set
+            to what was measured here. Without meaning where there is one way only, see `has_branches`.
     """
 
-    __slots__ = ("_run", "has_score", "provider", "reason", "threads")
+    __slots__ = ("_lock", "_open_many", "_run", "_run_many", "few_images", "has_score", "provider", "reason", "threads")
 
-    def __init__(self, native: Any, provider: ProviderName, reason: str, threads: int) -> None:  # noqa: ANN401 - untyped
-        # What `InferenceSession.run` calls after it has looked through its arguments, which takes a microsecond: as
-        # long as all else around the run of a small model. Where a release has it no more, its own method does.
-        self._run = getattr(getattr(native, "_sess", None), "run", None) or native.run
+    def __init__(
+        self,
+        native: Any,  # noqa: ANN401 - onnxruntime is untyped
+        provider: ProviderName,
+        reason: str,
+        threads: int,
+        *,
+        open_many: Callable[[], Any] | None = None,
+        few_images: int = sys.maxsize,
+    ) -> None:
+        self._run = _bare_run(native)
+        self._run_many: Callable[..., Any] | None = None
+        self._open_many = open_many
+        self._lock = threading.Lock()
+        self.few_images = few_images
         self.provider = provider
         self.reason = reason
         self.threads = threads
         outputs = {value.name: value for value in native.get_outputs()}
         self.has_score = SCORE in outputs and len(outputs[SCORE].shape) == 1 and outputs[SCORE].type == "tensor(float)"
+
+    @property
+    def has_branches(self) -> bool:
+        """Whether a few images are computed in another way than many."""
+        return self._open_many is not None
 
     def run(self, images: "NDArray[np.uint8]") -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
         """Runs one batch.
@@ -77,8 +102,9 @@ class Session:
         Raises:
             ProviderError: onnxruntime failed, for example for lack of memory.
         """
+        run = self._run if len(images) < self.few_images else self._for_many()
         try:
-            results: list[NDArray[np.float32]] = self._run(outputs, {NAME: images}, None)
+            results: list[NDArray[np.float32]] = run(outputs, {NAME: images}, None)
         except failures() as error:
             many = len(images) > 1
             raise ProviderError(
@@ -86,6 +112,13 @@ class Session:
                 f"{first_line(error)}; {'try a smaller batch' if many else 'check the bundle with `edge verify`'}"
             ) from error
         return results
+
+    def _for_many(self) -> Callable[..., Any]:
+        if self._run_many is None:
+            with self._lock:
+                if self._run_many is None:
+                    self._run_many = self._run if self._open_many is None else _bare_run(self._open_many())
+        return self._run_many
 
 
 def create(
@@ -119,12 +152,19 @@ def create(
     if manifest is not None:
         check_served(manifest.input)
     options = Options(threads=count, spinning=spinning)
+    ways = branches.split(data) if provider != "cuda" else None
+    on_cpu = data if ways is None else ways.few
     if provider == "auto":
-        native, placed, reason = open_best(data, options, manifest)
+        native, placed, reason = open_best(data, options, manifest, on_cpu=on_cpu)
     else:
-        native, placed, reason = open_on(data, provider, options, manifest), provider, "as asked for"
+        on_it = on_cpu if provider == "cpu" else data
+        native, placed, reason = open_on(on_it, provider, options, manifest), provider, "as asked for"
     _check_interface(native, None if manifest is None else len(manifest.labels))
-    running = Session(native, placed, reason, count)
+    if ways is None or placed != "cpu":
+        running = Session(native, placed, reason, count)
+    else:
+        open_many = functools.partial(open_on, ways.many, "cpu", options, manifest)
+        running = Session(native, placed, reason, count, open_many=open_many, few_images=ways.limit)
     if manifest is not None and SCORE in manifest.outputs and not running.has_score:
         raise BundleError(
             f"the manifest promises the output {SCORE}, the graph has none; re-export it with `edge export`"
@@ -172,6 +212,15 @@ def placement(data: bytes, provider: ProviderName, *, manifest: Manifest | None 
             node = event["name"].removesuffix("_kernel_time") or f"#{event['args'].get('node_index', '?')}"
             placed[f"{event['args']['op_name']} {node}"] = names.get(execution, execution)
     return placed
+
+
+def _bare_run(native: Any) -> Callable[..., Any]:  # noqa: ANN401 - onnxruntime is untyped
+    """What `InferenceSession.run` calls after it has looked through its arguments, which takes a microsecond.
+
+    That is as long as all else around the run of a small model. Where a release has it no more, its own method does.
+    """
+    run: Callable[..., Any] = getattr(getattr(native, "_sess", None), "run", None) or native.run
+    return run
 
 
 def default_threads(size_bytes: int) -> int:

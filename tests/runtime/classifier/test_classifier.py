@@ -53,7 +53,7 @@ def test_any_number_of_images_is_run_in_bounded_chunks(bundle_path, linear, coun
     sizes = []
 
     class Counting:
-        provider, has_score = running.provider, running.has_score
+        provider, has_score, has_branches = running.provider, running.has_score, running.has_branches
 
         def fetch(self, outputs, images):
             sizes.append(len(images))

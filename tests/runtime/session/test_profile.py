@@ -8,10 +8,11 @@ import pytest
 
 import edge
 from edge.bench import tuning
-from edge.bench.tuning import Trial
+from edge.bench.tuning import BranchTrial, Trial
+from edge.bundle import branches, shipped
 from edge.bundle.bundle import read
 from edge.errors import InputError
-from edge.session import profile
+from edge.session import profile, session
 from edge.session.batching import Batching, rule
 
 SHA = "a" * 64
@@ -52,6 +53,13 @@ def test_the_profile_of_another_machine_is_passed_over_and_kept(cache, monkeypat
     monkeypatch.undo()
 
 
+def test_the_number_of_few_images_is_kept_where_there_is_one(cache):
+    profile.keep(SHA, 2, Batching(512, 2, "profile", 24))
+    assert profile.batching_for(SHA, 2) == Batching(512, 2, "profile", 24)
+    profile.keep(SHA, 2, Batching(512, 2, "profile"))
+    assert profile.batching_for(SHA, 2).few_images is None
+
+
 def test_the_profile_stays_small(cache):
     for number in range(profile.MOST_ENTRIES + 3):
         profile.keep(f"{number:064}", 2, Batching(512, 2, "profile"))
@@ -85,6 +93,8 @@ def entry(**changes):
                 entry(chunk_images=True),
                 entry(threads=3),
                 entry(threads=0),
+                entry(few_images=0),
+                entry(few_images="12"),
                 entry(machine=None),
             )
         ),
@@ -117,6 +127,53 @@ def test_tuning_measures_every_candidate_and_keeps_its_choice(cache, bundle_path
     assert lines[0].startswith("linear-fp32 on ")
     assert sum("chosen" in line for line in lines) == 1
     assert lines[-1] == f"kept in {profile.path()}"
+
+
+@pytest.fixture
+def with_branches():
+    """A shipped bundle that computes a few images in another way than many."""
+    return read(shipped.locate("rnn-int8"))
+
+
+def test_tuning_measures_both_ways_of_a_model_and_the_classifier_takes_what_was_measured(
+    cache, with_branches, monkeypatch
+):
+    monkeypatch.setattr(tuning, "SECONDS", 0)
+    monkeypatch.setattr(tuning, "CHUNKS", (256,))
+    result = tuning.tune(with_branches, cores=1, rounds=1)
+    assert [trial.images for trial in result.branches] == list(tuning.BATCHES)
+    assert result.plan.few_images == tuning.first_of_many(result.branches)
+    table = [line.split() for line in result.lines()]
+    assert ["images", "few", "us", "many", "us", "times", "as", "fast"] in table
+    profile.keep(with_branches.sha256, 1, Batching(256, 1, "profile", 7))
+    loaded = edge.load("rnn-int8", provider="cpu", threads=1)
+    images = np.random.default_rng(1).integers(0, 256, (8, 28, 28), dtype=np.uint8)
+    ways = branches.split(with_branches.data)
+    for count, way in ((1, ways.few), (6, ways.few), (7, ways.many), (8, ways.many)):
+        expected = session.create(way, provider="cpu", threads=1).run(images[:count])[0]
+        np.testing.assert_array_equal(loaded.logits(images[:count]), expected)
+
+
+def test_a_bundle_with_one_way_has_no_trial_of_two(cache, bundle_path, monkeypatch):
+    monkeypatch.setattr(tuning, "CHUNKS", (256,))
+    result = tuning.tune(read(bundle_path), cores=1, rounds=1)
+    assert result.branches == ()
+    assert result.plan.few_images is None
+
+
+@pytest.mark.parametrize(
+    ("ratios", "first"),
+    [
+        ({1: 0.4, 2: 0.9, 4: 1.2, 8: 1.5}, 4),
+        ({1: 0.4, 2: 1.1, 4: 0.9, 8: 1.5}, 8),  # from there on it stays the faster one
+        ({1: 0.4, 2: 0.5, 4: 0.6, 8: 0.7}, 9),
+        ({1: 1.1, 2: 1.2}, 1),
+        ({}, None),
+    ],
+)
+def test_many_begin_where_their_way_is_faster_from_then_on(ratios, first):
+    trials = [BranchTrial(images, 10.0, 10.0 / ratio, ratio, 0.01) for images, ratio in ratios.items()]
+    assert tuning.first_of_many(trials) == first
 
 
 def test_a_profile_that_cannot_be_written_is_told_and_no_error(cache, bundle_path):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from edge.bundle import branches, bundle, shipped
 from edge.errors import BundleError, InputError, ProviderError, RuntimeMissingError
 from edge.session import cpu, providers, runtime, session
 
@@ -154,6 +155,48 @@ def test_idle_threads_do_not_spin(packed, monkeypatch):
     monkeypatch.setattr(real, "SessionOptions", Recording)
     session.create(packed, provider="cpu")
     assert entries == {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
+
+
+@pytest.fixture
+def with_branches():
+    """A shipped bundle that computes a few images in another way than many."""
+    return bundle.read(shipped.locate("gru-int8"))
+
+
+def test_a_few_images_and_many_are_each_computed_in_their_way(with_branches):
+    ways = branches.split(with_branches.data)
+    images = np.random.default_rng(3).integers(0, 256, (40, 28, 28), dtype=np.uint8)
+    running = session.create(with_branches.data, provider="cpu", threads=1, manifest=with_branches.manifest)
+    few, many = (session.create(one, provider="cpu", threads=1) for one in (ways.few, ways.many))
+    assert (running.has_branches, running.few_images) == (True, ways.limit)
+    assert (few.has_branches, many.has_branches) == (False, False)
+    for limit in (ways.limit, 20, 1, 1000):
+        running.few_images = limit
+        for count in (1, 19, 20, 40):
+            expected = (few if count < limit else many).run(images[:count])[0]
+            np.testing.assert_array_equal(running.run(images[:count])[0], expected)
+
+
+def test_what_is_for_many_is_loaded_when_many_come_and_only_once(with_branches, monkeypatch):
+    opened = []
+    real = session.open_on
+    monkeypatch.setattr(session, "open_on", lambda data, *rest: opened.append(data) or real(data, *rest))
+    running = session.create(with_branches.data, provider="cpu", threads=1, manifest=with_branches.manifest)
+    ways = branches.split(with_branches.data)
+    images = np.zeros((40, 28, 28), np.uint8)
+    running.run(images[:1])
+    assert opened == [ways.few]
+    at_once = [threading.Thread(target=running.run, args=(images,)) for _ in range(8)]
+    for each in at_once:
+        each.start()
+    for each in at_once:
+        each.join()
+    assert opened == [ways.few, ways.many]
+
+
+@without_cuda
+def test_auto_takes_the_ways_apart_too(with_branches):
+    assert session.create(with_branches.data, provider="auto", manifest=with_branches.manifest).has_branches
 
 
 def test_a_session_serves_several_threads_at_once(packed, images, linear):
