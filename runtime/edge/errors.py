@@ -5,7 +5,9 @@
     │   ├── BundleNotFoundError (FileNotFoundError)
     │   ├── BundleDamagedError       a byte differs from what was packed
     │   ├── NotABundleError          readable ONNX or another file, but not packed by edge
-    │   └── ProtocolError            packed by another generation of edge
+    │   ├── ProtocolError            packed by another generation of edge
+    │   └── SignatureError           signed by nobody who is trusted here
+    ├── KeyFileError (ValueError)    no key in a file, or not the one that is needed
     ├── PictureError (ValueError)
     │   ├── PictureNotFoundError (FileNotFoundError)
     │   ├── UnreadablePictureError   not a picture, cut off, too large
@@ -50,6 +52,14 @@ class NotABundleError(BundleError):
 
 class ProtocolError(BundleError):
     """The bundle speaks a protocol that this version of edge does not know."""
+
+
+class SignatureError(BundleError):
+    """No key that is trusted here has signed the bundle, or its signature is of other bytes."""
+
+
+class KeyFileError(EdgeError, ValueError):
+    """A file of a key cannot be read, or holds no key of the kind that is needed."""
 
 
 class PictureError(EdgeError, ValueError):

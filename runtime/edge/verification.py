@@ -3,7 +3,8 @@
 int8 arithmetic differs between processors, and providers between themselves, so a model is right on a target
 only when it was asked there. The last two steps stand on the two before, and are both taken:
 
-    digest      every byte is as it was packed, the manifest is understood, and the graph holds what a bundle may
+    digest      every byte is as it was packed, the manifest is understood, the graph holds what a bundle may, and where
+                keys are given, one of them has signed it
     load        onnxruntime accepts the graph on the provider
     placement   every node ran on that provider
     evidence    the logits are PyTorch's within the tolerance, the labels the same, the probabilities and scores theirs
@@ -27,10 +28,11 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import bundle
+from edge.bundle import bundle, signature
 from edge.bundle.bundle import Bundle
 from edge.bundle.evidence import Evidence
 from edge.bundle.input import OUTPUTS, SCORE
+from edge.bundle.signature import Trusted
 from edge.classifier.rejection import Scorer
 from edge.classifier.softmax import softmax
 from edge.errors import BundleError, EdgeError, ProviderError, VerificationError
@@ -133,22 +135,33 @@ class Replay:
     max_probability_error: float
 
 
-def verify(path: str | os.PathLike[str], provider: Provider = "auto") -> Verification:
+def verify(
+    path: str | os.PathLike[str], provider: Provider = "auto", *, trusted: Trusted | None = None
+) -> Verification:
     """Takes the four steps on this machine, in this process.
 
     Args:
         path: the bundle.
         provider: "cpu", "cuda", or "auto" for CUDA where it works.
+        trusted: public keys, one of which must have signed the bundle: paths of PEM files, or 64 hexadecimal digits
+            each. None takes those that the environment variable `EDGE_TRUSTED_KEYS` names.
 
     Returns:
         The outcome; what fails is in it, not raised.
+
+    Raises:
+        KeyFileError: a public key cannot be read.
     """
-    taken = list(_steps(path, provider))
+    taken = list(_steps(path, provider, signature.public_keys(trusted)))
     return Verification(os.fspath(path), taken[-1][1], tuple(step for step, _ in taken))
 
 
 def verify_apart(
-    path: str | os.PathLike[str], provider: Provider = "auto", limits: "Limits | None" = None
+    path: str | os.PathLike[str],
+    provider: Provider = "auto",
+    limits: "Limits | None" = None,
+    *,
+    trusted: Trusted | None = None,
 ) -> Verification:
     """Takes the steps in a child process, for a bundle that nobody vouches for.
 
@@ -156,15 +169,20 @@ def verify_apart(
         path: the bundle.
         provider: "cpu", "cuda", or "auto" for CUDA where it works.
         limits: what the child may take; by default what any bundle of that size needs many times over.
+        trusted: as `verify` takes it.
 
     Returns:
         The outcome; that the child ended, hung or took too much is a step that failed.
+
+    Raises:
+        KeyFileError: a public key cannot be read.
     """
-    name = os.fspath(path)
+    name, keys = os.fspath(path), signature.public_keys(trusted)
     allowed = limits or Limits.of(path)
     memory = allowed.memory_bytes if provider == "cpu" or "onnxruntime-gpu" not in runtime.runtimes() else 0
     # -P: a folder called edge where the command is typed is not this package.
-    command = [sys.executable, "-P", "-m", "edge.verification", name, provider, str(memory), str(allowed.seconds)]
+    settings = [name, provider, str(memory), str(allowed.seconds), *keys]
+    command = [sys.executable, "-P", "-m", "edge.verification", *settings]
     try:
         done = subprocess.run(  # noqa: S603 - this Python, and the path that was asked for
             command,
@@ -181,7 +199,7 @@ def verify_apart(
         output = told.decode(errors="replace") if isinstance(told, bytes) else told
         cause = f"it did not end within {allowed.seconds:g} s"
     except OSError:
-        return verify(path, provider)  # no process can be started here
+        return verify(path, provider, trusted=keys or None)  # no process can be started here
     steps, placed = [], None
     for line in output.splitlines():
         if line.startswith(_TOLD):
@@ -226,11 +244,11 @@ def _ending(code: int, complaint: str, allowed: Limits) -> str:
     return f"it ended with {(complaint.strip().splitlines() or [f'exit code {code}'])[-1]}"
 
 
-def _child(name: str, provider: str, memory: str, seconds: str) -> None:
+def _child(name: str, provider: str, memory: str, seconds: str, *keys: str) -> None:
     """The steps, each told as soon as it is taken, under the limits."""
     _limit(int(memory), float(seconds))
     chosen = next(each for each in PROVIDERS if each == provider)
-    for step, placed in _steps(name, chosen):
+    for step, placed in _steps(name, chosen, keys):
         print(_TOLD + json.dumps({**asdict(step), "provider": placed}), flush=True)  # noqa: T201 - to the parent
 
 
@@ -249,14 +267,16 @@ def _limit(memory_bytes: int, seconds: float) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no file
 
 
-def _steps(path: str | os.PathLike[str], provider: Provider) -> Iterator[tuple[Step, str | None]]:
+def _steps(
+    path: str | os.PathLike[str], provider: Provider, keys: tuple[str, ...]
+) -> Iterator[tuple[Step, str | None]]:
     """Each step, and where the model runs, as far as that is known."""
     try:
-        source = bundle.read(path)
+        source = bundle.read(path, trusted=keys)
     except BundleError as error:
         yield Step("digest", passed=False, detail=str(error)), None
         return
-    yield _digest_step(source), None
+    yield _digest_step(source, checked=bool(keys)), None
     try:
         running = session.create(source.data, provider=provider, manifest=source.manifest)
     except (ProviderError, BundleError, MemoryError) as error:
@@ -323,13 +343,13 @@ def replay(run: Run, evidence: Evidence, temperature: float = 1.0) -> Replay:
     )
 
 
-def _digest_step(source: Bundle) -> Step:
-    return Step(
-        "digest",
-        passed=True,
-        detail=f"{source.size} bytes, SHA-256 {source.sha256[:12]}...",
-        figures={"size_bytes": source.size, "sha256": source.sha256},
-    )
+def _digest_step(source: Bundle, *, checked: bool) -> Step:
+    figures: dict[str, float | int | str] = {"size_bytes": source.size, "sha256": source.sha256}
+    detail = f"{source.size} bytes, SHA-256 {source.sha256[:12]}..."
+    if checked and source.seal is not None:
+        figures["signed_by"] = source.seal.key
+        detail += f", signed by {source.seal.key[:12]}..."
+    return Step("digest", passed=True, detail=detail, figures=figures)
 
 
 def _load_step(source: Bundle, running: Session) -> Step:

@@ -9,7 +9,8 @@ parsing anything. The form of the digest entry is the same in every protocol.
 appended to the bundle's bytes, the piece adds its nodes and its output `row_logits` to the graph, whose weights it
 reads by name. Nobody who only classifies ever loads it.
 
-The digest finds accidents: a flipped bit, a cut or patched file. It is no signature, and proves no origin.
+The digest finds accidents: a flipped bit, a cut or patched file. It proves no origin: that is for `edge.signature`,
+which stands before it in a bundle that somebody has signed (`edge.bundle.signature`).
 """
 
 import base64
@@ -17,20 +18,26 @@ import binascii
 import hashlib
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge.bundle import evidence as evidence_format
 from edge.bundle import manifest as manifest_format
-from edge.bundle import ort_format
+from edge.bundle import ort_format, signature
 from edge.bundle.evidence import Evidence
 from edge.bundle.graph import Contents, contents
 from edge.bundle.manifest import PROTOCOL, Manifest
+from edge.bundle.signature import Signature
 from edge.bundle.wire import BYTES, VARINT, WireError, encode_bytes, encode_metadata, fields, metadata
-from edge.errors import BundleDamagedError, BundleError, BundleNotFoundError, NotABundleError
+from edge.errors import BundleDamagedError, BundleError, BundleNotFoundError, NotABundleError, SignatureError
 from edge.text.files import write_atomically
 
-__all__ = ["PROTOCOL", "Bundle", "pack", "read", "write"]
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+__all__ = ["PROTOCOL", "Bundle", "pack", "read", "signed", "write"]
 
 MANIFEST_KEY = "edge.manifest"
 EVIDENCE_KEY = "edge.evidence"
@@ -40,7 +47,7 @@ DIGEST_KEY = "edge.digest"
 _DIGEST_DIGITS = 64
 _DIGEST_FIELD_BYTES = len(encode_metadata(DIGEST_KEY, "0" * _DIGEST_DIGITS))
 _DIGEST_PREFIX = encode_metadata(DIGEST_KEY, "0" * _DIGEST_DIGITS)[:-_DIGEST_DIGITS]
-_OUR_KEYS = (MANIFEST_KEY, EVIDENCE_KEY, ROWS_KEY, DIGEST_KEY)
+_OUR_KEYS = (MANIFEST_KEY, EVIDENCE_KEY, ROWS_KEY, signature.KEY, DIGEST_KEY)
 _ENCODED_KEYS = tuple(encode_bytes(1, key) for key in _OUR_KEYS)
 
 _MAX_BYTES = 2**31 - 1  # protobuf cannot hold more, so a larger file is no ONNX model
@@ -61,6 +68,7 @@ class Bundle:
         sha256: SHA-256 of the whole file, 64 hexadecimal digits, as `sha256sum` prints it.
         rows_base64: the piece of graph that gives the logits after each row, not decoded yet; None where the model is
             not recurrent, or was packed by an older edge.
+        seal: who says to have signed it, unchecked unless `read` was given keys; None where nobody did.
     """
 
     path: Path | None
@@ -69,6 +77,7 @@ class Bundle:
     evidence_json: bytes
     sha256: str
     rows_base64: bytes | None = None
+    seal: Signature | None = None
 
     @property
     def size(self) -> int:
@@ -107,13 +116,15 @@ class Bundle:
         return self.data + piece
 
 
-def read(source: str | os.PathLike[str] | bytes) -> Bundle:
+def read(source: str | os.PathLike[str] | bytes, *, trusted: Iterable[str] = ()) -> Bundle:
     """Reads a bundle and checks that it is whole, before anything interprets its graph.
 
     A bundle in ORT format, as `edge export --to ort` writes it, has its digest in a file beside it.
 
     Args:
         source: path of the file, or its bytes.
+        trusted: public keys, 64 hexadecimal digits each, one of which must have signed the bundle; by default, who
+            signed it is not looked at. `edge.bundle.signature.public_keys` reads them.
 
     Raises:
         BundleNotFoundError: no file at that path.
@@ -122,11 +133,18 @@ def read(source: str | os.PathLike[str] | bytes) -> Bundle:
         ProtocolError: packed by another generation of edge.
         BundleError: the file cannot be read, its manifest does not follow the format, or its graph holds what no
             bundle may hold (`edge.bundle.graph`).
+        SignatureError: keys are given, and none of them has signed the bundle.
     """
     path = None if isinstance(source, bytes) else Path(source)
     data = source if isinstance(source, bytes) else _read_file(Path(source))
     where = "the bundle" if path is None else str(path)
+    keys = tuple(trusted)
     if ort_format.is_ort(data):
+        if keys:
+            raise SignatureError(
+                f"{where} is in ORT format, which cannot be signed, and only signed bundles are trusted here; "
+                "give the .onnx file"
+            )
         return _read_ort(path, data, where)
     body, tail = data[:-_DIGEST_FIELD_BYTES], data[-_DIGEST_FIELD_BYTES:]
     hasher = hashlib.sha256(body)
@@ -138,6 +156,12 @@ def read(source: str | os.PathLike[str] | bytes) -> Bundle:
     except WireError as error:
         raise NotABundleError(f"{where} ends with a digest but is no ONNX file: {error}; re-export it") from error
     entries = _own_entries(every_entry, where)
+    unsigned, seal = signature.split(body)
+    if seal is None and signature.KEY in entries:
+        raise SignatureError(f"{where} has a signature that `edge sign` did not write; fetch it again from who made it")
+    if keys:
+        text = signature.message(hashlib.sha256(unsigned).hexdigest(), entries[MANIFEST_KEY])
+        signature.check(seal, text, keys, where)
     _check_contents(found, where)
     return Bundle(
         path=path,
@@ -146,6 +170,7 @@ def read(source: str | os.PathLike[str] | bytes) -> Bundle:
         evidence_json=entries[EVIDENCE_KEY],
         sha256=hasher.hexdigest(),
         rows_base64=entries.get(ROWS_KEY),
+        seal=seal,
     )
 
 
@@ -184,10 +209,30 @@ def pack(model: bytes, manifest: Manifest, evidence: Evidence, rows: bytes | Non
             b"" if rows is None else encode_metadata(ROWS_KEY, base64.b64encode(rows).decode()),
         )
     )
-    data = body + encode_metadata(DIGEST_KEY, hashlib.sha256(body).hexdigest())
+    data = _sealed(body)
     if len(data) > _MAX_BYTES:
         raise BundleError(f"the bundle would have {len(data)} bytes, ONNX files end at {_MAX_BYTES}; export less")
     return data
+
+
+def signed(source: Bundle, key: "Ed25519PrivateKey") -> Bundle:
+    """Puts a signature into a bundle, before its digest; one that is there already is replaced.
+
+    Args:
+        source: the bundle.
+        key: of who vouches for it.
+
+    Returns:
+        The signed bundle, not written anywhere; the same bundle and key give the same bytes.
+
+    Raises:
+        BundleError: the bundle is in ORT format.
+    """
+    if ort_format.is_ort(source.data):
+        raise BundleError("a bundle in ORT format cannot be signed; sign the .onnx file")
+    unsigned, _ = signature.split(source.data[:-_DIGEST_FIELD_BYTES])
+    text = signature.message(hashlib.sha256(unsigned).hexdigest(), dict(metadata(unsigned))[MANIFEST_KEY])
+    return read(_sealed(unsigned + signature.sign(text, key).entry))
 
 
 def write(path: str | os.PathLike[str], data: bytes) -> None:
@@ -201,6 +246,10 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
         WriteError: the folder does not exist or is read-only, or the disk is full.
     """
     write_atomically(Path(path), data)
+
+
+def _sealed(body: bytes) -> bytes:
+    return body + encode_metadata(DIGEST_KEY, hashlib.sha256(body).hexdigest())
 
 
 def _read_file(path: Path) -> bytes:

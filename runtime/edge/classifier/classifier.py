@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge.bundle import bundle, shipped
+from edge.bundle import bundle, shipped, signature
 from edge.bundle.bundle import Bundle
 from edge.bundle.input import COLUMNS, INPUT, OUTPUTS, ROWS, SCORE
 from edge.bundle.manifest import Manifest, ProviderName
+from edge.bundle.signature import Trusted
 from edge.classifier.rejection import Scorer
 from edge.errors import BundleError, InputError
 from edge.session import cpu, profile, session
@@ -320,7 +321,11 @@ class Classifier:
 
 
 def load(
-    name_or_path: str | os.PathLike[str], *, provider: Provider = "auto", threads: int | None = None
+    name_or_path: str | os.PathLike[str],
+    *,
+    provider: Provider = "auto",
+    threads: int | None = None,
+    trusted: Trusted | None = None,
 ) -> Classifier:
     """Loads a bundle: checks every byte of it, then makes a session on a proved provider.
 
@@ -329,13 +334,18 @@ def load(
         provider: "cpu", "cuda" (or an error that names what is missing), or "auto": CUDA where it works.
         threads: cores to use at most; None takes all that the process may use. Small models use one for each run, and
             run large batches in several threads; large models share one run among them. On CUDA it means nothing.
+        trusted: public keys, one of which must have signed the bundle: paths of PEM files, or 64 hexadecimal digits
+            each. None takes those that the environment variable `EDGE_TRUSTED_KEYS` names; where it names none, who
+            signed the bundle is not looked at.
 
     Raises:
         BundleError: not found, damaged, no bundle, or of another generation of edge.
+        SignatureError: keys are given, and none of them has signed the bundle.
+        KeyFileError: a public key cannot be read.
         ProviderError: the provider cannot run the model here, or onnxruntime is missing.
         InputError: an unknown provider, or fewer threads than 1.
     """
-    source = bundle.read(shipped.locate(name_or_path))
+    source = bundle.read(shipped.locate(name_or_path), trusted=signature.public_keys(trusted))
     if threads is not None and threads < 1:
         raise InputError(f"{threads} threads cannot run anything; give 1 or more")
     cores = cpu.allowed() if threads is None else threads

@@ -7,10 +7,11 @@ PACKAGES = {
     "train": ("torch", "torchvision", "safetensors", "matplotlib"),
     "export": ("torch", "torchvision", "safetensors", "onnx", "onnxscript", "matplotlib"),
     "plot": ("matplotlib",),
+    "sign": ("cryptography",),
 }
 """Packages by extra; a command that needs one has the extra's name, unless `EXTRA_OF` gives another."""
 
-EXTRA_OF = {"data": "train", "report": "train", "sweep": "export"}
+EXTRA_OF = {"data": "train", "keygen": "sign", "report": "train", "sweep": "export"}
 """The extra of each command that is called otherwise."""
 
 MODULE_OF = {

@@ -23,6 +23,8 @@ BUILT_IN = {
     "explain": "edge.cli.commands.explain",
     "verify": "edge.cli.commands.verify",
     "info": "edge.cli.commands.info",
+    "keygen": "edge.cli.commands.keygen",
+    "sign": "edge.cli.commands.sign",
     "models": "edge.cli.commands.models",
     "doctor": "edge.cli.commands.doctor",
     "bench": "edge.cli.commands.bench",

@@ -28,6 +28,7 @@ def info(
             "path": str(found.path),
             "size_bytes": found.size,
             "sha256": found.sha256,
+            **({} if found.seal is None else {"signed_by": found.seal.key}),
             "manifest": json.loads(found.manifest.to_json()),
         }
         typer.echo(json.dumps(record))
@@ -43,6 +44,7 @@ def describe(found: Bundle) -> list[tuple[str, str]]:
         ("name", manifest.name),
         ("file", f"{found.path}, {size(found.size)}"),
         ("sha256", found.sha256),
+        *([] if found.seal is None else [("signed by", f"{found.seal.key}, not checked here: edge verify --key")]),
         ("model", f"{manifest.model}, {manifest.parameters} parameters"),
         ("architecture", _pairs(manifest.architecture)),
         ("labels", " ".join(manifest.labels)),

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from edge.bundle import shipped
+from edge.bundle import shipped, signature
 from edge.cli.arguments import ProviderChoice, ProviderOption
 from edge.errors import BundleNotFoundError
 from edge.text.table import aligned
@@ -14,6 +14,13 @@ from edge.text.terminal import printable
 def verify(
     bundles: Annotated[list[str], typer.Argument(help="Paths of bundles, or names of shipped ones.")],
     provider: ProviderOption = ProviderChoice.AUTO,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Public key that must have signed the bundle: a file, or 64 hexadecimal digits. May be repeated. By "
+            "default, those that EDGE_TRUSTED_KEYS names."
+        ),
+    ] = None,
 ) -> None:
     """Check bundles on this machine.
 
@@ -21,6 +28,7 @@ def verify(
     """
     from edge import verification
 
+    trusted = signature.public_keys(key or None)
     failed = 0
     for name in bundles:
         try:
@@ -29,7 +37,7 @@ def verify(
             typer.echo(f"edge: {printable(str(error))}", err=True)
             failed += 1
             continue
-        outcome = verification.verify_apart(path, provider.literal)
+        outcome = verification.verify_apart(path, provider.literal, trusted=trusted or None)
         typer.echo(f"{printable(name)}: {'verified' if outcome.passed else 'FAILED'}")
         for line in aligned(verification.table(outcome)):
             typer.echo(line)
