@@ -123,7 +123,7 @@ def read_grey_page(grey: Grey, classifier: Classifier) -> Page:
     if not images:
         return Page(())
     probabilities = classifier.classify(np.stack(images))
-    scale = grey.shape[0] / segmentation.grey.shape[0], grey.shape[1] / segmentation.grey.shape[1]
+    scale = grey.shape[0] / segmentation.light.paper.shape[0], grey.shape[1] / segmentation.light.paper.shape[1]
     result, first = [], 0
     for line in lines:
         rows = probabilities[first : first + len(line.candidates)]
@@ -171,10 +171,7 @@ def _only_digit(image: Grey, classifier: Classifier) -> Page:
 
 def _image(full: Grey, segmentation: Segmentation, blob: Blob) -> Grey:
     """What the model sees of a blob: uint8 (28, 28)."""
-    mask = np.zeros(segmentation.grey.shape, np.bool_)
-    bottom, right = blob.top + blob.height, blob.left + blob.width
-    mask[blob.top : bottom, blob.left : right] = blob.mask
-    near = normalisation.close_up(full, segmentation, mask, (blob.top, blob.left, bottom, right))
+    near = normalisation.close_up(full, segmentation, blob.mask, blob.top, blob.left)
     return normalisation.fit_frame(normalisation.adjust_stroke_width(near.ink))
 
 

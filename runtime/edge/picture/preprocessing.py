@@ -194,7 +194,8 @@ def preprocess(grey: Grey) -> Preprocessed:
     full, found = find_digit(grey)
     if found.digit is None:
         return Preprocessed(np.zeros((ROWS, COLUMNS), np.uint8), found)
-    near = normalisation.close_up(full, found, found.digit.mask, found.digit.box)
+    top, left, bottom, right = found.digit.box
+    near = normalisation.close_up(full, found, found.digit.mask[top:bottom, left:right], top, left)
     adjusted = normalisation.adjust_stroke_width(near.ink)
     return Preprocessed(normalisation.fit_frame(adjusted), found, near, adjusted)
 

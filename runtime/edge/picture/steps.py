@@ -54,7 +54,7 @@ def trace(grey: Grey) -> list[tuple[str, Grey]]:
     made = preprocess(grey)
     shown = {"picture": grey}
     if (found := made.segmentation) is not None:
-        shown["dark on light"] = found.grey
+        shown["dark on light"] = found.picture.grey
         shown["even light"] = found.light.strength
         shown["no lines"] = found.without_lines * np.uint8(255)
         shown["ink"] = found.ink * np.uint8(255)

@@ -6,8 +6,8 @@ from PIL import Image, ImageDraw
 
 from edge.picture.ink import levels, normalisation
 from edge.picture.ink.binarisation import ink_polarity
-from edge.picture.ink.components import label, measure, stroke_width
-from edge.picture.ink.morphology import close, dilate, erode, local_mean, pad, squared_distance
+from edge.picture.ink.components import connect, find_runs, measure, stroke_width
+from edge.picture.ink.morphology import close, dilate, erode, local_means, pad, squared_distance
 
 
 def drawn(paper=235, ink=40):
@@ -17,24 +17,43 @@ def drawn(paper=235, ink=40):
     return image
 
 
+def components(mask):
+    return connect(find_runs(mask))
+
+
 def test_touching_pixels_share_a_number_even_over_long_detours():
     spiral = np.zeros((21, 21), np.bool_)
     for ring in range(0, 10, 2):
         spiral[ring, ring : 21 - ring] = spiral[ring : 21 - ring, 20 - ring] = True
         spiral[20 - ring, ring : 21 - ring] = spiral[ring + 2 : 21 - ring, ring] = True
         spiral[ring + 2, ring : ring + 3] = True
-    labels, count = label(spiral)
-    assert count == 1
-    np.testing.assert_array_equal(labels > 0, spiral)
-    assert label(np.eye(5, dtype=np.bool_))[1] == 1
-    assert label(np.array([[1, 0, 1], [0, 0, 0], [1, 0, 1]], np.bool_))[1] == 4
-    assert label(np.zeros((3, 3), np.bool_))[1] == 0
+    assert components(spiral).count == 1
+    np.testing.assert_array_equal(components(spiral).labels(), spiral)
+    assert components(np.eye(5, dtype=np.bool_)).count == 1
+    corners = np.array([[1, 0, 1], [0, 0, 0], [1, 0, 1]], np.bool_)
+    np.testing.assert_array_equal(components(corners).labels(), [[1, 0, 2], [0, 0, 0], [3, 0, 4]])
+    assert components(np.zeros((3, 3), np.bool_)).count == 0
+
+
+def test_runs_end_with_their_row():
+    mask = np.array([[0, 1, 1], [1, 1, 0], [1, 0, 1]], np.bool_)
+    runs = find_runs(mask)
+    assert runs.lengths.tolist() == [2, 2, 1, 1]
+    assert runs.rows.tolist() == [0, 1, 2, 2]
+    np.testing.assert_array_equal(runs.paint(np.array([5, 6, 7, 8])), [[0, 5, 5], [6, 6, 0], [7, 0, 8]])
+
+
+def test_the_pixels_of_a_component_are_summed_and_painted():
+    mask = np.array([[1, 1, 0, 1], [0, 0, 0, 1]], np.bool_)
+    image = np.array([[1, 2, 4, 8], [16, 32, 64, 128]], np.uint8)
+    assert components(mask).sums(image).tolist() == [0, 3, 136]
+    np.testing.assert_array_equal(components(mask).paint(np.array([9, 0, 1])), [[0, 0, 0, 1], [0, 0, 0, 1]])
 
 
 def test_measures_of_a_rectangle_are_its_own():
     mask = np.zeros((40, 50), np.bool_)
     mask[0:30, 10:20] = True
-    measures = measure(*label(mask))
+    measures = measure(components(mask))
     assert (measures.area[1], measures.top[1], measures.left[1], measures.bottom[1], measures.right[1]) == (
         300,
         0,
@@ -47,11 +66,9 @@ def test_measures_of_a_rectangle_are_its_own():
 
 
 def test_the_stroke_width_of_a_mask_is_that_of_one_component():
-    random = np.random.default_rng(4)
-    for _ in range(50):
-        mask = random.random(random.integers(1, 30, 2)) < random.random()
-        if mask.any():
-            assert stroke_width(mask) == measure(mask.astype(np.int32), 1).stroke_width[1]
+    ring = np.asarray(drawn()) < 128
+    assert components(ring).count == 1
+    assert stroke_width(ring) == measure(components(ring)).stroke_width[1]
     assert stroke_width(np.zeros((5, 5), np.bool_)) == 0
 
 
@@ -69,7 +86,7 @@ def test_windows_agree_with_their_definition():
             part = image[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
             assert dilate(image, reach)[row, column] == part.max()
             assert erode(image, reach)[row, column] == part.min()
-            assert local_mean(image, reach)[row, column] == int(part.sum(dtype=np.int64)) // part.size
+            assert local_means(image, [reach])[0][row, column] == int(part.sum(dtype=np.int64)) // part.size
 
 
 def test_closing_removes_narrow_darkness_and_keeps_wide():

@@ -1,19 +1,20 @@
 """Grey levels -> ink: which way round the picture is, even light, and a threshold with hysteresis."""
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 import numpy as np
 
 from edge.picture.arrays import Grey, Mask
-from edge.picture.ink.components import label
-from edge.picture.ink.levels import histogram, otsu_threshold, quantile, shrink
-from edge.picture.ink.morphology import close, local_mean, smooth
+from edge.picture.ink.components import connect, find_runs
+from edge.picture.ink.levels import histogram, otsu_threshold, quantile
+from edge.picture.ink.morphology import close, local_means, smooth
 
-# Polarity is decided on a small copy: it is a question of areas.
-POLARITY_PIXELS: Final = 128 * 128
-# Neighbourhoods, as fractions of the shorter side: from thin strokes to very thick ones.
+# Neighbourhoods in which polarity is judged, as fractions of the shorter side: from thin strokes to very thick ones.
 NEIGHBOURHOODS: Final = (16, 8, 4)
+# Of every difference of two grey levels.
+CUBES: Final = np.arange(-255, 256) ** 3
 
 # A point is told from noise if it lies this many standard deviations below the paper. With 100 000 points, five would
 # leave none to chance; specks that pass are left out later.
@@ -46,13 +47,11 @@ def ink_polarity(grey: Grey) -> float:
     Returns:
         From -1 to 1; 0 for a picture of one level.
     """
-    small = shrink(grey, POLARITY_PIXELS)
     balance = weight = 0
-    for fraction in NEIGHBOURHOODS:
-        difference = small - local_mean(small, max(1, min(small.shape) // fraction))
-        cubes = difference**3
-        balance += int(cubes.sum())
-        weight += int(np.abs(cubes).sum())
+    for mean in local_means(grey, [max(1, min(grey.shape) // fraction) for fraction in NEIGHBOURHOODS]):
+        counts = np.bincount((grey - mean + 255).ravel(), minlength=len(CUBES))
+        balance += int(counts @ CUBES)
+        weight += int(counts @ np.abs(CUBES))
     return balance / weight if weight else 0.0
 
 
@@ -73,11 +72,14 @@ class EvenLight:
     certain: Mask
 
 
-def even_light(grey: Grey, window: int, noise: float, *, overhang: bool, paper_share: float = 0.5) -> EvenLight:
+def even_light(
+    grey: Grey, smoothed: Grey, window: int, noise: float, *, overhang: bool = False, paper_share: float = 0.5
+) -> EvenLight:
     """Removes uneven light and shadows from a picture of dark ink.
 
     Args:
         grey: uint8 (H, W), dark ink on lighter paper.
+        smoothed: uint8 (H, W), the same with less noise.
         window: pixels; strokes narrower than this are ink, wider dark areas are shadow.
         noise: standard deviation, grey levels.
         overhang: whether darkness along the picture's edge is taken as shadow, too.
@@ -86,15 +88,15 @@ def even_light(grey: Grey, window: int, noise: float, *, overhang: bool, paper_s
     Returns:
         The paper's light and the ink's strength.
     """
-    paper = close(smooth(grey), window, overhang=overhang)
-    depth = np.where(paper > grey, paper - grey, 0).astype(np.uint8)
+    paper = close(smoothed, window, overhang=overhang)
+    depth = np.maximum(paper, grey) - grey
     counts = histogram(depth)
     offset = quantile(counts, paper_share)
     # the spread of blank paper towards the light: grain counts as noise
     grain = (offset - quantile(counts, paper_share / 5)) / 1.2816
-    clear = smooth(np.where(depth > offset, depth - offset, 0).astype(np.uint8))
+    clear = smooth(np.maximum(depth, np.uint8(offset)) - np.uint8(offset))
     least = max(LEAST_DEPTH, CERTAIN * NOISE_LEFT * max(noise, grain))
-    return EvenLight(paper, offset, relative_depth(clear, paper), clear >= least)
+    return EvenLight(paper, offset, relative_depth(clear, paper), at_least(clear, least))
 
 
 def relative_depth(depth: Grey, paper: Grey) -> Grey:
@@ -107,8 +109,11 @@ def relative_depth(depth: Grey, paper: Grey) -> Grey:
     Returns:
         uint8 (H, W), 255 for black ink in full light.
     """
-    share = depth.astype(np.int32) * (255 + DARKNESS) // np.maximum(paper.astype(np.int32) + DARKNESS, 2 * DARKNESS)
-    return np.minimum(share, 255).astype(np.uint8)
+    # a quotient in float32 is never rounded up to a whole number while its numerator is below 2 ** 23
+    share = depth.astype(np.float32) * np.float32(255 + DARKNESS)
+    share /= np.maximum(paper, np.uint8(DARKNESS)).astype(np.float32) + np.float32(DARKNESS)
+    strength: Grey = np.minimum(share, np.float32(255)).astype(np.uint8)
+    return strength
 
 
 def threshold(strength: Grey, certain: Mask, speck_pixels: int) -> Mask:
@@ -126,9 +131,14 @@ def threshold(strength: Grey, certain: Mask, speck_pixels: int) -> Mask:
     if not counts.any():
         return certain
     level = otsu_threshold(counts)
-    labels, count = label(certain & (strength >= WEAK * level))
-    kept = np.zeros(count + 1, np.bool_)
-    kept[labels[strength >= STRONG * level]] = True
-    kept &= np.bincount(labels.ravel(), minlength=count + 1) >= speck_pixels
-    kept[0] = False
-    return kept[labels]
+    components = connect(find_runs(certain & at_least(strength, WEAK * level)))
+    area = np.bincount(components.number, components.runs.lengths, components.count + 1)
+    kept = np.zeros(components.count + 1, np.bool_)
+    kept[components.labels()[at_least(strength, STRONG * level)]] = True
+    return components.paint(kept & (area >= speck_pixels))
+
+
+def at_least(image: Grey, level: float) -> Mask:
+    """Where the picture has at least that level, whole or not, above 0."""
+    whole = ceil(level)
+    return image >= np.uint8(whole) if whole <= 255 else np.zeros(image.shape, np.bool_)

@@ -74,7 +74,7 @@ def choose_digit(pieces: Pieces) -> Digit:
     chosen = _joined(main, pieces.labels, measures, pieces.written(main) & ~beside)
     thinness = float(measures.stroke_width[main] / measures.size[main])
     return Digit(
-        mask=chosen[pieces.labels],
+        mask=pieces.components.paint(chosen),
         box=_box(chosen, measures),
         score=float(pieces.score[main]),
         support=float(pieces.support[main]),
@@ -172,7 +172,7 @@ def _others(pieces: Pieces, digit: Digit, strength: Grey) -> Mask:
         np.maximum(left - measures.right, measures.left - right),
         np.maximum(top - measures.bottom, measures.top - bottom),
     )
-    ink = np.bincount(pieces.labels.ravel(), strength.ravel(), len(measures.area)) / np.maximum(measures.area, 1)
+    ink = pieces.components.sums(strength) / np.maximum(measures.area, 1)
     like = pieces.written(main) & ~digit.chosen & (measures.on_edge == 0) & (gap >= LEAST_GAP * size)
     like &= (measures.height >= ALIKE_HEIGHT[0] * size) & (measures.size <= ALIKE_HEIGHT[1] * size)
     like &= (measures.stroke_width >= ALIKE_STROKE[0] * measures.stroke_width[main]) & (

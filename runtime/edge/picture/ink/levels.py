@@ -3,7 +3,6 @@
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from edge.picture.arrays import Grey, Integers
@@ -52,9 +51,13 @@ def stretch(image: Grey, darkest: int, lightest: int) -> Grey:
     return table[image]
 
 
-def histogram(values: NDArray[np.uint8] | NDArray[np.int32]) -> Integers:
-    """How often each level from 0 to 255 (or to the largest, if that is more) occurs."""
-    return np.bincount(values.ravel(), minlength=256)
+def histogram(values: Grey) -> Integers:
+    """How often each level from 0 to 255 occurs."""
+    if values.size == 0:
+        return np.zeros(256, np.int64)
+    return np.array(
+        Image.fromarray(np.ascontiguousarray(values).reshape(1, -1)).histogram()
+    )  # numpy has none for bytes
 
 
 def quantile(counts: Integers, share: float) -> int:
@@ -109,8 +112,9 @@ def noise_deviation(image: Grey) -> float:
     """
     if min(image.shape) < 3:
         return 0.0
-    level = image.astype(np.int32)
+    level = image.astype(np.int16)
     across = level[:, :-2] - 2 * level[:, 1:-1] + level[:, 2:]
-    answer = np.abs(across[:-2] - 2 * across[1:-1] + across[2:])
+    answer = np.abs(across[:-2] - 2 * across[1:-1] + across[2:]).ravel()
+    middle = max(1, round(0.5 * answer.size)) - 1
     # the mask's squares sum to 36; half of the magnitudes of a normal distribution lie below 0.6745
-    return quantile(histogram(answer), 0.5) / (6 * 0.6745)
+    return float(np.partition(answer, middle)[middle]) / (6 * 0.6745)

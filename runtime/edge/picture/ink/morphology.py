@@ -3,6 +3,7 @@
 By hand because the thin install has no OpenCV and no SciPy; at these sizes both are no faster.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,34 +12,28 @@ from numpy.typing import NDArray
 from edge.picture.arrays import Grey, Integers, Mask
 
 
-def dilate(image: Grey, reach: int) -> Grey:
-    """The largest value within `reach` pixels of each pixel, rows and columns alike; beyond the edge counts as 0."""
-    return _slide(_slide(image, reach, 0, np.maximum, 0), reach, 1, np.maximum, 0)
-
-
-def erode(image: Grey, reach: int) -> Grey:
-    """The smallest value within `reach` pixels of each pixel; beyond the edge counts as 255."""
-    return _slide(_slide(image, reach, 0, np.minimum, 255), reach, 1, np.minimum, 255)
-
-
-def dilate_mask(mask: Mask, reach: int, *, rows: bool = True, columns: bool = True) -> Mask:
-    """Every pixel within `reach` pixels of the mask, across the named directions.
+def dilate(image: Grey, reach: int, columns: int | None = None) -> Grey:
+    """The largest value within `reach` rows and `columns` columns of each pixel; beyond the edge counts as 0.
 
     Args:
-        mask: bool (H, W).
+        image: uint8 (H, W).
         reach: pixels, 0 or more.
-        rows: whether it grows up and down.
-        columns: whether it grows left and right.
+        columns: pixels, if their number is another one than that of rows.
 
     Returns:
-        bool (H, W).
+        uint8 (H, W).
     """
-    grown = mask.view(np.uint8)
-    if rows:
-        grown = _slide(grown, reach, 0, np.maximum, 0)
-    if columns:
-        grown = _slide(grown, reach, 1, np.maximum, 0)
-    return grown.view(np.bool_)
+    return _slide(image, reach, reach if columns is None else columns, np.maximum, 0)
+
+
+def erode(image: Grey, reach: int, columns: int | None = None) -> Grey:
+    """The smallest value within `reach` rows and `columns` columns of each pixel; beyond the edge counts as 255."""
+    return _slide(image, reach, reach if columns is None else columns, np.minimum, 255)
+
+
+def dilate_mask(mask: Mask, reach: int, columns: int | None = None) -> Mask:
+    """Every pixel within `reach` rows and `columns` columns of the mask, bool (H, W)."""
+    return dilate(mask.view(np.uint8), reach, columns).view(np.bool_)
 
 
 def close(image: Grey, side: int, *, overhang: bool) -> Grey:
@@ -81,35 +76,47 @@ def pad(image: NDArray[Any], rows: int, columns: int | None = None, beyond: int 
     return result
 
 
-def local_mean(image: NDArray[Any], reach: int) -> Integers:
-    """The mean of the pixels within `reach` of each pixel, rounded down; windows are cut at the edge.
+def local_means(image: Grey, reaches: Sequence[int]) -> list[NDArray[np.int32]]:
+    """The mean of the pixels within each reach of each pixel, rounded down; windows are cut at the edge.
 
-    Running sums: the cost does not depend on the reach.
+    One running sum serves all: the cost of a mean does not depend on its reach. It must stay below 2 ** 31, which 255
+    times 8 million pixels do.
+
+    Args:
+        image: uint8 (H, W).
+        reaches: pixels, at least 1 each.
+
+    Returns:
+        int32 (H, W) for each reach.
     """
     height, width = image.shape
-    total = pad(image.astype(np.int64), reach + 1)[:-1, :-1].cumsum(0).cumsum(1)
-    bands = total[2 * reach + 1 :] - total[: -2 * reach - 1]
-    windows = bands[:, 2 * reach + 1 :] - bands[:, : -2 * reach - 1]
-    rows, columns = _reached(height, reach), _reached(width, reach)
-    result: Integers = windows // (rows[:, None] * columns[None, :])
-    return result
+    running = np.zeros((height + 1, width + 1), np.int32)
+    running[1:, 1:] = image
+    np.cumsum(running, axis=0, out=running)
+    np.cumsum(running, axis=1, out=running)
+    means = []
+    for reach in reaches:
+        (top, bottom), (left, right) = _window_ends(height, reach), _window_ends(width, reach)
+        bands = running[bottom] - running[top]
+        windows = bands[:, right] - bands[:, left]
+        means.append(windows // ((bottom - top)[:, None] * (right - left)).astype(np.int32))
+    return means
 
 
 def smooth(image: Grey) -> Grey:
     """Weighted 1, 2, 1 in both directions and rounded: three eighths of white noise remain."""
     height, width = image.shape
-    level = np.empty((height + 2, width + 2), np.uint16)
+    stride = width + 2
+    level = np.empty((height + 2, stride), np.uint16)
     level[1:-1, 1:-1] = image
     level[0, 1:-1], level[-1, 1:-1] = image[0], image[-1]
     level[:, 0], level[:, -1] = level[:, 1], level[:, -2]
-    pairs = level[:-1] + level[1:]  # 1, 2, 1 is 1, 1 twice
-    across = pairs[:-1] + pairs[1:]
-    pairs = across[:, :-1] + across[:, 1:]
-    total = pairs[:, :-1] + pairs[:, 1:]
+    total = level.ravel()
+    for step in (stride, stride, 1, 1):  # 1, 2, 1 is 1, 1 twice
+        total = total[:-step] + total[step:]
     total += np.uint16(8)
     total >>= np.uint16(4)
-    result: Grey = total.astype(np.uint8)
-    return result
+    return _unflattened(total.astype(np.uint8), image.shape, stride)
 
 
 def squared_distance(mask: Mask, reach: int) -> NDArray[np.int32]:
@@ -133,18 +140,32 @@ def squared_distance(mask: Mask, reach: int) -> NDArray[np.int32]:
     return distance
 
 
-def _reached(length: int, reach: int) -> Integers:
-    """How many positions of a line lie within `reach` of each."""
+def _window_ends(length: int, reach: int) -> tuple[Integers, Integers]:
+    """The first position within reach of each position of a line, and the one after the last."""
     position = np.arange(length)
-    return np.minimum(position, reach) + np.minimum(length - 1 - position, reach) + 1
+    return np.maximum(position - reach, 0), np.minimum(position + reach + 1, length)
 
 
-def _slide(image: Grey, reach: int, axis: int, pick: np.ufunc, beyond: int) -> Grey:
-    """Picks among the 2 * reach + 1 values around each pixel, doubling the span in each pass."""
-    picked = pad(image, reach, 0, beyond) if axis == 0 else pad(image, 0, reach, beyond)
-    span, wanted = 1, 2 * reach + 1
-    while span < wanted:
-        step = min(span, wanted - span)  # spans may overlap: the larger of two values is the same twice
-        picked = pick(picked[:-step], picked[step:]) if axis == 0 else pick(picked[:, :-step], picked[:, step:])
-        span += step
-    return picked
+def _slide(image: Grey, rows: int, columns: int, pick: np.ufunc, beyond: int) -> Grey:
+    """Picks among the values of the window around each pixel, doubling the span in each pass.
+
+    The padded picture is one long line, on which a row is a step of its width: what runs over the end of a row is the
+    margin, and falls away.
+    """
+    stride = image.shape[1] + 2 * columns
+    picked = pad(image, rows, columns, beyond).ravel()
+    for reach, one in ((columns, 1), (rows, stride)):
+        span, wanted = 1, 2 * reach + 1
+        while span < wanted:
+            step = min(span, wanted - span)  # spans may overlap: the larger of two values is the same twice
+            picked = pick(picked[: -step * one], picked[step * one :])
+            span += step
+    return _unflattened(picked, image.shape, stride)
+
+
+def _unflattened(line: Grey, shape: tuple[int, ...], stride: int) -> Grey:
+    """The picture on a line of rows that are `stride` long and miss their end in the last one."""
+    height, width = shape
+    whole = np.empty(height * stride, line.dtype)
+    whole[: len(line)] = line
+    return np.ascontiguousarray(whole.reshape(height, stride)[:, :width])

@@ -8,7 +8,7 @@ import numpy as np
 
 from edge.bundle.input import COLUMNS, ROWS
 from edge.picture.arrays import Grey, Integers, Mask
-from edge.picture.ink.binarisation import relative_depth
+from edge.picture.ink.binarisation import at_least, relative_depth
 from edge.picture.ink.components import stroke_width
 from edge.picture.ink.levels import histogram, quantile, resize
 from edge.picture.ink.morphology import dilate_mask, pad, squared_distance
@@ -55,7 +55,7 @@ class CloseUp:
     ink: Mask
 
 
-def close_up(full: Grey, segmentation: "Segmentation", mask: Mask, bounds: tuple[int, int, int, int]) -> CloseUp:
+def close_up(full: Grey, segmentation: "Segmentation", ink: Mask, top: int, left: int) -> CloseUp:
     """Reads the digit again from the full picture, at the size at which it fills 160 pixels.
 
     What was left out at working size (lines, frames, specks) stays out: the ink found there is the stencil.
@@ -63,38 +63,35 @@ def close_up(full: Grey, segmentation: "Segmentation", mask: Mask, bounds: tuple
     Args:
         full: uint8 (H, W), dark ink on light paper.
         segmentation: of the same picture at working size.
-        mask: bool (h, w), the digit's ink at working size.
-        bounds: of the mask: top, left, bottom, right; half open.
+        ink: bool (h, w), the digit's ink at working size, cut to its box.
+        top: where that box lies in the picture.
+        left: likewise.
 
     Returns:
         The strength and the mask of the digit's ink.
     """
-    top, left, bottom, right = bounds
-    size = max(bottom - top, right - left)
+    size = max(ink.shape)
     margin = max(2, round(MARGIN * size))
-    rows, columns = segmentation.grey.shape
-    top, left, bottom, right = (
-        max(0, top - margin),
-        max(0, left - margin),
-        min(rows, bottom + margin),
-        min(columns, right + margin),
-    )
+    rows, columns = segmentation.light.paper.shape
+    box_top, box_left = top, left
+    top, bottom = max(0, top - margin), min(rows, top + ink.shape[0] + margin)
+    left, right = max(0, left - margin), min(columns, left + ink.shape[1] + margin)
+    stencil = np.zeros((bottom - top, right - left), np.uint8)
+    stencil[box_top - top :, box_left - left :][: ink.shape[0], : ink.shape[1]] = ink * np.uint8(255)
     scale = BOX * FINENESS / size
     height, width = max(1, round((bottom - top) * scale)), max(1, round((right - left) * scale))
     down, across = full.shape[0] / rows, full.shape[1] / columns
     grey = resize(full, height, width, (top * down, left * across, bottom * down, right * across))
-    part = np.s_[top:bottom, left:right]
-    paper = resize(segmentation.light.paper[part], height, width)
+    paper = resize(segmentation.light.paper[top:bottom, left:right], height, width)
     blank = paper.astype(np.int32) - segmentation.light.offset
     strength = relative_depth(np.clip(blank - grey, 0, 255).astype(np.uint8), paper)
-    coverage = resize(mask[part] * np.uint8(255), height, width)
+    coverage = resize(stencil, height, width)
     # a stroke hundreds of times longer than wide covers no point of the close-up by half, or at all
     found = coverage >= min(128, int(coverage.max()))
     usual = quantile(histogram(strength[found]), USUAL) if found.any() else 0
     # the stencil is as coarse as a working pixel
-    stencil = dilate_mask(found, FINENESS // 2)
-    ink = stencil & (strength >= max(1, HALFWAY * usual))
-    return CloseUp(strength, ink if ink.any() else found)
+    seen = dilate_mask(found, FINENESS // 2) & at_least(strength, max(1, HALFWAY * usual))
+    return CloseUp(strength, seen if seen.any() else found)
 
 
 def image_stroke_width(ink: Mask) -> float:

@@ -7,9 +7,9 @@ import numpy as np
 
 from edge.picture.arrays import Floats, Grey, Mask
 from edge.picture.ink.binarisation import relative_depth
-from edge.picture.ink.components import Labels, Measurements, label, measure
+from edge.picture.ink.components import Components, Labels, Measurements, connect, find_runs, measure
 from edge.picture.ink.levels import histogram
-from edge.picture.ink.morphology import dilate, dilate_mask, erode, pad, smooth
+from edge.picture.ink.morphology import dilate, dilate_mask, erode, pad
 
 # Lengths as fractions of the working picture's longer side.
 LINK: Final = 1 / 160  # gaps that are bridged at once: noise and a skipping pen cut strokes
@@ -41,6 +41,7 @@ LEAST_SUPPORT: Final = 0.4  # of the digit's, for what may be writing beside it
 class Pieces:
     """The ink of a picture, cut into pieces; arrays of length count + 1, entry 0 is the background."""
 
+    components: Components
     labels: Labels  # int32 (H, W)
     measures: Measurements
     score: Floats  # how much each looks like a written digit
@@ -54,12 +55,12 @@ class Pieces:
         return written
 
 
-def find_pieces(ink: Mask, grey: Grey, paper: Grey, link: int | None = None) -> Pieces | None:
+def find_pieces(ink: Mask, smoothed: Grey, paper: Grey, link: int | None = None) -> Pieces | None:
     """Cuts the ink into pieces and says of each how much it looks like a written digit.
 
     Args:
         ink: bool (H, W).
-        grey: uint8 (H, W), dark ink on lighter paper.
+        smoothed: uint8 (H, W), dark ink on lighter paper, with less noise.
         paper: uint8 (H, W), the paper's light.
         link: pixels; gaps up to twice as wide are bridged. Without, it goes with the size of the picture.
 
@@ -67,43 +68,42 @@ def find_pieces(ink: Mask, grey: Grey, paper: Grey, link: int | None = None) -> 
         The pieces, or None if there is no ink.
     """
     reach = max(1, round(max(ink.shape) * LINK)) if link is None else link
-    linked, count = label(dilate_mask(ink, reach))
-    if count == 0:
+    linked = connect(find_runs(dilate_mask(ink, reach)))
+    if linked.count == 0:
         return None
-    labels = np.where(ink, linked, 0)
-    measures = measure(labels, count)
-    depth, carried = _edges(labels, count, grey, paper)
+    runs = find_runs(ink)
+    number = linked.number[np.searchsorted(linked.runs.starts, runs.starts, side="right") - 1]
+    components = Components(runs, number, linked.count)
+    labels, measures = components.labels(), measure(components)
+    depth, carried = _edges(ink, labels, linked.count + 1, smoothed, paper)
     support = carried / np.maximum(depth, 1)
     framing = _framing(labels, measures)
     score = carried**SIZE_POWER * support**SUPPORT_POWER * _centrality(measures, ink.shape) * _thinness(measures)
     score[framing | _flat(measures)] *= UNLIKELY
     score[0] = -1
-    return Pieces(labels, measures, score, support, framing)
+    return Pieces(components, labels, measures, score, support, framing)
 
 
-def _edges(labels: Labels, count: int, grey: Grey, paper: Grey) -> tuple[Floats, Floats]:
+def _edges(ink: Mask, labels: Labels, length: int, grey: Grey, paper: Grey) -> tuple[Floats, Floats]:
     """The depth of the ink along each piece's boundary, and how much of it a real edge in the picture carries.
 
     Ink ends at an edge: within a few pixels the picture is lighter outside than inside by about the ink's depth. What
     is cut out of a shadow or a slope of light ends where nothing happens in the picture.
     """
-    ink = labels > 0
     reach = max(1, round(max(ink.shape) * SHARPNESS))
     framed = pad(ink, 1)
     inner = framed[:-2, 1:-1] & framed[2:, 1:-1] & framed[1:-1, :-2] & framed[1:-1, 2:]
     boundary = ink & ~inner
-    even_grey = smooth(grey)
-    darkest_inside = erode(np.where(ink, even_grey, np.uint8(255)), reach)[boundary]
-    lightest_outside = dilate(np.where(ink, np.uint8(0), even_grey), reach)[boundary]
-    below = np.where(paper > even_grey, paper - even_grey, 0).astype(np.uint8)
-    deepest = dilate(below, reach)[boundary]
-    rise = np.where(lightest_outside > darkest_inside, lightest_outside - darkest_inside, 0)
-    seen = np.minimum(rise, deepest).astype(np.uint8)
+    inside = ink.view(np.uint8) * np.uint8(255)
+    darkest_inside = erode(grey | ~inside, reach)[boundary]
+    lightest_outside = dilate(grey & ~inside, reach)[boundary]
+    deepest = dilate(np.maximum(paper, grey) - grey, reach)[boundary]
+    seen = np.minimum(np.maximum(lightest_outside, darkest_inside) - darkest_inside, deepest)
     light = paper[boundary]
     piece = labels[boundary]
-    depth: Floats = np.bincount(piece, relative_depth(deepest, light), count + 1).astype(np.float64)
-    carried: Floats = np.bincount(piece, relative_depth(seen, light), count + 1).astype(np.float64)
-    return depth, carried
+    depth = np.bincount(piece, relative_depth(deepest, light), length)
+    carried = np.bincount(piece, relative_depth(seen, light), length)
+    return depth.astype(np.float64), carried.astype(np.float64)
 
 
 def _centrality(measures: Measurements, shape: tuple[int, ...]) -> Floats:

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.picture.arrays import Grey, Integers, Mask
+from edge.picture.ink.binarisation import at_least
+from edge.picture.ink.components import Runs, find_runs
 from edge.picture.ink.morphology import dilate_mask
 
 # A printed line is thin, runs from edge to edge and hardly tilts; a stroke of the pen does at most two of these.
@@ -56,25 +58,34 @@ def remove_lines(ink: Mask, strength: Grey) -> Mask:
     """
     if min(ink.shape) < SMALLEST_SIDE:
         return ink
-    level = _without_level_lines(ink, strength)
-    upright = _without_level_lines(np.ascontiguousarray(level.T), np.ascontiguousarray(strength.T))
-    return np.ascontiguousarray(upright.T)
+    if _reaches_across(np.asarray(ink.any(axis=0))):
+        ink = _without_level_lines(ink, strength)
+    if _reaches_across(np.asarray(ink.any(axis=1))):
+        turned = _without_level_lines(np.ascontiguousarray(ink.T), np.ascontiguousarray(strength.T))
+        ink = np.ascontiguousarray(turned.T)
+    return ink
+
+
+def _reaches_across(inked: Mask) -> bool:
+    """Whether ink that lies in these columns of a picture may hold a line from its left edge to its right."""
+    end = max(2, len(inked) // ENDS)
+    at_ends = min(np.count_nonzero(inked[:end]), np.count_nonzero(inked[-end:]))
+    return bool(at_ends >= LEAST_COVER_AT_ENDS * end and np.count_nonzero(inked) >= LEAST_COVER * len(inked))
 
 
 def _without_level_lines(ink: Mask, strength: Grey) -> Mask:
     height, width = ink.shape
-    reached: Mask = np.asarray(ink.any(axis=0))
-    end = max(2, width // ENDS)
-    if min(reached[:end].mean(), reached[-end:].mean()) < LEAST_COVER_AT_ENDS or reached.mean() < LEAST_COVER:
+    upright = find_runs(np.ascontiguousarray(ink.T))  # the ink of each column
+    candidates = _candidates(upright)
+    if not candidates:
         return ink
-    run = _vertical_run(ink)
-    thin = ink & (run <= max(3, int(THINNEST_SHARE * height)))
+    run = upright.paint(upright.lengths).T
     line = np.zeros_like(ink)
     taken = np.zeros_like(ink)
     columns = np.arange(width)
     found = thinnest = 0
-    near = dilate_mask(ink, WOBBLE, columns=False)
-    for candidate in _candidates(thin):
+    near = dilate_mask(ink, WOBBLE, 0)
+    for candidate in candidates:
         rows = np.minimum(np.maximum(candidate.rows, 0), height - 1)
         if not taken[rows, columns].any() and _covers(near, candidate) and _is_even(strength, candidate.rows):
             found += 1
@@ -84,7 +95,7 @@ def _without_level_lines(ink: Mask, strength: Grey) -> Mask:
     if not found:
         return ink
     rest = ink & ~line
-    as_dark = rest & (strength >= DIGIT_DARKNESS * _median(strength[line]))
+    as_dark = rest & at_least(strength, DIGIT_DARKNESS * _median(strength[line]))
     if found <= FEW:
         if np.count_nonzero(as_dark) < LEAST_REST * np.count_nonzero(line):
             return ink
@@ -93,22 +104,23 @@ def _without_level_lines(ink: Mask, strength: Grey) -> Mask:
     return rest
 
 
-def _vertical_run(ink: Mask) -> NDArray[np.int32]:
-    """The length of the vertical run of ink through each pixel, 0 outside."""
-    height = len(ink)
-    row = np.arange(height, dtype=np.int32)[:, None]
-    above = np.maximum.accumulate(np.where(ink, np.int32(-1), row), axis=0)
-    below = np.minimum.accumulate(np.where(ink, np.int32(height), row)[::-1], axis=0)[::-1]
-    return np.where(ink, below - above - 1, 0)
+def _candidates(upright: Runs) -> list[_Slanted]:
+    """Straight lines that much thin ink lies on, the best first: rows of the picture after shearing it.
 
-
-def _candidates(thin: Mask) -> list[_Slanted]:
-    """Straight lines that much thin ink lies on, the best first: rows of the picture after shearing it."""
-    height, width = thin.shape
-    rows, columns = np.nonzero(thin)
+    Args:
+        upright: the runs of each column.
+    """
+    width, height = upright.shape
+    lengths = upright.lengths
+    thin = lengths <= max(3, int(THINNEST_SHARE * height))
+    lengths, starts, columns = lengths[thin], upright.starts[thin], upright.rows[thin]
+    columns = np.repeat(columns, lengths)
+    rows = np.arange(len(columns)) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths) - columns * (height + 1)
     every = np.arange(width)
     steepest = max(1, int(STEEPEST * width))
     candidates: list[_Slanted] = []
+    if len(rows) < LEAST_THIN_COVER * width:
+        return candidates
     for rise in range(-steepest, steepest + 1, max(1, width // 100)):
         shear = (every * rise + width // 2) // width + steepest  # rows, of each column
         cover = np.bincount(rows + shear[columns], minlength=height)
@@ -142,9 +154,7 @@ def _is_even(strength: Grey, rows: Integers) -> bool:
     return bool(levels[len(levels) // 4] >= LEAST_EVEN * levels[len(levels) // 2])
 
 
-def _ink_of_line(
-    ink: Mask, strength: Grey, run: NDArray[np.int32], line: _Slanted
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _ink_of_line(ink: Mask, strength: Grey, run: Integers, line: _Slanted) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows and columns of the pixels of the line, without those where a stroke crosses it."""
     height, width = ink.shape
     columns = np.arange(width)

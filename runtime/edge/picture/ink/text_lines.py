@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.picture.arrays import Floats, Grey, Integers, Mask
-from edge.picture.ink.components import measure
+from edge.picture.ink.components import stroke_width
 from edge.picture.ink.pieces import Pieces, find_pieces
 from edge.picture.ink.search import Segmentation
 
@@ -96,7 +96,9 @@ def find_lines(segmentation: Segmentation) -> PageLines:
     if segmentation.pieces is None or segmentation.digit is None:
         return PageLines([], 0.0)
     usual = _usual_height(segmentation.pieces, segmentation.light.strength, segmentation.digit.main)
-    pieces = find_pieces(segmentation.ink, segmentation.grey, segmentation.light.paper, max(1, round(LINK * usual)))
+    pieces = find_pieces(
+        segmentation.ink, segmentation.picture.smoothed, segmentation.light.paper, max(1, round(LINK * usual))
+    )
     assert pieces is not None
     written = _written(pieces, segmentation.light.strength, int(np.argmax(pieces.score)))
     usual = _usual_height(pieces, segmentation.light.strength, int(np.argmax(pieces.score)))
@@ -117,7 +119,7 @@ def find_lines(segmentation: Segmentation) -> PageLines:
 def _written(pieces: Pieces, strength: Grey, main: int) -> Mask:
     """Pieces that are as dark and as sharp as writing, and no frames."""
     area = np.maximum(pieces.measures.area, 1)
-    ink = np.bincount(pieces.labels.ravel(), strength.ravel(), len(area)) / area
+    ink = pieces.components.sums(strength) / area
     written: Mask = pieces.written(main) & (ink >= LEAST_DARKNESS * ink[main])
     written &= pieces.support >= LEAST_SUPPORT * pieces.support[main]
     return written
@@ -245,7 +247,7 @@ def _sliced(blob: Blob, height: float) -> tuple[list[Blob], list[float]]:
     """The blob cut wherever digits may touch; and through how many stroke widths of ink each cut goes."""
     if blob.width < CUT_WIDTH * height:
         return [blob], []
-    thickness = max(1.0, float(measure(blob.mask.astype(np.int32), 1).stroke_width[1]))
+    thickness = max(1.0, stroke_width(blob.mask))
     found, prices = find_cuts(blob.mask, thickness)
     paths = list(found)
     columns = np.arange(blob.width)
@@ -316,15 +318,19 @@ def _cheapest(ink: Mask, starts: Integers, sway: int) -> tuple[Integers, NDArray
     height, width = ink.shape
     offsets = np.arange(-sway, sway + 1)
     columns = np.clip(starts[:, None] + offsets, 0, width - 1)  # (n, 2 sway + 1)
-    price = np.zeros(columns.shape)
-    came = np.zeros((height, *columns.shape), np.int8)
-    steps = np.array([0, -1, 1])
+    inked = ink[:, columns]
+    came = np.zeros(inked.shape, np.int8)  # from which column of the row above, relative to each
+    framed = np.full((len(starts), len(offsets) + 2), np.inf)
+    price = framed[:, 1:-1]
+    price[:] = 0
     for row in range(height):
-        stay = np.pad(price, ((0, 0), (1, 1)), constant_values=np.inf)
-        choices = np.stack([stay[:, 1:-1], stay[:, :-2] + BEND, stay[:, 2:] + BEND])
-        best = choices.argmin(axis=0)
-        came[row] = steps[best]
-        price = choices.min(axis=0) + ink[row][columns]
+        from_left, from_right = framed[:, :-2] + BEND, framed[:, 2:] + BEND
+        left = from_left < price
+        best = np.minimum(from_left, price)
+        right = from_right < best
+        np.subtract(right, left > right, out=came[row], dtype=np.int8)
+        np.minimum(best, from_right, out=best)
+        np.add(best, inked[row], out=price)
     at = price.argmin(axis=1)
     every = np.arange(len(starts))
     prices = price[every, at]
