@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge.bundle import ort_format
 from edge.bundle.input import COLUMNS
 from edge.bundle.manifest import Manifest
 from edge.classifier.classifier import Classifier, as_batch
@@ -57,7 +58,7 @@ def rows(classifier: Classifier, image: ArrayLike) -> NDArray[np.float32]:
         raise InputError(f"{len(batch)} images cannot be explained at once; give one, uint8 (28, 28)")
     manifest = classifier.manifest
     if (data := classifier.bundle.data_with_rows) is None:
-        raise BundleError(_missing(manifest))
+        raise BundleError(_missing(manifest, in_ort_format=ort_format.is_ort(classifier.bundle.data)))
     running = session.create(data, provider="cpu", threads=1, manifest=manifest)
     (logits,) = running.fetch([OUTPUT], batch)
     return softmax(logits.astype(np.float64) / manifest.temperature).astype(np.float32)
@@ -125,9 +126,11 @@ def settlement(settled: int | None, label: str, leader: str) -> str:
     return f"after row {settled} the answer no longer changes: {label}"
 
 
-def _missing(manifest: Manifest) -> str:
+def _missing(manifest: Manifest, *, in_ort_format: bool) -> str:
     if not is_recurrent(manifest):
         return f"{manifest.name} does not read row by row; `edge explain` draws its occlusion map instead"
+    if in_ort_format:
+        return f"{manifest.name} in ORT format cannot be read row by row; explain the bundle that it was made from"
     option = "" if manifest.precision == "fp32" else f" --precision {manifest.precision}"
     return (
         f"{manifest.name} was packed without its rows, by an older edge; export it again with "

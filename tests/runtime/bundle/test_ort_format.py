@@ -11,6 +11,7 @@ from edge.bundle import bundle, ort_format, shipped, wire
 from edge.bundle.ort_format import OrtFormatError
 from edge.classifier import classifier
 from edge.errors import BundleDamagedError, BundleError, NotABundleError
+from edge.explanation import belief
 from edge.session import runtime
 
 NAME = "lstm-20"
@@ -133,3 +134,9 @@ def test_what_no_bundle_holds_is_refused_before_anything_is_loaded(put, tmp_path
     with pytest.raises(BundleError, match="holds the operator RandomNormalLike, which no bundle holds"):
         bundle.read(path)
     assert not verification.verify(path).passed
+
+
+def test_its_rows_are_the_bundle_s_to_explain(data, put):
+    loaded = classifier.load(put(data), provider="cpu")
+    with pytest.raises(BundleError, match="cannot be read row by row; explain the bundle that it was made from"):
+        belief.rows(loaded, loaded.bundle.evidence.images[0])
