@@ -226,12 +226,12 @@ def test_the_stroke_splits_are_three_different_ones(few_strokes):
 def test_nothing_in_the_project_writes_pickle():
     for package in (edge_train, edge_export):
         for source in Path(package.__file__).parent.rglob("*.py"):
-            text = source.read_text(encoding="utf-8")
-            calls = [ast.unparse(node.func) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
-            assert "torch.save" not in calls, source
-            assert "pickle.dump" not in text, source
+            tree = ast.parse(source.read_text(encoding="utf-8"))
+            calls = {node: ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+            assert not {"torch.save", "pickle.dump"} & set(calls.values()), source
             # Reading somebody's state dict is allowed, executing what is in it is not.
-            assert text.count("torch.load(") == text.count("weights_only=True"), source
+            for call, name in calls.items():
+                assert name != "torch.load" or "weights_only=True" in ast.unparse(call), source
 
 
 def test_no_file_of_a_run_is_pickle(tiny_run):
