@@ -57,7 +57,7 @@ def test_a_folder_becomes_a_bundle_that_names_its_classes(edge_command, few_digi
     runs, bundles = tmp_path / "runs", tmp_path / "bundles"
     trained = edge_command(
         *("train", "--model", "rnn", "--data", signs, "--epochs", "5", "--batch-size", "16"),
-        *("--threads", "1", "--out", runs),
+        *("--threads", "1", "--no-report", "--out", runs),
     )
     assert trained.code == 0, trained.err
     assert f"left out: {signs / 'cross' / 'broken.png'} is not a picture" in trained.err
