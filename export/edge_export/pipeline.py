@@ -130,7 +130,7 @@ def export(request: ExportRequest, tell: Tell) -> Exported:
     bulk, _ = session.run(final, data.parity.images, comparison.BULK)
     latencies = () if taken is None else taken.latencies
     if request.precision == "fp16":
-        latencies = latency.measure(fp32, {"fp16": final}, data.parity.images)["fp16"]
+        latencies = latency.measure(fp32, {"fp16": final}, data.parity.images, batches=latency.ENDS)["fp16"]
 
     tell("step 4/4 pack: manifest, evidence, digest; then the bundle itself, and PNG files, through the runtime")
     facts = packing.manifest(

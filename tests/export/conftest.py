@@ -178,7 +178,9 @@ def speeds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def pretend(default: tuple[float, float] = (1.0, 1.0), **ratios: tuple[float, float]) -> None:
         by_name = {name.replace("_", "-"): pair for name, pair in ratios.items()}
 
-        def measure(_baseline: object, sessions: dict[str, object], _images: object) -> dict[str, tuple[Latency, ...]]:
+        def measure(
+            _baseline: object, sessions: dict[str, object], _images: object, **_: object
+        ) -> dict[str, tuple[Latency, ...]]:
             return {
                 name: tuple(
                     Latency(batch, 100.0, 100.0 / ratio, ratio, 0.0)

@@ -1,12 +1,15 @@
 """ONNX Runtime sessions on graphs that are not bundles yet."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from edge.bundle.input import OUTPUTS
+from edge.session import session as thin_session
 from edge.session.providers import Options, open_on
 from edge_export.graph.builder import IMAGE, LOGITS, PROBABILITIES
 
@@ -26,6 +29,24 @@ def open_session(model: ModelProto) -> Session:
     """
     session: Session = open_on(model.SerializeToString(), "cpu", Options(), None)
     return session
+
+
+@dataclass(frozen=True, slots=True)
+class _Deployed:
+    session: thin_session.Session
+
+    def run(self, names: list[str] | None, feed: dict[str, NDArray[np.uint8]]) -> list[NDArray[Any]]:
+        return self.session.fetch(OUTPUTS if names is None else names, feed[IMAGE])
+
+
+def open_deployed(model: ModelProto) -> Session:
+    """A session as the runtime makes it of a bundle: a few images and many are each computed in their way.
+
+    Raises:
+        ProviderError: onnxruntime cannot load the graph.
+        BundleError: the graph has another interface than a bundle's.
+    """
+    return _Deployed(thin_session.create(model.SerializeToString(), provider="cpu", threads=1))
 
 
 def run(session: Session, images: NDArray[np.uint8], batch: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

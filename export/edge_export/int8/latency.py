@@ -4,7 +4,7 @@ Sessions have one thread, the caller's, so its processor time is the latency on 
 time that others take does not count. `edge.bench.turns` says how times are taken and what the noise of a ratio is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,15 +14,16 @@ from onnx import ModelProto
 
 from edge.bench.turns import Clock, Series, compare, thread_clock, time_in_turns
 from edge.bundle.input import NAME
-from edge_export.graph.session import Session, open_session
+from edge_export.graph.session import Session, open_deployed
 
 Name = TypeVar("Name")
 
 WARM_UP = 3
-# Least rounds by batch size: a device's daily work, and bulk. Each round runs every graph once.
-REPETITIONS = {1: 200, 256: 15}
+# Least rounds by batch size: a device's daily work, a few, and bulk. Each round runs every graph once.
+REPETITIONS = {1: 200, 4: 100, 16: 50, 64: 25, 256: 15}
+ENDS = (1, 256)
 # Rounds go on for as long: on a shared machine, noise comes in bursts of some tenths of a second.
-SECONDS = 1.5
+SECONDS = 1.0
 LOADS = 5
 
 
@@ -46,7 +47,12 @@ class Latency:
 
 
 def measure(
-    baseline: Session, candidates: Mapping[str, Session], images: NDArray[np.uint8], *, clock: Clock | None = None
+    baseline: Session,
+    candidates: Mapping[str, Session],
+    images: NDArray[np.uint8],
+    *,
+    batches: Sequence[int] | None = None,
+    clock: Clock | None = None,
 ) -> dict[str, tuple[Latency, ...]]:
     """Every candidate against the baseline at every batch size, in turns.
 
@@ -54,40 +60,46 @@ def measure(
         baseline: a session.
         candidates: others, of the same inputs, by name.
         images: uint8 (N, 28, 28), repeated as often as the largest batch needs.
+        batches: some of the sizes in `REPETITIONS`; None takes all.
         clock: by which runs are timed; None takes the processor time of this thread.
     """
-    timed = time_sessions({"": baseline, **candidates}, images, clock=clock)
+    timed = time_sessions({"": baseline, **candidates}, images, batches=batches, clock=clock)
     return {
         name: tuple(_compared(batch, timed[batch][""], timed[batch][name]) for batch in timed) for name in candidates
     }
 
 
 def time_sessions(
-    sessions: Mapping[Name, Session], images: NDArray[np.uint8], *, clock: Clock | None = None
+    sessions: Mapping[Name, Session],
+    images: NDArray[np.uint8],
+    *,
+    batches: Sequence[int] | None = None,
+    clock: Clock | None = None,
 ) -> dict[int, dict[Name, Series]]:
     """Runs sessions in turns at every batch size.
 
     Args:
         sessions: of the same inputs, by any name.
         images: uint8 (N, 28, 28), repeated as often as the largest batch needs.
+        batches: some of the sizes in `REPETITIONS`; None takes all.
         clock: by which runs are timed; None takes the processor time of this thread.
 
     Returns:
         By batch size and name, the durations of whole batches.
     """
     found = {}
-    for batch, rounds in REPETITIONS.items():
+    for batch in REPETITIONS if batches is None else batches:
         feed = {NAME: np.resize(images, (batch, *images.shape[1:]))}
         tasks = {name: _running(session, feed) for name, session in sessions.items()}
         found[batch] = time_in_turns(
-            tasks, rounds=rounds, warmup_rounds=WARM_UP, seconds=SECONDS, clock=clock or thread_clock()
+            tasks, rounds=REPETITIONS[batch], warmup_rounds=WARM_UP, seconds=SECONDS, clock=clock or thread_clock()
         )
     return found
 
 
 def load_time(model: ModelProto, *, clock: Clock | None = None) -> float:
-    """Median time to open a session of the model, in milliseconds."""
-    timed = time_in_turns({"load": lambda: open_session(model)}, rounds=LOADS, clock=clock or thread_clock())
+    """Median time until the first picture can be computed, in milliseconds."""
+    timed = time_in_turns({"load": lambda: open_deployed(model)}, rounds=LOADS, clock=clock or thread_clock())
     return timed["load"].median_us() / 1e3
 
 

@@ -31,6 +31,8 @@ GOALS: dict[Goal, str] = {
 MARGIN = 0.05
 # Standard errors that a win must exceed.
 DEVIATIONS = 3.0
+# Where int8 takes less than this many times the speed of fp32, a batch size is called a hole.
+LEAST_RATIO = 0.97
 
 BATCHES = (1, comparison.BULK)  # a graph may take another branch for a single picture
 
@@ -49,7 +51,7 @@ class Measured:
         size_bytes: of the graph, without manifest and evidence.
         fp32_bytes: of the fp32 graph.
         load_ms: median time to open a session.
-        latencies: against the fp32 graph, at batch 1 and in bulk.
+        latencies: against the fp32 graph, by batch size from 1 to bulk.
         rows: against PyTorch, at both batch sizes.
     """
 
@@ -68,18 +70,23 @@ class Measured:
 
     def gain(self, goal: Goal) -> float:
         """How many times better than fp32 it is for the goal."""
-        single, bulk = (one.ratio for one in self.latencies)
+        single, bulk = self.latencies[0].ratio, self.latencies[-1].ratio
         size = self.fp32_bytes / self.size_bytes
         return {"latency": single, "throughput": bulk, "size": size, "balanced": math.cbrt(single * bulk * size)}[goal]
 
     def noise(self, goal: Goal) -> float:
         """Standard error of the gain, as a share of it; bytes have none."""
-        single, bulk = (one.noise for one in self.latencies)
+        single, bulk = self.latencies[0].noise, self.latencies[-1].noise
         return {"latency": single, "throughput": bulk, "size": 0.0, "balanced": math.hypot(single, bulk) / 3}[goal]
+
+    @property
+    def holes(self) -> tuple[Latency, ...]:
+        """The batch sizes at which it is slower than fp32, by more than noise."""
+        return tuple(one for one in self.latencies if one.ratio * (1 + DEVIATIONS * one.noise) < LEAST_RATIO)
 
 
 def measure(fp32: ModelProto, candidates: Mapping[str, QuantisedModel], reference: Reference) -> tuple[Measured, ...]:
-    """Builds a session of each candidate and takes all figures; time is taken in turns with the fp32 graph.
+    """Builds sessions of each candidate and takes all figures; time is taken in turns with the fp32 graph.
 
     Args:
         fp32: the graph that int8 must beat.
@@ -87,7 +94,8 @@ def measure(fp32: ModelProto, candidates: Mapping[str, QuantisedModel], referenc
         reference: PyTorch's answers, on validation data.
     """
     sessions = {name: session.open_session(one.model) for name, one in candidates.items()}
-    latencies = latency.measure(session.open_session(fp32), sessions, reference.split.images)
+    deployed = {name: session.open_deployed(one.model) for name, one in candidates.items()}
+    latencies = latency.measure(session.open_deployed(fp32), deployed, reference.split.images)
     return tuple(
         Measured(
             name,

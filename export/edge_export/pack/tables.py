@@ -67,7 +67,7 @@ def latency_line(latencies: Sequence[Latency], precision: str) -> str:
 
 
 def candidate_table(candidates: Sequence[Measured], goal: Goal, chosen: str | None) -> str:
-    """The int8 candidates as aligned text: accuracy, labels that change, bytes, load, time, gain, and the choice.
+    """The int8 candidates as text: accuracy, labels that change, bytes, load, time, gain, the choice, and the holes.
 
     Args:
         candidates: simplest first.
@@ -78,7 +78,8 @@ def candidate_table(candidates: Sequence[Measured], goal: Goal, chosen: str | No
     for one in candidates:
         digits = [row for row in one.rows if row.data != EXTREMES]
         worst = max(digits, key=lambda row: (row.accuracy_drop, row.flips))
-        single, bulk = (f"{each.candidate_us:.0f} us ({each.ratio:.2f}x)" for each in one.latencies)
+        ends = one.latencies[0], one.latencies[-1]
+        single, bulk = (f"{each.candidate_us:.0f} us ({each.ratio:.2f}x)" for each in ends)
         cells.append(
             (
                 one.name,
@@ -93,4 +94,10 @@ def candidate_table(candidates: Sequence[Measured], goal: Goal, chosen: str | No
             )
         )
     legend = f"times: an image, medians of this machine, 1 thread, against our fp32; gain for {goal}: {GOALS[goal]}"
-    return "\n".join([*aligned(cells, right=range(1, 8)), legend])
+    return "\n".join([*aligned(cells, right=range(1, 8)), legend, *_holes(candidates)])
+
+
+def _holes(candidates: Sequence[Measured]) -> list[str]:
+    """A line for each candidate that is slower than fp32 at some batch size."""
+    told = {one.name: [f"{hole.batch} ({hole.ratio:.2f}x)" for hole in one.holes] for one in candidates}
+    return [f"slower than fp32 here: {name} at batch {', '.join(holes)}" for name, holes in told.items() if holes]

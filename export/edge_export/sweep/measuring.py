@@ -48,7 +48,7 @@ def latencies(paths: Mapping[int, Path]) -> dict[int, tuple[float, float]]:
     sessions = {forms[number]: session.open_session(graph) for number, graph in graphs.items()}
     if not sessions:
         return {}
-    timed = latency.time_sessions(sessions, packing.golden_images()[0])
+    timed = latency.time_sessions(sessions, packing.golden_images()[0], batches=latency.ENDS)
     single, bulk = ({form: one.median_us() / batch for form, one in series.items()} for batch, series in timed.items())
     return {number: (single[form], bulk[form]) for number, form in forms.items()}
 

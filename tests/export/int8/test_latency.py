@@ -45,10 +45,18 @@ def test_latencies_are_medians_of_all_in_microseconds_an_image(clock):
     measured = latency.measure(fp32, {"fast": fast, "same": same}, IMAGES, clock=clock)
     assert list(measured) == ["fast", "same"]
     for name, ratio in (("fast", 2.0), ("same", 1.0)):
-        assert [one.batch for one in measured[name]] == [1, 256]
-        assert [one.baseline_us for one in measured[name]] == pytest.approx([2000, 2000 / 256])
-        assert [one.candidate_us for one in measured[name]] == pytest.approx([2000 / ratio, 2000 / ratio / 256])
-        assert [one.ratio for one in measured[name]] == pytest.approx([ratio, ratio])
+        assert [one.batch for one in measured[name]] == list(latency.REPETITIONS)
+        assert [one.baseline_us for one in measured[name]] == pytest.approx([2000 / one for one in latency.REPETITIONS])
+        assert [one.candidate_us * one.batch for one in measured[name]] == pytest.approx([2000 / ratio] * 5)
+        assert [one.ratio for one in measured[name]] == pytest.approx([ratio] * 5)
+
+
+def test_only_the_batches_that_are_asked_for_are_timed(clock):
+    measured = latency.measure(
+        clock.session("fp32", 2), {"one": clock.session("one", 1)}, IMAGES, batches=latency.ENDS, clock=clock
+    )
+    assert [one.batch for one in measured["one"]] == [1, 256]
+    assert {count for _, count in clock.runs} == {1, 256}
 
 
 def test_graphs_run_in_turns_and_each_goes_first(clock):

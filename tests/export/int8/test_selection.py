@@ -51,6 +51,17 @@ def test_balance_counts_all_three_alike():
     }
 
 
+def test_a_batch_at_which_int8_is_slower_by_more_than_noise_is_a_hole():
+    slower = Latency(16, 100.0, 125.0, 0.8, 0.01)
+    noisy = Latency(64, 100.0, 104.0, 0.96, 0.01)
+    one = replace(
+        made(single=2, bulk=3), latencies=(made(single=2).latencies[0], slower, noisy, Latency(256, 1, 1, 3, 0))
+    )
+    assert one.holes == (slower,)
+    assert one.gain("latency") == 2
+    assert one.gain("throughput") == 3
+
+
 @pytest.mark.parametrize(
     ("goal", "winner"),
     [("latency", "single"), ("throughput", "bulk"), ("size", "small"), ("balanced", "all")],
