@@ -159,7 +159,7 @@ def verify(
 def verify_apart(
     path: str | os.PathLike[str],
     provider: Provider = "auto",
-    limits: "Limits | None" = None,
+    limits: "ChildLimits | None" = None,
     *,
     trusted: Trusted | None = None,
 ) -> Verification:
@@ -178,7 +178,7 @@ def verify_apart(
         KeyFileError: a public key cannot be read.
     """
     name, keys = os.fspath(path), signature.public_keys(trusted)
-    allowed = limits or Limits.of(path)
+    allowed = limits or ChildLimits.of(path)
     memory = allowed.memory_bytes if provider == "cpu" or "onnxruntime-gpu" not in runtime.runtimes() else 0
     # -P: a folder called edge where the command is typed is not this package.
     settings = [name, provider, str(memory), str(allowed.seconds), *keys]
@@ -212,7 +212,7 @@ def verify_apart(
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ChildLimits:
     """What a child process may take.
 
     Attributes:
@@ -233,7 +233,7 @@ class Limits:
         return cls(memory_bytes=_LEAST_MEMORY_BYTES + 32 * size, seconds=_LEAST_SECONDS + size / 1e6)
 
 
-def _ending(code: int, complaint: str, allowed: Limits) -> str:
+def _ending(code: int, complaint: str, allowed: ChildLimits) -> str:
     """How a child ended before its time, in words; empty where it did not."""
     if code == 0:
         return ""

@@ -15,7 +15,7 @@ import pytest
 from edge import verification
 from edge.bundle.wire import encode_bytes, encode_integer, encode_metadata
 from edge.errors import BundleError, VerificationError
-from edge.verification import Limits, verify, verify_apart
+from edge.verification import ChildLimits, verify, verify_apart
 
 
 def write(path, data):
@@ -188,11 +188,11 @@ def test_a_child_tells_the_same_as_this_process(bundle_path, tmp_path, packed):
 
 
 def test_a_child_that_takes_too_long_or_too_much_is_a_step_that_failed(bundle_path):
-    slow = verify_apart(bundle_path, "cpu", Limits(2 << 30, 0.001))
+    slow = verify_apart(bundle_path, "cpu", ChildLimits(2 << 30, 0.001))
     assert [step.passed for step in slow.steps] == [False]
     assert "it did not end within 0.001 s; do not use this bundle" in slow.steps[0].detail
     if sys.platform.startswith("linux"):
-        assert not verify_apart(bundle_path, "cpu", Limits(30_000_000, 60)).passed
+        assert not verify_apart(bundle_path, "cpu", ChildLimits(30_000_000, 60)).passed
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process ends otherwise there")

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from edge.bundle import bundle
 from edge.bundle.manifest import Preparation
@@ -178,3 +179,18 @@ def test_doctor_as_json_is_one_document(edge_command, healthy, installed):
     assert {check["state"] for check in record["checks"]} <= {"ok", "note"}
     installed()
     assert json.loads(edge_command("doctor", "--json").out)["checks"][0]["name"] == "python"
+
+
+def test_what_a_bundle_says_reaches_the_terminal_without_its_control_codes(
+    edge_command, shelf, repack, images, tmp_path
+):
+    red = "\x1b[31m"
+    labels = tuple(f"{red}{digit}" for digit in "0123456789")
+    path = shelf / "evil.onnx"
+    path.write_bytes(repack(labels=labels, method=red, versions={red: red}, picture={red: red}))
+    Image.fromarray(images[2]).save(tmp_path / "digit.png")
+    pictures = [[command, tmp_path / "digit.png", "--model", path] for command in ("predict", "read", "explain")]
+    for arguments in (["info", path], ["verify", path], ["models"], ["models", "evil"], *pictures):
+        ended = edge_command(*arguments)
+        assert "\x1b" not in ended.out + ended.err
+        assert "Traceback" not in ended.err

@@ -59,4 +59,4 @@ def explain(
     rejected = f"  rejected: it looks like {rejected_as(prediction)}" if prediction.rejected else ""
     typer.echo(f"{printable(source)}  {printable(prediction.label)} {prediction.confidence:.3f}{rejected}")
     for line in found.lines(unicode=shows_blocks()):
-        typer.echo(line)
+        typer.echo(printable(line))

@@ -12,6 +12,7 @@ from edge.bundle.input import NAME
 from edge.bundle.manifest import Preparation, Rejection
 from edge.cli.arguments import JsonOption
 from edge.text.table import aligned, size
+from edge.text.terminal import printable
 
 
 def info(
@@ -34,7 +35,7 @@ def info(
         typer.echo(json.dumps(record))
         return
     for line in aligned(describe(found)):
-        typer.echo(line)
+        typer.echo(printable(line))
 
 
 def describe(found: Bundle) -> list[tuple[str, str]]:

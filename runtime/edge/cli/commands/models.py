@@ -12,6 +12,7 @@ from edge.cli import extras
 from edge.cli.commands.info import describe
 from edge.errors import BundleError, BundleNotFoundError, EdgeError
 from edge.text.table import aligned, size
+from edge.text.terminal import printable
 
 GROUP = "edge.models"
 """Entry points of this group tell about trainable models: `name or None -> text`; no upper layer is imported."""
@@ -29,13 +30,13 @@ def models(
     is_bundle = name is not None and name in shipped.names()
     if name is not None and is_bundle:
         for line in aligned(describe(bundle.read(shipped.locate(name)))):
-            typer.echo(line)
+            typer.echo(printable(line))
         typer.echo()
     rows = shipped_rows(name)
     if rows:
         typer.echo("shipped bundles:")
         for line in aligned([("  name", "precision", "size", "accuracy"), *rows]):
-            typer.echo(line)
+            typer.echo(printable(line))
     elif name is None:
         typer.echo("no bundles are shipped with this installation", err=True)
     if not _trainable(name, known=bool(rows) or is_bundle):

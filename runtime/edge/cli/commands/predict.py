@@ -93,7 +93,7 @@ def _tell(block: Sequence["Answer"], top: int, width: int, *, show: bool) -> Non
 
 
 def _shares(prediction: "Prediction", top: int) -> str:
-    shares = "  ".join(f"{label} {probability:.3f}" for label, probability in prediction.top(top))
+    shares = "  ".join(f"{printable(label)} {probability:.3f}" for label, probability in prediction.top(top))
     return shares + (f"  rejected: it looks like {rejected_as(prediction)}" if prediction.rejected else "")
 
 

@@ -82,7 +82,7 @@ def _lines(path: str, page: "Page") -> str:
     """A line of text for each line of digits."""
     name = printable(path)
     return "\n".join(
-        f"{name}  {line.text}  {min(digit.confidence for digit in line.digits):.3f}" for line in page.lines
+        f"{name}  {printable(line.text)}  {min(digit.confidence for digit in line.digits):.3f}" for line in page.lines
     )
 
 

@@ -40,7 +40,7 @@ def verify(
         outcome = verification.verify_apart(path, provider.literal, trusted=trusted or None)
         typer.echo(f"{printable(name)}: {'verified' if outcome.passed else 'FAILED'}")
         for line in aligned(verification.table(outcome)):
-            typer.echo(line)
+            typer.echo(printable(line))
         failed += not outcome.passed
     if failed:
         typer.echo(f"edge: {failed} of {len(bundles)} bundles failed; the lines above say why", err=True)
