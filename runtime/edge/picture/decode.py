@@ -2,10 +2,11 @@
 
 import io
 import os
+import re
 import stat
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias
@@ -25,6 +26,20 @@ FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 
 # Checked in the header, before a pixel is decoded: a file of some kilobytes can claim gigabytes.
 MOST_PIXELS: Final = 100_000_000
+# A picture of a row of digits is long; one that is longer than any JPEG can be is no picture.
+LONGEST_SIDE: Final = 65_535
+# What a picture may take while it is decoded, by what its pixels take in the decoder and behind it at the same time.
+# Threads that read a folder take as much each.
+MOST_BYTES: Final = 250_000_000  # below 300 MB with Python and all libraries
+# Decoders of WebP hold a picture four times, as four bytes a pixel; a progressive JPEG is held as its coefficients.
+_BYTES_OF_MODE: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
+_BYTES_OF_OTHERS: Final = 4
+_WEBP_BYTES: Final = 16
+_COEFFICIENT_BYTES: Final = 2
+_GREY_BYTES: Final = 1  # once more where they may have to be turned upright
+_STRIP_PIXELS: Final = 1 << 18  # converted at a time
+# Encoders write 10 scans, careful ones 20; each is a walk over the whole picture, however few bytes it takes.
+MOST_SCANS: Final = 64
 # A pipe has no size that could be checked first. The largest picture allowed fits, uncompressed with alpha channel.
 MOST_STREAM_BYTES: Final = 4 * MOST_PIXELS + 1_000_000
 
@@ -42,15 +57,19 @@ PAPER_CONTRAST: Final = 96
 
 _ORIENTATION_TAG: Final = 0x0112
 _ORIENTATION_SOURCES: Final = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
-_TURNS: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_TURNS: Final[dict[int, Callable[[Grey], Grey]]] = {
+    2: lambda grey: grey[:, ::-1],
+    3: lambda grey: grey[::-1, ::-1],
+    4: lambda grey: grey[::-1],
+    5: lambda grey: grey.T,
+    6: lambda grey: grey.T[:, ::-1],
+    7: lambda grey: grey[::-1, ::-1].T,
+    8: lambda grey: grey.T[::-1],
 }
+
+_MARKER: Final = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+_START_OF_SCAN: Final = b"\xff\xda"
+_END_OF_IMAGE: Final = b"\xff\xd9"
 
 _warnings_lock = threading.RLock()
 
@@ -108,12 +127,13 @@ def grey_of(image: Image.Image, name: str = "the picture") -> Grey:
         # only TIFF reads headers while it decodes: all else may decode in several threads at once
         with _silently() if image.format == "TIFF" else nullcontext():
             image.load()
-        grey = _upright(_luminance(image), image)
-        return np.frombuffer(grey.tobytes(), np.uint8).reshape(grey.height, grey.width)
+        grey = np.ascontiguousarray(_upright(_luminance(image), image))
     except Exception as cause:  # the decoders raise a dozen kinds of exceptions on damaged files
         raise UnreadablePictureError(
             f"{name} is cut off or damaged ({_one_line(cause)}); save or download it again"
         ) from cause
+    grey.flags.writeable = False
+    return grey
 
 
 def plain_greys(sources: Sequence[object], size: plain_png.Size) -> tuple[list[int], Grey]:
@@ -173,6 +193,7 @@ def _decode(stream: BinaryIO, name: str, enough_pixels: int) -> Grey:
         image = _open(stream, name)
     # the luminance of a JPEG is one of its planes: the colours need not be decoded; other formats ignore this
     image.draft("L", (enough_pixels, enough_pixels))
+    _refuse_memory(image, name)
     return grey_of(image, name)
 
 
@@ -188,7 +209,23 @@ def _open(stream: BinaryIO, name: str) -> Image.Image:
         known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         raise UnreadablePictureError(f"{name} is not a picture that can be read; give a {known} file") from cause
     _refuse_size(image, name)
+    if image.info.get("progressive"):
+        _refuse_passes(image, stream, name)
     return image
+
+
+def _scans(stream: BinaryIO) -> int:
+    """How many times a JPEG passes over its picture. The stream stays where it was."""
+    at = stream.tell()
+    stream.seek(0)
+    content = stream.read()
+    stream.seek(at)
+    scans, place = 0, 2
+    while (found := _MARKER.search(content, place)) is not None and found[0] != _END_OF_IMAGE:
+        scans += found[0] == _START_OF_SCAN
+        # a segment says how long it is; what follows that of a scan is its data, in which no marker can be
+        place = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
+    return scans
 
 
 def _is_empty(stream: BinaryIO) -> bool:
@@ -209,8 +246,40 @@ def _silently() -> Iterator[None]:
 def _refuse_size(image: Image.Image, name: str) -> None:
     if image.width * image.height > MOST_PIXELS:
         raise UnreadablePictureError(_too_large(name, f"{image.width} x {image.height} pixels, "))
+    if max(image.size) > LONGEST_SIDE:
+        raise UnreadablePictureError(
+            f"{name} has {image.width} x {image.height} pixels, and no side may have more than {LONGEST_SIDE}; crop it"
+        )
     if image.width * image.height == 0:
         raise UnreadablePictureError(f"{name} has no pixels; save it again")
+
+
+def _refuse_memory(image: Image.Image, name: str) -> None:
+    """Refuses what would take too much memory, by what a pixel of its kind takes."""
+    held = _WEBP_BYTES if image.format == "WEBP" else _BYTES_OF_MODE.get(image.mode, _BYTES_OF_OTHERS)
+    needed = image.width * image.height * (held + _GREY_BYTES * (1 + _may_be_turned(image)))
+    if needed > MOST_BYTES:
+        raise UnreadablePictureError(
+            f"{name} is too large: {image.width} x {image.height} pixels of {image.format}, {image.mode}, take "
+            f"{needed // 1_000_000} MB of at most {MOST_BYTES // 1_000_000}; scale it down, or save it in grey as PNG"
+        )
+
+
+def _refuse_passes(image: Image.Image, stream: BinaryIO, name: str) -> None:
+    """Refuses a progressive JPEG that passes over its picture too often, or whose coefficients take too much memory."""
+    layers = getattr(image, "layer", [])  # of each plane its number, and how often it is sampled across and down
+    shares = [across * down for _, across, down, *_ in layers] or [1]
+    planes = sum(shares) / max(shares)
+    needed = int(image.width * image.height * _COEFFICIENT_BYTES * planes)
+    if needed > MOST_BYTES:
+        raise UnreadablePictureError(
+            f"{name} is too large: {image.width} x {image.height} pixels of a progressive JPEG take "
+            f"{needed // 1_000_000} MB of at most {MOST_BYTES // 1_000_000}; scale it down, or save it as a plain JPEG"
+        )
+    if (scans := _scans(stream)) > MOST_SCANS:
+        raise UnreadablePictureError(
+            f"{name} passes over its picture {scans} times, which takes too long (at most {MOST_SCANS}); save it again"
+        )
 
 
 def _too_large(name: str, size: str) -> str:
@@ -240,79 +309,128 @@ def _one_line(text: object) -> str:
     return plain if plain.isprintable() else repr(plain)
 
 
-def _luminance(image: Image.Image) -> Image.Image:
-    """Mode L, with transparency filled."""
+def _strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """The rows of a picture, as many at a time as are converted at a time; a picture of usual size is one strip."""
+    rows = max(1, _STRIP_PIXELS // image.width)
+    if rows >= image.height:
+        yield slice(0, image.height), image
+        return
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        yield slice(top, bottom), image.crop((0, top, image.width, bottom))
+
+
+def _luminance(image: Image.Image) -> Grey:
+    """uint8 (H, W), with transparency filled; strip by strip, so that nothing but the result is held in full."""
     mode = image.mode
     if mode in ("I", "F") or mode.startswith("I;"):
-        return Image.fromarray(_eight_bits(np.asarray(image)))
+        return _eight_bits(image)
     if "transparency" in image.info or mode in ("LA", "La", "PA", "RGBA", "RGBa"):
         return _filled(image)
-    if mode == "LAB":
+    grey = np.empty((image.height, image.width), np.uint8)
+    for rows, strip in _strips(image):
+        grey[rows] = np.asarray(_opaque(strip))
+    return grey
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Mode L of what has no transparency."""
+    if image.mode == "LAB":
         return image.getchannel(0)
-    if mode == "CMYK":
+    if image.mode == "CMYK":
         image = image.convert("RGB")
     return image if image.mode == "L" else image.convert("L")
 
 
-def _eight_bits(levels: NDArray[Any]) -> Grey:
+def _eight_bits(image: Image.Image) -> Grey:
     """Grey levels of 16 or 32 bits or in floating point, scaled to 0 to 255.
 
     White is the smallest full scale (1.0 for fractions, 255, 4095, 65535) that holds every level. Where none does, or
     levels are negative, they are spread from the darkest to the lightest.
     """
-    levels = np.nan_to_num(levels, nan=0, posinf=0, neginf=0)
-    darkest, lightest = float(levels.min()), float(levels.max())
+    extremes = [(float(part.min()), float(part.max())) for part in (_numbers(strip) for _, strip in _strips(image))]
+    darkest, lightest = min(low for low, _ in extremes), max(high for _, high in extremes)
     white = next((scale for scale in FULL_SCALES if darkest >= 0 and lightest <= scale), 0)
-    if white and levels.dtype.kind in "iu":
-        return ((levels.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
-    exact = levels.astype(np.float64)
-    if white:
-        share = exact if lightest <= 1 else exact / white
-    else:
-        share = (exact - darkest) / max(lightest - darkest, np.finfo(np.float64).tiny)
-    return np.floor(share * 255 + 0.5).astype(np.uint8)
+    grey = np.empty((image.height, image.width), np.uint8)
+    for rows, strip in _strips(image):
+        levels = _numbers(strip)
+        if white and levels.dtype.kind in "iu":
+            grey[rows] = (levels.astype(np.uint32) * 255 + white // 2) // white
+            continue
+        exact = levels.astype(np.float64)
+        if white:
+            share = exact if lightest <= 1 else exact / white
+        else:
+            share = (exact - darkest) / max(lightest - darkest, np.finfo(np.float64).tiny)
+        grey[rows] = np.floor(share * 255 + 0.5)
+    return grey
 
 
-def _filled(image: Image.Image) -> Image.Image:
+def _numbers(image: Image.Image) -> NDArray[Any]:
+    numbers: NDArray[Any] = np.nan_to_num(np.asarray(image), nan=0, posinf=0, neginf=0)
+    return numbers
+
+
+def _filled(image: Image.Image) -> Grey:
     """The picture before the ground that its transparent parts stand for."""
+    grey = np.empty((image.height, image.width), np.uint8)
+    opaque, visible = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    is_opaque = True
+    for rows, strip in _strips(image):
+        ink, alpha = _grey_and_alpha(strip)
+        levels, cover = np.asarray(ink), np.asarray(alpha)
+        grey[rows] = levels
+        if cover.min() < 255:
+            is_opaque = False
+        opaque += np.bincount(levels[cover >= 128], minlength=256)
+        visible += np.bincount(levels[cover > 0], minlength=256)
+    if is_opaque:
+        return grey
+    ground = _ground_level(opaque if opaque.any() else visible, grey.size)
+    for rows, strip in _strips(image):
+        ink, alpha = _grey_and_alpha(strip)
+        grey[rows] = np.asarray(Image.composite(ink, Image.new("L", ink.size, ground), alpha))
+    return grey
+
+
+def _grey_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image]:
     with _silently():
         if image.mode in ("La", "RGBa"):
             image = image.convert(image.mode[:-1] + "A")
         colours = image.convert("RGBA")
-    alpha = colours.getchannel("A")
-    grey = colours.convert("L")
-    if alpha.getextrema() == (255, 255):
-        return grey
-    ground = Image.new("L", grey.size, _ground_level(np.asarray(grey), np.asarray(alpha)))
-    return Image.composite(grey, ground, alpha)
+    return colours.convert("L"), colours.getchannel("A")
 
 
-def _ground_level(grey: Grey, alpha: Grey) -> int:
+def _ground_level(counts: NDArray[np.int64], pixels: int) -> int:
     """White, or black if what is not transparent is light ink: either way the ink stays visible.
 
     Args:
-        grey: uint8 (H, W), luminance.
-        alpha: uint8 (H, W), 0 transparent to 255 opaque.
+        counts: int64 (256,), how many of the pixels that are not transparent have each luminance.
+        pixels: of the whole picture.
 
     Returns:
         0 or 255.
     """
-    opaque = grey[alpha >= 128]
-    if opaque.size == 0:
-        opaque = grey[alpha > 0]
-    if opaque.size == 0:
+    size = int(counts.sum())
+    if size == 0:
         return 255
-    tenth = opaque.size // 10
-    darkest, middle, lightest = np.sort(opaque)[[tenth, opaque.size // 2, opaque.size - 1 - tenth]].tolist()
-    is_paper = opaque.size >= PAPER_SHARE * grey.size and lightest - darkest >= PAPER_CONTRAST
+    tenth = size // 10
+    darkest, middle, lightest = np.searchsorted(
+        np.cumsum(counts), [tenth, size // 2, size - 1 - tenth], side="right"
+    ).tolist()
+    is_paper = size >= PAPER_SHARE * pixels and lightest - darkest >= PAPER_CONTRAST
     if is_paper:
         return 255 if middle >= 128 else 0
-    return 255 if int(opaque.sum(dtype=np.int64)) < 128 * opaque.size else 0
+    return 255 if int(counts @ np.arange(256)) < 128 * size else 0
 
 
-def _upright(grey: Image.Image, original: Image.Image) -> Image.Image:
+def _may_be_turned(image: Image.Image) -> bool:
+    return image.format == "TIFF" or any(key in image.info for key in _ORIENTATION_SOURCES)
+
+
+def _upright(grey: Grey, original: Image.Image) -> Grey:
     """Turned as the camera was held."""
-    if original.format != "TIFF" and not any(key in original.info for key in _ORIENTATION_SOURCES):
+    if not _may_be_turned(original):
         return grey
     with _silently():
         try:
@@ -320,4 +438,4 @@ def _upright(grey: Image.Image, original: Image.Image) -> Image.Image:
         except Exception:  # noqa: BLE001 -- a damaged camera note is no reason to refuse the picture
             orientation = 1
     turn = _TURNS.get(orientation)
-    return grey if turn is None else grey.transpose(turn)
+    return grey if turn is None else turn(grey)

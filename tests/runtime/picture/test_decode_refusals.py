@@ -239,3 +239,81 @@ def test_the_filters_of_warnings_are_as_before_after_many_threads(tmp_path):
     for thread in threads:
         thread.join()
     assert list(warnings.filters) == before
+
+
+def at_a_time(monkeypatch, pixels):
+    monkeypatch.setattr(decode, "_STRIP_PIXELS", pixels)
+
+
+def modes():
+    """The same noise in every mode that is converted, some of it transparent."""
+    levels = np.random.default_rng(0).integers(0, 256, (60, 37, 4), np.uint8)
+    colours = Image.fromarray(levels)
+    palette = colours.convert("RGB").quantize(32)
+    palette.info["transparency"] = bytes(range(0, 256, 8))
+    return {
+        "1": colours.convert("L").convert("1"),
+        "L": colours.convert("L"),
+        "LA": colours.convert("LA"),
+        "P": palette,
+        "RGB": colours.convert("RGB"),
+        "RGBA": colours,
+        "CMYK": colours.convert("RGB").convert("CMYK"),
+        "LAB": Image.frombytes("LAB", (37, 60), levels[..., :3].tobytes()),
+        "I;16": Image.fromarray(levels[..., 0].astype(np.uint16) * 16),
+        "I": Image.fromarray(levels[..., 0].astype(np.int32) * 1000 - 7),
+        "F": Image.fromarray(levels[..., 0] / np.float32(255)),
+        "F with NaN": Image.fromarray(np.where(levels[..., 0] > 250, np.nan, levels[..., 0] * 3.5).astype(np.float32)),
+    }
+
+
+@pytest.mark.parametrize("mode", modes())
+def test_a_picture_is_the_same_whether_it_is_converted_at_once_or_strip_by_strip(mode, monkeypatch):
+    image = modes()[mode]
+    whole = decode.grey_of(image)
+    for pixels in (1, 37 * 7, 37 * 59):
+        at_a_time(monkeypatch, pixels)
+        np.testing.assert_array_equal(decode.grey_of(image), whole)
+
+
+def tiff_of_fractions(width, height):
+    """A TIFF that claims pixels in floating point and holds none."""
+    entries = [(256, 4, width), (257, 4, height), (258, 3, 32), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1)]
+    entries += [(278, 4, height), (279, 4, 4), (339, 3, 3)]
+    fields = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + fields + bytes(4)
+
+
+def test_pictures_whose_pixels_take_much_are_refused_by_what_they_take():
+    for content, words in (
+        (tiff_of_fractions(8000, 6000), "8000 x 6000 pixels of TIFF, F, take 288 MB of at most 250"),
+        (saved(Image.new("RGBA", (4000, 4000)), "WEBP"), "4000 x 4000 pixels of WEBP, RGBA, take 272 MB"),
+    ):
+        with pytest.raises(edge.UnreadablePictureError, match=words):
+            decode.read_grey(content)
+
+
+def test_a_picture_longer_than_any_jpeg_is_refused():
+    for size in ((800_000, 1), (1, 800_000)):
+        with pytest.raises(edge.UnreadablePictureError, match="no side may have more than 65535"):
+            decode.read_grey(saved(Image.new("RGB", size)))
+
+
+def with_scans(count):
+    """A progressive JPEG whose last scan comes more often."""
+    file = io.BytesIO()
+    drawn().save(file, "JPEG", progressive=True)
+    content = file.getvalue()
+    last = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + last * count + b"\xff\xd9"
+
+
+def test_a_jpeg_of_many_scans_is_refused_and_one_of_some_is_read():
+    with pytest.raises(edge.UnreadablePictureError, match=r"passes over its picture [0-9]+ times"):
+        decode.read_grey(with_scans(60))
+    assert decode.read_grey(with_scans(30)).shape == (70, 90)
+
+
+def test_what_follows_the_end_of_a_jpeg_is_not_counted():
+    film = b"\xff\xda\x00\x08" * 1000
+    np.testing.assert_array_equal(decode.read_grey(with_scans(0) + film), decode.read_grey(with_scans(0)))
