@@ -120,7 +120,8 @@ class Replay:
         max_logit_error: largest absolute difference of a logit.
         image_errors: the same for each image.
         mean_logit_error: mean absolute difference of the logits.
-        flips: images that got another label than PyTorch gave.
+        flipped: for each image, whether it got another label than PyTorch gave.
+        flips: how many did.
         digit_flips: those of them that are drawn, and no page of one grey or of noise.
         max_probability_error: largest absolute difference of a probability from the softmax of the logits that
             the model gave, divided by the temperature.
@@ -130,6 +131,7 @@ class Replay:
     max_logit_error: float
     image_errors: tuple[float, ...]
     mean_logit_error: float
+    flipped: tuple[bool, ...]
     flips: int
     digit_flips: int
     max_probability_error: float
@@ -337,6 +339,7 @@ def replay(run: Run, evidence: Evidence, temperature: float = 1.0) -> Replay:
         max_logit_error=float(errors.max()),
         image_errors=tuple(errors.max(axis=(0, 2)).tolist()),
         mean_logit_error=float(errors.mean()),
+        flipped=tuple(flipped.tolist()),
         flips=int(flipped.sum()),
         digit_flips=int(flipped[evidence.digits].sum()),
         max_probability_error=float(np.abs(probabilities - softmax(logits / temperature)).max()),

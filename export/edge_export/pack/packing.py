@@ -102,9 +102,15 @@ def evidence(trained: TrainedModel, precision: Precision, run: verification.Run)
     images, kinds = golden_images()
     expected = exact_logits(trained.module, images)
     unlimited = Evidence(images, expected, kinds, max_logit_error=float("inf"), max_flips=len(images))
-    errors = np.array(verification.replay(run, unlimited, trained.temperature).image_errors)
-    # Digits and extremes apart: an unbounded state grows far beyond a digit's on a page that is all ink.
+    replay = verification.replay(run, unlimited, trained.temperature)
+    errors, flipped = np.array(replay.image_errors), np.array(replay.flipped)
     digits = np.array([kind.startswith(DRAWN) for kind in kinds])
+    # A digit that parity let flip proves nothing on a device: to a model of other classes it is no decision at all.
+    if (firm := digits & ~flipped).any():
+        kept = firm | ~digits
+        images, expected, errors, digits = images[kept], expected[kept], errors[kept], digits[kept]
+        kinds = tuple(kind for kind, one in zip(kinds, kept, strict=True) if one)
+    # Digits and extremes apart: an unbounded state grows far beyond a digit's on a page that is all ink.
     limits = np.empty(len(kinds))
     for group in (digits, ~digits):
         limits[group] = evidence_tolerance(precision, float(errors[group].max()))
