@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from edge_train.command import INTERRUPTED, Device
 from edge_train.data.command import DataFolderOption, DataOption
-from edge_train.training.command import INTERRUPTED, Device
 
 LIST = "A,B,..."
 
