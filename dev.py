@@ -9,6 +9,7 @@
     python3 dev.py web      fetches ONNX Runtime for browsers, for `edge export --to html` and its tests
     python3 dev.py map      prints the rooms of the repository, their sizes and imports; `--at REV` of any commit
     python3 dev.py api      writes docs/api.md anew from the docstrings of `import edge`
+    python3 dev.py fuzz MIN tries the readers of files with what they do not expect, for so many minutes
     python3 dev.py ship     exports every shipped checkpoint to the shipped bundles: after a training or a change of
                             the export, with MNIST at hand
     python3 dev.py bench    measures edge beside its peers on this machine; the results stay in runs/peers
@@ -18,6 +19,7 @@ All may be run again at any time: what is installed already is left as it is.
 
 import hashlib
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -72,11 +74,12 @@ def main() -> int:
         "web": web,
         "map": rooms,
         "api": api,
+        "fuzz": fuzz,
         "ship": ship,
         "bench": bench,
     }
     name, *options = sys.argv[1:] or [""]
-    if name not in tasks or (options and name != "map"):
+    if name not in tasks or (options and name not in {"map", "fuzz"}):
         print(__doc__)
         return 2
     if sys.version_info < MINIMUM_PYTHON:
@@ -187,6 +190,19 @@ def api() -> None:
     """The page of the public names."""
     set_up_everything()
     run([program(EVERYTHING, "python"), "docs/api.py"])
+
+
+def fuzz(minutes: str = "10") -> None:
+    """The tests of properties with thousands of examples each, round after round, every round with other ones."""
+    set_up_everything()
+    end = time.monotonic() + 60 * float(minutes)
+    tried = 0
+    while time.monotonic() < end:
+        tried += 1
+        options = ["-q", "--hypothesis-show-statistics", f"--hypothesis-seed={secrets.randbelow(2**32)}"]
+        tests = ["tests/runtime/properties", "tests/train/properties"]
+        run([program(EVERYTHING, "python"), "-m", "pytest", *options, *tests], EDGE_FUZZ_EXAMPLES="2000")
+    print(f"\ndev.py: nothing found in {tried} rounds of 2000 examples a test")
 
 
 def ship() -> None:
