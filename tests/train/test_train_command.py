@@ -46,6 +46,7 @@ def test_every_hyperparameter_arrives(train, tmp_path):
         "averaging": 0.9,
         "augmentation": "digits",
         "strokes": 0.2,
+        "writers": "all",
         "teacher": "rnn",
         "distillation": 0.3,
         "initialisation": "torch",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from edge_train.data.command import DATA_HELP, DATA_VALUE, DataFolderOption
-from edge_train.training.recipes import Augmentation, Initialisation, Optimiser, Schedule
+from edge_train.training.recipes import Augmentation, Initialisation, Optimiser, Schedule, Writers
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -47,6 +47,9 @@ def train(
         typer.Option(help="none; digits varies form, stroke width and grey levels; pictures adds what photos leave."),
     ] = None,
     strokes: Annotated[float | None, typer.Option(help="Drawn digits mixed in, as a share of the images.")] = None,
+    writers: Annotated[
+        Writers | None, typer.Option(help="Who draws them: all writes rare forms as often as usual ones, with any pen.")
+    ] = None,
     teacher: Annotated[
         str | None, typer.Option(help="A model or checkpoint whose probabilities are learned as well; '' for none.")
     ] = None,
@@ -90,6 +93,7 @@ def train(
         "averaging": averaging,
         "augmentation": augmentation,
         "strokes": strokes,
+        "writers": writers,
         "teacher": teacher,
         "distillation": distillation,
         "initialisation": initialisation,

@@ -9,7 +9,7 @@ import pytest
 from edge.errors import InputError
 from edge_train.strokes import pen
 from edge_train.strokes.generator import DRAWS, draw_page, sample
-from edge_train.strokes.glyphs import forms
+from edge_train.strokes.glyphs import form_counts, forms
 from edge_train.strokes.handwriting import Dice, write
 
 # Of sample(20, seed=0). It changes with every change of a glyph or of the drawing, and then only on purpose: golden
@@ -118,7 +118,38 @@ def test_no_two_digits_are_alike():
 
 @pytest.mark.parametrize("label", range(10))
 def test_the_shares_of_the_forms_of_a_digit_add_up(label):
-    assert sum(form.share for form in forms(label)) == pytest.approx(1.0)
+    shares = [form.share for form in forms(label)]
+    assert sum(shares) == pytest.approx(1.0)
+    assert all(shares[: shares.index(0.0)] if 0.0 in shares else shares), "the usual ones first"
+
+
+def test_all_writers_write_every_form_equally_often():
+    images, labels = sample(4600, seed=12, writers="all")
+    often = np.bincount(labels, minlength=10) / len(labels)
+    np.testing.assert_allclose(often, np.array(form_counts()) / sum(form_counts()), atol=0.02)
+    assert images.shape == (4600, 28, 28)
+    np.testing.assert_array_equal(sample(70, seed=12, writers="all")[0], images[:70])
+
+
+def test_all_writers_have_needles_markers_and_flags(digits):
+    labels = digits[1]
+    usual, rare = digits[0].astype(np.float64), sample(400, seed=11, labels=labels, writers="all")[0].astype(np.float64)
+    ink = [images.sum(axis=(1, 2)) / 255 for images in (usual, rare)]
+    assert np.percentile(ink[1], 5) < 0.8 * np.percentile(ink[0], 5)
+    assert ink[1].max() > ink[0].max()
+    assert ink[1].std() > 1.2 * ink[0].std()
+    widths = [(images[labels == 1] >= 100).any(axis=1).sum(axis=1).mean() for images in (usual, rare)]
+    assert widths[1] > 1.2 * widths[0], "a 1 with a flag or a foot is wider than a stick"
+
+
+def test_a_one_reaches_out_no_further_than_its_flag_falls():
+    """What tells a 1 from a 7; a serif is short."""
+    for form in forms(1):
+        if not form.share and "flag" in form.name:
+            corner = form.controls[:, :, 1].argmin(axis=1)
+            for hand, top in zip(form.controls, corner, strict=True):
+                across, down = hand[top] - hand[0]
+                assert across <= -down * 1.25 or across < 0.22
 
 
 @pytest.mark.parametrize("label", range(10))
@@ -130,15 +161,18 @@ def test_the_hands_of_a_form_have_the_same_strokes(label):
         assert 0.85 <= heights.min() <= heights.max() <= 1.1
 
 
+@pytest.mark.parametrize("writers", ["usual", "all"])
 @pytest.mark.parametrize("label", range(10))
-def test_every_form_of_a_digit_is_written(label):
+def test_every_form_of_a_digit_is_written(label, writers):
     count = 400
     numbers = np.random.Generator(np.random.PCG64(2)).random((count, DRAWS))
-    writing = write(np.full(count, label), Dice(numbers), 64)
+    writing = write(np.full(count, label), Dice(numbers), 64, writers)
     # A form is told from another by its share of the writers: the first number of each decides.
-    bounds = np.cumsum([0.0] + [form.share for form in forms(label)])
+    written = [form for form in forms(label) if form.share or writers == "all"]
+    shares = [form.share if writers == "usual" else 1 / len(written) for form in written]
+    bounds = np.cumsum([0.0, *shares])
     lifted = (~writing.joined).sum(axis=1)
-    for low, high, form in zip(bounds[:-1], bounds[1:], forms(label), strict=True):
+    for low, high, form in zip(bounds[:-1], bounds[1:], written, strict=True):
         writers = (numbers[:, 0] >= low) & (numbers[:, 0] < high)
         assert writers.any()
         assert (lifted[writers] == len(form.strokes) - 1).all()

@@ -60,7 +60,7 @@ def test_the_ends_of_a_range_are_in_it(settings):
     Recipe(**settings)
 
 
-@pytest.mark.parametrize("name", ["schedule", "optimiser", "augmentation", "initialisation"])
+@pytest.mark.parametrize("name", ["schedule", "optimiser", "augmentation", "initialisation", "writers"])
 def test_an_unknown_choice_is_told_with_the_known_ones(name):
     with pytest.raises(RecipeError, match=f"--{name} 'other' is unknown; use one of "):
         Recipe(**{name: "other"})
@@ -93,3 +93,8 @@ def test_a_constant_learning_rate_stays_and_steps_fall_to_a_tenth_at_each_third(
 def test_pictures_of_something_else_get_no_drawn_digits_and_no_teacher_of_digits():
     recipe = recipes.for_other_classes(recipes.named("best", "lstm"))
     assert (recipe.strokes, recipe.teacher) == (0.0, "")
+
+
+def test_recipes_of_the_usual_writers_are_written_as_they_were_before_there_were_others():
+    assert "writers" not in recipes.to_json(Recipe())
+    assert recipes.from_json(recipes.to_json(Recipe(writers="all"))) == Recipe(writers="all")

@@ -275,3 +275,13 @@ def test_a_request_has_the_documented_defaults():
         False,
         "auto",
     )
+
+
+def test_all_writers_draw_other_digits_than_the_usual_ones(tiny_run, tmp_path):
+    """Everything else being the same, the weights differ; and so the writers did."""
+    usual, everybody = (
+        checkpoint.load(tiny_run(out=tmp_path / who, hyperparameters={"strokes": 0.5, "writers": who}).path)
+        for who in ("usual", "all")
+    )
+    assert everybody.training["recipe"]["writers"] == "all"
+    assert any(not torch.equal(usual.weights[name], everybody.weights[name]) for name in usual.weights)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from edge.errors import InputError
 from edge_train.strokes import paper, pen
-from edge_train.strokes.handwriting import Dice, write
+from edge_train.strokes.glyphs import form_counts
+from edge_train.strokes.handwriting import Dice, Writers, write
 
 SIDE = 28
 BOX = 20.0  # MNIST's recipe: the ink fits a box of 20 x 20 pixels ...
@@ -21,6 +22,12 @@ THINNEST = 0.5  # radius in pixels that no pressure goes below
 SOFTNESS = (1.0, 1.6)  # width in pixels of the edge of a line
 PALEST = 0.3  # share of the full ink that the palest pens lack; most pens lack little
 
+# Rare pens are needles and markers, and pencils on bad paper.
+RARE_PENS = 0.3  # share of them among all writers
+THIN_RADIUS = (0.45, 0.65)
+THICK_RADIUS = (1.75, 2.4)
+RARE_PALEST = 0.55
+
 POSITIONS = 64  # of the pen: about a pixel apart in a box of 20 x 20
 PAGE_POSITIONS = 320
 DRAWS = 128  # random numbers of a picture; another number here is another meaning of every seed
@@ -28,7 +35,7 @@ CHUNK = 64  # pictures drawn at once
 
 
 def sample(
-    count: int, *, seed: int, labels: NDArray[np.integer] | None = None
+    count: int, *, seed: int, labels: NDArray[np.integer] | None = None, writers: Writers = "usual"
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Digits as MNIST has them, each by another writer with another pen.
 
@@ -37,24 +44,30 @@ def sample(
         seed: 0 or more; the same seed gives the same bytes, and a longer sample begins with the shorter one.
         labels: integers (count,), 0 to 9, what to write; `None` takes the digits equally often up to one, in an order
             that follows from the seed: every ten pictures in a row from a multiple of ten on are the ten digits.
+        writers: "usual" writes as most people do. "all" has every form equally often, also those that few people write,
+            and so without `labels` more of the digits that have many forms; and rare pens, very thin, thick or pale.
 
     Returns:
         images uint8 (count, 28, 28), ink 255 on background 0, in a box of 20 x 20 pixels around the centre of mass;
         labels int64 (count,).
 
     Raises:
-        InputError: a negative count or seed, or labels of another length or range.
+        InputError: a negative count or seed or labels of another length or range.
     """
     _check_seed(seed)
     if count < 0:
         raise InputError(f"a sample of {count} pictures cannot be drawn; ask for 0 or more")
     of_numbers, of_order = np.random.SeedSequence(seed).spawn(2)
-    wanted = _balanced(count, np.random.PCG64(of_order)) if labels is None else _checked(labels, count)
+    order = np.random.PCG64(of_order)
+    if labels is not None:
+        wanted = _checked(labels, count)
+    else:
+        wanted = _balanced(count, order) if writers == "usual" else _by_forms(count, order)
     source = np.random.PCG64(of_numbers)
     images = np.zeros((count, SIDE, SIDE), np.uint8)
     for start in range(0, count, CHUNK):
         part = wanted[start : start + CHUNK]
-        images[start : start + CHUNK] = _draw(part, Dice(_numbers(source, len(part), DRAWS)))
+        images[start : start + CHUNK] = _draw(part, Dice(_numbers(source, len(part), DRAWS)), writers)
     return images, wanted
 
 
@@ -124,12 +137,17 @@ def draw_page(
     return paper.photograph(cover, np.random.Generator(np.random.PCG64(of_paper)), settings)
 
 
-def _draw(labels: NDArray[np.int64], dice: Dice) -> NDArray[np.uint8]:
-    writing = write(labels, dice, POSITIONS)
+def _draw(labels: NDArray[np.int64], dice: Dice, writers: Writers) -> NDArray[np.uint8]:
+    writing = write(labels, dice, POSITIONS, writers)
     radius = np.clip(PEN_RADIUS[0] + dice.bell(PEN_RADIUS[1]), *PEN_RADIUS_RANGE)
-    radii = np.maximum(radius * writing.pressure, THINNEST)
     softness = dice.uniform(*SOFTNESS)[:, 0]
     darkness = 1 - PALEST * dice.uniform() ** 3
+    if writers == "all":
+        seldom, thick = dice.uniform() < RARE_PENS, dice.uniform() < 0.5
+        other = np.where(thick, dice.uniform(*THICK_RADIUS), dice.uniform(*THIN_RADIUS))
+        radius = np.where(seldom, other, radius)
+        darkness = np.where(seldom, 1 - RARE_PALEST * dice.uniform() ** 2, darkness)
+    radii = np.maximum(radius * writing.pressure, THINNEST)
     path = _placed(writing.positions, writing.joined, radii)
     ink = pen.ink(path, radii, writing.joined, shape=(SIDE, SIDE), softness=softness)
     # Where lines cross, the path weighs more than the ink does: measured on the ink, a few are moved once more.
@@ -171,6 +189,12 @@ def _balanced(count: int, source: np.random.PCG64) -> NDArray[np.int64]:
     blocks = -(-count // 10)
     order = np.argsort(_numbers(source, blocks, 10), axis=1, kind="stable")
     return order.reshape(-1)[:count].astype(np.int64)
+
+
+def _by_forms(count: int, source: np.random.PCG64) -> NDArray[np.int64]:
+    """Digits as often as they have forms."""
+    bounds = np.cumsum(form_counts()) / sum(form_counts())
+    return np.asarray(np.minimum((_numbers(source, count, 1) >= bounds).sum(axis=1), 9), np.int64)
 
 
 def _checked(labels: NDArray[np.integer], count: int) -> NDArray[np.int64]:

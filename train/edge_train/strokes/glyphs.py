@@ -17,7 +17,7 @@ class Form:
 
     Attributes:
         name: in words.
-        share: how many of the people who write this digit write it so, in [0, 1].
+        share: how many of the people who write this digit write it so, in [0, 1]; 0 for a rare form.
         controls: float64 (H, C, 2), one path per hand, x and y in heights of the digit (0 to 1).
         strokes: for each stroke, the ranges [first, last] of the points that one smooth curve joins; neighbours share
             their corner point.
@@ -31,19 +31,22 @@ class Form:
 
 @cache
 def forms(label: int) -> tuple[Form, ...]:
-    """The forms of one digit, in the order in which they are written down."""
+    """The forms of one digit: the usual ones, then the rare ones."""
     return _all()[label]
+
+
+def form_counts() -> tuple[int, ...]:
+    """How many forms each of the ten digits has."""
+    return tuple(map(len, _all()))
 
 
 @cache
 def _all() -> tuple[tuple[Form, ...], ...]:
     written = tomllib.loads((resources.files("edge_train.strokes") / "glyphs.toml").read_text(encoding="utf-8"))
-    return tuple(
-        tuple(_form(form["name"], form["share"], form["hands"]) for form in written[str(label)]) for label in range(10)
-    )
+    return tuple(tuple(_form(**form) for form in written[str(label)]) for label in range(10))
 
 
-def _form(name: str, share: float, hands: list[str]) -> Form:
+def _form(name: str, hands: list[str], share: float = 0.0) -> Form:
     paths = [_path(hand) for hand in hands]
     strokes = paths[0][1]
     assert all(other == strokes for _, other in paths), f"the hands of {name!r} differ in their strokes or corners"

@@ -6,12 +6,15 @@ tremor and a pressure, all from numbers that belong to one picture alone.
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_train.strokes import pen
-from edge_train.strokes.glyphs import forms
+from edge_train.strokes.glyphs import form_counts, forms
+
+Writers = Literal["usual", "all"]
 
 # The spread of handwriting, in heights of the digit unless said otherwise. Wider spreads were tried: a digit in a
 # hundred is then one that no reader agrees on.
@@ -28,6 +31,8 @@ NIB = 0.4  # how much narrower a line is along the edge of a broad nib
 PRESSURE = 0.16  # slow change of the width of the line
 TAPER = (-0.15, 0.4)  # how much narrower the ends are; below 0: blobs of ink
 TAPER_LENGTH = 0.12
+
+_ABOVE_EVERY_DRAW = 2.0
 
 
 class Dice:
@@ -84,13 +89,12 @@ class Writing:
 class _Book:
     """All F forms of all digits as arrays, padded to the most forms of a digit, hands of a form, points of a hand.
 
-    `first`: int64 (10,), the first form of each digit; `bounds`: float64 (10, K), the running sums of their shares.
-    `controls`: float64 (F, H, C, 2); `hands`: bool (F, H), which of them exist; `loose`: float64 (F, C), how freely
-    a point moves. The others are the fields of `pen.Trace`, with a leading F.
+    `first`: int64 (10,), the first form of each digit. `controls`: float64 (F, H, C, 2); `hands`: bool (F, H), which of
+    them exist; `loose`: float64 (F, C), how freely a point moves. The others are the fields of `pen.Trace`, with a
+    leading F.
     """
 
     first: NDArray[np.int64]
-    bounds: NDArray[np.float64]
     controls: NDArray[np.float64]
     hands: NDArray[np.bool_]
     loose: NDArray[np.float64]
@@ -101,16 +105,17 @@ class _Book:
     to_end: NDArray[np.float64]
 
 
-def write(labels: NDArray[np.int64], dice: Dice, positions: int) -> Writing:
+def write(labels: NDArray[np.int64], dice: Dice, positions: int, writers: Writers = "usual") -> Writing:
     """One digit by one writer for each label.
 
     Args:
         labels: int64 (N,), 0 to 9.
         dice: its rows belong to the same pictures; about 90 columns are taken.
         positions: of the pen, P.
+        writers: "usual" writes each form as often as people do, "all" each form of a digit as often as any other.
     """
     book = _book(positions)
-    form = book.first[labels] + (dice.uniform() >= book.bounds[labels]).sum(axis=1)
+    form = book.first[labels] + (dice.uniform() >= _bounds(writers)[labels]).sum(axis=1)
     # Cubed weights: most writers are close to one of the drawn hands, some are between several.
     weights = dice.uniforms(book.hands.shape[1]) ** 3 * book.hands[form] + 1e-9 * book.hands[form]
     weights /= weights.sum(axis=1, keepdims=True)
@@ -164,13 +169,21 @@ def _wave(along: NDArray[np.float64], slow: float, fast: float, dice: Dice) -> N
 
 
 @cache
+def _bounds(writers: Writers) -> NDArray[np.float64]:
+    """The running sums of the shares of each digit's forms, float64 (10, K), which a draw is compared with."""
+    bounds = np.full((10, max(form_counts())), _ABOVE_EVERY_DRAW)
+    for label, count in enumerate(form_counts()):
+        shares = [form.share if writers == "usual" else 1 / count for form in forms(label)]
+        drawn = [share for share in shares if share]  # rare forms stand behind the others
+        bounds[label, : len(drawn) - 1] = np.cumsum(drawn)[:-1]
+    return bounds
+
+
+@cache
 def _book(positions: int) -> _Book:
     every = [form for label in range(10) for form in forms(label)]
     traces = [pen.trace(form, positions) for form in every]
-    counts = [len(forms(label)) for label in range(10)]
-    bounds = np.full((10, max(counts)), 2.0)  # above every draw
-    for label, count in enumerate(counts):
-        bounds[label, : count - 1] = np.cumsum([form.share for form in forms(label)])[:-1]
+    counts = form_counts()
     hands = max(len(form.controls) for form in every)
     points = max(form.controls.shape[1] for form in every)
     controls, exists = np.zeros((len(every), hands, points, 2)), np.zeros((len(every), hands), np.bool_)
@@ -185,7 +198,6 @@ def _book(positions: int) -> _Book:
         exact[index, :, :length], hasty[index, :, :length] = trace.exact, trace.hasty
     return _Book(
         first=np.cumsum([0, *counts[:-1]]).astype(np.int64),
-        bounds=bounds,
         controls=controls,
         hands=exists,
         loose=loose,

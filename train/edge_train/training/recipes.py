@@ -17,6 +17,7 @@ Optimiser = Literal["adamw", "adam", "sgd", "rmsprop"]
 Schedule = Literal["one-cycle", "constant", "steps"]
 Augmentation = Literal["none", "digits", "pictures"]
 Initialisation = Literal["edge", "torch"]
+Writers = Literal["usual", "all"]
 
 SHARED = "*"  # the table of what all models of a recipe share
 
@@ -52,6 +53,7 @@ class Recipe:
         averaging: share of the old weights in the averaged ones after a step; with 0 the last weights count.
         augmentation: what is varied; `pictures` adds what the pre-processing leaves of a real picture.
         strokes: drawn digits mixed in, as a share of the training images.
+        writers: who draws them: `all` writes rare forms as often as the usual ones, and with rare pens.
         teacher: a model whose probabilities are learned beside the labels; empty for none.
         distillation: share of the teacher in the loss.
         initialisation: `torch` leaves the first weights as torch draws them.
@@ -70,6 +72,7 @@ class Recipe:
     averaging: float = 0.0
     augmentation: Augmentation = "digits"
     strokes: float = 0.0
+    writers: Writers = "usual"
     teacher: str = ""
     distillation: float = 0.5
     initialisation: Initialisation = "edge"
@@ -97,6 +100,7 @@ class Recipe:
             "--optimiser": (self.optimiser, Optimiser),
             "--augmentation": (self.augmentation, Augmentation),
             "--initialisation": (self.initialisation, Initialisation),
+            "--writers": (self.writers, Writers),
         }
         for option, (chosen, kind) in choices.items():
             if chosen not in get_args(kind):
@@ -136,8 +140,14 @@ def for_other_classes(recipe: Recipe) -> Recipe:
 
 
 def to_json(recipe: Recipe) -> dict[str, Any]:
-    """The hyperparameters as plain values; `from_json` reads them back."""
-    return dataclasses.asdict(recipe)
+    """The hyperparameters as plain values; `from_json` reads them back.
+
+    The usual writers are not written down: checkpoints of before there were others keep their bytes.
+    """
+    values = dataclasses.asdict(recipe)
+    if recipe.writers == "usual":
+        del values["writers"]
+    return values
 
 
 def from_json(values: dict[str, Any]) -> Recipe:

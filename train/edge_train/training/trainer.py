@@ -327,7 +327,9 @@ def _training_data(recipe: Recipe, source: Dataset, device: torch.device) -> Tra
     drawn = None
     if recipe.strokes:
         images, labels = strokes.sample(
-            round(recipe.strokes * len(training) * MIXED_POOL), seed=MIXED_SEED + recipe.seed * 10
+            round(recipe.strokes * len(training) * MIXED_POOL),
+            seed=MIXED_SEED + recipe.seed * 10,
+            writers=recipe.writers,
         )
         drawn = Split("strokes-mixed", images, labels)
     return TrainingData(training, validation, drawn, teacher)
