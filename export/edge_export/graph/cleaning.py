@@ -6,7 +6,8 @@ same in both is constant; what changes with the batch is the batch. Parity with 
 afterwards whether that was right. The passes, in their order:
 
 1. what depends on the size of the batch alone is a constant, if it is the same in both runs, or for every picture;
-2. a state of zeros at the beginning of a recurrent layer is left out, which means zeros in ONNX;
+2. a state of zeros at the beginning of a recurrent layer is left out, which means zeros in ONNX, and so is an
+   activation that ONNX takes by itself;
 3. a Reshape to sizes that are computed gets constant ones, in which -1 stands for the batch;
 4. operators that move numbers, and in the end leave them as they were, go; several in a row become one;
 5. the last step of a recurrent layer is its final state, which the operator gives of itself;
@@ -232,6 +233,9 @@ def omit_zero_states(model: ir.Model) -> None:
                 node.replace_input_with(place, None)
         while node.op_type in FIRST_STATES and node.inputs[-1] is None:
             node.resize_inputs(len(node.inputs) - 1)
+        activations = node.attributes.get("activations") if node.op_type == "RNN" else None
+        if activations is not None and set(activations.as_strings()) == {"Tanh"}:
+            del node.attributes["activations"]
 
 
 def fix_reshapes(model: ir.Model) -> None:

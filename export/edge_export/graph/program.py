@@ -8,6 +8,7 @@ tracing exporter, which torch calls legacy.
 
 import copy
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,13 +55,20 @@ def export(whole: nn.Module) -> ModelProto:
                 verbose=False,
             )
     except Exception as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ConversionError(f"torch cannot export the model: {reason.strip()}") from error
+        raise ConversionError(f"torch cannot export the model: {_reason(error)}") from error
     assert exported is not None
     model: ModelProto = exported.model_proto
     model.ir_version, model.producer_name, model.producer_version = IR_VERSION, PRODUCER, ""
     _name_by_layer(model)
     return model
+
+
+def _reason(error: BaseException) -> str:
+    """What the first of a chain of errors says, in a line, without the colours of a terminal."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", str(error)).splitlines()]
+    return next((line for line in lines if line), type(error).__name__)[:300]
 
 
 def _name_by_layer(model: ModelProto) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from edge.bundle.manifest import Preparation
 from edge_export.model.answer import LEAST, Answer
 from edge_export.model.preparation import prepared
-from edge_export.model.repairs import Repaired, Repairs
+from edge_export.model.repairs import Repaired, Repairs, unpacked
 
 # What modules call the method that makes their first states.
 FIRST_STATES = ("init_hidden", "initHidden", "init_state", "init_hidden_state", "initial_state")
@@ -60,13 +60,16 @@ class Adapter(nn.Module):
         self.model = model
         self.preparation = preparation
         self.answer = answer
-        self.repairs = repairs or Repairs()
+        self.repairs = Repairs() if repairs is None else repairs
         self.more = more or More()
         self.logarithm = logarithm
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, float [batch, classes], of float images [batch, 28, 28] in [0, 1]."""
-        with Repaired(self.repairs) if self.repairs else nullcontext():
+        with (
+            Repaired(self.repairs) if self.repairs else nullcontext(),
+            unpacked(self.model) if self.repairs.packed else nullcontext(),
+        ):
             returned = call(self.model, images, self.preparation, self.more)
         numbers = self.answer.take(returned)
         return torch.log(numbers.clamp_min(LEAST)) if self.logarithm else numbers

@@ -107,7 +107,8 @@ def _fit(module: nn.Module, preparation: Preparation, output: str | None) -> Fit
     except ModelError as error:
         raise Unfit(str(error)) from error
     cuda = any(one.cuda for one in seen.values())
-    repairs = _repairs(seen[small].seen, seen[large].seen, where, returned[large], cuda=cuda)
+    repairs = _repairs(seen[small].seen, seen[large].seen, where, returned[large])
+    repairs = replace(repairs, moves=cuda, packed=all(one.packed for one in seen.values()))
     adapter = Adapter(module, preparation, where, repairs=repairs, more=more)
     few, many = (_answers(adapter, images[:size]) for size in SIZES)
     turned = _answers(adapter, images[[2, 0]])
@@ -162,10 +163,10 @@ def _more(module: nn.Module, images: Tensor, preparation: Preparation) -> More:
     raise Unfit(f"forward also wants {names}, and takes no empty ones: {reason(failure)}") from failure
 
 
-def _repairs(few: list[Seen], many: list[Seen], where: Answer, returned: object, *, cuda: bool) -> Repairs:
+def _repairs(few: list[Seen], many: list[Seen], where: Answer, returned: object) -> Repairs:
     """What has to be mended, by what was seen at both sizes of the batch."""
     if len(few) != len(many):
-        return Repairs(moves=cuda)
+        return Repairs()
     axes = {}
     for number, (small, large) in enumerate(zip(few, many, strict=True)):
         if small.kind == "squeeze":
@@ -179,7 +180,6 @@ def _repairs(few: list[Seen], many: list[Seen], where: Answer, returned: object,
     return Repairs(
         axes=axes,
         skipped=frozenset(drops | ends.keys()),
-        moves=cuda,
         end=next(iter(ends.values()), None),
         dropout=bool(drops),
     )

@@ -10,9 +10,11 @@ to the call of one number.
 | `.squeeze()` without an axis     | the axes go that are 1 at every batch size: a batch of one keeps its own         |
 | `F.dropout(x)` that is always on | nothing: a model in evaluation drops nothing                                     |
 | a softmax or sigmoid at the end  | nothing: what enters it are the logits                                           |
+| packing sequences of full length | nothing: a recurrent layer takes them as they are                                |
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,10 +22,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import rnn
 from torch.overrides import TorchFunctionMode
 
 Call = Callable[..., Any]
+
+CPU = torch.device("cpu")
 
 _SQUEEZES = (torch.squeeze, Tensor.squeeze)
 _SOFTMAXES = (torch.softmax, F.softmax, Tensor.softmax)
@@ -56,6 +61,7 @@ class Repairs:
         moves: whether tensors are moved to CUDA.
         end: the kind of the last call, whose result was the answer: "softmax", "sigmoid", or None.
         dropout: whether a dropout was always on.
+        packed: whether sequences of full length are packed.
     """
 
     axes: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
@@ -63,6 +69,7 @@ class Repairs:
     moves: bool = False
     end: str | None = None
     dropout: bool = False
+    packed: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.axes or self.skipped or self.moves)
@@ -80,6 +87,7 @@ class Repaired(TorchFunctionMode):
         self.repairs = repairs
         self.seen: list[Seen] = []
         self.cuda = False
+        self.packed: bool | None = None  # whether sequences were packed, and all of them were of full length
 
     def __torch_function__(
         self,
@@ -92,9 +100,14 @@ class Repaired(TorchFunctionMode):
         named = dict(kwargs or {})
         if _moves_to_cuda(func, args, named):
             self.cuda = True
-            args, named = _without_device(args, named)
-            if func is Tensor.cuda or (func is Tensor.to and len(args) == 1 and not named):
+            if func is Tensor.cuda:
                 return args[0]
+            args = tuple(CPU if place and _is_cuda(one) else one for place, one in enumerate(args))
+            named = {key: CPU if _is_cuda(one) else one for key, one in named.items()}
+        if getattr(func, "__name__", "") == "_pack_padded_sequence":
+            sequence, lengths, batch_first = args
+            full = bool((lengths == sequence.shape[1 if batch_first else 0]).all())
+            self.packed = full and self.packed is not False
         kind = _kind(func, args, named)
         if kind is None:
             return func(*args, **named)
@@ -103,11 +116,45 @@ class Repaired(TorchFunctionMode):
         if number in self.repairs.skipped:
             result = entered
         elif number in self.repairs.axes:
-            result = torch.squeeze(entered, self.repairs.axes[number])
+            axes = self.repairs.axes[number]
+            result = torch.squeeze(entered, axes) if axes else entered
         else:
             result = func(*args, **named)
         self.seen.append(Seen(kind, tuple(entered.shape), result))
         return result
+
+
+@contextmanager
+def unpacked(model: nn.Module) -> Iterator[None]:
+    """Code of a model that packs sequences of full length, and unpacks them, leaves them as they are.
+
+    Both functions are Python that torch asks nobody about: their names are given others, in torch's module and in
+    those that the model's classes were written in.
+    """
+
+    def pack(sequence: Tensor, _lengths: object, batch_first: bool = False, **_: object) -> Tensor:
+        del batch_first  # the layer knows it too
+        return sequence
+
+    def pad(sequence: Tensor, batch_first: bool = False, **_: object) -> tuple[Tensor, Tensor]:
+        rows, batch = (1, 0) if batch_first else (0, 1)
+        return sequence, torch.full((sequence.shape[batch],), sequence.shape[rows])
+
+    others: dict[object, object] = {rnn.pack_padded_sequence: pack, rnn.pad_packed_sequence: pad}
+    modules = {rnn, *(sys.modules[type(layer).__module__] for layer in model.modules())}
+    changed = [
+        (module, name, value)
+        for module in modules
+        for name, value in list(vars(module).items())
+        if inspect.isfunction(value) and value in others
+    ]
+    for module, name, value in changed:
+        setattr(module, name, others[value])
+    try:
+        yield
+    finally:
+        for module, name, value in changed:
+            setattr(module, name, value)
 
 
 @contextmanager
@@ -146,8 +193,3 @@ def _is_cuda(value: object) -> bool:
     if isinstance(value, torch.device):
         return value.type == "cuda"
     return isinstance(value, str) and value.partition(":")[0] == "cuda"
-
-
-def _without_device(args: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    kept = tuple(argument for place, argument in enumerate(args) if place == 0 or not _is_cuda(argument))
-    return kept, {key: value for key, value in named.items() if not (key == "device" and _is_cuda(value))}

@@ -11,6 +11,7 @@ import pickle
 import pickletools
 import warnings
 import zipfile
+from _compat_pickle import IMPORT_MAPPING
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -35,11 +36,19 @@ WRAPPERS = ("module.", "_orig_mod.")
 COUNTERS = ("n_averaged", "num_batches_tracked")
 MOST_NAMED = 4  # of the names that do not fit
 
+OF_ANOTHER_CLASS = "the file is of another class, or of the class with other arguments; check both"
 SAVE = "torch.save(model.state_dict(), 'weights.pt')"
 
 # torch.save's older form begins with a pickle of this number.
 _LEGACY = pickle.dumps(torch.serialization.MAGIC_NUMBER, 2)[:-1]
 _PICKLE = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+# What torch itself knows in a checkpoint.
+_OWN_MODULES = ("torch._utils.", "torch.storage.", "torch._tensor.")
+_OWN = (
+    "torch.Size", "torch.device", "torch.nn.parameter.Parameter", "_codecs.encode", "builtins.set",
+    "collections.OrderedDict", "collections.Counter",
+)  # fmt: skip
 
 # Files of other kinds, by their first bytes, and what they are.
 _OTHERS: dict[bytes, str] = {
@@ -162,13 +171,16 @@ def _unpickled(path: Path, content: bytes) -> object:
     """A file of torch.save, read with `weights_only`."""
     stands: list[Any] = [*_of_numpy()]
     known = {name for _, name in stands}
-    stands += [(type(name, (_Plain,), {}), name) for name in _classes(content) if name not in known]
+    classes = _classes(content)
+    stands += [(type(name, (_Plain,), {}), name) for name in classes if name not in known]
     try:
         with torch.serialization.safe_globals(stands), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch's older forms
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes torch raise anything, also without a word
         said = str(error).rpartition("WeightsUnpickler error: ")[2] or type(error).__name__
+        if "persistent_load" in said and classes:  # the older form keeps the source of a module beside it
+            raise _whole(path, classes[0]) from error
         reason = " ".join(said.split(". ")[0].split())[:160]
         raise CheckpointError(
             f"{path} is damaged, or no plain state dict ({reason}); copy it again, or save one with: {SAVE}"
@@ -187,27 +199,23 @@ def _of_numpy() -> Iterable[tuple[Any, str]]:
             yield kind, f"numpy.dtypes.{name}"
 
 
-def _classes(content: bytes) -> set[str]:
+def _classes(content: bytes) -> list[str]:
     """The classes and functions that the pickles of a file name, except torch's own; nothing is executed."""
     if content.startswith(b"PK"):
         archive = zipfile.ZipFile(io.BytesIO(content))
         content = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
-    names: set[str] = set()
+    names: dict[str, None] = {}  # in the order of the file
     stream = io.BytesIO(content)
     try:
         while stream.tell() < len(content):  # the older form is several pickles in a row, then raw numbers
             for operation, argument, _ in pickletools.genops(stream):
                 if operation.name == "GLOBAL":
-                    names.add(str(argument).replace(" ", "."))
+                    module, _, name = str(argument).partition(" ")
+                    names[f"{IMPORT_MAPPING.get(module, module)}.{name}"] = None
     except (ValueError, IndexError, UnicodeDecodeError):
         pass  # the end of the pickles, or a damaged file: torch says which
-    allowed = ("torch._utils.", "torch.storage.", "torch._tensor.", "collections.OrderedDict", "collections.Counter")
-    own = {f"torch.{name}" for name in dir(torch) if name.endswith(("Storage", "Tensor"))}
-    return {
-        name
-        for name in names - own - {"torch.Size", "torch.device", "torch.nn.parameter.Parameter", "_codecs.encode"}
-        if not name.startswith(allowed) and name not in ("builtins.set", "__builtin__.set", "torch._utils")
-    }
+    own = {*_OWN, *(f"torch.{name}" for name in dir(torch) if name.endswith(("Storage", "Tensor")))}
+    return [name for name in names if name not in own and not name.startswith(_OWN_MODULES)]
 
 
 # --- unwrapping -------------------------------------------------------------------------------------------------------
@@ -224,13 +232,17 @@ def _candidates(path: Path, root: object) -> list[Candidate]:
         return [Candidate(_tensors(entries[name]), (f"the entry {name!r}",)) for name in found]
     whole = next((one for one in (root, *entries.values()) if _pickled_class(one)), None)
     if whole is not None:
-        raise CheckpointError(
-            f"{path} is no plain state dict, it holds a whole pickled {_pickled_class(whole)}, and reading it would "
-            f"execute it; save the weights alone, where its class is at hand: model = torch.load('{path.name}', "
-            f"weights_only=False); {SAVE}"
-        )
+        raise _whole(path, str(_pickled_class(whole)))
     held = ", ".join(map(str, list(entries)[: 2 * MOST_NAMED])) or type(root).__name__
     raise CheckpointError(f"{path} holds no state dict, but {held}; save one with: {SAVE}")
+
+
+def _whole(path: Path, name: str) -> CheckpointError:
+    """What is said of a module that was pickled whole."""
+    return CheckpointError(
+        f"{path} is no plain state dict, it holds a whole pickled {name}, and reading it would execute it; save the "
+        f"weights alone, where its class is at hand: model = torch.load('{path.name}', weights_only=False); {SAVE}"
+    )
 
 
 def _is_state(value: object) -> bool:
@@ -271,7 +283,8 @@ def _readings(candidate: Candidate, wanted: Mapping[str, Tensor]) -> list[Candid
         prefix = name.removesuffix(first)
         if name.endswith("." + first) and prefix:
             inner = {key.removeprefix(prefix): value for key, value in plain.items() if key.startswith(prefix)}
-            readings.append(Candidate(inner, (*candidate.said, f"{prefix} in front of the names")))
+            if 2 * len(inner) > len(plain):  # a loss or a metric may lie beside; a layer alone is another model
+                readings.append(Candidate(inner, (*candidate.said, f"{prefix} in front of the names")))
     return readings
 
 
@@ -308,7 +321,8 @@ def _difference(state: State, wanted: Mapping[str, Tensor]) -> str:
         parts.append(f"missing in the file: {_short(missing)}")
     if extra:
         parts.append(f"only in the file: {_short(extra)}")
-    return f"{'; '.join(parts)}; {_likely(missing, extra, other)}"
+    shared = bool(state.keys() & wanted.keys())
+    return f"{'; '.join(parts)}; {_likely(missing, extra, other) if shared else OF_ANOTHER_CLASS}"
 
 
 def _likely(missing: list[str], extra: list[str], other: list[str]) -> str:
@@ -321,7 +335,7 @@ def _likely(missing: list[str], extra: list[str], other: list[str]) -> str:
         return f"the model was made with other sizes: {arguments}"
     if missing and extra and not other:
         return "the file is of another class, or the layers were renamed since; check both"
-    return "the file is of another class, or of the class with other arguments; check both"
+    return OF_ANOTHER_CLASS
 
 
 def _size(tensor: Tensor) -> str:

@@ -274,6 +274,8 @@ def _found(chosen: Fit) -> str:
         parts.append("a squeeze() without an axis keeps the batch axis, also at one picture")
     if repairs.moves:
         parts.append("tensors that forward moves to CUDA stay on the CPU")
+    if repairs.packed:
+        parts.append("sequences of full length are not packed")
     if repairs.dropout:
         parts.append("a dropout that is on in evaluation is left out")
     if adapter.more.empty:

@@ -11,7 +11,9 @@ from edge_train.data.splits import Split
 
 MOST_REJECTED = 0.01  # of the validation digits
 TAIL = 0.0075  # the lowest digits, by which energy and distance are brought to one scale
-LEAST_SPREAD = 1e-6  # of a model that says the same of every digit
+# Of a model that says the same of every digit: the energy of log-probabilities is 0, but for what float32 rounds.
+LEAST_SPREAD = 1e-3
+LEAST_VARIANCE = 1e-6
 DIGITS = 3  # significant, of every number in the manifest
 # The lowest of n scores is what one good picture in n falls below: of fewer, more than the share would be rejected.
 LEAST_IMAGES = 100
@@ -34,7 +36,7 @@ def fit(logits: NDArray[np.float32], split: Split) -> Rejection | None:
         return None
     centres = np.stack([logits[split.labels == label].mean(axis=0, dtype=np.float64) for label in range(classes)])
     covariance = np.cov((logits - centres[split.labels]).T)
-    covariance += max(RIDGE * np.trace(covariance) / classes, LEAST_SPREAD) * np.eye(classes)
+    covariance += max(RIDGE * np.trace(covariance) / classes, LEAST_VARIANCE) * np.eye(classes)
     # The factor bears rounding better than the inverse itself, whose large entries nearly cancel.
     centres, whitening = (
         _rounded(centres),

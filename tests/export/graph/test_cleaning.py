@@ -118,6 +118,15 @@ def test_a_first_state_of_zeros_is_left_out(cell, first, simplified):
     assert simplified(body, two=2.0, nought=[[[0.0]]], **STATE, **layer(cell)) == ["Transpose", cell, "Squeeze"]
 
 
+@pytest.mark.parametrize(("activation", "kept"), [("Tanh", False), ("Relu", True)])
+def test_an_activation_that_onnx_takes_by_itself_is_left_out(activation, kept, simplified):
+    body = f'{ROWS}y, h = RNN <hidden_size = 5, activations = ["{activation}"]> (r, W, R, B)\n{HEAD}'
+    weights = {"first": [0], **layer("RNN")}
+    simplified(body, **weights)
+    (node,) = [node for node in cleaning.clean(graph(body, **weights)).graph.node if node.op_type == "RNN"]
+    assert ("activations" in {one.name for one in node.attribute}) == kept
+
+
 def test_a_stored_state_of_zeros_is_left_out(simplified):
     body = f"{ROWS}f = Expand (h1, k)\ny, h = RNN <hidden_size = 5> (r, W, R, B, , f)\n{HEAD}"
     made = body.replace("f = Expand", BATCH + "k = Concat <axis = 0> (d, n1, hidden)\nf = Expand")

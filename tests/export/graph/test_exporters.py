@@ -285,7 +285,6 @@ def test_int8_of_an_own_network_is_mostly_int8_and_nearly_right(name, graphs, di
 @pytest.mark.parametrize(
     ("name", "suitable"),
     [
-        ("an RNN with its own zero state and a LayerNorm", ["weight-only"]),
         ("an LSTM with a learned first state", ["weight-only", "dynamic-lstm"]),
         ("a GRU over the columns of a convolution", ["static-qdq"]),
         ("an MLP", ["static-qdq", "blocks", "blocks-percentile"]),
@@ -299,6 +298,7 @@ def test_own_layers_are_not_rewritten_row_by_row(name, suitable, graphs, digits)
 @pytest.mark.parametrize(
     ("name", "suitable"),
     [
+        ("an RNN with its own zero state and a LayerNorm", ["weight-only", "stepped", "branched"]),
         ("a GRU whose state is viewed by the batch size", ["weight-only", "stepped", "branched"]),
         ("an LSTM read from both directions", ["weight-only", "dynamic-lstm", "stepped", "branched"]),
     ],

@@ -1,9 +1,6 @@
 """What `--model` may name, and what is said about everything else."""
 
 import hashlib
-import itertools
-import textwrap
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,8 +15,6 @@ from edge_train.models.specification import Recurrent, to_json
 from edge_train.training import checkpoint
 from edge_train.training.checkpoint import CheckpointError
 
-NUMBERS = itertools.count()  # a module of another name for each test: Python imports a name once
-
 LINEAR = """
     import torch
     from torch import nn
@@ -27,18 +22,6 @@ LINEAR = """
     def make():
         return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 """
-
-
-@pytest.fixture
-def written(in_folder) -> Callable[[str], str]:
-    """Writes a module of that text into the current folder and returns its name."""
-
-    def write(text: str) -> str:
-        name = f"their_nets_{next(NUMBERS)}"
-        (in_folder / f"{name}.py").write_text(textwrap.dedent(text))
-        return name
-
-    return write
 
 
 @pytest.fixture
@@ -119,13 +102,6 @@ def test_a_class_is_a_factory_too(written, weights):
                 super().__init__(nn.Flatten(), nn.Linear(784, 10))
     """)
     assert trained_model.find(f"{name}:Net", weights, None).name == "net"
-
-
-def test_a_module_in_a_package_is_found(in_folder, weights):
-    package = f"their_package_{next(NUMBERS)}"
-    (in_folder / package).mkdir()
-    (in_folder / package / "nets.py").write_text(textwrap.dedent(LINEAR))
-    assert trained_model.find(f"{package}.nets:make", weights, None).name == "make"
 
 
 def test_training_behaviour_is_turned_off(written, tmp_path):

@@ -1,0 +1,254 @@
+"""Checkpoints as people save them: unwrapped and told, and no pickle is ever executed."""
+
+import argparse
+import collections
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from edge_export.model import state
+from edge_train.training.checkpoint import CheckpointError
+
+
+def net(hidden: int = 4, layers: int = 1, **more: bool) -> nn.Module:
+    module = nn.Module()
+    module.lstm = nn.LSTM(28, hidden, layers, **more)
+    module.norm = nn.BatchNorm1d(hidden)
+    module.fc = nn.Linear(hidden, 10)
+    return module
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    """Loads what was saved into another network of the same form; gives what was said."""
+
+    def run(saved: object, into: nn.Module | None = None, write=torch.save) -> tuple[str, ...]:
+        path = tmp_path / "weights.ckpt"
+        write(saved, path)
+        target = into or net()
+        said = state.load(target, path, path.read_bytes(), "nets:Net")
+        if into is None:
+            for name, tensor in target.state_dict().items():
+                assert torch.equal(tensor, SAVED[name]) or name.endswith("num_batches_tracked")
+        return said
+
+    return run
+
+
+torch.manual_seed(4)
+SAVED = {
+    name: torch.randn_like(tensor) if tensor.is_floating_point() else tensor + 3
+    for name, tensor in net().state_dict().items()
+}
+OTHER = {name: tensor + 1 for name, tensor in SAVED.items()}
+
+
+def prefixed(prefix: str, **more: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {**{prefix + name: tensor for name, tensor in SAVED.items()}, **more}
+
+
+@pytest.mark.parametrize(
+    "write", [torch.save, save_file, lambda *a: torch.save(*a, _use_new_zipfile_serialization=False)]
+)
+def test_a_plain_state_dict_is_taken_in_every_form_of_file(loaded, write):
+    assert loaded(SAVED, write=write) == ()
+
+
+@pytest.mark.parametrize("name", ["state_dict", "model_state_dict", "model", "net", "ema", "weights_of_mine"])
+def test_one_level_is_unwrapped_and_said(loaded, name):
+    assert loaded({"epoch": 3, name: SAVED, "best": 0.98}) == (f"the entry {name!r}",)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "said"), [("module.", "module."), ("_orig_mod.", "_orig_mod."), ("model.", "model.")]
+)
+def test_what_stands_in_front_of_all_names_is_taken_off_and_said(loaded, prefix, said):
+    assert loaded(prefixed(prefix)) == (f"{said} in front of the names",)
+
+
+def test_both_wrappers_at_once_and_an_entry(loaded):
+    assert loaded({"model": prefixed("_orig_mod.module.")}) == (
+        "the entry 'model'",
+        "module., _orig_mod. in front of the names",
+    )
+
+
+def test_an_average_of_weights_keeps_a_counter_that_nobody_needs(loaded):
+    assert loaded(prefixed("module.", n_averaged=torch.tensor(5))) == ("module. in front of the names",)
+
+
+def test_what_lies_beside_the_weights_of_a_part_is_left(loaded):
+    saved = prefixed("model.", **{"loss.weight": torch.ones(10)})
+    assert loaded({"state_dict": saved}) == ("the entry 'state_dict'", "model. in front of the names")
+
+
+def test_of_two_that_fit_the_usual_one_is_taken_and_the_other_told(loaded):
+    assert loaded({"ema": OTHER, "model": SAVED}) == ("the entry 'model'", "and not the entry 'ema'")
+
+
+def test_of_several_the_one_that_fits_is_taken(loaded):
+    other = net(hidden=5).state_dict()
+    assert loaded({"model": other, "pupil": SAVED}) == ("the entry 'pupil'", "and not the entry 'model'")
+
+
+def test_counters_of_old_checkpoints_may_be_missing(loaded):
+    assert loaded({name: tensor for name, tensor in SAVED.items() if "tracked" not in name}) == ()
+
+
+def test_names_that_torch_itself_translates_are_taken(tmp_path):
+    from torch.nn.utils import parametrizations
+
+    old = nn.utils.weight_norm if hasattr(nn.utils, "weight_norm") else None
+    if old is None:
+        pytest.skip("this torch has no old form of weight_norm")
+    with pytest.warns(FutureWarning):
+        saved = old(nn.Linear(3, 2)).state_dict()
+    torch.save(saved, tmp_path / "w.pt")
+    target = parametrizations.weight_norm(nn.Linear(3, 2))
+    state.load(target, tmp_path / "w.pt", (tmp_path / "w.pt").read_bytes(), "x")
+    assert torch.equal(target.state_dict()["parametrizations.weight.original1"], saved["weight_v"])
+
+
+# --- what is pickled beside the weights -------------------------------------------------------------------------------
+
+
+class Exploding:
+    """Runs when its pickle is executed."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("exploded"),)
+
+
+class Settings:
+    """A class that does not exist where the checkpoint is read."""
+
+    def __init__(self) -> None:
+        self.rate, self.more = 0.1, [1]
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        argparse.Namespace(hidden=4, names=["a"]),
+        collections.defaultdict(list, a=[1]),
+        np.float64(0.5),
+        np.array([1.0, 2.0]),
+        Path("runs"),
+        Settings(),
+        {"deep": [Settings(), (argparse.Namespace(a=1),)]},
+        torch.optim.SGD([torch.zeros(1)], lr=0.1).state_dict(),
+    ],
+    ids=["Namespace", "defaultdict", "number", "array", "path", "own class", "nested", "optimiser"],
+)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_anything_may_lie_beside_the_weights_and_none_of_it_is_made(beside, zipped, loaded, in_folder):
+    def write(saved, path):
+        torch.save(saved, path, _use_new_zipfile_serialization=zipped)
+
+    assert loaded({"model": SAVED, "config": beside}, write=write) == ("the entry 'model'",)
+    assert not Path("exploded").exists()
+
+
+def test_what_would_run_when_a_pickle_is_executed_does_not_run(tmp_path, in_folder):
+    torch.save({"model": SAVED, "config": Exploding()}, tmp_path / "w.pt")
+    with pytest.raises(CheckpointError, match="is damaged, or no plain state dict"):
+        state.load(net(), tmp_path / "w.pt", (tmp_path / "w.pt").read_bytes(), "nets:Net")
+    assert not Path("exploded").exists()
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickled_module_is_refused_with_what_it_is_and_the_lines_that_save_it(wrapped, zipped, tmp_path):
+    module = nn.Sequential(nn.Linear(3, 2))
+    path = tmp_path / "whole.pth"
+    torch.save({"net": module, "epoch": 1} if wrapped else module, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError) as refusal:
+        state.load(net(), path, path.read_bytes(), "nets:Net")
+    text = str(refusal.value)
+    assert "holds a whole pickled torch.nn.modules.container.Sequential" in text
+    assert "model = torch.load('whole.pth', weights_only=False); torch.save(model.state_dict(), 'weights.pt')" in text
+
+
+# --- other files ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "is empty"),
+        (b"text\n", "no file of torch or safetensors at all"),
+        (bytes(100), "no file of torch or safetensors at all"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5 file, as Keras saves models"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"<!DOCTYPE html>", "web page"),
+        (b"\x1f\x8b\x08", "gzip archive"),
+        (b"PK\x03\x04", "cut off or damaged"),
+        (pickle.dumps({"a": 1}), "a pickle that torch did not save, and reading it would execute it"),
+        (b"\x80\x02}", "a pickle that torch did not save"),
+    ],
+)
+def test_another_file_is_told_by_its_first_bytes(tmp_path, content, what):
+    path = tmp_path / "w.pt"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=what):
+        state.load(net(), path, content, "nets:Net")
+
+
+def test_a_program_in_place_of_weights_is_told(tmp_path):
+    path = tmp_path / "w.pt"
+    with pytest.warns(FutureWarning, match="deprecated"):
+        torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)), path)
+    with pytest.raises(CheckpointError, match=r"TorchScript archive.*torch\.jit\.load\('w\.pt'\)"):
+        state.load(net(), path, path.read_bytes(), "nets:Net")
+
+
+def test_arrays_of_numpy_are_told(tmp_path):
+    np.savez(tmp_path / "w.npz", a=np.zeros(3))
+    with pytest.raises(CheckpointError, match="archive of NumPy arrays"):
+        state.load(net(), tmp_path / "w.npz", (tmp_path / "w.npz").read_bytes(), "nets:Net")
+
+
+@pytest.mark.parametrize(
+    ("saved", "held"),
+    [([torch.zeros(1)], "list"), (torch.zeros(1), "Tensor"), ({"epoch": 3, "loss": 0.1}, "epoch, loss")],
+)
+def test_a_file_without_a_state_dict_is_told_with_what_it_holds(tmp_path, saved, held):
+    torch.save(saved, tmp_path / "w.pt")
+    with pytest.raises(CheckpointError, match=f"holds no state dict, but {held}; save one with"):
+        state.load(net(), tmp_path / "w.pt", (tmp_path / "w.pt").read_bytes(), "nets:Net")
+
+
+# --- weights that do not fit ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("into", "parts"),
+    [
+        (
+            net(hidden=6),
+            ["in the file: lstm.weight_ih_l0 16x28 for 24x28", "and 5 more", "made with other sizes"],
+        ),
+        (net(layers=2), ["missing in the file: lstm.bias_hh_l1", "the numbers of layers differ"]),
+        (net(bidirectional=True), ["lstm.bias_hh_l0_reverse", "reads in both directions"]),
+        (nn.Linear(4, 10), ["missing in the file: bias, weight", "only in the file: fc.bias", "is of another class"]),
+    ],
+    ids=["sizes", "layers", "directions", "another class"],
+)
+def test_weights_that_do_not_fit_are_told_short_with_the_likely_cause(loaded, into, parts):
+    with pytest.raises(CheckpointError) as refusal:
+        loaded(SAVED, into)
+    text = str(refusal.value)
+    assert all(part in text for part in parts), text
+    assert len(text) < 700
+
+
+def test_the_sizes_in_a_file_are_told_to_those_who_have_to_guess_arguments(tmp_path):
+    torch.save({"model": SAVED}, tmp_path / "w.pt")
+    assert state.shapes(tmp_path / "w.pt", (tmp_path / "w.pt").read_bytes()) == (
+        "lstm.weight_ih_l0 16x28, lstm.weight_hh_l0 16x4, fc.weight 10x4"
+    )
