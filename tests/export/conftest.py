@@ -113,6 +113,7 @@ def converted(lstm, cnn, drawn) -> Callable[[str], tuple[Checkpoint, Converted]]
         "lstm": lambda: lstm,
         "bilstm": lambda: drawn(Recurrent("lstm", hidden=10, bidirectional=True)),
         "bilstm-2": lambda: drawn(Recurrent("lstm", hidden=9, layers=2, bidirectional=True)),
+        "lstm-40": lambda: drawn(Recurrent("lstm", hidden=40)),
         "gru": lambda: drawn(Recurrent("gru", hidden=12, layers=2)),
         "bigru-2": lambda: drawn(Recurrent("gru", hidden=9, layers=2, bidirectional=True)),
         "rnn": lambda: drawn(Recurrent("rnn-tanh", hidden=12)),

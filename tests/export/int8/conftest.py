@@ -14,7 +14,7 @@ from edge_export.int8.recurrent.cells import RecurrentStack
 from edge_export.int8.recurrent.quantised_layers import ObservedStates
 
 # Every form of a recurrent stack that `converted` knows.
-STACKS = ["lstm", "bilstm", "bilstm-2", "gru", "bigru-2", "rnn", "rnn-relu", "birnn-relu-2"]
+STACKS = ["lstm", "lstm-40", "bilstm", "bilstm-2", "gru", "bigru-2", "rnn", "rnn-relu", "birnn-relu-2"]
 
 
 @pytest.fixture(scope="session", params=STACKS)

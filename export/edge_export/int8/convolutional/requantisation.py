@@ -200,7 +200,7 @@ def start_at_zero(stages: list[Stage], lowest: list[Array]) -> list[Stage]:
     """
     result = list(stages)
     for index, stage in enumerate(stages[:-1]):
-        lower = np.where(np.isfinite(stage.lower), stage.lower, lowest[index])
+        lower = _start(stage, lowest[index])
         reader = result[index + 1]
         if lower.any() and isinstance(reader.product, Convolution) and any(reader.product.pads):
             raise UnsuitableError("a padded convolution reads a tensor that does not start at zero")
@@ -212,6 +212,11 @@ def start_at_zero(stages: list[Stage], lowest: list[Array]) -> list[Stage]:
         moved = replace(reader.product, bias=reader.product.bias + np.einsum("ock,c->o", weight, lower))
         result[index + 1] = replace(reader, product=moved)
     return result
+
+
+def _start(stage: Stage, lowest: Array) -> Array:
+    """What becomes zero: the lower limit of each channel, or its smallest value where it has none."""
+    return np.where(np.isfinite(stage.lower), stage.lower, lowest)
 
 
 def _by_channel(stage: Stage, channels: int) -> Array:
@@ -236,9 +241,9 @@ def quantise_stages(
     Raises:
         UnsuitableError: a rewriting that is not exact, see `start_at_zero`.
     """
-    lowest, _ = _ranges(stages, images)
+    lowest, highest = _ranges(stages, images, share)
+    highest = [high - _start(stage, low) for stage, low, high in zip(stages[:-1], lowest, highest, strict=True)]
     stages = start_at_zero(stages, lowest)
-    _, highest = _ranges(stages, images, share=share)
     entering = np.ones(1)  # scale of each input channel: the pixels are bytes already
     result = []
     for index, stage in enumerate(stages):
@@ -282,12 +287,13 @@ def _scale(stage: Stage, reading: Array, highest: Array) -> Array:
     return np.asarray(scale, np.float64)
 
 
-def _ranges(stages: list[Stage], images: NDArray[np.uint8], *, share: float = 1.0) -> tuple[list[Array], list[Array]]:
-    """The smallest and the largest value of each channel of each stage but the last."""
+def _ranges(stages: list[Stage], images: NDArray[np.uint8], share: float) -> tuple[list[Array], list[Array]]:
+    """The smallest value of each channel of each stage but the last, and the largest of that share of its values."""
     lows: list[list[Array]] = [[] for _ in stages[:-1]]
     highs: list[list[Array]] = [[] for _ in stages[:-1]]
     for start in range(0, len(images), BATCH):
-        tensor = torch.from_numpy(images[start : start + BATCH]).float().unsqueeze(1)
+        # In float64, so that the ranges, rounded once, are the same whatever instructions this processor has.
+        tensor = torch.from_numpy(images[start : start + BATCH]).double().unsqueeze(1)
         for index, stage in enumerate(stages[:-1]):
             tensor = stage(tensor)
             values = tensor.transpose(0, 1).flatten(1)

@@ -28,10 +28,15 @@ from edge_export.int8.quantisation import Bits, QuantisedModel
 from edge_export.int8.recurrent import scan
 from edge_export.int8.recurrent.quantised_layers import CalibratedStack, QuantisedLayer, quantise_layers
 
-# From this number of pictures on the steps are faster: measured with 128 units on AVX2 and AVX-512 VNNI, in sessions of
-# the whole graph and in those of one branch, as the runtime makes them (`edge.bundle.branches`).
-FEW = {"LSTM": 28, "GRU": 12, "RNN": 2}
-FEW_RECTIFIED = 8  # the fused RNN takes half the time with relu that it takes with tanh
+# Steps cost each batch more than the fused operators, and each picture less, by an amount that grows with the units of
+# the state. They are the faster ones where pictures times units exceed these numbers: measured with 20 to 256 units, on
+# AVX2 and AVX-512 VNNI, in sessions of one branch each, as the runtime makes them (`edge.bundle.branches`).
+PICTURES_TIMES_UNITS = {"LSTM": 4000, "GRU": 1600, "RNN": 340}
+PICTURES_TIMES_UNITS_RECTIFIED = 1000  # the fused RNN takes half the time with relu that it takes with tanh
+MOST_FEW = 64  # more pictures are never a few: the runtime asks so many when it verifies both branches
+
+# With fewer units, integer products cost the fused LSTM more than they save.
+LEAST_INTEGER_UNITS = 40
 
 # Takes the builder, the layers, and the name of their result, float32 [batch, directions * hidden].
 Write = Callable[[GraphBuilder, tuple[QuantisedLayer, ...], str], None]
@@ -55,7 +60,7 @@ def dynamic_lstm(source: CalibratedModel) -> QuantisedModel | None:
     bits = source.profile.bits
 
     def write(builder: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str) -> None:
-        write_fused(builder, builder, layers, features, dynamic=True)
+        write_fused(builder, builder, layers, features, integers=lambda layer: layer.cell == "LSTM")
 
     as_stack = _rewritten(source, bits, write, per_row=False)
     return as_stack or QuantisedModel(operators.quantise_lstms(source.model, bits), (DYNAMIC_LSTM_OPERATOR,))
@@ -73,8 +78,20 @@ def stepped(source: CalibratedModel) -> QuantisedModel | None:
 
 def branched(source: CalibratedModel) -> QuantisedModel | None:
     """The fused operators for a few pictures, row by row for many."""
-    # Both branches share the weights, and the fused LSTM is faster with one scale for all of them.
-    return _rewritten(source, source.profile.bits, _write_branches, per_row="LSTM" not in source.operators)
+    # Both branches share the weights, and a fused LSTM of integer products is faster with one scale for all of them.
+    stack = source.stack
+    fused = stack is not None and any(_has_integer_products(layer) for layer in stack.stack.layers)
+    return _rewritten(source, source.profile.bits, _write_branches, per_row=not fused)
+
+
+def few_pictures(layer: RecurrentLayer) -> int:
+    """Below so many pictures the fused operator is the faster form of a layer."""
+    product = PICTURES_TIMES_UNITS_RECTIFIED if layer.relu else PICTURES_TIMES_UNITS[layer.cell]
+    return max(1, min(MOST_FEW, product // layer.hidden))
+
+
+def _has_integer_products(layer: RecurrentLayer) -> bool:
+    return layer.cell == "LSTM" and layer.hidden >= LEAST_INTEGER_UNITS
 
 
 def _rewritten(source: CalibratedModel, bits: Bits, write: Write, *, per_row: bool = True) -> QuantisedModel | None:
@@ -129,13 +146,12 @@ def _unname_constants(builder: GraphBuilder) -> None:
 
 
 def _write_branches(builder: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str) -> None:
-    """batch_size < FEW ? fused : stepped."""
+    """batch_size < few ? fused : stepped."""
     scan.write_batch_size(builder)
     few, many = GraphBuilder(), GraphBuilder()
-    write_fused(builder, few, layers, f"{features}_of_few", dynamic=True)
+    write_fused(builder, few, layers, f"{features}_of_few", integers=_has_integer_products)
     scan.write(builder, many, layers, f"{features}_of_many")
-    first = layers[0].layer
-    limit = builder.weight(LIMIT, np.array([FEW_RECTIFIED if first.relu else FEW[first.cell]], np.int64))
+    limit = builder.weight(LIMIT, np.array([few_pictures(layers[0].layer)], np.int64))
     builder.node("Less", [scan.BATCH_SIZE, limit], CONDITION)
     width = layers[-1].layer.hidden * layers[-1].layer.directions
     branches = {
@@ -155,7 +171,12 @@ def _write_branches(builder: GraphBuilder, layers: tuple[QuantisedLayer, ...], f
 
 
 def write_fused(
-    constants: GraphBuilder, here: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str, *, dynamic: bool
+    constants: GraphBuilder,
+    here: GraphBuilder,
+    layers: tuple[QuantisedLayer, ...],
+    features: str,
+    *,
+    integers: Callable[[RecurrentLayer], bool],
 ) -> None:
     """Writes the layers as one operator each, from the picture to the features.
 
@@ -164,13 +185,13 @@ def write_fused(
         here: takes the nodes that depend on the picture; may be the same builder.
         layers: the layers.
         features: the name of the result, float32 [batch, directions * hidden].
-        dynamic: whether LSTMs get integer products; otherwise all arithmetic is fp32.
+        integers: whether a layer, an LSTM, gets integer products; otherwise its arithmetic is fp32.
     """
     quantised = {one.layer.name: one for one in layers}
 
     def fused(layer: RecurrentLayer) -> FusedOperator:
         one = quantised[layer.name]
-        if not dynamic or layer.cell != "LSTM":
+        if not integers(layer):
             return FusedOperator([*_float_weights(constants, one), _biases(constants, one)], layer.cell)
         weights, quantisation = _integer_weights(constants, one)
         operands = [*weights, _biases(constants, one), "", "", "", "", *quantisation]
@@ -180,7 +201,7 @@ def write_fused(
 
 
 def _write_floats(builder: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str) -> None:
-    write_fused(builder, builder, layers, features, dynamic=False)
+    write_fused(builder, builder, layers, features, integers=lambda _: False)
 
 
 def _integer_weights(constants: GraphBuilder, one: QuantisedLayer) -> tuple[list[str], list[str]]:

@@ -14,6 +14,7 @@ from edge_train.models.specification import Recurrent
 
 SHAPES = {  # cell, layers, directions, hidden
     "lstm": ("LSTM", 2, 1, 12),
+    "lstm-40": ("LSTM", 1, 1, 40),
     "bilstm": ("LSTM", 1, 2, 10),
     "bilstm-2": ("LSTM", 2, 2, 9),
     "gru": ("GRU", 2, 1, 12),

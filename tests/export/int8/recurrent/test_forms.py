@@ -8,15 +8,22 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edge_export.graph import session
-from edge_export.int8.recurrent.forms import FEW, FEW_RECTIFIED
+from edge_export.graph.recurrent_graph import GATES, RecurrentLayer
+from edge_export.int8.recurrent.forms import LEAST_INTEGER_UNITS, MOST_FEW, few_pictures
 from edge_train.training.evaluation import logits_of
 
-CELL = {"lstm": "LSTM", "bilstm": "LSTM", "bilstm-2": "LSTM", "gru": "GRU", "bigru-2": "GRU"}
 BRANCHES = ["then_branch", "else_branch"]
 
 
-def limit_of(kind: str) -> int:
-    return FEW_RECTIFIED if "relu" in kind else FEW[CELL.get(kind, "RNN")]
+def limit_of(model: onnx.ModelProto) -> int:
+    (limit,) = [one for one in model.graph.initializer if one.name == "few"]
+    return int(numpy_helper.to_array(limit)[0])
+
+
+@pytest.fixture(scope="module")
+def many(digits) -> np.ndarray:
+    """More pictures than are ever a few."""
+    return np.resize(digits.images, (MOST_FEW + 6, 28, 28))
 
 
 def branch_of(model: onnx.ModelProto, name: str) -> onnx.GraphProto:
@@ -29,12 +36,12 @@ def logits_at(model: onnx.ModelProto, images: np.ndarray, batch: int) -> np.ndar
     return session.run(session.open_session(model), images[:batch], batch)[0]
 
 
-def test_both_branches_say_what_pytorch_says_on_both_sides_of_the_limit(kind, quantised, converted, digits):
+def test_both_branches_say_what_pytorch_says_on_both_sides_of_the_limit(kind, quantised, converted, many):
     model = quantised(kind, "branched").model
-    expected = logits_of(converted(kind)[0].model(), digits.images)
-    limit = limit_of(kind)
-    for batch in (1, limit - 1, limit, limit + 1, 60):
-        found = logits_at(model, digits.images, batch)
+    expected = logits_of(converted(kind)[0].model(), many)
+    limit = limit_of(model)
+    for batch in (1, limit - 1, limit, limit + 1, len(many)):
+        found = logits_at(model, many, batch)
         assert np.abs(found - expected[:batch]).max() < 0.05 * np.abs(expected).max()
 
 
@@ -50,12 +57,12 @@ def negated(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("name", BRANCHES)
-def test_each_branch_is_taken_at_its_batch_sizes_and_at_no_others(kind, name, quantised, digits):
+def test_each_branch_is_taken_at_its_batch_sizes_and_at_no_others(kind, name, quantised, many):
     model = quantised(kind, "branched").model
     damaged = negated(model, name)
-    limit = limit_of(kind)
-    for batch in (1, limit - 1, limit, 60):
-        same = np.array_equal(logits_at(damaged, digits.images, batch), logits_at(model, digits.images, batch))
+    limit = limit_of(model)
+    for batch in (1, limit - 1, limit, len(many)):
+        same = np.array_equal(logits_at(damaged, many, batch), logits_at(model, many, batch))
         assert same == ((name == "then_branch") == (batch >= limit))
 
 
@@ -77,7 +84,7 @@ def test_the_weights_are_stored_once(kind, quantised):
 def test_few_pictures_take_the_fused_operators_and_many_take_steps(kind, quantised):
     model = quantised(kind, "branched").model
     few, many = ({node.op_type for node in branch_of(model, name).node} for name in BRANCHES)
-    fused = {"LSTM": "DynamicQuantizeLSTM", "GRU": "GRU"}.get(CELL.get(kind, "RNN"), "RNN")
+    fused = "DynamicQuantizeLSTM" if kind == "lstm-40" else kind.strip("bi").partition("-")[0].upper()
     assert fused in few
     assert "Scan" not in few
     assert "Scan" in many
@@ -94,15 +101,45 @@ def test_the_weights_have_the_bits_of_the_target(target, largest, kind, quantise
     assert all(0.9 * largest < np.abs(array).max() <= largest for array in weights)
 
 
-@pytest.mark.parametrize("candidate", ["dynamic-lstm", "branched"])
-@pytest.mark.parametrize("kind", ["lstm", "bilstm-2"])
-def test_one_scale_serves_each_direction_of_an_lstm_that_is_fused(kind, candidate, quantised, arrays):
+@pytest.mark.parametrize(
+    ("kind", "candidate"), [("lstm-40", "dynamic-lstm"), ("lstm-40", "branched"), ("bilstm-2", "dynamic-lstm")]
+)
+def test_one_scale_serves_each_direction_of_an_lstm_with_integer_products(kind, candidate, quantised, arrays):
     scales = {
         name: array.shape
         for name, array in arrays(quantised(kind, candidate).model).items()
         if name.startswith("recurrent") and name.endswith("weights_scale")
     }
     assert set(scales.values()) == {(2,) if kind == "bilstm-2" else (1,)}
+
+
+@pytest.mark.parametrize("candidate", ["weight-only", "stepped", "branched"])
+def test_every_gate_row_of_any_other_layer_has_a_scale_of_its_own(candidate, quantised, arrays):
+    assert arrays(quantised("lstm", candidate).model)["recurrent.0.weights_scale"].shape == (1, 4 * 12)
+
+
+def layer(cell: str, hidden: int, *, relu: bool = False) -> RecurrentLayer:
+    gates = GATES[cell] * hidden
+    bias = np.zeros((1, gates))
+    return RecurrentLayer("one", cell, relu, np.zeros((1, gates, 28 + hidden)), bias, bias, "one.sequence")
+
+
+def test_the_fewer_units_the_more_pictures_are_a_few():
+    for cell, relu in (("LSTM", False), ("GRU", False), ("RNN", False), ("RNN", True)):
+        limits = [few_pictures(layer(cell, hidden, relu=relu)) for hidden in (4, 20, 64, 128, 256, 4096)]
+        assert limits == sorted(limits, reverse=True)
+        assert limits[0] == MOST_FEW
+        assert limits[-1] == 1
+    assert (
+        few_pictures(layer("RNN", 128)) < few_pictures(layer("RNN", 128, relu=True)) < few_pictures(layer("GRU", 128))
+    )
+
+
+def test_a_small_lstm_computes_a_few_pictures_in_floats(quantised):
+    small, large = (quantised(kind, "branched").model for kind in ("lstm", "lstm-40"))
+    assert LEAST_INTEGER_UNITS == 40
+    assert "LSTM" in {node.op_type for node in branch_of(small, "then_branch").node}
+    assert "DynamicQuantizeLSTM" in {node.op_type for node in branch_of(large, "then_branch").node}
 
 
 def test_the_graph_is_valid(kind, quantised):
