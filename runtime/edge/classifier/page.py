@@ -169,7 +169,7 @@ def _only_digit(image: Grey, classifier: Classifier) -> Page:
     return Page((PageLine((_found(classifier.classify(image)[0], classifier, bounds, score),)),))
 
 
-def _image(full: Grey, segmentation: Segmentation, blob: Blob) -> Grey:
+def _image(full: Image.Image, segmentation: Segmentation, blob: Blob) -> Grey:
     """What the model sees of a blob: uint8 (28, 28)."""
     near = normalisation.close_up(full, segmentation, blob.mask, blob.top, blob.left)
     return normalisation.fit_frame(normalisation.adjust_stroke_width(near.ink))

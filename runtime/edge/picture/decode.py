@@ -17,9 +17,10 @@ from PIL import Image
 
 from edge.errors import InputError, PictureError, PictureNotFoundError, UnreadablePictureError
 from edge.picture import plain_png
+from edge.picture.arrays import Grey
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
-Grey: TypeAlias = NDArray[np.uint8]
+GreyPicture: TypeAlias = Grey | Image.Image
 
 # Only decoders that people's pictures need: every further one is code that a hostile file can reach.
 FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
@@ -67,6 +68,8 @@ _TURNS: Final[dict[int, Callable[[Grey], Grey]]] = {
     8: lambda grey: grey.T[::-1],
 }
 
+_OPAQUE: Final = [0] * 128 + [255] * 128  # of the levels of an alpha channel
+
 _MARKER: Final = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _START_OF_SCAN: Final = b"\xff\xda"
 _END_OF_IMAGE: Final = b"\xff\xd9"
@@ -75,7 +78,24 @@ _warnings_lock = threading.RLock()
 
 
 def read_grey(source: Source, *, enough_pixels: int = ENOUGH_PIXELS) -> Grey:
-    """The luminance of a picture, upright.
+    """The luminance of a picture, upright, as an array.
+
+    Args:
+        source: as `open_grey` takes it.
+        enough_pixels: likewise.
+
+    Returns:
+        uint8 (H, W), 0 black to 255 white; read-only.
+
+    Raises:
+        PictureError: as `open_grey`.
+        InputError: likewise.
+    """
+    return as_array(open_grey(source, enough_pixels=enough_pixels))
+
+
+def open_grey(source: Source, *, enough_pixels: int = ENOUGH_PIXELS) -> GreyPicture:
+    """The luminance of a picture, upright; where the decoder gives just that, its pixels are not copied.
 
     Args:
         source: a path, the bytes of a picture file, or a binary stream of them. Of a file with several frames or pages
@@ -83,7 +103,7 @@ def read_grey(source: Source, *, enough_pixels: int = ENOUGH_PIXELS) -> Grey:
         enough_pixels: a JPEG may be decoded at a fraction of its size while its shorter side keeps this many pixels.
 
     Returns:
-        uint8 (H, W), 0 black to 255 white; read-only.
+        A Pillow image of mode L, or uint8 (H, W), read-only: 0 black to 255 white.
 
     Raises:
         PictureNotFoundError: no file has that path.
@@ -93,11 +113,11 @@ def read_grey(source: Source, *, enough_pixels: int = ENOUGH_PIXELS) -> Grey:
     """
     if isinstance(source, bytes | bytearray | memoryview):
         if (plain := plain_png.rows(bytes(source))) is not None:
-            return next(iter(plain_png.decode(plain[0], [plain[1]])))
+            return plain_png.decode(plain[0], [plain[1]]).reshape(plain[0])
         return _decode(io.BytesIO(source), "the picture given as bytes", enough_pixels)
     if isinstance(source, str | os.PathLike):
         if (plain := _plain_file(source)) is not None:
-            return next(iter(plain_png.decode(plain[0], [plain[1]])))
+            return plain_png.decode(plain[0], [plain[1]]).reshape(plain[0])
         return _decode_file(Path(source), enough_pixels)
     if not hasattr(source, "read"):
         raise InputError(f"a {type(source).__name__} is no picture; give a path, the bytes of a file, or a stream")
@@ -109,7 +129,7 @@ def read_grey(source: Source, *, enough_pixels: int = ENOUGH_PIXELS) -> Grey:
     return _decode(stream, name, enough_pixels)
 
 
-def grey_of(image: Image.Image, name: str = "the picture") -> Grey:
+def luminance_of(image: Image.Image, name: str = "the picture") -> GreyPicture:
     """The luminance of an opened Pillow image, upright; the image itself is left as it is.
 
     Args:
@@ -117,7 +137,7 @@ def grey_of(image: Image.Image, name: str = "the picture") -> Grey:
         name: how error messages call the picture.
 
     Returns:
-        uint8 (H, W), 0 black to 255 white; read-only.
+        The image where it is that already, or uint8 (H, W), read-only: 0 black to 255 white.
 
     Raises:
         UnreadablePictureError: cut off or damaged, or more than 100 megapixels.
@@ -127,6 +147,8 @@ def grey_of(image: Image.Image, name: str = "the picture") -> Grey:
         # only TIFF reads headers while it decodes: all else may decode in several threads at once
         with _silently() if image.format == "TIFF" else nullcontext():
             image.load()
+        if image.mode == "L" and "transparency" not in image.info and not _may_be_turned(image):
+            return image
         grey = np.ascontiguousarray(_upright(_luminance(image), image))
     except Exception as cause:  # the decoders raise a dozen kinds of exceptions on damaged files
         raise UnreadablePictureError(
@@ -134,6 +156,13 @@ def grey_of(image: Image.Image, name: str = "the picture") -> Grey:
         ) from cause
     grey.flags.writeable = False
     return grey
+
+
+def as_array(picture: GreyPicture) -> Grey:
+    """The pixels of a picture, uint8 (H, W), read-only."""
+    if isinstance(picture, np.ndarray):
+        return picture
+    return np.frombuffer(picture.tobytes(), np.uint8).reshape(picture.height, picture.width)
 
 
 def plain_greys(sources: Sequence[object], size: plain_png.Size) -> tuple[list[int], Grey]:
@@ -171,7 +200,7 @@ def _plain_file(path: str | os.PathLike[str]) -> tuple[plain_png.Size, bytes] | 
         return None
 
 
-def _decode_file(path: Path, enough_pixels: int) -> Grey:
+def _decode_file(path: Path, enough_pixels: int) -> GreyPicture:
     name = _one_line(path)
     try:
         if path.is_dir():
@@ -188,13 +217,13 @@ def _decode_file(path: Path, enough_pixels: int) -> Grey:
         raise UnreadablePictureError(f"{name} cannot be opened ({_one_line(cause)}); check the path") from cause
 
 
-def _decode(stream: BinaryIO, name: str, enough_pixels: int) -> Grey:
+def _decode(stream: BinaryIO, name: str, enough_pixels: int) -> GreyPicture:
     with _silently():
         image = _open(stream, name)
     # the luminance of a JPEG is one of its planes: the colours need not be decoded; other formats ignore this
     image.draft("L", (enough_pixels, enough_pixels))
     _refuse_memory(image, name)
-    return grey_of(image, name)
+    return luminance_of(image, name)
 
 
 def _open(stream: BinaryIO, name: str) -> Image.Image:
@@ -203,7 +232,7 @@ def _open(stream: BinaryIO, name: str) -> Image.Image:
         image = Image.open(stream, formats=FORMATS)
     except Image.DecompressionBombError as cause:
         raise UnreadablePictureError(_too_large(name, "")) from cause
-    except Exception as cause:  # see grey_of
+    except Exception as cause:  # see luminance_of
         if _is_empty(stream):
             raise UnreadablePictureError(f"{name} is empty, zero bytes; save or download it again") from cause
         known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
@@ -378,12 +407,10 @@ def _filled(image: Image.Image) -> Grey:
     is_opaque = True
     for rows, strip in _strips(image):
         ink, alpha = _grey_and_alpha(strip)
-        levels, cover = np.asarray(ink), np.asarray(alpha)
-        grey[rows] = levels
-        if cover.min() < 255:
-            is_opaque = False
-        opaque += np.bincount(levels[cover >= 128], minlength=256)
-        visible += np.bincount(levels[cover > 0], minlength=256)
+        grey[rows] = np.asarray(ink)
+        is_opaque = is_opaque and int(np.asarray(alpha).min()) == 255
+        opaque += np.array(ink.histogram(alpha.point(_OPAQUE)))
+        visible += np.array(ink.histogram(alpha))
     if is_opaque:
         return grey
     ground = _ground_level(opaque if opaque.any() else visible, grey.size)

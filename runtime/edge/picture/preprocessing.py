@@ -77,7 +77,7 @@ def read(source: Source) -> Grey:
         PictureError: the file is missing, is no picture, is damaged, or is too large.
         InputError: an array of another shape or type.
     """
-    return normalise(luminance(source))
+    return preprocess(_opened(source)).image
 
 
 def read_digit(source: Source) -> Grey:
@@ -95,7 +95,7 @@ def read_digit(source: Source) -> Grey:
         SeveralDigitsError: there is more than one digit.
         InputError: an array of another shape or type.
     """
-    made = preprocess(luminance(source))
+    made = preprocess(_opened(source))
     if not made.image.any():
         raise NoDigitError(_name(source))
     found = made.segmentation
@@ -142,18 +142,7 @@ def luminance(source: Source, *, enough_pixels: int = decode.ENOUGH_PIXELS) -> G
         PictureError: the file is missing, is no picture, is damaged, or is too large.
         InputError: an array of another shape or type.
     """
-    if isinstance(source, Image.Image):
-        return decode.grey_of(source)
-    if not isinstance(source, np.ndarray):
-        return decode.read_grey(source, enough_pixels=enough_pixels)
-    pixels: NDArray[Any] = source
-    shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
-    if pixels.dtype != np.uint8 or not shaped or pixels.size == 0:
-        raise InputError(
-            f"an array of {pixels.dtype} {pixels.shape} is no picture; "
-            "give uint8 (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA"
-        )
-    return pixels if pixels.ndim == 2 else decode.grey_of(Image.fromarray(np.ascontiguousarray(pixels)))
+    return decode.as_array(_opened(source, enough_pixels=enough_pixels))
 
 
 def normalise(grey: Grey) -> Grey:
@@ -171,11 +160,11 @@ def normalise(grey: Grey) -> Grey:
     return preprocess(grey).image
 
 
-def preprocess(grey: Grey) -> Preprocessed:
+def preprocess(picture: decode.GreyPicture) -> Preprocessed:
     """The image of a grey picture, as `normalise` gives it, and what every step made on the way.
 
     Args:
-        grey: uint8 (H, W), dark ink on light paper or the reverse.
+        picture: uint8 (H, W) or a Pillow image of mode L, dark ink on light paper or the reverse.
 
     Returns:
         The image, and the steps that were taken.
@@ -183,15 +172,17 @@ def preprocess(grey: Grey) -> Preprocessed:
     Raises:
         InputError: an array of another shape or type.
     """
-    if grey.ndim != 2 or grey.dtype != np.uint8 or grey.size == 0:
-        raise InputError(f"an array of {grey.dtype} {grey.shape} is no grey picture; give uint8 (H, W)")
-    if is_ready(grey):
-        return Preprocessed(grey.copy())
-    if grey.shape == (ROWS, COLUMNS) and normalisation.is_framed(inverse := 255 - grey):
-        return Preprocessed(inverse)  # MNIST's, dark on light
+    if isinstance(picture, np.ndarray) and (picture.ndim != 2 or picture.dtype != np.uint8 or picture.size == 0):
+        raise InputError(f"an array of {picture.dtype} {picture.shape} is no grey picture; give uint8 (H, W)")
+    if (picture.shape if isinstance(picture, np.ndarray) else picture.size) == (ROWS, COLUMNS):
+        grey = np.asarray(picture)
+        if is_ready(grey):
+            return Preprocessed(grey.copy())
+        if normalisation.is_framed(inverse := 255 - grey):
+            return Preprocessed(inverse)  # MNIST's, dark on light
     from edge.picture.ink.search import find_digit  # an image as MNIST's starts without it
 
-    full, found = find_digit(grey)
+    full, found = find_digit(picture)
     if found.digit is None:
         return Preprocessed(np.zeros((ROWS, COLUMNS), np.uint8), found)
     top, left, bottom, right = found.digit.box
@@ -203,6 +194,22 @@ def preprocess(grey: Grey) -> Preprocessed:
 def is_ready(grey: Grey) -> bool:
     """Whether a picture is an image as MNIST's already, so that it passes through bit for bit."""
     return grey.shape == (ROWS, COLUMNS) and bool(_are_ready(grey[None])[0])
+
+
+def _opened(source: Source, *, enough_pixels: int = decode.ENOUGH_PIXELS) -> decode.GreyPicture:
+    """The luminance of a source, as `luminance` says, without a copy of its pixels."""
+    if isinstance(source, Image.Image):
+        return decode.luminance_of(source)
+    if not isinstance(source, np.ndarray):
+        return decode.open_grey(source, enough_pixels=enough_pixels)
+    pixels: NDArray[Any] = source
+    shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
+    if pixels.dtype != np.uint8 or not shaped or pixels.size == 0:
+        raise InputError(
+            f"an array of {pixels.dtype} {pixels.shape} is no picture; "
+            "give uint8 (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA"
+        )
+    return pixels if pixels.ndim == 2 else decode.luminance_of(Image.fromarray(np.ascontiguousarray(pixels)))
 
 
 def _are_ready(greys: Grey) -> NDArray[np.bool_]:

@@ -257,7 +257,7 @@ def test_an_endless_pipe_is_cut_off(monkeypatch):
 def test_a_pillow_image_is_left_as_it_is(seven):
     image = drawn_on_nothing(seven, 255)
     before = image.tobytes()
-    np.testing.assert_array_equal(decode.grey_of(image), 255 - grey(seven))
+    np.testing.assert_array_equal(decode.as_array(decode.luminance_of(image)), 255 - grey(seven))
     assert image.mode == "LA"
     assert image.tobytes() == before
 

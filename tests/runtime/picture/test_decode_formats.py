@@ -218,7 +218,7 @@ def test_path_text_bytes_stream_pipe_and_image_give_the_same(tmp_path):
     with path.open("rb") as file:
         assert difference(decode.read_grey(file), drawn()) == 0
         assert not file.closed
-    assert difference(decode.grey_of(Image.open(io.BytesIO(content))), drawn()) == 0
+    assert difference(decode.as_array(decode.luminance_of(Image.open(io.BytesIO(content)))), drawn()) == 0
     with Image.open(path) as opened:
         expected = preprocessing.read(opened)
     for source in (path, content, Pipe(content), np.asarray(drawn())):
@@ -248,7 +248,7 @@ def test_an_unbuffered_pipe_that_drips_is_read_to_its_end():
 def test_an_opened_image_is_left_as_it_was():
     image = ink_on_nothing(30)
     before = image.tobytes()
-    decode.grey_of(image)
+    decode.luminance_of(image)
     assert image.mode == "RGBA"
     assert image.tobytes() == before
 

@@ -173,12 +173,12 @@ def test_an_opened_image_that_is_too_large_is_refused_before_it_is_decoded(monke
         Image.open(io.BytesIO(png_claiming(20_000, 20_000))) as image,
         pytest.raises(edge.UnreadablePictureError, match="20000 x 20000"),
     ):
-        decode.grey_of(image)
+        decode.luminance_of(image)
 
 
 def test_a_claimed_size_of_a_pillow_image_is_refused_too():
     with pytest.raises(edge.UnreadablePictureError, match="100 megapixels"):
-        decode.grey_of(Claims(10_001, 10_000))
+        decode.luminance_of(Claims(10_001, 10_000))
 
 
 def test_large_but_allowed_sizes_raise_no_warning():
@@ -270,10 +270,10 @@ def modes():
 @pytest.mark.parametrize("mode", modes())
 def test_a_picture_is_the_same_whether_it_is_converted_at_once_or_strip_by_strip(mode, monkeypatch):
     image = modes()[mode]
-    whole = decode.grey_of(image)
+    whole = decode.luminance_of(image)
     for pixels in (1, 37 * 7, 37 * 59):
         at_a_time(monkeypatch, pixels)
-        np.testing.assert_array_equal(decode.grey_of(image), whole)
+        np.testing.assert_array_equal(decode.luminance_of(image), whole)
 
 
 def tiff_of_fractions(width, height):

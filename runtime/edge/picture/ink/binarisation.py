@@ -13,8 +13,6 @@ from edge.picture.ink.morphology import close, local_means, smooth
 
 # Neighbourhoods in which polarity is judged, as fractions of the shorter side: from thin strokes to very thick ones.
 NEIGHBOURHOODS: Final = (16, 8, 4)
-# Of every difference of two grey levels.
-CUBES: Final = np.arange(-255, 256) ** 3
 
 # A point is told from noise if it lies this many standard deviations below the paper. With 100 000 points, five would
 # leave none to chance; specks that pass are left out later.
@@ -49,9 +47,10 @@ def ink_polarity(grey: Grey) -> float:
     """
     balance = weight = 0
     for mean in local_means(grey, [max(1, min(grey.shape) // fraction) for fraction in NEIGHBOURHOODS]):
-        counts = np.bincount((grey - mean + 255).ravel(), minlength=len(CUBES))
-        balance += int(counts @ CUBES)
-        weight += int(counts @ np.abs(CUBES))
+        difference = grey.astype(np.int32) - mean
+        cubes = difference * difference * difference
+        balance += int(cubes.sum())
+        weight += int(np.abs(cubes).sum())
     return balance / weight if weight else 0.0
 
 
@@ -110,10 +109,12 @@ def relative_depth(depth: Grey, paper: Grey) -> Grey:
         uint8 (H, W), 255 for black ink in full light.
     """
     # a quotient in float32 is never rounded up to a whole number while its numerator is below 2 ** 23
-    share = depth.astype(np.float32) * np.float32(255 + DARKNESS)
-    share /= np.maximum(paper, np.uint8(DARKNESS)).astype(np.float32) + np.float32(DARKNESS)
-    strength: Grey = np.minimum(share, np.float32(255)).astype(np.uint8)
-    return strength
+    light = np.maximum(paper, np.uint8(DARKNESS)).astype(np.float32)
+    light += DARKNESS
+    share = depth.astype(np.float32)
+    share *= 255 + DARKNESS
+    share /= light
+    return np.minimum(share, 255, out=share).astype(np.uint8)
 
 
 def threshold(strength: Grey, certain: Mask, speck_pixels: int) -> Mask:

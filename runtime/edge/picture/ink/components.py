@@ -101,11 +101,11 @@ class Components:
 
     def sums(self, image: NDArray[Any]) -> Floats:
         """The sum of the picture's pixels in each component, float64 (count + 1,), exact for integers."""
-        running = np.zeros(image.size + 1, np.int64)
-        np.cumsum(image.astype(np.int64), out=running[1:])
         starts = self.runs.starts - self.runs.rows  # in the picture without the blank column
-        sums = running[starts + self.runs.lengths] - running[starts]
-        return np.bincount(self.number, sums, self.count + 1).astype(np.float64)
+        lengths = self.runs.lengths
+        ends = np.cumsum(lengths)
+        pixels = image.ravel()[np.arange(lengths.sum()) + np.repeat(starts - ends + lengths, lengths)]
+        return np.bincount(np.repeat(self.number, lengths), pixels, self.count + 1).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)

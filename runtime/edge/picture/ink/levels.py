@@ -15,40 +15,55 @@ REDUCTION: Final = "box"
 WIDE_RANGE: Final = 128
 
 
-def resize(image: Grey, height: int, width: int, part: tuple[float, float, float, float] | None = None) -> Grey:
+def as_image(picture: Grey | Image.Image) -> Image.Image:
+    """The picture as a Pillow image of mode L; pixels that lie in their order are not copied."""
+    return picture if isinstance(picture, Image.Image) else Image.fromarray(np.ascontiguousarray(picture))
+
+
+def resize(
+    picture: Grey | Image.Image, height: int, width: int, part: tuple[float, float, float, float] | None = None
+) -> Grey:
     """A picture, or a part of it, at another size; area means where it shrinks, bicubic where it grows.
 
     Args:
-        image: uint8 (H, W).
+        picture: uint8 (H, W), or an image of mode L.
         height: of the result, pixels.
         width: of the result, pixels.
-        part: top, left, bottom, right within the image, whole or fractional pixels; all of it without.
+        part: top, left, bottom, right within the picture, whole or fractional pixels; all of it without.
 
     Returns:
         uint8 (height, width).
     """
-    top, left, bottom, right = part or (0, 0, *image.shape)
+    image = as_image(picture)
+    top, left, bottom, right = part or (0, 0, image.height, image.width)
     method = Image.Resampling.BOX if bottom - top >= height else Image.Resampling.BICUBIC
-    picture = Image.fromarray(np.ascontiguousarray(image))
-    return np.asarray(picture.resize((width, height), method, (left, top, right, bottom)))
+    return np.asarray(image.resize((width, height), method, (left, top, right, bottom)))
 
 
-def shrink(image: Grey, most_pixels: int) -> Grey:
-    """The picture at a size of at most about `most_pixels`; smaller pictures stay as they are."""
-    height, width = image.shape
-    scale = (height * width / most_pixels) ** 0.5
+def shrink(picture: Grey | Image.Image, most_pixels: int) -> Grey:
+    """The picture at a size of at most about `most_pixels`, uint8 (h, w); smaller pictures keep their size."""
+    image = as_image(picture)
+    scale = (image.height * image.width / most_pixels) ** 0.5
     if scale <= 1:
-        return image
-    return resize(image, max(1, round(height / scale)), max(1, round(width / scale)))
+        return np.asarray(picture)
+    return resize(image, max(1, round(image.height / scale)), max(1, round(image.width / scale)))
 
 
-def stretch(image: Grey, darkest: int, lightest: int) -> Grey:
-    """The picture with `darkest` moved to 0 and `lightest` to 255; as it is, where the range is wide already."""
-    if lightest - darkest >= WIDE_RANGE or lightest <= darkest:
-        return image
-    level = np.clip(np.arange(256) - darkest, 0, lightest - darkest)
-    table = (level * 255 // (lightest - darkest)).astype(np.uint8)
-    return table[image]
+def stretch(full: Image.Image, small: Grey) -> tuple[Image.Image, Grey]:
+    """A picture and its small copy, the darkest level of the copy moved to 0 and the lightest to 255.
+
+    Both stay as they are where the copy has a wide range of levels, or one level alone.
+
+    Args:
+        full: mode L.
+        small: uint8 (h, w).
+    """
+    darkest, lightest = int(small.min()), int(small.max())
+    levels = lightest - darkest
+    if levels >= WIDE_RANGE or levels == 0:
+        return full, small
+    table = [min(max(level - darkest, 0), levels) * 255 // levels for level in range(256)]
+    return full.point(table), np.array(table, np.uint8)[small]
 
 
 def histogram(values: Grey) -> Integers:
@@ -115,6 +130,5 @@ def noise_deviation(image: Grey) -> float:
     level = image.astype(np.int16)
     across = level[:, :-2] - 2 * level[:, 1:-1] + level[:, 2:]
     answer = np.abs(across[:-2] - 2 * across[1:-1] + across[2:]).ravel()
-    middle = max(1, round(0.5 * answer.size)) - 1
     # the mask's squares sum to 36; half of the magnitudes of a normal distribution lie below 0.6745
-    return float(np.partition(answer, middle)[middle]) / (6 * 0.6745)
+    return quantile(np.bincount(answer), 0.5) / (6 * 0.6745)

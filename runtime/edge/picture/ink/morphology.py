@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.picture.arrays import Grey, Integers, Mask
+from edge.picture.arrays import Grey, Mask
 
 
 def dilate(image: Grey, reach: int, columns: int | None = None) -> Grey:
@@ -76,30 +76,31 @@ def pad(image: NDArray[Any], rows: int, columns: int | None = None, beyond: int 
     return result
 
 
-def local_means(image: Grey, reaches: Sequence[int]) -> list[NDArray[np.int32]]:
+def local_means(image: Grey, reaches: Sequence[int]) -> list[Grey]:
     """The mean of the pixels within each reach of each pixel, rounded down; windows are cut at the edge.
 
-    One running sum serves all: the cost of a mean does not depend on its reach. It must stay below 2 ** 31, which 255
-    times 8 million pixels do.
+    One running sum serves all: the cost of a mean does not depend on its reach.
 
     Args:
-        image: uint8 (H, W).
+        image: uint8 (H, W), at most 64 000 pixels: a sum of that many is exact in float32.
         reaches: pixels, at least 1 each.
 
     Returns:
-        int32 (H, W) for each reach.
+        uint8 (H, W) for each reach.
     """
     height, width = image.shape
-    running = np.zeros((height + 1, width + 1), np.int32)
-    running[1:, 1:] = image
+    margin = max(reaches)
+    running = np.zeros((height + 2 * margin + 1, width + 2 * margin + 1), np.int32)
+    running[margin + 1 : margin + 1 + height, margin + 1 : margin + 1 + width] = image
     np.cumsum(running, axis=0, out=running)
     np.cumsum(running, axis=1, out=running)
-    means = []
+    means: list[Grey] = []
     for reach in reaches:
-        (top, bottom), (left, right) = _window_ends(height, reach), _window_ends(width, reach)
-        bands = running[bottom] - running[top]
-        windows = bands[:, right] - bands[:, left]
-        means.append(windows // ((bottom - top)[:, None] * (right - left)).astype(np.int32))
+        before, after = margin - reach, margin + reach + 1
+        bands = running[after : after + height] - running[before : before + height]
+        windows = (bands[:, after : after + width] - bands[:, before : before + width]).astype(np.float32)
+        windows /= _reached(height, reach)[:, None] * _reached(width, reach)
+        means.append(windows.astype(np.uint8))
     return means
 
 
@@ -140,10 +141,10 @@ def squared_distance(mask: Mask, reach: int) -> NDArray[np.int32]:
     return distance
 
 
-def _window_ends(length: int, reach: int) -> tuple[Integers, Integers]:
-    """The first position within reach of each position of a line, and the one after the last."""
-    position = np.arange(length)
-    return np.maximum(position - reach, 0), np.minimum(position + reach + 1, length)
+def _reached(length: int, reach: int) -> NDArray[np.float32]:
+    """How many positions of a line lie within `reach` of each."""
+    position = np.arange(length, dtype=np.float32)
+    return np.minimum(position, reach) + np.minimum(length - 1 - position, reach) + 1
 
 
 def _slide(image: Grey, rows: int, columns: int, pick: np.ufunc, beyond: int) -> Grey:

@@ -5,6 +5,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from PIL import Image
 
 from edge.bundle.input import COLUMNS, ROWS
 from edge.picture.arrays import Grey, Integers, Mask
@@ -55,13 +56,13 @@ class CloseUp:
     ink: Mask
 
 
-def close_up(full: Grey, segmentation: "Segmentation", ink: Mask, top: int, left: int) -> CloseUp:
+def close_up(full: Image.Image, segmentation: "Segmentation", ink: Mask, top: int, left: int) -> CloseUp:
     """Reads the digit again from the full picture, at the size at which it fills 160 pixels.
 
     What was left out at working size (lines, frames, specks) stays out: the ink found there is the stencil.
 
     Args:
-        full: uint8 (H, W), dark ink on light paper.
+        full: mode L, dark ink on light paper.
         segmentation: of the same picture at working size.
         ink: bool (h, w), the digit's ink at working size, cut to its box.
         top: where that box lies in the picture.
@@ -80,7 +81,7 @@ def close_up(full: Grey, segmentation: "Segmentation", ink: Mask, top: int, left
     stencil[box_top - top :, box_left - left :][: ink.shape[0], : ink.shape[1]] = ink * np.uint8(255)
     scale = BOX * FINENESS / size
     height, width = max(1, round((bottom - top) * scale)), max(1, round((right - left) * scale))
-    down, across = full.shape[0] / rows, full.shape[1] / columns
+    down, across = full.height / rows, full.width / columns
     grey = resize(full, height, width, (top * down, left * across, bottom * down, right * across))
     paper = resize(segmentation.light.paper[top:bottom, left:right], height, width)
     blank = paper.astype(np.int32) - segmentation.light.offset

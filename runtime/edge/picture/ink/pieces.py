@@ -93,14 +93,13 @@ def _edges(ink: Mask, labels: Labels, length: int, grey: Grey, paper: Grey) -> t
     reach = max(1, round(max(ink.shape) * SHARPNESS))
     framed = pad(ink, 1)
     inner = framed[:-2, 1:-1] & framed[2:, 1:-1] & framed[1:-1, :-2] & framed[1:-1, 2:]
-    boundary = ink & ~inner
+    boundary = np.flatnonzero(ink & ~inner)
     inside = ink.view(np.uint8) * np.uint8(255)
-    darkest_inside = erode(grey | ~inside, reach)[boundary]
-    lightest_outside = dilate(grey & ~inside, reach)[boundary]
-    deepest = dilate(np.maximum(paper, grey) - grey, reach)[boundary]
+    darkest_inside = erode(grey | ~inside, reach).take(boundary)
+    lightest_outside = dilate(grey & ~inside, reach).take(boundary)
+    deepest = dilate(np.maximum(paper, grey) - grey, reach).take(boundary)
     seen = np.minimum(np.maximum(lightest_outside, darkest_inside) - darkest_inside, deepest)
-    light = paper[boundary]
-    piece = labels[boundary]
+    light, piece = paper.take(boundary), labels.take(boundary)
     depth = np.bincount(piece, relative_depth(deepest, light), length)
     carried = np.bincount(piece, relative_depth(seen, light), length)
     return depth.astype(np.float64), carried.astype(np.float64)

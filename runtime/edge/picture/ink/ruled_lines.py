@@ -111,19 +111,17 @@ def _candidates(upright: Runs) -> list[_Slanted]:
         upright: the runs of each column.
     """
     width, height = upright.shape
-    lengths = upright.lengths
-    thin = lengths <= max(3, int(THINNEST_SHARE * height))
-    lengths, starts, columns = lengths[thin], upright.starts[thin], upright.rows[thin]
-    columns = np.repeat(columns, lengths)
-    rows = np.arange(len(columns)) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths) - columns * (height + 1)
+    thin = upright.lengths <= max(3, int(THINNEST_SHARE * height))
+    columns = upright.rows[thin]
+    starts, ends = (edges[thin] - columns * (height + 1) for edges in (upright.starts, upright.ends))
     every = np.arange(width)
     steepest = max(1, int(STEEPEST * width))
+    length = height + 2 * steepest + 1
     candidates: list[_Slanted] = []
-    if len(rows) < LEAST_THIN_COVER * width:
-        return candidates
     for rise in range(-steepest, steepest + 1, max(1, width // 100)):
         shear = (every * rise + width // 2) // width + steepest  # rows, of each column
-        cover = np.bincount(rows + shear[columns], minlength=height)
+        down = shear[columns]
+        cover = np.cumsum(np.bincount(starts + down, minlength=length) - np.bincount(ends + down, minlength=length))
         covered = np.flatnonzero(cover >= LEAST_THIN_COVER * width).tolist()
         candidates += [_Slanted(row - shear, int(cover[row])) for row in covered]
     return sorted(candidates, key=lambda candidate: -candidate.cover)

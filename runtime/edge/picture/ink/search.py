@@ -6,16 +6,25 @@ what the picture shows.
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Final
 
 import numpy as np
+from PIL import Image, ImageChops
 
 from edge.picture.arrays import Grey, Mask
 from edge.picture.ink.binarisation import EvenLight, at_least, even_light, ink_polarity, threshold
 from edge.picture.ink.components import stroke_width
 from edge.picture.ink.digit import Digit, choose_digit
-from edge.picture.ink.levels import histogram, noise_deviation, otsu_threshold, quantile, separability, shrink, stretch
+from edge.picture.ink.levels import (
+    as_image,
+    histogram,
+    noise_deviation,
+    otsu_threshold,
+    quantile,
+    separability,
+    shrink,
+    stretch,
+)
 from edge.picture.ink.morphology import smooth
 from edge.picture.ink.pieces import Pieces, find_pieces
 from edge.picture.ink.ruled_lines import remove_lines
@@ -52,7 +61,7 @@ SMALLEST_SHADED: Final = 24  # pixels, the shorter side: in smaller pictures eve
 
 # How many times the score of another attempt one must have. Ink that is not what it looks like must be clearly better;
 # what a window that fits the pen finds has no shadow, but less ink.
-UNLIKELY: Final = 1.3
+DOUBTFUL: Final = 1.3
 WELCOME: Final = 0.5
 
 
@@ -130,75 +139,66 @@ class Look:
         small: uint8 (h, w), either polarity.
 
     Attributes:
-        is_in_doubt: whether its ink may be either darker or lighter than the paper.
+        inverted: whether its ink looks lighter than its paper.
+        is_in_doubt: whether it may as well be the other way round.
     """
 
     def __init__(self, small: Grey) -> None:
         self._small = small
         self._coarse = shrink(small, COARSE_PIXELS)
         self._noise = noise_deviation(small)
+        self._pictures: dict[bool, DarkInk] = {}
         polarity = ink_polarity(self._coarse)
-        self._inverted = polarity > 0
+        self.inverted = polarity > 0
         self.is_in_doubt = abs(polarity) < DOUBT
 
-    @cached_property
-    def likely(self) -> DarkInk:
-        """The picture as its polarity says."""
-        return self._with_dark_ink(inverted=self._inverted)
+    def picture(self, *, inverted: bool) -> DarkInk:
+        """The picture as it is, or inverted."""
+        if inverted not in self._pictures:
+            grey = 255 - self._small if inverted else self._small
+            self._pictures[inverted] = DarkInk(grey, smooth(grey), self._noise, inverted)
+        return self._pictures[inverted]
 
-    @cached_property
-    def other(self) -> DarkInk:
-        """The picture the other way round."""
-        return self._with_dark_ink(inverted=not self._inverted)
-
-    def bold(self) -> list[DarkInk]:
-        """The picture in those ways in which its ink may be a digit of a marker that was cut out closely."""
+    def bold(self) -> list[bool]:
+        """Whether to invert it, for each way in which it may be a digit of a marker that was cut out closely."""
         counts = histogram(self._coarse)
         if separability(counts) < TWO_TONED:
             return []
-        lighter = float(np.mean(self._coarse > otsu_threshold(counts)))
+        dark = int(counts[: otsu_threshold(counts) + 1].sum()) / self._coarse.size
         least, most = BOLD_SHARE
-        return [
-            picture
-            for picture in (self.likely, self.other)
-            if least < (lighter if picture.inverted else 1 - lighter) < most
-        ]
-
-    def _with_dark_ink(self, *, inverted: bool) -> DarkInk:
-        grey = 255 - self._small if inverted else self._small
-        return DarkInk(grey, smooth(grey), self._noise, inverted)
+        ways = (self.inverted, not self.inverted)
+        return [inverted for inverted in ways if least < (1 - dark if inverted else dark) < most]
 
 
-def find_digit(grey: Grey, working_pixels: int = WORKING_PIXELS) -> tuple[Grey, Segmentation]:
+def find_digit(picture: Grey | Image.Image, working_pixels: int = WORKING_PIXELS) -> tuple[Image.Image, Segmentation]:
     """Finds the digit.
 
     Args:
-        grey: uint8 (H, W), either polarity.
+        picture: uint8 (H, W) or an image of mode L, either polarity.
         working_pixels: the size, about, at which it is searched.
 
     Returns:
-        The full picture with dark ink on light paper, its levels spread, uint8 (H, W); and what was found in it at
-        working size.
+        The full picture with dark ink on light paper, its levels spread, mode L; and what was found in it at working
+        size.
     """
-    small = shrink(grey, working_pixels)
-    darkest, lightest = int(small.min()), int(small.max())
-    full, small = stretch(grey, darkest, lightest), stretch(small, darkest, lightest)
+    full, small = stretch(as_image(picture), shrink(picture, working_pixels))
     look = Look(small)
-    best = segment(look.likely, USUAL)
+    likely, unlikely = look.inverted, not look.inverted
+    best = segment(look.picture(inverted=likely), USUAL)
     if look.is_in_doubt:
-        best = _better(best, segment(look.other, USUAL, UNLIKELY))
+        best = _better(best, segment(look.picture(inverted=unlikely), USUAL, DOUBTFUL))
     for window in (NARROW, WHOLE):
         if not _is_sound(best):
-            best = _better(best, segment(look.likely, window))
+            best = _better(best, segment(look.picture(inverted=likely), window))
         if not _is_sound(best) and look.is_in_doubt:
-            best = _better(best, segment(look.other, window, UNLIKELY))
-    for picture in look.bold():
-        best = _better(best, segment(picture, WHOLE, UNLIKELY))
+            best = _better(best, segment(look.picture(inverted=unlikely), window, DOUBTFUL))
+    for inverted in look.bold():
+        best = _better(best, segment(look.picture(inverted=inverted), WHOLE, DOUBTFUL))
     if (fitting := _pen_window(best)) is not None:
         best = _better(best, segment(best.picture, fitting, WELCOME))
     if best.digit is not None and best.digit.support < LEAST_SUPPORT and min(small.shape) >= SMALLEST_SHADED:
         best = replace(best, digit=None)
-    return (255 - full if best.picture.inverted else full), best
+    return (ImageChops.invert(full) if best.picture.inverted else full), best
 
 
 def segment(picture: DarkInk, window: Window, handicap: float = 1.0) -> Segmentation:
