@@ -10,11 +10,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from edge.bundle import shipped
-from edge.classifier.classifier import Classifier, load
+from edge.classifier.classifier import Classifier, Prediction, load
 from edge.drawing import GREEN, RED, Pen
 from edge.picture import preprocessing
 from edge.picture.arrays import Grey
@@ -119,23 +118,26 @@ def read_grey_page(grey: Grey, classifier: Classifier) -> Page:
     full, segmentation = find_digit(grey, WORKING_PIXELS)
     found = find_lines(segmentation)
     lines = [Lattice(line, found.digit_height) for line in found.lines]
-    images = [_image(full, segmentation, each.blob) for line in lines for each in line.candidates]
-    if not images:
-        return Page(())
-    probabilities = classifier.classify(np.stack(images))
-    scale = grey.shape[0] / segmentation.light.paper.shape[0], grey.shape[1] / segmentation.light.paper.shape[1]
-    result, first = [], 0
-    for line in lines:
-        rows = probabilities[first : first + len(line.candidates)]
-        chosen = line.cheapest_path(rows)
-        scores = classifier.scores(np.stack([images[first + at] for at in chosen]))
-        digits = [
-            _found(rows[at], classifier, _box(line.candidates[at].blob, scale), score)
-            for at, score in zip(chosen, scores, strict=True)
+    seen: list[dict[int, Prediction]] = [{} for _ in lines]
+    while True:
+        paths = [
+            line.cheapest_path({index: prediction.confidence for index, prediction in known.items()})
+            for line, known in zip(lines, seen, strict=True)
         ]
-        result.append(PageLine(tuple(digits)))
-        first += len(rows)
-    return Page(tuple(result))
+        unseen = [(at, index) for at, path in enumerate(paths) for index in path if index not in seen[at]]
+        if not unseen:
+            break
+        blobs = [lines[at].blob(lines[at].candidates[index]) for at, index in unseen]
+        predictions = classifier.predictions(np.stack([_image(full, segmentation, blob) for blob in blobs]))
+        for (at, index), prediction in zip(unseen, predictions, strict=True):
+            seen[at][index] = prediction
+    scale = grey.shape[0] / segmentation.light.paper.shape[0], grey.shape[1] / segmentation.light.paper.shape[1]
+    return Page(
+        tuple(
+            PageLine(tuple(_digit(known[index], _bounds(line.blob(line.candidates[index]), scale)) for index in path))
+            for line, path, known in zip(lines, paths, seen, strict=True)
+        )
+    )
 
 
 def annotate(grey: Grey, page: Page) -> Image.Image:
@@ -165,8 +167,7 @@ def _only_digit(image: Grey, classifier: Classifier) -> Page:
     if len(rows) == 0:
         return Page(())
     bounds = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-    (score,) = classifier.scores(image)
-    return Page((PageLine((_found(classifier.classify(image)[0], classifier, bounds, score),)),))
+    return Page((PageLine((_digit(classifier.predict_image(image), bounds),)),))
 
 
 def _image(full: Image.Image, segmentation: Segmentation, blob: Blob) -> Grey:
@@ -175,16 +176,15 @@ def _image(full: Image.Image, segmentation: Segmentation, blob: Blob) -> Grey:
     return normalisation.fit_frame(normalisation.adjust_stroke_width(near.ink))
 
 
-def _box(blob: Blob, scale: tuple[float, float]) -> Bounds:
+def _bounds(blob: Blob, scale: tuple[float, float]) -> Bounds:
     """The box of a blob in the picture, for a scale down and across."""
     down, across = scale
     right, bottom = (blob.left + blob.width) * across, (blob.top + blob.height) * down
     return int(blob.left * across), int(blob.top * down), round(right), round(bottom)
 
 
-def _found(row: NDArray[np.float32], classifier: Classifier, bounds: Bounds, score: float | None) -> PageDigit:
-    best = int(row.argmax())
-    return PageDigit(classifier.labels[best], float(row[best]), bounds, classifier.rejects(score))
+def _digit(prediction: Prediction, bounds: Bounds) -> PageDigit:
+    return PageDigit(prediction.label, prediction.confidence, bounds, prediction.rejected)
 
 
 def _mark(pen: Pen, digit: PageDigit, head: int, size: int) -> None:

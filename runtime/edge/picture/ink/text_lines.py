@@ -4,9 +4,10 @@ Where digits touch, or fall into pieces, a line is cut at every place that may p
 cuts is one candidate for a digit, or a part of one. A path through the lattice of candidates is a way to read the line.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf, log
 from typing import Final
 
 import numpy as np
@@ -182,16 +183,29 @@ def _blob(pieces: Pieces, owner: Integers, piece: int) -> Blob:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Slices `first` to `last - 1` of a line, taken for one digit."""
+    """Neighbouring slices of a line, taken for one digit.
+
+    Attributes:
+        first: the first slice.
+        last: the slice after the last.
+        cost: besides what the model doubts.
+    """
 
     first: int
     last: int
-    blob: Blob
-    cost: float  # besides what the model says
+    cost: float
 
 
 class Lattice:
-    """A line cut into slices, and the digits that runs of slices may be."""
+    """A line cut into slices, and the candidates that runs of slices are.
+
+    Args:
+        line: its connected ink, from left to right.
+        height: the usual height of a digit, pixels.
+
+    Attributes:
+        candidates: ordered by their first slice.
+    """
 
     def __init__(self, line: Sequence[Blob], height: float) -> None:
         self._height = height
@@ -208,32 +222,23 @@ class Lattice:
         self._slices = slices
         self.candidates = [each for first in range(len(slices)) for each in self._runs(first)]
 
-    def _runs(self, first: int) -> list[Candidate]:
-        """Every run of slices from `first` on that can be one digit."""
-        found = []
-        cost = self._cut[first]
-        for last in range(first + 1, min(first + MOST_SLICES, len(self._slices)) + 1):
-            blob = _joined(self._slices[first:last])
-            if last > first + 1:
-                cost += self._before[last - 1]
-                too_far = self._before[last - 1] > JOIN_COST * WIDEST_GAP
-                if too_far or blob.width > WIDEST * self._height:
-                    break
-            lacking = max(0.0, 1 - blob.height / self._height)
-            found.append(Candidate(first, last, blob, cost + LOW_COST * lacking))
-        return found
+    def blob(self, candidate: Candidate) -> Blob:
+        """The ink of a candidate."""
+        return _joined(self._slices[candidate.first : candidate.last])
 
-    def cheapest_path(self, probabilities: NDArray[np.float32]) -> list[int]:
+    def cheapest_path(self, confidences: Mapping[int, float]) -> list[int]:
         """The indices of the candidates of the cheapest way through the line, from left to right.
 
+        The model need not look at every candidate: what it has not seen is taken to be certain. If all of the path has
+        been seen, no other way is cheaper, whatever the model would say of the rest.
+
         Args:
-            probabilities: float32 (candidates, classes).
+            confidences: of the candidates that the model has seen, by their indices.
         """
-        costs = -np.log(np.maximum(probabilities.max(axis=1), LEAST_PROBABILITY))
-        total = [0.0] + [float("inf")] * len(self._slices)
+        total = [0.0] + [inf] * len(self._slices)
         path: list[int] = [-1] * (len(self._slices) + 1)
-        for index, each in enumerate(self.candidates):  # ordered by their first slice
-            price = total[each.first] + each.cost + float(costs[index])
+        for index, each in enumerate(self.candidates):
+            price = total[each.first] + each.cost - log(max(confidences.get(index, 1.0), LEAST_PROBABILITY))
             if price < total[each.last]:
                 total[each.last], path[each.last] = price, index
         chosen, at = [], len(self._slices)
@@ -241,6 +246,21 @@ class Lattice:
             chosen.append(path[at])
             at = self.candidates[path[at]].first
         return chosen[::-1]
+
+    def _runs(self, first: int) -> list[Candidate]:
+        """Every run of slices from `first` on that can be one digit."""
+        found = []
+        cost = self._cut[first]
+        for last in range(first + 1, min(first + MOST_SLICES, len(self._slices)) + 1):
+            top, left, bottom, right = _box(self._slices[first:last])
+            if last > first + 1:
+                cost += self._before[last - 1]
+                too_far = self._before[last - 1] > JOIN_COST * WIDEST_GAP
+                if too_far or right - left > WIDEST * self._height:
+                    break
+            lacking = max(0.0, 1 - (bottom - top) / self._height)
+            found.append(Candidate(first, last, cost + LOW_COST * lacking))
+        return found
 
 
 def _sliced(blob: Blob, height: float) -> tuple[list[Blob], list[float]]:
@@ -269,11 +289,19 @@ def _tight(mask: Mask, blob: Blob) -> Blob:
     return Blob(inner, blob.top + int(rows[0]), blob.left + int(columns[0]))
 
 
+def _box(blobs: Sequence[Blob]) -> tuple[int, int, int, int]:
+    """Top, left, bottom and right of all of the ink."""
+    return (
+        min(each.top for each in blobs),
+        min(each.left for each in blobs),
+        max(each.top + each.height for each in blobs),
+        max(each.left + each.width for each in blobs),
+    )
+
+
 def _joined(blobs: Sequence[Blob]) -> Blob:
     """All of the ink in one box."""
-    top, left = min(each.top for each in blobs), min(each.left for each in blobs)
-    bottom = max(each.top + each.height for each in blobs)
-    right = max(each.left + each.width for each in blobs)
+    top, left, bottom, right = _box(blobs)
     mask = np.zeros((bottom - top, right - left), np.bool_)
     for each in blobs:
         mask[each.top - top :, each.left - left :][: each.height, : each.width] |= each.mask
@@ -301,8 +329,7 @@ def find_cuts(ink: Mask, stroke: float) -> tuple[Integers, list[float]]:
     for candidate in np.argsort(prices, kind="stable").tolist():
         if prices[candidate] > THICKEST * stroke:
             break
-        near = [abs(paths[candidate] - paths[other]).mean() < margin for other in chosen]
-        if not any(near):
+        if not (np.abs(paths[chosen] - paths[candidate]).mean(axis=1) < margin).any():
             chosen.append(candidate)
     chosen.sort(key=lambda each: float(paths[each].mean()))
     ordered = np.maximum.accumulate(paths[chosen], axis=0)
