@@ -1,13 +1,10 @@
 """Anybody's model, right the first time: from its own class and its own checkpoint, with options alone."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import onnx
 import pytest
 import torch
+from wild_collection import WILD  # conftest.py has loaded it
 
 from edge import verification
 from edge.bundle import bundle
@@ -16,50 +13,16 @@ from edge_export.graph.cleaning import FIRST_STATES
 from edge_export.int8 import candidates
 from edge_export.int8.processors import PROFILES
 
-HERE = Path(__file__).parent
-spec = importlib.util.spec_from_file_location("wild_collection", HERE / "collection.py")
-collection = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(collection)
-WILD = collection.WILD
-
 SCORE_NODES = 10  # of the output `score`, which every bundle of a model that reads digits has
 SHAPE_ARITHMETIC = {"Shape", "Size", "ConstantOfShape", "Expand", "Range", "Loop", "Scan", "If"}
 # What needs the size of the batch when it runs: a class token that is there once for each picture.
 OF_THE_BATCH = {"row transformer, class token", "ViT by Unfold"}
 
 
-@pytest.fixture(scope="module")
-def fresh_modules():
-    """The modules are imported by their files; they do not stay on Python's path."""
-    before, known = list(sys.path), set(sys.modules)
-    yield
-    sys.path[:] = before
-    for name in set(sys.modules) - known:
-        if (
-            getattr(sys.modules[name], "__file__", None)
-            and Path(sys.modules[name].__file__).parent == collection.MODULES
-        ):
-            del sys.modules[name]
-
-
-@pytest.fixture
-def exported(edge_command, few_digits, fresh_modules, in_folder):
-    """Exports a model of the collection on the command line; gives how it ended, the network, and the bundle."""
-
-    def run(name: str, *more: str):
-        wild, net = WILD[name], collection.made(name)
-        torch.save(wild.save(net.state_dict()), "weights.ckpt")
-        model = ["--model", f"{collection.MODULES}/{wild.model}", "--checkpoint", "weights.ckpt", "--data", "strokes"]
-        ended = edge_command("export", *model, *wild.options, *more, "--out", "out")
-        return ended, net, next(iter(Path("out").glob("*.onnx")), None)
-
-    return run
-
-
 @pytest.mark.parametrize("name", WILD)
-def test_a_model_is_right_from_its_own_class_and_checkpoint(name, exported, digits):
+def test_a_model_is_right_from_its_own_class_and_checkpoint(name, export_wild, digits):
     wild = WILD[name]
-    ended, net, path = exported(name)
+    ended, net, path = export_wild(name)
     assert ended.code == 0, ended.err
     assert f"takes [{wild.layout}]" in ended.err
 
@@ -82,9 +45,9 @@ def test_a_model_is_right_from_its_own_class_and_checkpoint(name, exported, digi
 
 
 @pytest.mark.parametrize("name", [name for name, wild in WILD.items() if wild.candidates])
-def test_a_model_gets_the_int8_candidates_of_edge_s_own(name, exported, digits):
+def test_a_model_gets_the_int8_candidates_of_edge_s_own(name, export_wild, digits):
     wild = WILD[name]
-    _, _, path = exported(name)
+    _, _, path = export_wild(name)
     model = onnx.load(path)
     del model.metadata_props[:]
     built = candidates.build(model, digits.images, PROFILES["any"])

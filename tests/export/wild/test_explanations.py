@@ -1,0 +1,148 @@
+"""A model that cannot do its job is not packed: what explains it is found by trying, and told as a line to copy.
+
+Each model here reads nearly every drawn digit as its author uses it, and was broken in one way on purpose.
+"""
+
+import shlex
+from pathlib import Path
+
+import pytest
+from wild_collection import WILD, new  # conftest.py has loaded it
+
+from edge.bundle import bundle
+from edge.bundle.input import DIGITS
+from edge.bundle.manifest import Preparation
+from edge_export.model import diagnosis, probing
+from edge_export.model.preparation import TRIED
+from edge_export.model.trained_model import NOTHING_TOLD, TrainedModel
+from edge_export.parity import evaluation_data
+from edge_export.parity.evaluation_data import PARITY_SEED
+from edge_train import strokes
+from edge_train.data.splits import Split
+from edge_train.training.evaluation import logits_of
+
+
+@pytest.fixture
+def many_digits(few_digits, monkeypatch):
+    """More drawn digits than other tests take: enough to see that answers are surer."""
+    monkeypatch.setattr(evaluation_data, "STROKE_IMAGES", 800)
+
+
+LSTM, CNN = "lstm, BatchNorm, dropout", "the usual example"
+
+
+def mended(edge_command, message: str):
+    """Runs the command that a refusal tells to try, as a shell would; a file for what stands in <(...)."""
+    line = message.split("; try: edge ")[1].split("; --force packs it", maxsplit=1)[0]
+    if "<(" in line:
+        before, _, rest = line.partition("<(printf ")
+        written, _, after = rest.partition(")")
+        pattern, *labels = shlex.split(written)
+        assert pattern == "%s\\n"
+        Path("labels.txt").write_text("".join(f"{label}\n" for label in labels))
+        line = f"{before}labels.txt{after}"
+    return edge_command(*shlex.split(line), "--data", "strokes", "--out", "mended")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "mend"),
+    [
+        (LSTM, (), "--normalise 0.1307,0.3081"),
+        ("ViT by Unfold", (), "--normalise half"),
+        ("pixels that were never divided", (), "--normalise bytes"),
+        ("mlp, softmax", ("--normalise", "half"), "--normalise none"),
+        ("dark on light", (), "--invert"),
+        ("LeNet", ("--invert",), None),
+        ("columns before rows", (), "--transpose"),
+    ],
+)
+def test_a_form_that_the_model_was_not_trained_on_is_found(name, options, mend, export_wild, edge_command):
+    ended, _, path = export_wild(name, options=options)
+    assert (ended.code, ended.out, path) == (1, "", None)
+    message = ended.err.splitlines()[-1]
+    assert "of 60 strokes-parity images right, where a trained model reads more than 60%; " in message
+    if mend is not None:
+        assert mend in message.split("; try: ")[1]
+    assert ("--invert" in message.split("; try: ")[1]) == (mend == "--invert")
+    assert mended(edge_command, message).code == 0
+
+
+def test_classes_in_another_order_are_found(export_wild, edge_command, collection):
+    net = collection.made("lstm x2, (h0, c0)")
+    order = [3, 1, 4, 0, 5, 9, 2, 6, 8, 7]
+    state = net.state_dict()
+    state["fc.weight"], state["fc.bias"] = state["fc.weight"][order], state["fc.bias"][order]
+    ended, _, _ = export_wild("lstm x2, (h0, c0)", state=state)
+    assert ended.code == 1
+    message = ended.err.splitlines()[-1]
+    assert "with its classes in another order, it reads 9" in message
+    assert "--labels <(printf '%s\\n' 3 1 4 0 5 9 2 6 8 7)" in message
+    done = mended(edge_command, message)
+    assert done.code == 0, done.err
+    facts = bundle.read("mended/stack.onnx").manifest
+    assert facts.labels == tuple("3140592687")
+    assert facts.accuracy[0].accuracy > 0.9, "judged by the names of its labels"
+
+
+@pytest.mark.parametrize(
+    "name", ["lstm, channel squeezed", "gru x2", "cnn", "row transformer, class token", "small ResNet"]
+)
+def test_weights_that_were_never_loaded_are_found(name, export_wild):
+    fresh = new(WILD[name], seed=5)
+    ended, _, _ = export_wild(name, state=fresh.state_dict())
+    assert ended.code == 1
+    assert "every weight in the checkpoint is as a new model draws it; it was saved before it was trained" in ended.err
+    assert "; try: " not in ended.err
+
+
+def test_what_was_tried_is_shown_with_its_accuracy(export_wild):
+    lines = export_wild(LSTM, options=())[0].err.splitlines()
+    start = lines.index("what usually explains it, tried on some of the images:")
+    table = [line.split("%  ") for line in lines[start + 1 : -1]]
+    tried = {words: float(share) for share, words in table}
+    assert tried["as it was told"] < 60
+    assert tried["normalised by 0.1307,0.3081"] > 90
+    assert {"dark on light", "columns before rows", "normalised by half", "normalised by bytes"} <= tried.keys()
+
+
+def test_a_network_that_reads_as_well_in_another_form_is_asked_about(export_wild, edge_command, many_digits):
+    """Its accuracy tells nothing, the confidence of its answers does."""
+    ended, _, _ = export_wild(CNN, options=())
+    assert ended.code == 1
+    message = ended.err.splitlines()[-1]
+    assert "answers more surely when they are normalised: with --normalise 0.1307,0.3081 it reads 9" in message
+    assert "--normalise none if that was pixels in [0, 1]" in message
+    assert mended(edge_command, message).code == 0
+    assert export_wild(CNN, options=("--normalise", "none"))[0].code == 0, "what was said is not doubted"
+
+
+@pytest.mark.parametrize("name", [name for name, wild in WILD.items() if not wild.options])
+def test_nobody_is_asked_whose_model_fits_best_as_it_is(name, collection):
+    net, digits = collection.made(name), strokes.sample(400, seed=PARITY_SEED)
+    preparation = Preparation("", output="logits")
+    fits = probing.fit(net, preparation, TRIED, None)
+    trained = TrainedModel(name, name, fits[0].adapter.eval(), 10, DIGITS, {}, "0" * 64)
+    split = Split("strokes-parity", *digits)
+    logits = logits_of(trained.module, split.images)
+    assert diagnosis.check(trained, split, logits, NOTHING_TOLD, lambda _: None) is None
+
+
+def test_force_packs_it_with_the_verdict(export_wild):
+    ended, _, path = export_wild("lstm, channel squeezed", options=("--invert", "--force"))
+    assert ended.code == 0, ended.err
+    facts = bundle.read(path).manifest
+    assert facts.warning.startswith("packed by --force: origins:RowLSTM reads ")
+    assert f"warning: {facts.warning}" in ended.out
+
+
+def test_ten_classes_are_no_digits_unless_somebody_says_so(export_wild, collection, in_folder):
+    """A model of ten other things reads digits no better than a guess."""
+    (in_folder / "labels.txt").write_text("\n".join("abcdefghij"))
+    state = collection.made("LeNet").state_dict()
+    state["f6.weight"] = state["f6.weight"].flip(1)
+    ended, _, _ = export_wild("LeNet", state=state)
+    assert ended.code == 1
+    assert "if its classes are others, name them with --labels FILE, or its data with --data" in ended.err
+    named = export_wild("LeNet", state=state, options=("--labels", "labels.txt"))
+    assert named[0].code == 0, named[0].err
+    assert bundle.read(named[2]).manifest.labels == tuple("abcdefghij")
