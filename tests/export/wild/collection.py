@@ -253,7 +253,7 @@ WILD: dict[str, Wild] = {
         "origins.py:RowLSTM(24)", lambda x: x.transpose(1, 2)[:, None], ROWS, ("--transpose",), recurrent=1, nodes=7
     ),
     "pixels that were never divided": Wild(
-        "plain.py:Example", lambda x: channel(x) * 255, CHANNEL, ("--normalise", "bytes"), nodes=12, **QDQ
+        "plain.py:Example", lambda x: channel(x) * 255, CHANNEL, ("--normalise", "bytes"), nodes=13, **QDQ
     ),
 }  # fmt: skip
 
