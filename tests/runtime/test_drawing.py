@@ -17,7 +17,10 @@ def letters(request, monkeypatch):
         def without(*_arguments, **_settings):
             raise ImportError("The _imagingft C module is not installed")
 
-        bitmap = ImageFont.load_default_imagefont()
+        with monkeypatch.context() as patch:
+            patch.setattr(ImageFont, "core", None)  # in place of the module that is built with FreeType
+            bitmap = ImageFont.load_default()
+        assert type(bitmap) is ImageFont.ImageFont
         monkeypatch.setattr(ImageFont, "truetype", without)
         monkeypatch.setattr(ImageFont, "load_default", lambda size=None: bitmap if size is None else without())
     yield request.param
