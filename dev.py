@@ -60,7 +60,7 @@ OLDEST = ROOT / ".venv-oldest"  # the same on this Python, with the lowest versi
 IMPORTED = "torch, torchvision, onnx, onnxruntime.quantization, onnxscript, matplotlib.pyplot"
 
 # Rooms of the runtime that no extra changes: their tests run where a device's do, in `THIN` and `OLDEST`, and not here.
-WITHOUT_EXTRAS = ("bundle", "classifier", "explanation", "picture", "session")
+WITHOUT_EXTRAS = ("classifier", "explanation", "picture", "session")
 
 
 def main() -> int:
