@@ -212,7 +212,7 @@ class Application:
             body = await read_body(scope, receive, self.limits)
             manifest = model.classifier.manifest
             request = inference.parse(body, header(scope, inference.JSON_LENGTH), manifest, self.limits.images)
-            pixels = request.pixels if request.pixels is not None else await self._pixels(request.pictures or [])
+            pixels = request.pixels if request.pixels is not None else await self._pixels(model, request.pictures or [])
             future = model.batcher.submit(pixels)
             cancel_with_client(scope, future)
             outputs = await future
@@ -223,15 +223,17 @@ class Application:
         self._observer.outputs(model.name, outputs, model.classifier.manifest.rejection)
         await respond(scope, send, text, kind=kind, headers=headers)
 
-    async def _pixels(self, files: list[bytes]) -> bytes:
+    async def _pixels(self, model: Model, files: list[bytes]) -> bytes:
         """The images of picture files that came as a tensor: all of them, or the first error."""
         if self._pictures >= self.limits.waiting_pictures:
             raise RequestError(503, FULL)
         if len(files) > self.limits.pictures:
             raise RequestError(413, f"{len(files)} pictures came; send at most {self.limits.pictures} in a request")
+        found = [Upload(f"picture {at}", each) for at, each in enumerate(files)]
+        uploads.check_recipe(model, found)
         self._pictures += 1
         try:
-            read = await self._reader.images([Upload(f"picture {at}", each) for at, each in enumerate(files)])
+            read = await self._reader.images(found)
         finally:
             self._pictures -= 1
         for image in read:
@@ -304,6 +306,7 @@ class Application:
             body = await read_body(scope, receive, self.limits)
             kind = header(scope, b"content-type")
             found = await uploads.received(body, kind, self.limits)
+            uploads.check_recipe(model, found)
             task = asyncio.ensure_future(work(model, found))
             cancel_with_client(scope, task)
             records = await task

@@ -16,6 +16,7 @@ _ERRORS = {
     "408": "The body came too slowly.",
     "413": "More than the limits allow.",
     "422": "A picture that cannot be read, is blank or shows several digits.",
+    "501": "Picture files, and a bundle made with a later picture recipe: send 28x28 images.",
     "503": "The queue is full; `Retry-After` says when to try again.",
 }
 

@@ -22,7 +22,7 @@ from edge.bundle.input import COLUMNS, ROWS
 from edge.classifier.answers import Answer, failure
 from edge.classifier.classifier import Prediction
 from edge.classifier.page import read_grey_page, read_page
-from edge.errors import NoDigitError, PictureError
+from edge.errors import BundleError, NoDigitError, PictureError
 from edge.explanation.explanation import explain_image
 from edge.picture import preprocessing
 from edge.service.microbatching import IMAGE_BYTES
@@ -93,6 +93,20 @@ async def received(body: bytes, content_type: bytes, limits: Limits) -> list[Upl
     if not found:
         raise RequestError(400, "the form has no file; add a part with a file name for each picture")
     return found
+
+
+def check_recipe(model: Model, found: list[Upload]) -> None:
+    """Refuses picture files where they would not look as the model expects; images are what they are.
+
+    Raises:
+        RequestError: 501, the bundle was made with a later picture recipe than this edge knows.
+    """
+    if all(upload.image is not None for upload in found):
+        return
+    try:
+        model.classifier.manifest.check_pictures()
+    except BundleError as error:
+        raise RequestError(501, str(error)) from error
 
 
 class Reader:

@@ -10,6 +10,7 @@ from PIL import Image
 pytest.importorskip("starlette", reason="the extra `serve` is not installed")
 
 from edge.bundle import shipped
+from edge.bundle.input import PICTURE_RECIPE
 from edge.service.settings import Settings
 
 DIGITS = 10
@@ -139,3 +140,17 @@ def test_a_form_with_too_many_files_is_refused(client, digit):
     reply = client.post("/predict", *form(*[("a.png", b"x")] * 65))
     assert reply.status == 413
     assert "at most 64 files" in reply.json["error"]
+
+
+def test_a_bundle_of_a_later_picture_recipe_answers_images_and_refuses_pictures(serve, bundle_path, repack, images):
+    bundle_path.write_bytes(repack(picture={"version": PICTURE_RECIPE + 1}))
+    picture = png(images[2])
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(picture).decode()]}
+    with serve() as service:
+        for path in ("/predict", "/read", "/explain"):
+            reply = service.client.post(path, picture)
+            assert (reply.status, "picture recipe" in reply.json["error"]) == (501, True)
+        reply = service.client.post("/v2/models/linear-fp32/infer", {"inputs": [tensor]})
+        assert (reply.status, "picture recipe" in reply.json["error"]) == (501, True)
+        reply = service.client.post("/predict", images[2].tobytes(), {"Content-Type": "application/octet-stream"})
+        assert (reply.status, "label" in reply.json) == (200, True)
