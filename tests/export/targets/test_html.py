@@ -43,6 +43,15 @@ def folder(tmp_path_factory):
     return found
 
 
+DIGEST = encode_metadata("edge.digest", "0" * 64)
+
+
+def redigested(data):
+    """The bytes with a digest that holds again."""
+    body = data[: -len(DIGEST)]
+    return body + encode_metadata("edge.digest", hashlib.sha256(body).hexdigest())
+
+
 def node(*words):
     return subprocess.run([NODE, *map(str, words)], capture_output=True, text=True, timeout=120, check=False)
 
@@ -143,14 +152,120 @@ def test_a_damaged_bundle_is_refused(folder, tmp_path, damage, told):
 def test_another_protocol_is_refused(folder, tmp_path):
     path = tmp_path / "later.onnx"
     data = shipped.info("lstm-20").data
-    body = data[: data.rindex(b"edge.digest") - 4].replace(b'"protocol":1', b'"protocol":9')
-    path.write_bytes(body + encode_metadata("edge.digest", hashlib.sha256(body).hexdigest()))
+    path.write_bytes(redigested(data.replace(b'"protocol":1', b'"protocol":9')))
     script = """
         let told = "";
         try { await edge.open(bytes, ort, options); } catch (error) { told = error.message; }
         console.log(JSON.stringify(told));
     """
     assert "speaks protocol 9" in asked(folder, script, path)
+
+
+@pytest.fixture(scope="module")
+def opened_with_keys(folder, tmp_path_factory):
+    """What became of each bundle and the keys that it was opened with: who signed it, or why it was refused."""
+    ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
+    serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
+    ours, others = (ed25519.Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32) for seed in (1, 2))
+    key, other = (one.public_key().public_bytes_raw().hex() for one in (ours, others))
+    form = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    pem = ours.public_key().public_bytes(*form).decode()
+    unsigned = shipped.info("lstm-20")
+    signed = bundle.signed(unsigned, ours).data
+    digits = signed.index(b"ed25519 ") + len("ed25519 ") + 65
+    forged = redigested(
+        signed[:digits] + (b"1" if signed[digits : digits + 1] == b"0" else b"0") + signed[digits + 1 :]
+    )
+    changed = redigested(signed.replace(b'"name":"lstm-20"', b'"name":"lstm-21"'))
+    asking = {
+        "signed": (signed, key),
+        "signed, key in PEM": (signed, ["0" * 64, pem]),
+        "signed, nobody asks": (signed, None),
+        "unsigned": (unsigned.data, key),
+        "signed by another": (bundle.signed(unsigned, others).data, [key]),
+        "changed afterwards": (changed, key),
+        "forged": (forged, key),
+        "something between": (redigested(signed[: -len(DIGEST)] + encode_metadata("a", "b") + DIGEST), key),
+        "flipped byte": (signed[:2000] + bytes([signed[2000] ^ 1]) + signed[2001:], key),
+        "no key": (signed, []),
+        "no such key": (signed, "release.key.pub"),
+    }
+    place = tmp_path_factory.mktemp("signed")
+    for number, (data, _) in enumerate(asking.values()):
+        (place / f"{number}.onnx").write_bytes(data)
+    script = f"""
+        const told = [];
+        for (const [number, trusted] of Object.entries({json.dumps([keys for _, keys in asking.values()])})) {{
+          const data = new Uint8Array(readFileSync({json.dumps(str(place))} + `/${{number}}.onnx`));
+          try {{
+            const found = await edge.open(data, ort, trusted === null ? options : {{ ...options, trusted }});
+            const [digest] = (await found.verify()).steps;
+            told.push([found.signer, digest.detail]);
+          }} catch (error) {{
+            told.push([error.name, error.message]);
+          }}
+        }}
+        console.log(JSON.stringify(told));
+    """
+    return key, other, dict(zip(asking, asked(folder, script, place / "0.onnx"), strict=True))
+
+
+@needs_node
+@needs_runtime
+@pytest.mark.parametrize("name", ["signed", "signed, key in PEM"])
+def test_a_bundle_signed_by_a_trusted_key_is_opened_and_says_by_whom(opened_with_keys, name):
+    key, _, told = opened_with_keys
+    signer, detail = told[name]
+    assert signer == key
+    assert f"signed by {key[:12]}" in detail
+
+
+@needs_node
+@needs_runtime
+def test_without_keys_nobody_asks_who_signed(opened_with_keys):
+    signer, detail = opened_with_keys[2]["signed, nobody asks"]
+    assert signer is None
+    assert "signed" not in detail
+
+
+@needs_node
+@needs_runtime
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("unsigned", "is not signed, and only signed ones are trusted here"),
+        ("signed by another", "says that it is signed by {other}, which is no key that is trusted here"),
+        ("changed afterwards", "was changed after it was signed by {key}"),
+        ("forged", "was changed after it was signed by {key}"),
+        ("something between", "has a signature that `edge sign` did not write"),
+        ("flipped byte", "do not match its digest"),
+        ("no key", "the list of trusted keys is empty"),
+        ("no such key", "is no Ed25519 key"),
+    ],
+)
+def test_what_no_trusted_key_signed_is_refused(opened_with_keys, name, expected):
+    key, other, told = opened_with_keys
+    kind, message = told[name]
+    assert kind == "BundleError"
+    assert expected.format(key=key, other=other) in message
+
+
+@needs_node
+@needs_runtime
+def test_where_ed25519_is_missing_the_way_out_is_told(folder, tmp_path):
+    ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
+    ours = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))
+    path = tmp_path / "signed.onnx"
+    path.write_bytes(bundle.signed(shipped.info("lstm-20"), ours).data)
+    script = f"""
+        crypto.subtle.importKey = () => {{ throw new DOMException("Unrecognized name.", "NotSupportedError"); }};
+        const trusted = {json.dumps(ours.public_key().public_bytes_raw().hex())};
+        let told = "";
+        try {{ await edge.open(bytes, ort, {{ ...options, trusted }}); }} catch (error) {{ told = error.message; }}
+        console.log(JSON.stringify(told));
+    """
+    told = asked(folder, script, path)
+    assert "Ed25519 signatures cannot be checked here; take a newer browser, or check with" in told
 
 
 @needs_node

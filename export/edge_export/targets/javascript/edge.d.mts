@@ -36,6 +36,8 @@ export interface Report {
   maxLogitError: number;
   meanLogitError: number;
   flips: number;
+  /** Those of drawn digits, of which none may flip. */
+  digitFlips: number;
 }
 
 export interface Evidence {
@@ -53,6 +55,8 @@ export declare class Bundle {
   readonly manifest: Record<string, unknown> & { name: string; labels: string[]; temperature: number };
   readonly evidence: Evidence;
   readonly digest: string;
+  /** The trusted key that signed it, 64 hexadecimal digits; null where `open` was given none. */
+  readonly signer: string | null;
   readonly size: number;
   readonly hasRows: boolean;
   run(images: Uint8Array): Promise<Outputs>;
@@ -61,6 +65,13 @@ export declare class Bundle {
   verify(): Promise<Report>;
 }
 
-export declare function open(bytes: Uint8Array, ort: object, options?: object): Promise<Bundle>;
+export interface Options {
+  /** Public keys, one of which must have signed the bundle: 64 hexadecimal digits or the text of a PEM file each. */
+  trusted?: string | string[];
+  /** All others are those of `InferenceSession.create`. */
+  [setting: string]: unknown;
+}
+
+export declare function open(bytes: Uint8Array, ort: object, options?: Options): Promise<Bundle>;
 
 export declare function metadata(bytes: Uint8Array): Map<string, string>;
