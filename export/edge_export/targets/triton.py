@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edge import verification
 from edge.bundle.bundle import Bundle
-from edge.bundle.input import COLUMNS, NAME, ROWS
+from edge.bundle.input import COLUMNS, NAME, ROWS, SCORE
 from edge.text.files import make_folder, write_folder
 from edge_export.targets.registry import DeploymentError, WrittenTarget, refuse_unless_verified
 
@@ -36,7 +36,7 @@ input [
 ]
 output [
   {{ name: "logits" data_type: TYPE_FP32 dims: [ {classes} ] label_filename: "{labels}" }},
-  {{ name: "probabilities" data_type: TYPE_FP32 dims: [ {classes} ] label_filename: "{labels}" }}
+  {{ name: "probabilities" data_type: TYPE_FP32 dims: [ {classes} ] label_filename: "{labels}" }}{score}
 ]
 # Requests that arrive while the model is busy are run as one batch; nobody waits for others.
 dynamic_batching {{ }}
@@ -44,6 +44,8 @@ dynamic_batching {{ }}
 parameters {{ key: "intra_op_thread_count" value {{ string_value: "1" }} }}
 parameters {{ key: "inter_op_thread_count" value {{ string_value: "1" }} }}
 """
+# The graph gives a number an image, [batch]; behind the batch axis the server wants at least one more.
+_SCORE = ',\n  {{ name: "{score}" data_type: TYPE_FP32 dims: [ 1 ] reshape {{ shape: [ ] }} }}'
 _CPU_ONLY = "# Its integer operators exist for CPUs only.\ninstance_group [ { kind: KIND_CPU } ]\n"
 _WARM_UP = """\
 model_warmup [
@@ -107,6 +109,7 @@ def config(source: Bundle) -> str:
         largest_batch=LARGEST_BATCH,
         classes=len(manifest.labels),
         labels=LABELS,
+        score=_SCORE.format(score=SCORE) if SCORE in manifest.outputs else "",
         instances="" if "cuda" in manifest.providers else _CPU_ONLY,
         **shape,
     )

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -11,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
 from edge import verification
 from edge.bundle import bundle, shipped
@@ -112,58 +112,26 @@ def test_the_operators_that_a_build_needs_are_listed_with_their_types(tmp_path):
 
 # --- Triton -----------------------------------------------------------------------------------------------------------
 
-# The part of triton-inference-server/common, protobuf/model_config.proto that a repository of ours uses: fields by
-# message, with their numbers, and the types of those that are no strings.
-SCHEMA = {
-    "ModelInput": {"name": 1, "data_type": (2, "DataType"), "dims": (4, "int64*")},
-    "ModelOutput": {"name": 1, "data_type": (2, "DataType"), "dims": (3, "int64*"), "label_filename": 4},
-    "ModelInstanceGroup": {"name": 1, "kind": (4, "Kind"), "count": (2, "int32")},
-    "ModelDynamicBatching": {"preferred_batch_size": (1, "int32*"), "max_queue_delay_microseconds": (2, "uint64")},
-    "ModelParameter": {"string_value": 1},
-    "Parameters": {"key": 1, "value": (2, "ModelParameter")},
-    "WarmupInput": {"data_type": (1, "DataType"), "dims": (2, "int64*"), "input_data_file": 5},
-    "Inputs": {"key": 1, "value": (2, "WarmupInput")},
-    "ModelWarmup": {"name": 1, "batch_size": (2, "uint32"), "inputs": (3, "Inputs*"), "count": (4, "uint32")},
-    "ModelConfig": {
-        "name": 1,
-        "max_batch_size": (4, "int32"),
-        "input": (5, "ModelInput*"),
-        "output": (6, "ModelOutput*"),
-        "instance_group": (7, "ModelInstanceGroup*"),
-        "dynamic_batching": (11, "ModelDynamicBatching"),
-        "parameters": (14, "Parameters*"),
-        "model_warmup": (16, "ModelWarmup*"),
-        "backend": 17,
-    },
-}
-ENUMS = {"DataType": {"TYPE_INVALID": 0, "TYPE_UINT8": 2, "TYPE_FP32": 11}, "Kind": {"KIND_AUTO": 0, "KIND_CPU": 2}}
+CLIENTS = os.environ.get("EDGE_CLIENTS", "")
+
+# Prints a configuration as JSON; who published the schema reads it.
+READ = """
+import pathlib, sys
+from google.protobuf import json_format, text_format
+from tritonclient.grpc import model_config_pb2
+config = text_format.Parse(pathlib.Path(sys.argv[1]).read_text(), model_config_pb2.ModelConfig())
+print(json_format.MessageToJson(config, preserving_proto_field_name=True))
+"""
 
 
-def model_config(text):
-    """A configuration, read by the published schema."""
-    file = descriptor_pb2.FileDescriptorProto(name="model_config.proto", package="inference", syntax="proto3")
-    for name, values in ENUMS.items():
-        enum = file.enum_type.add(name=name)
-        for value, number in values.items():
-            enum.value.add(name=value, number=number)
-    field = descriptor_pb2.FieldDescriptorProto
-    scalars = {"int32": field.TYPE_INT32, "int64": field.TYPE_INT64, "uint32": field.TYPE_UINT32}
-    scalars |= {"uint64": field.TYPE_UINT64, "string": field.TYPE_STRING}
-    for message, fields in SCHEMA.items():
-        made = file.message_type.add(name=message)
-        for name, facts in fields.items():
-            number, kind = facts if isinstance(facts, tuple) else (facts, "string")
-            bare = kind.rstrip("*")
-            one = made.field.add(
-                name=name, number=number, label=field.LABEL_REPEATED if kind != bare else field.LABEL_OPTIONAL
-            )
-            one.type = scalars.get(bare, field.TYPE_ENUM if bare in ENUMS else field.TYPE_MESSAGE)
-            if bare not in scalars:
-                one.type_name = f".inference.{bare}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    kind = message_factory.GetMessageClass(pool.FindMessageTypeByName("inference.ModelConfig"))
-    return text_format.Parse(text, kind())
+def model_config(path):
+    """A configuration, read by the schema that tritonclient carries."""
+    if not CLIENTS:
+        pytest.skip("$EDGE_CLIENTS names no Python with tritonclient; run: python3 dev.py clients")
+    words = [CLIENTS, "-c", READ, str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("name", BUNDLES)
@@ -174,24 +142,22 @@ def test_a_repository_holds_the_bundle_unchanged_and_a_configuration_of_the_publ
     folder = tmp_path / "triton" / name
     assert contents(folder) == {"config.pbtxt", "labels.txt", "warmup/image", "1/model.onnx"}
     assert (folder / "1" / "model.onnx").read_bytes() == source.data
-    config = model_config((folder / "config.pbtxt").read_text())
-    assert (config.name, config.backend, config.max_batch_size) == (name, "onnxruntime", 256)
-    (image,) = config.input
-    assert (image.name, image.data_type, list(image.dims)) == ("image", 2, [28, 28])
-    assert [(one.name, one.data_type, list(one.dims)) for one in config.output] == [
-        ("logits", 11, [10]),
-        ("probabilities", 11, [10]),
-    ]
-    assert {one.label_filename for one in config.output} == {"labels.txt"}
+    config = model_config(folder / "config.pbtxt")
+    assert (config["name"], config["backend"], config["max_batch_size"]) == (name, "onnxruntime", 256)
+    assert config["input"] == [{"name": "image", "data_type": "TYPE_UINT8", "dims": ["28", "28"]}]
+    labelled = {"data_type": "TYPE_FP32", "dims": ["10"], "label_filename": "labels.txt"}
+    score = {"name": "score", "data_type": "TYPE_FP32", "dims": ["1"], "reshape": {}}
+    assert config["output"] == [{"name": "logits"} | labelled, {"name": "probabilities"} | labelled, score]
     assert (folder / "labels.txt").read_text() == "".join(f"{label}\n" for label in source.manifest.labels)
-    assert [one.kind for one in config.instance_group] == ([] if "cuda" in source.manifest.providers else [2])
-    assert {one.key: one.value.string_value for one in config.parameters} == {
-        "intra_op_thread_count": "1",
-        "inter_op_thread_count": "1",
+    kinds = [one["kind"] for one in config.get("instance_group", [])]
+    assert kinds == ([] if "cuda" in source.manifest.providers else ["KIND_CPU"])
+    assert config["parameters"] == {
+        "intra_op_thread_count": {"string_value": "1"},
+        "inter_op_thread_count": {"string_value": "1"},
     }
-    assert [one.batch_size for one in config.model_warmup] == [1, 64]
-    (first,) = {(one.inputs[0].key, one.inputs[0].value.input_data_file) for one in config.model_warmup}
-    assert first == ("image", "image")
+    assert [one["batch_size"] for one in config["model_warmup"]] == [1, 64]
+    image = {"data_type": "TYPE_UINT8", "dims": ["28", "28"], "input_data_file": "image"}
+    assert all(one["inputs"] == {"image": image} for one in config["model_warmup"])
     assert (folder / "warmup" / "image").read_bytes() == source.evidence.images[0].tobytes()
 
 
@@ -213,10 +179,12 @@ def test_a_label_that_is_no_line_is_refused(label, tmp_path):
     assert contents(tmp_path) == set()
 
 
-def test_quotes_in_a_name_stay_inside_it(tmp_path):
-    name = 'the "small" lstm'
-    config = model_config(importlib.import_module(TARGETS["triton"].module).config(repacked("lstm-20", name=name)))
-    assert (config.name, config.backend) == (name, "onnxruntime")
+def test_quotes_in_a_name_stay_inside_it_and_older_bundles_give_no_score(tmp_path):
+    older = repacked("lstm-20", name='the "small" lstm', outputs=("logits", "probabilities"))
+    (tmp_path / "config.pbtxt").write_text(importlib.import_module(TARGETS["triton"].module).config(older))
+    config = model_config(tmp_path / "config.pbtxt")
+    assert (config["name"], config["backend"]) == ('the "small" lstm', "onnxruntime")
+    assert [one["name"] for one in config["output"]] == ["logits", "probabilities"]
 
 
 @pytest.mark.slow

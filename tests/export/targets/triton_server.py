@@ -25,6 +25,7 @@ from tritonclient import grpc, http
 
 from edge import verification
 from edge.bundle import bundle
+from edge.classifier.rejection import Scorer
 
 SECONDS_TO_START = 120
 REQUESTS = 200
@@ -46,7 +47,7 @@ class TritonPythonModel:
         return [self.answer(triton.get_input_tensor_by_name(one, "image").as_numpy()) for one in requests]
 
     def answer(self, images):
-        names = ["logits", "probabilities"]
+        names = ["logits", "probabilities", "score"]
         outputs = self.session.run(names, {"image": images})
         return triton.InferenceResponse([triton.Tensor(name, output) for name, output in zip(names, outputs)])
 """
@@ -107,16 +108,23 @@ def ask(kind, address, source):
     client = kind.InferenceServerClient(address)
     name, evidence = source.manifest.name, source.evidence
 
-    def run(images):
+    def infer(images):
         image = kind.InferInput("image", list(images.shape), "UINT8")
         image.set_data_from_numpy(np.ascontiguousarray(images))
-        answer = client.infer(name, [image])
+        return client.infer(name, [image])
+
+    def run(images):
+        answer = infer(images)
         return answer.as_numpy("logits"), answer.as_numpy("probabilities")
 
     found = verification.replay(run, evidence, source.manifest.temperature)
     within = all(error <= evidence.limit(place) for place, error in enumerate(found.image_errors))
     if not within or found.flips > evidence.max_flips:
         sys.exit(f"{name} over {kind.__name__}: max |logit error| {found.max_logit_error}, {found.flips} flips")
+    answer = infer(evidence.images)
+    scores, expected = answer.as_numpy("score"), Scorer.of(source.manifest.rejection).scores(answer.as_numpy("logits"))
+    if scores.shape != (len(expected), 1) or np.abs(scores[:, 0] - expected).max() > 0.1:
+        sys.exit(f"{name} over {kind.__name__}: scores {scores.shape} are not {expected}")
     image = kind.InferInput("image", [1, *evidence.images.shape[1:]], "UINT8")
     image.set_data_from_numpy(evidence.images[:1])
     wanted = kind.InferRequestedOutput("probabilities", class_count=1)
