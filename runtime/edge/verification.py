@@ -16,7 +16,6 @@ the outcome is a table.
 import json
 import math
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -36,13 +35,14 @@ from edge.bundle.signature import Trusted
 from edge.classifier.rejection import Scorer
 from edge.classifier.softmax import softmax
 from edge.errors import BundleError, EdgeError, ProviderError, VerificationError
-from edge.session import cpu, runtime, session
+from edge.session import cpu, runtime, saturation, session
 from edge.session.providers import PROVIDERS, Provider
 from edge.session.session import Session
 
 StepName = Literal["digest", "load", "placement", "evidence"]
 STEPS: tuple[StepName, ...] = ("digest", "load", "placement", "evidence")
 
+_ENDED = "it was ended by"
 _TOLD = "edge.verification: "  # what the lines of a child begin with
 _ROOT = str(Path(__file__).parents[1])  # the child imports this package, wherever it was imported from
 _LEAST_MEMORY_BYTES = 2 << 30
@@ -209,7 +209,10 @@ def verify_apart(
             placed = record.pop("provider")
             steps.append(Step(**record))
     if cause and (not steps or (steps[0].passed and len(steps) < len(STEPS))):
-        steps.append(Step(STEPS[len(steps)], passed=False, detail=f"{cause}; do not use this bundle on this machine"))
+        # A runtime for other processors dies with any bundle, once it is imported: after the first step.
+        blamed = runtime.crash() if steps and cause.startswith(_ENDED) else None
+        detail = blamed or f"{cause}; do not use this bundle on this machine"
+        steps.append(Step(STEPS[len(steps)], passed=False, detail=detail))
     return Verification(name, placed, tuple(steps))
 
 
@@ -239,8 +242,8 @@ def _ending(code: int, complaint: str, allowed: ChildLimits) -> str:
     """How a child ended before its time, in words; empty where it did not."""
     if code == 0:
         return ""
-    if code < 0:
-        return f"it was ended by {signal.strsignal(-code) or f'signal {-code}'}"
+    if ending := runtime.ended_by(code):
+        return f"{_ENDED} {ending}"
     if "MemoryError" in complaint or "bad_alloc" in complaint:
         return f"it needs more than {allowed.memory_bytes / 1e9:.1f} GB of memory"
     return f"it ended with {(complaint.strip().splitlines() or [f'exit code {code}'])[-1]}"
@@ -425,8 +428,7 @@ def _score_error(source: Bundle, running: Session, evidence: Evidence) -> float:
 
 def _saturation(target: str | None) -> str:
     """Why int8 for some processors fails on this one, in words; empty where that is not the cause."""
-    instructions = cpu.instruction_sets()
-    if target in {None, cpu.ANY_TARGET} or instructions is None or instructions & cpu.EXACT_INT8:
+    if target in {None, cpu.ANY_TARGET} or saturation.int8_is_exact() is not False:
         return ""
     return f"the bundle is for {target}, and products saturate on this processor: export it with --target any"
 

@@ -112,19 +112,13 @@ def test_an_image_is_held_to_its_own_limit(tmp_path, repack, evidence, linear, m
 
 
 @pytest.mark.parametrize(
-    ("target", "instructions", "told"),
-    [
-        ("vnni", {"avx2"}, True),
-        ("vnni", {"avx2", "avx512_vnni"}, False),
-        ("vnni", None, False),
-        ("any", {"avx2"}, False),
-        (None, {"avx2"}, False),
-    ],
+    ("target", "exact", "told"),
+    [("vnni", False, True), ("vnni", True, False), ("vnni", None, False), ("any", False, False), (None, False, False)],
 )
 def test_a_failure_on_a_processor_that_saturates_says_so(
-    *, target, instructions, told, tmp_path, repack, linear, make_model, monkeypatch
+    *, target, exact, told, tmp_path, repack, linear, make_model, monkeypatch
 ):
-    monkeypatch.setattr("edge.session.cpu.instruction_sets", lambda: instructions and frozenset(instructions))
+    monkeypatch.setattr("edge.session.saturation.int8_is_exact", lambda: exact)
     other = make_model(replace(linear, bias=linear.bias + np.float32(0.01)))
     outcome = verify(write(tmp_path / "other.onnx", repack(model=other, int8_target=target)), "cpu")
     assert not outcome.passed
@@ -205,6 +199,18 @@ def test_a_child_that_crashes_is_a_step_that_failed(bundle_path, tmp_path, monke
     outcome = verify_apart(bundle_path, "cpu")
     assert [step.passed for step in outcome.steps] == [False]
     assert outcome.steps[0].detail.startswith("it was ended by Segmentation fault; ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_a_runtime_that_crashes_is_blamed_and_not_the_bundle(bundle_path, tmp_path, monkeypatch, installed):
+    installed(onnxruntime="1.21.0")
+    (tmp_path / "deadly" / "onnxruntime").mkdir(parents=True)
+    (tmp_path / "deadly" / "onnxruntime" / "__init__.py").write_text("import os\nos.kill(os.getpid(), 4)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "deadly"))
+    outcome = verify_apart(bundle_path, "cpu")
+    assert [(step.name, step.passed) for step in outcome.steps] == [("digest", True), ("load", False)]
+    assert outcome.steps[1].detail.startswith("onnxruntime 1.21.0 does not run on this processor: ")
+    assert "pip install 'onnxruntime!=1.21.0'" in outcome.steps[1].detail
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux holds a process to its memory")

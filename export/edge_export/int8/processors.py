@@ -9,7 +9,6 @@ good as 8 that are rounded each by itself.
 from dataclasses import dataclass
 
 from edge.errors import EdgeError
-from edge.session import cpu
 from edge_export.int8.quantisation import Bits
 from edge_export.options import Target
 
@@ -43,19 +42,19 @@ class TargetError(EdgeError):
     """Parity cannot be judged on this machine for that target."""
 
 
-def check(target: Target, instructions: frozenset[str] | None) -> None:
+def check(target: Target, *, exact_here: bool | None) -> None:
     """Refuses a target whose products this processor cannot compute without an error.
 
     Args:
         target: what was asked for.
-        instructions: this processor's instruction sets, as `edge.session.cpu.instruction_sets` finds them; `None` where
-            the system does not tell: then parity decides.
+        exact_here: whether they are exact on this processor, as `edge.session.saturation` measures it; `None` where it
+            cannot: then parity decides.
 
     Raises:
         TargetError: products would saturate here, and what is measured would say nothing about the target.
     """
-    if not PROFILES[target].exact_everywhere and instructions is not None and not instructions & cpu.EXACT_INT8:
+    if not PROFILES[target].exact_everywhere and exact_here is False:
         raise TargetError(
-            f"int8 for {target} cannot be judged here: this processor has no VNNI, and its products saturate; export "
-            "it on a machine of that kind, or with --target any"
+            f"int8 for {target} cannot be judged here, because products saturate on this processor; export it on a "
+            "machine of that kind, or with --target any"
         )

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 INT8_INSTRUCTIONS = ("avx2", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
-"""Names as Linux gives them. VNNI, AMX (x86), asimddp and i8mm (arm64) multiply int8 without saturation."""
-
-EXACT_INT8 = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})
-"""With any of these, products of uint8 and int8 are summed in 32 bits; AVX2 alone saturates at 16 bits."""
+"""Names as Linux gives them: what int8 gains speed from. Whether its products are exact is measured, see
+`edge.session.saturation`."""
 
 ANY_TARGET = "any"
 """What the manifest calls int8 that needs none of them to be exact."""

@@ -16,8 +16,8 @@ from types import ModuleType
 from typing import Any, Literal
 
 from edge.bundle.manifest import Manifest, ProviderName
-from edge.bundle.wire import encode_bytes, encode_integer
 from edge.errors import ProviderError, RuntimeMissingError
+from edge.session import probes
 from edge.session import runtime as installed
 from edge.session.runtime import failures, first_line
 
@@ -37,12 +37,6 @@ _CUDA_OPTIONS = {"use_tf32": "0"}
 # messages. Its process-wide logger cannot be asked for its current level.
 _FATAL = 4
 _DEFAULT = 2
-
-# Of the model that proves a provider: what every ONNX Runtime of the last years reads.
-_PROOF_INPUT, _PROOF_OUTPUT = "x", "y"
-_PROOF_OPSET = 13
-_PROOF_IR_VERSION = 7
-_FLOAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +166,9 @@ def prove(provider: ProviderName) -> None:
     """
     import numpy as np
 
-    native = open_on(_one_node(), provider, Options(), None)
+    native = open_on(probes.addition(), provider, Options(), None)
     try:
-        native.run(None, {_PROOF_INPUT: np.ones(1, np.float32)})
+        native.run(None, {probes.INPUT: np.ones(1, np.float32)})
     except failures() as error:
         raise ProviderError(f"{provider} failed at its first node: {first_line(error)}; use --provider cpu") from error
 
@@ -215,7 +209,7 @@ def _obstacle(runtime: ModuleType, reason: str) -> str:
     if missing := _load_failure(str(library)):
         return f"the CUDA libraries cannot be loaded ({missing}); install them with: {_INSTALL_LIBRARIES}"
     try:
-        _native(runtime, _one_node(), "cuda", Options())
+        _native(runtime, probes.addition(), "cuda", Options())
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
         line = (str(error).splitlines() or [type(error).__name__])[0]
         return f"CUDA does not start here ({line}); check the GPU with `nvidia-smi`, or use --provider cpu"
@@ -234,30 +228,3 @@ def _load_failure(library: str) -> str | None:
     except OSError as error:
         return (str(error).splitlines() or [library])[0]
     return None
-
-
-def _one_node() -> bytes:
-    """A serialised ONNX model that adds a float32 tensor of shape [1] to itself.
-
-    The smallest question that only a working provider can answer: a session of it succeeds exactly when the provider's
-    libraries load and its device is there, whatever the nodes of the user's model need.
-    """
-    operands = encode_bytes(1, _PROOF_INPUT) * 2
-    node = operands + encode_bytes(2, _PROOF_OUTPUT) + encode_bytes(4, "Add")
-    graph = b"".join(
-        (
-            encode_bytes(1, node),
-            encode_bytes(2, "proof"),
-            encode_bytes(11, _value(_PROOF_INPUT)),
-            encode_bytes(12, _value(_PROOF_OUTPUT)),
-        )
-    )
-    opset = encode_bytes(1, "") + encode_integer(2, _PROOF_OPSET)
-    return encode_integer(1, _PROOF_IR_VERSION) + encode_bytes(7, graph) + encode_bytes(8, opset)
-
-
-def _value(name: str) -> bytes:
-    """A ValueInfoProto: a float32 tensor with one axis of size 1."""
-    shape = encode_bytes(1, encode_integer(1, 1))
-    tensor = encode_integer(1, _FLOAT) + encode_bytes(2, shape)
-    return encode_bytes(1, name) + encode_bytes(2, encode_bytes(1, tensor))

@@ -5,6 +5,8 @@ other's files, and removing one deletes files of the other. So exactly one may b
 """
 
 import os
+import signal
+import subprocess
 import sys
 from types import ModuleType
 
@@ -23,6 +25,14 @@ INSTALL_CPU = "pip install 'edge-toolkit[cpu]'"
 INSTALL_GPU = "pip install 'edge-toolkit[gpu]'"
 SWAP_TO_GPU = f"pip uninstall -y onnxruntime; {INSTALL_GPU}"
 
+# Libraries of the system that the wheels need and that small systems lack, with the package of Debian and Ubuntu.
+_SYSTEM_LIBRARIES = {"libstdc++.so.6": "libstdc++6", "libgcc_s.so.1": "libgcc-s1"}
+
+_IMPORT_SECONDS = 120  # a small device that swaps takes many
+
+# Exit codes of Windows that are no decision of the program.
+_WINDOWS_ENDINGS = {0xC000001D: "Illegal instruction", 0xC0000005: "Access violation", 0xC0000409: "Abort"}
+
 
 def load() -> ModuleType:
     """Imports onnxruntime.
@@ -39,6 +49,50 @@ def load() -> ModuleType:
         raise RuntimeMissingError(explain("the module is empty"))
     module: ModuleType = onnxruntime
     return module
+
+
+def crash() -> str | None:
+    """Imports onnxruntime in a process of its own, because one for other processors ends the process that imports it.
+
+    Returns:
+        What happened, and the repair: "what happened; what to do next". None where the process lived, even if the
+        import raised an error: `load` tells that.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", "import onnxruntime"],
+            capture_output=True,
+            check=False,
+            timeout=_IMPORT_SECONDS,
+        )
+        ending = ended_by(done.returncode)
+    except subprocess.TimeoutExpired:
+        ending = f"nothing, for {_IMPORT_SECONDS} s"
+    except OSError:
+        return None  # no process can be started here
+    if ending is None:
+        return None
+    if broken := clash():
+        return f"Python is ended by {ending} when it imports onnxruntime: {broken}"
+    name, number = next(iter(runtimes().items()), ("onnxruntime", "of an unknown version"))
+    return (
+        f"{name} {number} does not run on this processor: Python is ended by {ending} when it imports it; install "
+        f"another version with: pip install '{name}!={number}'"
+    )
+
+
+def ended_by(code: int) -> str | None:
+    """What ended a process against its will, in words; None where it ended by itself.
+
+    Args:
+        code: exit code, as `subprocess` gives it.
+    """
+    if code < 0:
+        try:
+            return signal.strsignal(-code) or f"signal {-code}"
+        except ValueError:  # there is no such signal here
+            return f"signal {-code}"
+    return _WINDOWS_ENDINGS.get(code)
 
 
 def telemetry_is_off() -> bool:
@@ -110,6 +164,11 @@ def explain(reason: str) -> str:
     found = runtimes()
     if not found:
         return f"onnxruntime is not installed; install it with: {INSTALL_CPU} (or {INSTALL_GPU} for CUDA)"
+    if package := next((package for library, package in _SYSTEM_LIBRARIES.items() if f"{library}: " in reason), None):
+        return (
+            f"this system lacks a library that onnxruntime needs ({reason}); install the package {package}, on Debian "
+            f"and Ubuntu with: apt-get install {package}"
+        )
     if broken := clash():
         return f"onnxruntime cannot be imported ({reason}): {broken}"
     name, number = next(iter(found.items()))

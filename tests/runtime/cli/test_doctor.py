@@ -68,21 +68,36 @@ def test_an_installation_without_bundles_is_broken(healthy):
 
 
 @pytest.mark.parametrize(
-    ("found", "state", "word"),
+    ("exact", "state", "word"),
     [
-        (frozenset({"avx2", "avx512_vnni"}), "ok", "exactly"),
-        (frozenset({"asimddp"}), "ok", "exactly"),
-        (frozenset({"avx2"}), "note", "bundles for any target are exact; those for vnni or arm64 saturate"),
-        (None, "note", "unknown"),
+        (True, "ok", "summed exactly, measured"),
+        (False, "note", "saturate, measured"),
+        (None, "note", "not measured"),
     ],
 )
-def test_the_instructions_are_judged_for_int8(healthy, tmp_path, found, state, word):
+def test_whether_int8_saturates_is_measured_and_not_read_from_the_instructions(
+    *, healthy, tmp_path, monkeypatch, exact, state, word
+):
+    monkeypatch.setattr("edge.session.saturation.int8_is_exact", lambda: exact)
     (tmp_path / "proc").mkdir()
-    if found is not None:
-        (tmp_path / "proc" / "cpuinfo").write_text(f"flags : {' '.join(found)}\n")
-    check = checks(tmp_path)["int8 instructions"]
-    assert check.state == state
-    assert word in check.detail
+    for flags, listed in (("avx2 avx512_vnni", "avx2, avx512_vnni"), ("fp asimd", "none of the instructions for it")):
+        (tmp_path / "proc" / "cpuinfo").write_text(f"flags : {flags}\n")
+        check = checks(tmp_path)["int8 products"]
+        assert check.state == state
+        assert word in check.detail
+        assert f"({listed})" in check.detail
+    (tmp_path / "proc" / "cpuinfo").unlink()
+    assert "(unknown instructions)" in checks(tmp_path)["int8 products"].detail
+
+
+def test_a_runtime_that_kills_who_imports_it_is_told_and_not_imported(healthy, monkeypatch):
+    told = "onnxruntime 1.21.0 does not run here; install another version with: pip install 'onnxruntime!=1.21.0'"
+    monkeypatch.setattr("edge.session.runtime.crash", lambda: told)
+    monkeypatch.setattr("edge.session.runtime.load", lambda: pytest.fail("it is imported"))
+    found = checks()
+    assert (found["runtime"].state, found["runtime"].detail) == ("broken", "onnxruntime 1.21.0 does not run here")
+    assert found["runtime"].repair == "install another version with: pip install 'onnxruntime!=1.21.0'"
+    assert not any(name.startswith(("provider", "bundle", "int8")) for name in found)
 
 
 def test_the_report_is_plain_data(healthy):

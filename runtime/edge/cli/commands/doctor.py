@@ -13,7 +13,7 @@ from edge.bundle import shipped
 from edge.cli import extras
 from edge.cli.arguments import JsonOption
 from edge.errors import ProviderError, RuntimeMissingError
-from edge.session import cpu, providers, runtime
+from edge.session import cpu, providers, runtime, saturation
 from edge.text.table import aligned
 from edge.text.terminal import printable
 from edge.verification import Verification, verify
@@ -69,12 +69,16 @@ def examine(root: Path = Path("/")) -> Iterator[Check]:
     yield Check("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield from _packages()
     yield from _extras()
-    yield _runtime()
+    yield Check("cpus", "ok", _cpus(root))
     yield _telemetry()
+    # What kills the process that imports it is asked in a child, and nothing else here may import it then.
+    if crash := runtime.crash():
+        yield Check("runtime", "broken", *_split(crash))
+        return
+    yield _runtime()
     yield _provider_cpu()
     yield _provider_cuda()
-    yield Check("cpus", "ok", _cpus(root))
-    yield _instructions(root)
+    yield _products(root)
     yield from _bundles()
 
 
@@ -104,7 +108,7 @@ def _runtime() -> Check:
     try:
         loaded = runtime.load().__version__
     except RuntimeMissingError as error:
-        return Check("runtime", "broken", *_split(error))
+        return Check("runtime", "broken", *_split(str(error)))
     if len(found) > 1:
         return Check(
             "runtime",
@@ -126,7 +130,7 @@ def _provider_cpu() -> Check:
     try:
         providers.prove("cpu")
     except ProviderError as error:
-        return Check("provider cpu", "broken", *_split(error))
+        return Check("provider cpu", "broken", *_split(str(error)))
     return Check("provider cpu", "ok", "proved by a session")
 
 
@@ -136,7 +140,7 @@ def _provider_cuda() -> Check:
     except ProviderError as error:
         # Only who installed the GPU build expects CUDA.
         state: State = "broken" if "onnxruntime-gpu" in runtime.runtimes() else "note"
-        return Check("provider cuda", state, *_split(error))
+        return Check("provider cuda", state, *_split(str(error)))
     return Check("provider cuda", "ok", "proved by a session")
 
 
@@ -146,17 +150,20 @@ def _cpus(root: Path) -> str:
     return f"{cpu.allowed(root)} allowed ({limit})"
 
 
-def _instructions(root: Path) -> Check:
+def _products(root: Path) -> Check:
     found = cpu.instruction_sets(root)
-    if found is None:
-        return Check("int8 instructions", "note", f"unknown on {platform.system()}", "edge verify lstm-int8")
-    listed = ", ".join(name for name in cpu.INT8_INSTRUCTIONS if name in found) or "none"
-    if found & cpu.EXACT_INT8:
-        return Check("int8 instructions", "ok", f"{listed}: int8 products are summed exactly")
+    listed = "unknown instructions"
+    if found is not None:
+        listed = ", ".join(name for name in cpu.INT8_INSTRUCTIONS if name in found) or "none of the instructions for it"
+    exact = saturation.int8_is_exact()
+    if exact:
+        return Check("int8 products", "ok", f"summed exactly, measured ({listed})")
+    if exact is None:
+        return Check("int8 products", "note", f"not measured ({listed})", "edge verify the int8 bundle that you use")
     return Check(
-        "int8 instructions",
+        "int8 products",
         "note",
-        f"{listed}: bundles for any target are exact; those for vnni or arm64 saturate, and int8 gains less speed",
+        f"saturate, measured ({listed}): bundles for any target are exact, those for vnni or arm64 are not here",
         "edge verify the int8 bundle that you use",
     )
 
@@ -178,7 +185,7 @@ def _bundle(title: str, outcome: Verification) -> Check:
     )
 
 
-def _split(error: ProviderError) -> tuple[str, str]:
+def _split(message: str) -> tuple[str, str]:
     """Every message is `what happened; what to do next`."""
-    happened, _, repair = str(error).partition("; ")
+    happened, _, repair = message.partition("; ")
     return happened, repair
