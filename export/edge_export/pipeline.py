@@ -16,7 +16,7 @@ from edge.session import saturation
 from edge.text.terminal import printable
 from edge_export.graph import fp16, session
 from edge_export.graph.builder import Converted, Tap
-from edge_export.graph.session import Session
+from edge_export.graph.session import RuntimeSession
 from edge_export.int8 import candidates, latency, processors, selection
 from edge_export.int8.processors import PROFILES
 from edge_export.int8.quantisation import int8_share
@@ -275,7 +275,7 @@ def _where(
     return "" if excess is None else str(excess)
 
 
-def _worst_images(reference: Reference, running: Session) -> NDArray[np.uint8]:
+def _worst_images(reference: Reference, running: RuntimeSession) -> NDArray[np.uint8]:
     """The digits and extremes with the largest error: they show best where it begins."""
     images = np.concatenate([reference.split.images, reference.extremes])
     expected = np.concatenate([reference.logits, reference.extreme_logits])
@@ -304,7 +304,7 @@ def _verdict(request: ExportRequest, taken: Measured, rows: Sequence[ParityRow],
     )
 
 
-def _accuracy(final: Session, data: EvaluationData, bulk: Logits) -> list[dict[str, Any]]:
+def _accuracy(final: RuntimeSession, data: EvaluationData, bulk: Logits) -> list[dict[str, Any]]:
     """This bundle's figures: on the data that decided, and on the test set, which decided nothing."""
     figures = [accuracy_record(data.parity, float((bulk.argmax(1) == data.parity.labels).mean()))]
     if data.test is not None:

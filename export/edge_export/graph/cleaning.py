@@ -81,7 +81,7 @@ def clean(model: ModelProto) -> ModelProto:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class TensorValues:
     """What every tensor of a graph was in two runs.
 
     Attributes:
@@ -107,7 +107,7 @@ class Measured:
         return axes if axes.count(-1) <= 1 else None
 
 
-def measure(model: ir.Model) -> Measured:
+def measure(model: ir.Model) -> TensorValues:
     """Runs a graph with two batches and looks at every tensor.
 
     Raises:
@@ -133,7 +133,7 @@ def measure(model: ir.Model) -> Measured:
             "is frozen: take the batch size from the input, as in x.view(x.size(0), -1)"
         ) from error
     values = {name: (np.asarray(one), np.asarray(other)) for name, one, other in zip(names, few, many, strict=True)}
-    return Measured(values, frozenset(_of_sizes(graph)))
+    return TensorValues(values, frozenset(_of_sizes(graph)))
 
 
 def constant(value: ir.Value | None) -> NDArray[np.generic] | None:
@@ -194,7 +194,7 @@ def fold_sizes(model: ir.Model) -> None:
                 _broadcast(model.graph, measured, value, one)
 
 
-def _alike_in_batch(measured: Measured, value: ir.Value) -> Array | None:
+def _alike_in_batch(measured: TensorValues, value: ir.Value) -> Array | None:
     """The tensor for a batch of one, where it is the same for every picture of the batch; None where it is not."""
     axes = measured.axes(value)
     if axes is None or -1 not in axes:
@@ -204,7 +204,7 @@ def _alike_in_batch(measured: Measured, value: ir.Value) -> Array | None:
     return first if all(np.array_equal(run, np.broadcast_to(first, run.shape)) for run in (few, many)) else None
 
 
-def _broadcast(graph: ir.Graph, measured: Measured, value: ir.Value, one: Array) -> None:
+def _broadcast(graph: ir.Graph, measured: TensorValues, value: ir.Value, one: Array) -> None:
     """Puts the tensor for a batch of one where an operator repeats it for the pictures of its other operand."""
     axes = measured.axes(value)
     for use in list(value.uses()):
@@ -294,7 +294,7 @@ def take_final_states(model: ir.Model) -> None:
                     break
 
 
-def _as_state(graph: ir.Graph, measured: Measured, value: ir.Value, layer: ir.Node) -> list[ir.Node]:
+def _as_state(graph: ir.Graph, measured: TensorValues, value: ir.Value, layer: ir.Node) -> list[ir.Node]:
     """The nodes that give a tensor out of a layer's final state, or of its last step; none where it is neither."""
     sequence, state = layer.outputs[:2]  # [rows, directions, batch, hidden], [directions, batch, hidden]
     given, axes = measured.axes(value), measured.axes(state)
@@ -323,7 +323,7 @@ def _as_state(graph: ir.Graph, measured: Measured, value: ir.Value, layer: ir.No
     return nodes
 
 
-def _same(measured: Measured, value: ir.Value, runs: Iterable[Array]) -> bool:
+def _same(measured: TensorValues, value: ir.Value, runs: Iterable[Array]) -> bool:
     """Whether a tensor held the same numbers in the same order, which were not all zero."""
     pairs = list(zip(measured.values[str(value.name)], runs, strict=True))
     return all(one.size == other.size and np.array_equal(one.ravel(), other.ravel()) for one, other in pairs) and any(
@@ -343,7 +343,7 @@ def _sources(value: ir.Value) -> set[ir.Value]:
     return set().union(*found) if all(found) else set()
 
 
-def _is_ordered(node: ir.Node, measured: Measured) -> bool:
+def _is_ordered(node: ir.Node, measured: TensorValues) -> bool:
     """Whether a node gives all numbers of its first input, in the same order."""
     if node.op_type in _ORDERED:
         return True

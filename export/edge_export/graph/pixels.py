@@ -30,21 +30,21 @@ _ARITHMETIC = frozenset({"Mul", "Div", "Add", "Sub"})
 
 
 @dataclass(frozen=True, slots=True)
-class Affine:
+class PixelScale:
     """What became of a pixel: scale * pixel + shift."""
 
     scale: float = 1.0
     shift: float = 0.0
 
-    def then(self, operator: str, number: float, *, first: bool) -> "Affine":
+    def then(self, operator: str, number: float, *, first: bool) -> "PixelScale":
         """After one more operator with a number; `first`: whether the number stands in front of it."""
         if operator == "Mul":
-            return Affine(self.scale * number, self.shift * number)
+            return PixelScale(self.scale * number, self.shift * number)
         if operator == "Div":
-            return Affine(self.scale / number, self.shift / number)
+            return PixelScale(self.scale / number, self.shift / number)
         if operator == "Add":
-            return Affine(self.scale, self.shift + number)
-        return Affine(-self.scale, number - self.shift) if first else Affine(self.scale, self.shift - number)
+            return PixelScale(self.scale, self.shift + number)
+        return PixelScale(-self.scale, number - self.shift) if first else PixelScale(self.scale, self.shift - number)
 
 
 def fold(model: ModelProto) -> ModelProto:
@@ -68,22 +68,22 @@ def _fold(graph: ir.Graph, pixels: ir.Value) -> None:
     layers = last.uses()
     takes = [_takes(use.node, use.idx, affine) for use in layers]
     scaled, shifted = all(take >= 1 for take in takes), all(take == 2 for take in takes)
-    if not arithmetic and (scaled or affine == Affine()):
+    if not arithmetic and (scaled or affine == PixelScale()):
         return
     for node in arithmetic:
         entered = node.inputs[1 if constant(node.inputs[0]) is not None else 0]
         assert entered is not None
         node.outputs[0].replace_all_uses_with(entered)
-    left = affine if not scaled else Affine(1.0, 0.0 if shifted else affine.shift / affine.scale)
+    left = affine if not scaled else PixelScale(1.0, 0.0 if shifted else affine.shift / affine.scale)
     if scaled:
         for use in layers:
             _take(graph, use.node, affine.scale, affine.shift if shifted else 0.0)
     _keep(graph, pixels, left)
 
 
-def _followed(pixels: ir.Value) -> tuple[Affine, ir.Value, list[ir.Node]]:
+def _followed(pixels: ir.Value) -> tuple[PixelScale, ir.Value, list[ir.Node]]:
     """What becomes of every pixel alike, up to which tensor, and the nodes that do it."""
-    affine, value, arithmetic = Affine(), pixels, []
+    affine, value, arithmetic = PixelScale(), pixels, []
     while len(uses := value.uses()) == 1 and not value.is_graph_output():
         ((node, place),) = uses
         if node.op_type in _ARITHMETIC:
@@ -98,7 +98,7 @@ def _followed(pixels: ir.Value) -> tuple[Affine, ir.Value, list[ir.Node]]:
     return affine, value, arithmetic
 
 
-def _takes(node: ir.Node, place: int, affine: Affine) -> int:
+def _takes(node: ir.Node, place: int, affine: PixelScale) -> int:
     """What a layer can take over: 0 nothing, 1 the scale, 2 the shift too."""
     weight = _weight_of(node)
     stored = constant(weight)
@@ -166,7 +166,7 @@ def _added_behind(node: ir.Node) -> tuple[ir.Node, int] | None:
     return None if bias is None or bias.ndim != 1 else (adding, 1 - place)
 
 
-def _keep(graph: ir.Graph, pixels: ir.Value, left: Affine) -> None:
+def _keep(graph: ir.Graph, pixels: ir.Value, left: PixelScale) -> None:
     """Does behind the pixels what no layer took over."""
     value = pixels
     for operator, number, neutral in (("Mul", left.scale, 1.0), ("Add", left.shift, 0.0)):

@@ -14,20 +14,20 @@ from edge.session.providers import Options, open_on
 from edge_export.graph.builder import IMAGE, LOGITS, PROBABILITIES
 
 
-class Session(Protocol):
+class RuntimeSession(Protocol):
     """What is used of onnxruntime's session, which has no types."""
 
     def run(self, names: list[str] | None, feed: dict[str, NDArray[np.uint8]]) -> list[NDArray[Any]]:
         """The outputs of those names, in that order; `None` is all."""
 
 
-def open_session(model: ModelProto) -> Session:
+def open_session(model: ModelProto) -> RuntimeSession:
     """A session with the runtime's own settings, on the CPU with one thread, whatever the size of the machine.
 
     Raises:
         ProviderError: onnxruntime cannot load the graph.
     """
-    session: Session = open_on(model.SerializeToString(), "cpu", Options(), None)
+    session: RuntimeSession = open_on(model.SerializeToString(), "cpu", Options(), None)
     return session
 
 
@@ -39,7 +39,7 @@ class _Deployed:
         return self.session.fetch(OUTPUTS if names is None else names, feed[IMAGE])
 
 
-def open_deployed(model: ModelProto) -> Session:
+def open_deployed(model: ModelProto) -> RuntimeSession:
     """A session as the runtime makes it of a bundle: a few images and many are each computed in their way.
 
     Raises:
@@ -49,7 +49,9 @@ def open_deployed(model: ModelProto) -> Session:
     return _Deployed(thin_session.create(model.SerializeToString(), provider="cpu", threads=1))
 
 
-def run(session: Session, images: NDArray[np.uint8], batch: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def run(
+    session: RuntimeSession, images: NDArray[np.uint8], batch: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Logits and probabilities, each float32 (N, classes), of uint8 images (N, 28, 28) in batches of that size."""
     parts: Sequence[Any] = [
         session.run([LOGITS, PROBABILITIES], {IMAGE: images[start : start + batch]})

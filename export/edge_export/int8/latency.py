@@ -14,7 +14,7 @@ from onnx import ModelProto
 
 from edge.bench.turns import Clock, Series, compare, thread_clock, time_in_turns
 from edge.bundle.input import NAME
-from edge_export.graph.session import Session, open_deployed
+from edge_export.graph.session import RuntimeSession, open_deployed
 
 Name = TypeVar("Name")
 
@@ -47,8 +47,8 @@ class Latency:
 
 
 def measure(
-    baseline: Session,
-    candidates: Mapping[str, Session],
+    baseline: RuntimeSession,
+    candidates: Mapping[str, RuntimeSession],
     images: NDArray[np.uint8],
     *,
     batches: Sequence[int] | None = None,
@@ -70,7 +70,7 @@ def measure(
 
 
 def time_sessions(
-    sessions: Mapping[Name, Session],
+    sessions: Mapping[Name, RuntimeSession],
     images: NDArray[np.uint8],
     *,
     batches: Sequence[int] | None = None,
@@ -103,7 +103,7 @@ def load_time(model: ModelProto, *, clock: Clock | None = None) -> float:
     return timed["load"].median_us() / 1e3
 
 
-def _running(session: Session, feed: dict[str, NDArray[np.uint8]]) -> Callable[[], object]:
+def _running(session: RuntimeSession, feed: dict[str, NDArray[np.uint8]]) -> Callable[[], object]:
     return lambda: session.run(None, feed)
 
 

@@ -155,7 +155,7 @@ def beats(one: Measured, other: Measured | None, goal: Goal) -> bool:
     return one.gain(goal) > (1.0 if other is None else other.gain(goal)) * (1 + margin)
 
 
-def _rows(name: str, running: session.Session, reference: Reference) -> list[ParityRow]:
+def _rows(name: str, running: session.RuntimeSession, reference: Reference) -> list[ParityRow]:
     return comparison.compare(
         name, "int8", reference, lambda images, batch: session.run(running, images, batch), batches=BATCHES
     )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from edge.bundle.manifest import Preparation
-from edge_export.model.answer import LEAST, Answer
+from edge_export.model.answer import LEAST, ClassOutput
 from edge_export.model.preparation import prepared
 from edge_export.model.repairs import Repaired, Repairs, unpacked
 
@@ -50,7 +50,7 @@ class Adapter(nn.Module):
         self,
         model: nn.Module,
         preparation: Preparation,
-        answer: Answer,
+        answer: ClassOutput,
         *,
         repairs: Repairs | None = None,
         more: More | None = None,

@@ -16,7 +16,7 @@ LEAST = 1e-30  # of a probability whose logarithm is taken: float32 has nothing 
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ClassOutput:
     """Which numbers of what `forward` returns are those of the classes.
 
     Attributes:
@@ -61,7 +61,7 @@ def outputs(returned: object) -> dict[str, Tensor]:
     return found
 
 
-def find(returned: Mapping[int, object], name: str | None) -> Answer:
+def find(returned: Mapping[int, object], name: str | None) -> ClassOutput:
     """Where the numbers of the classes are.
 
     Args:
@@ -117,7 +117,7 @@ def _parts(returned: object) -> dict[str, object]:
     return {}
 
 
-def _form(name: str, few: torch.Size, many: torch.Size, small: int, large: int) -> Answer | None:
+def _form(name: str, few: torch.Size, many: torch.Size, small: int, large: int) -> ClassOutput | None:
     """The form of an output by its shapes at two sizes of the batch; None where it has no number for each class."""
     free = [axis for axis, sizes in enumerate(zip(few, many, strict=False)) if sizes == (small, large)]
     if len(few) != len(many) or len(free) != 1:
@@ -132,4 +132,4 @@ def _form(name: str, few: torch.Size, many: torch.Size, small: int, large: int) 
     time = long[0] if len(long) == 2 else None
     kept = [axis for axis in range(len(few)) if axis != time]
     single = tuple(place for place, axis in enumerate(kept) if axis != batch and few[axis] == 1)
-    return Answer(name, time, single, few[long[-1]])
+    return ClassOutput(name, time, single, few[long[-1]])

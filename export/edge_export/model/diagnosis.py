@@ -71,7 +71,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class TriedForm:
     """One explanation, tried.
 
     Attributes:
@@ -190,7 +190,7 @@ def _entropies(adapter: Adapter, split: Split) -> tuple[NDArray[np.float64], flo
 # --- what explains a low accuracy -------------------------------------------------------------------------------------
 
 
-def _trials(adapter: Adapter, split: Split, labels: tuple[str, ...]) -> Iterator[Trial]:
+def _trials(adapter: Adapter, split: Split, labels: tuple[str, ...]) -> Iterator[TriedForm]:
     """Every form but the one that was told, each also with the classes in another order."""
     own = adapter.preparation
     names = ["", *_normalisations(split, own)]
@@ -201,13 +201,13 @@ def _trials(adapter: Adapter, split: Split, labels: tuple[str, ...]) -> Iterator
             answers = logits_of(adapter, split.images).argmax(1)
         words, options = _words(own, other, name)
         if words:
-            yield Trial(f"{words},", options, float((answers == split.labels).mean()))
+            yield TriedForm(f"{words},", options, float((answers == split.labels).mean()))
         order = _order(answers, split.labels, adapter.answer.classes)
         if order is not None:
             right = float((order[answers] == split.labels).mean())
             lines = " ".join(shlex.quote(labels[one]) for one in order)
             named = {**options, "--labels": f"<(printf '%s\\n' {lines})"}
-            yield Trial(f"{words + ', and ' if words else ''}with its classes in another order,", named, right)
+            yield TriedForm(f"{words + ', and ' if words else ''}with its classes in another order,", named, right)
 
 
 def _normalisations(split: Split, own: Preparation) -> list[str]:
@@ -295,6 +295,6 @@ def _some(split: Split, count: int) -> Split:
     return Split(split.name, split.images[chosen], split.labels[chosen])
 
 
-def _table(trials: list[Trial], begun: float) -> list[str]:
+def _table(trials: list[TriedForm], begun: float) -> list[str]:
     rows = [("as it was told", begun), *((trial.words.rstrip(","), trial.accuracy) for trial in trials)]
     return [f"  {accuracy:>6.1%}  {words}" for words, accuracy in rows]

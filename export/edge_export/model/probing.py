@@ -19,7 +19,7 @@ from edge.bundle.input import COLUMNS, ROWS
 from edge.bundle.manifest import Preparation
 from edge_export.model import answer as answers
 from edge_export.model.adapter import FIRST_STATES, Adapter, More, call
-from edge_export.model.answer import Answer
+from edge_export.model.answer import ClassOutput
 from edge_export.model.errors import ModelError
 from edge_export.model.factory import reason
 from edge_export.model.preparation import Axes, written
@@ -163,7 +163,7 @@ def _more(module: nn.Module, images: Tensor, preparation: Preparation) -> More:
     raise Unfit(f"forward also wants {names}, and takes no empty ones: {reason(failure)}") from failure
 
 
-def _repairs(few: list[Seen], many: list[Seen], where: Answer, returned: object) -> Repairs:
+def _repairs(few: list[Seen], many: list[Seen], where: ClassOutput, returned: object) -> Repairs:
     """What has to be mended, by what was seen at both sizes of the batch."""
     if len(few) != len(many):
         return Repairs()

@@ -63,7 +63,7 @@ _OTHERS: dict[bytes, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class StateReading:
     """A state dict in a checkpoint, under one reading of its names.
 
     Attributes:
@@ -221,15 +221,15 @@ def _classes(content: bytes) -> list[str]:
 # --- unwrapping -------------------------------------------------------------------------------------------------------
 
 
-def _candidates(path: Path, root: object) -> list[Candidate]:
+def _candidates(path: Path, root: object) -> list[StateReading]:
     """The state dicts in what a file holds: itself, or the entries that are one, the usual names first."""
     if _is_state(root):
-        return [Candidate(_tensors(root), ())]
+        return [StateReading(_tensors(root), ())]
     entries = dict(root) if isinstance(root, Mapping) else {}
     found = [name for name, entry in entries.items() if _is_state(entry)]
     found.sort(key=lambda name: USUAL.index(name) if name in USUAL else len(USUAL))
     if found:
-        return [Candidate(_tensors(entries[name]), (f"the entry {name!r}",)) for name in found]
+        return [StateReading(_tensors(entries[name]), (f"the entry {name!r}",)) for name in found]
     whole = next((one for one in (root, *entries.values()) if _pickled_class(one)), None)
     if whole is not None:
         raise _whole(path, str(_pickled_class(whole)))
@@ -271,20 +271,20 @@ def _pickled_class(value: object) -> str | None:
 # --- fitting ----------------------------------------------------------------------------------------------------------
 
 
-def _readings(candidate: Candidate, wanted: Mapping[str, Tensor]) -> list[Candidate]:
+def _readings(candidate: StateReading, wanted: Mapping[str, Tensor]) -> list[StateReading]:
     """A state dict by its own names, and by what is left when the part goes that stands in front of the wanted ones."""
     readings = [candidate]
     plain = {_unwrapped(name): tensor for name, tensor in candidate.state.items()}
     if plain.keys() != candidate.state.keys():
         taken = ", ".join(prefix for prefix in WRAPPERS if any(prefix in name for name in candidate.state))
-        readings.append(Candidate(plain, (*candidate.said, f"{taken} in front of the names")))
+        readings.append(StateReading(plain, (*candidate.said, f"{taken} in front of the names")))
     first = next(iter(wanted), "")
     for name in plain:
         prefix = name.removesuffix(first)
         if name.endswith("." + first) and prefix:
             inner = {key.removeprefix(prefix): value for key, value in plain.items() if key.startswith(prefix)}
             if 2 * len(inner) > len(plain):  # a loss or a metric may lie beside; a layer alone is another model
-                readings.append(Candidate(inner, (*candidate.said, f"{prefix} in front of the names")))
+                readings.append(StateReading(inner, (*candidate.said, f"{prefix} in front of the names")))
     return readings
 
 

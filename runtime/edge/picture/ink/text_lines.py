@@ -182,7 +182,7 @@ def _blob(pieces: Pieces, owner: Integers, piece: int) -> Blob:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class DigitSpan:
     """Neighbouring slices of a line, taken for one digit.
 
     Attributes:
@@ -222,7 +222,7 @@ class Lattice:
         self._slices = slices
         self.candidates = [each for first in range(len(slices)) for each in self._runs(first)]
 
-    def blob(self, candidate: Candidate) -> Blob:
+    def blob(self, candidate: DigitSpan) -> Blob:
         """The ink of a candidate."""
         return _joined(self._slices[candidate.first : candidate.last])
 
@@ -247,7 +247,7 @@ class Lattice:
             at = self.candidates[path[at]].first
         return chosen[::-1]
 
-    def _runs(self, first: int) -> list[Candidate]:
+    def _runs(self, first: int) -> list[DigitSpan]:
         """Every run of slices from `first` on that can be one digit."""
         found = []
         cost = self._cut[first]
@@ -259,7 +259,7 @@ class Lattice:
                 if too_far or right - left > WIDEST * self._height:
                     break
             lacking = max(0.0, 1 - (bottom - top) / self._height)
-            found.append(Candidate(first, last, cost + LOW_COST * lacking))
+            found.append(DigitSpan(first, last, cost + LOW_COST * lacking))
         return found
 
 
