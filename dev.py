@@ -7,6 +7,7 @@
     python3 dev.py pythons  runs the runtime's tests from the built wheel on every Python at hand
     python3 dev.py clients  asks a service with clients that others wrote, in an environment of their own
     python3 dev.py web      fetches ONNX Runtime for browsers, for `edge export --to html` and its tests
+    python3 dev.py cpp      unpacks ONNX Runtime's C++ headers, for `edge export --to cpp` and its tests
     python3 dev.py map      prints the rooms of the repository, their sizes and imports; `--at REV` of any commit
     python3 dev.py api      writes docs/api.md anew from the docstrings of `import edge`
     python3 dev.py fuzz MIN tries the readers of files with what they do not expect, for so many minutes
@@ -51,6 +52,7 @@ SHIPPED_INT8 = {
 
 EVERYTHING = ROOT / ".venv"  # editable, with the extra `dev`
 THIN = ROOT / ".venv-thin"  # the built wheel with the extra `cpu`, on the newest Python: what a device has
+CPP = ROOT / ".cpp"  # headers for edge.hpp, and programs that were compiled with them
 WEB = ROOT / ".web-runtime"  # the two files of onnxruntime-web that a page needs
 CLIENTS = ROOT / ".venv-clients"  # other people's clients of `edge serve`, without edge
 OLDEST = ROOT / ".venv-oldest"  # the same on this Python, with the lowest versions that pyproject.toml admits
@@ -72,6 +74,7 @@ def main() -> int:
         "pythons": pythons,
         "clients": clients,
         "web": web,
+        "cpp": cpp,
         "map": rooms,
         "api": api,
         "fuzz": fuzz,
@@ -112,6 +115,7 @@ def test() -> None:
     wheel, source = build(python)
     set_up_clients()
     web()
+    cpp()
     full = [f"--ignore=tests/runtime/{room}" for room in WITHOUT_EXTRAS]
     measured = ["-m", "coverage", "run", f"--rcfile={ROOT / 'pyproject.toml'}", f"--data-file={ROOT / '.coverage'}"]
     run([python, *measured, "-m", "pytest", "--durations=5", "-q", *full], **surroundings())
@@ -138,20 +142,42 @@ def clients() -> None:
 
 def surroundings() -> dict[str, str]:
     """What tests find beside Python, where it is there."""
-    return {"EDGE_CLIENTS": str(program(CLIENTS, "python")), **({"EDGE_WEB_RUNTIME": str(WEB)} if WEB.is_dir() else {})}
+    folders = {"EDGE_WEB_RUNTIME": WEB, "EDGE_CPP": CPP}
+    found = {name: str(folder) for name, folder in folders.items() if folder.is_dir()}
+    return {"EDGE_CLIENTS": str(program(CLIENTS, "python")), **found}
 
 
 def web() -> None:
     """ONNX Runtime for browsers, where npm is there to fetch it; the tests that need it are skipped elsewhere."""
+    if not fetch("web_runtime", WEB):
+        say("  the tests of pages are skipped; on Debian: apt install nodejs npm chromium chromium-driver")
+
+
+def cpp() -> None:
+    """ONNX Runtime's C++ headers, where apt is there to fetch them; the tests that need them are skipped elsewhere."""
+    if not fetch("cpp_toolchain", CPP):
+        say("  the tests of edge.hpp are skipped; on Debian: apt install g++ libssl-dev zlib1g-dev")
+
+
+def fetch(module: str, folder: Path) -> bool:
+    """Has a module of the targets fetch what it needs, once; false where that fails."""
     set_up_everything()
-    if not WEB.is_dir():
-        fetch = (
-            f"from pathlib import Path; from edge_export.targets import web_runtime as w; w.fetch(Path({str(WEB)!r}))"
-        )
-        try:
-            run([program(EVERYTHING, "python"), "-c", fetch])
-        except subprocess.CalledProcessError:
-            say("  the tests of pages are skipped; on Debian: apt install nodejs npm chromium chromium-driver")
+    if folder.is_dir():
+        return True
+    call = f"""
+import sys, pathlib
+from edge.errors import EdgeError
+from edge_export.targets import {module}
+try:
+    {module}.fetch(pathlib.Path({str(folder)!r}))
+except EdgeError as error:
+    sys.exit(f"dev.py: {{error}}")
+"""
+    try:
+        run([program(EVERYTHING, "python"), "-c", call])
+    except subprocess.CalledProcessError:
+        return False
+    return True
 
 
 def gates() -> None:

@@ -30,6 +30,7 @@ class DeploymentTarget:
 
 
 TARGETS: dict[str, DeploymentTarget] = {
+    "cpp": DeploymentTarget("a C++ header over ONNX Runtime, with a program that replays", "edge_export.targets.cpp"),
     "html": DeploymentTarget("one HTML file that works offline, with a pad to draw on", "edge_export.targets.html"),
     "ort": DeploymentTarget("ORT format, for small builds of ONNX Runtime", "edge_export.targets.ort"),
     "triton": DeploymentTarget("a model repository of Triton Inference Server", "edge_export.targets.triton"),

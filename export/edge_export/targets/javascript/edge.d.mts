@@ -54,7 +54,8 @@ export interface Evidence {
 export declare class Bundle {
   readonly manifest: Record<string, unknown> & { name: string; labels: string[]; temperature: number };
   readonly evidence: Evidence;
-  readonly digest: string;
+  /** Of the whole file, 64 hexadecimal digits. */
+  readonly sha256: string;
   /** The trusted key that signed it, 64 hexadecimal digits; null where `open` was given none. */
   readonly signer: string | null;
   readonly size: number;

@@ -43,7 +43,7 @@ export class BundleError extends Error {
  * @returns {Promise<Bundle>}
  */
 export async function open(bytes, ort, { trusted, ...options } = {}) {
-  const digest = await checkDigest(bytes);
+  await checkDigest(bytes);
   const entries = metadata(bytes);
   const signer = await checkSignature(bytes, entries, trusted);
   for (const key of [MANIFEST, EVIDENCE]) {
@@ -63,7 +63,8 @@ export async function open(bytes, ort, { trusted, ...options } = {}) {
   } catch (error) {
     throw new BundleError(`the runtime cannot load the graph: ${error.message}`);
   }
-  return new Bundle({ bytes, digest, signer, manifest, evidence, rows: entries.get(ROWS), session, ort, options });
+  const rows = entries.get(ROWS);
+  return new Bundle({ bytes, sha256: await sha256(bytes), signer, manifest, evidence, rows, session, ort, options });
 }
 
 /** A checked bundle and its session. Make it with `open`. */
@@ -77,8 +78,8 @@ export class Bundle {
     this.manifest = parts.manifest;
     /** Golden images and PyTorch's logits: {images, logits, kinds, limits, maxFlips}. */
     this.evidence = parts.evidence;
-    /** SHA-256 of all bytes before the digest, in hexadecimal digits. */
-    this.digest = parts.digest;
+    /** SHA-256 of the whole file, 64 hexadecimal digits, as `sha256sum` prints it. */
+    this.sha256 = parts.sha256;
     /** The public key that signed it, 64 hexadecimal digits, where `open` was given keys to check; otherwise null. */
     this.signer = parts.signer;
     /** Size of the file in bytes. */
@@ -210,7 +211,7 @@ export class Bundle {
       (scoreError <= SCORE_TOLERANCE ? "" : `; scores are off by ${scientific(scoreError)}`);
     const signed = this.signer ? `, signed by ${this.signer.slice(0, 12)}...` : "";
     const steps = [
-      { name: "digest", passed: true, detail: `${this.size} bytes, SHA-256 ${this.digest.slice(0, 12)}...${signed}` },
+      { name: "digest", passed: true, detail: `${this.size} bytes, SHA-256 ${this.sha256.slice(0, 12)}...${signed}` },
       { name: "load", passed: true, detail: `onnxruntime ${version(this.#parts.ort)}` },
       { name: "placement", passed: true, detail: "all nodes on the one provider that the session has" },
       { name: "evidence", passed: holds, detail },
@@ -293,11 +294,9 @@ async function checkDigest(bytes) {
   if (!holds(bytes, start, beginning)) {
     throw new BundleError("the file does not end in a digest: it is cut off, damaged, or no bundle of edge");
   }
-  const digest = await sha256(bytes.subarray(0, start));
-  if (text(bytes.subarray(end)) !== digest) {
+  if (text(bytes.subarray(end)) !== (await sha256(bytes.subarray(0, start)))) {
     throw new BundleError("the file is damaged: its bytes do not match its digest; copy it again");
   }
-  return digest;
 }
 
 /** Who signed the bundle, which must be one of the trusted keys; null where nobody asks. */

@@ -44,10 +44,10 @@ start({
     const names = JSON.parse(at("bundle-names").textContent);
     const found = [];
     for (const name of names) {
-      const { manifest, size, digest, hasRows } = await opened(name);
+      const { manifest, size, sha256, hasRows } = await opened(name);
       const facts =
         `${name}: ${manifest.parameters.toLocaleString("en")} parameters, ${manifest.precision}, ` +
-        `${(size / 1000).toFixed(0)} KB, in this page. SHA-256 ${digest}. ` +
+        `${(size / 1000).toFixed(0)} KB, in this page. SHA-256 ${sha256}. ` +
         "It reads what is drawn; photos and files are for `edge predict` and `edge serve`.";
       found.push({ name, labels: manifest.labels, recurrent: hasRows, facts });
     }
