@@ -18,7 +18,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,7 +35,7 @@ from edge.bundle.signature import Trusted
 from edge.classifier.rejection import Scorer
 from edge.classifier.softmax import softmax
 from edge.errors import BundleError, EdgeError, ProviderError, VerificationError
-from edge.session import cpu, runtime, saturation, session
+from edge.session import cpu, providers, runtime, saturation, session
 from edge.session.providers import PROVIDERS, Provider
 from edge.session.session import Session
 
@@ -83,7 +83,7 @@ class Verification:
 
     Attributes:
         path: the file.
-        provider: where it ran, "cpu" or "cuda"; None when no session could be made.
+        provider: where it ran, such as "cpu"; None when no session could be made.
         steps: the steps that were taken, in order.
     """
 
@@ -138,23 +138,29 @@ class Replay:
 
 
 def verify(
-    path: str | os.PathLike[str], provider: Provider = "auto", *, trusted: Trusted | None = None
+    path: str | os.PathLike[str],
+    provider: Provider = "auto",
+    *,
+    trusted: Trusted | None = None,
+    provider_options: Mapping[str, str] | None = None,
 ) -> Verification:
     """Takes the four steps on this machine, in this process.
 
     Args:
         path: the bundle.
-        provider: "cpu", "cuda", or "auto" for CUDA where it works.
+        provider: "cpu", "cuda" or the short name of another one, or "auto" for CUDA where it works.
         trusted: public keys, one of which must have signed the bundle: paths of PEM files, or 64 hexadecimal digits
             each. None takes those that the environment variable `EDGE_TRUSTED_KEYS` names.
+        provider_options: settings of the provider, as ONNX Runtime names them.
 
     Returns:
         The outcome; what fails is in it, not raised.
 
     Raises:
         KeyFileError: a public key cannot be read.
+        InputError: an unknown provider, or settings for one that takes none.
     """
-    taken = list(_steps(path, provider, signature.public_keys(trusted)))
+    taken = list(_steps(path, provider, signature.public_keys(trusted), provider_options))
     return Verification(os.fspath(path), taken[-1][1], tuple(step for step, _ in taken))
 
 
@@ -164,26 +170,33 @@ def verify_apart(
     limits: "ChildLimits | None" = None,
     *,
     trusted: Trusted | None = None,
+    provider_options: Mapping[str, str] | None = None,
 ) -> Verification:
     """Takes the steps in a child process, for a bundle that nobody vouches for.
 
     Args:
         path: the bundle.
-        provider: "cpu", "cuda", or "auto" for CUDA where it works.
+        provider: as `verify` takes it.
         limits: what the child may take; by default what any bundle of that size needs many times over.
         trusted: as `verify` takes it.
+        provider_options: as `verify` takes them.
 
     Returns:
         The outcome; that the child ended, hung or took too much is a step that failed.
 
     Raises:
         KeyFileError: a public key cannot be read.
+        InputError: an unknown provider, or settings for one that takes none.
     """
+    if provider not in PROVIDERS or provider_options:
+        providers.check(provider, provider_options)
     name, keys = os.fspath(path), signature.public_keys(trusted)
     allowed = limits or ChildLimits.of(path)
-    memory = allowed.memory_bytes if provider == "cpu" or "onnxruntime-gpu" not in runtime.runtimes() else 0
+    # Other providers reserve more address space than there is memory.
+    on_cpu = provider == "cpu" or (provider == "auto" and "onnxruntime-gpu" not in runtime.runtimes())
+    memory = allowed.memory_bytes if on_cpu else 0
     # -P: a folder called edge where the command is typed is not this package.
-    settings = [name, provider, str(memory), str(allowed.seconds), *keys]
+    settings = [name, provider, json.dumps(provider_options or {}), str(memory), str(allowed.seconds), *keys]
     command = [sys.executable, "-P", "-m", "edge.verification", *settings]
     try:
         done = subprocess.run(  # noqa: S603 - this Python, and the path that was asked for
@@ -201,7 +214,9 @@ def verify_apart(
         output = told.decode(errors="replace") if isinstance(told, bytes) else told
         cause = f"it did not end within {allowed.seconds:g} s"
     except OSError:
-        return verify(path, provider, trusted=keys or None)  # no process can be started here
+        return verify(
+            path, provider, trusted=keys or None, provider_options=provider_options
+        )  # no process can be started here
     steps, placed = [], None
     for line in output.splitlines():
         if line.startswith(_TOLD):
@@ -249,11 +264,10 @@ def _ending(code: int, complaint: str, allowed: ChildLimits) -> str:
     return f"it ended with {(complaint.strip().splitlines() or [f'exit code {code}'])[-1]}"
 
 
-def _child(name: str, provider: str, memory: str, seconds: str, *keys: str) -> None:
+def _child(name: str, provider: str, provider_options: str, memory: str, seconds: str, *keys: str) -> None:
     """The steps, each told as soon as it is taken, under the limits."""
     _limit(int(memory), float(seconds))
-    chosen = next(each for each in PROVIDERS if each == provider)
-    for step, placed in _steps(name, chosen, keys):
+    for step, placed in _steps(name, provider, keys, json.loads(provider_options)):
         print(_TOLD + json.dumps({**asdict(step), "provider": placed}), flush=True)  # noqa: T201 - to the parent
 
 
@@ -273,7 +287,10 @@ def _limit(memory_bytes: int, seconds: float) -> None:
 
 
 def _steps(
-    path: str | os.PathLike[str], provider: Provider, keys: tuple[str, ...]
+    path: str | os.PathLike[str],
+    provider: Provider,
+    keys: tuple[str, ...],
+    provider_options: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Step, str | None]]:
     """Each step, and where the model runs, as far as that is known."""
     try:
@@ -283,7 +300,9 @@ def _steps(
         return
     yield _digest_step(source, checked=bool(keys)), None
     try:
-        running = session.create(source.data, provider=provider, manifest=source.manifest)
+        running = session.create(
+            source.data, provider=provider, manifest=source.manifest, provider_options=provider_options
+        )
     except (ProviderError, BundleError, MemoryError) as error:
         yield Step("load", passed=False, detail=str(error) or "there is not enough memory for it"), None
         return
@@ -367,7 +386,12 @@ def _load_step(source: Bundle, running: Session) -> Step:
 
 def _placement_step(source: Bundle, running: Session) -> Step:
     try:
-        placed = session.placement(source.data, running.provider, manifest=source.manifest)
+        placed = session.placement(
+            source.data,
+            running.provider,
+            manifest=source.manifest,
+            provider_options=running.provider_options,
+        )
     except session.NoProfileError as error:
         detail = f"not measured, {error}; the session may use {running.provider} only"
         return Step("placement", passed=True, detail=detail)

@@ -14,7 +14,8 @@ import pytest
 
 from edge import verification
 from edge.bundle.wire import encode_bytes, encode_integer, encode_metadata
-from edge.errors import BundleError, VerificationError
+from edge.errors import BundleError, InputError, VerificationError
+from edge.session import runtime
 from edge.verification import ChildLimits, verify, verify_apart
 
 
@@ -180,6 +181,17 @@ def test_a_child_tells_the_same_as_this_process(bundle_path, tmp_path, packed):
     assert verify_apart(bundle_path, "cpu") == verify(bundle_path, "cpu")
     cut = write(tmp_path / "cut.onnx", packed[:-1])
     assert verify_apart(cut, "cpu") == verify(cut, "cpu")
+
+
+def test_a_provider_and_its_settings_reach_the_child(bundle_path):
+    if "openvino" in runtime.built_in():
+        pytest.skip("this ONNX Runtime has OpenVINO")
+    outcome = verify_apart(bundle_path, "openvino", provider_options={"device_type": "GPU"})
+    assert outcome == verify(bundle_path, "openvino", provider_options={"device_type": "GPU"})
+    assert "built without OpenVINO" in outcome.failed.detail
+    for wrong in ("tpu", "auto"):
+        with pytest.raises(InputError):
+            verify_apart(bundle_path, wrong, provider_options={"device_type": "GPU"})
 
 
 def test_a_child_that_takes_too_long_or_too_much_is_a_step_that_failed(bundle_path):

@@ -11,7 +11,6 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import cast
 
 from edge.session.providers import Provider
 
@@ -83,4 +82,4 @@ def peak_bytes(root: Path = Path("/")) -> int | None:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(first_image(Path(sys.argv[1]), cast(Provider, sys.argv[2]), int(sys.argv[3]))))
+    sys.stdout.write(json.dumps(first_image(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))))

@@ -2,7 +2,8 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from edge.bundle import bundle, shipped, signature
 from edge.bundle.bundle import Bundle
 from edge.bundle.input import COLUMNS, INPUT, OUTPUTS, ROWS, SCORE
-from edge.bundle.manifest import Manifest, ProviderName
+from edge.bundle.manifest import Manifest
 from edge.bundle.signature import Trusted
 from edge.classifier.rejection import Scorer
 from edge.errors import BundleError, InputError
@@ -45,7 +46,7 @@ class Prediction(NamedTuple):
         labels: those of the bundle.
         shares: probability of each, in their order.
         model: name of the bundle.
-        provider: where it was computed, "cpu" or "cuda".
+        provider: where it was computed, such as "cpu".
         score: how much the image looks like any label, about 0 for a usual digit and lower for others; None where the
             bundle cannot say.
         rejected: whether that is so low that the image is probably none of the labels.
@@ -56,7 +57,7 @@ class Prediction(NamedTuple):
     labels: tuple[str, ...]
     shares: tuple[float, ...]
     model: str
-    provider: ProviderName
+    provider: str
     score: float | None = None
     rejected: bool = False
 
@@ -92,7 +93,16 @@ class Classifier:
 
     def __reduce__(self) -> tuple[object, ...]:
         # The bytes travel to the other process, which makes a session of its own of them.
-        return _reopened, (self._bundle, self._provider, self._session.threads, self._session.reason, self._cores)
+        running = self._session
+        reopen = partial(
+            _reopened,
+            provider=self._provider,
+            threads=running.threads,
+            reason=running.reason,
+            cores=self._cores,
+            provider_options=running.provider_options,
+        )
+        return reopen, (self._bundle,)
 
     @property
     def bundle(self) -> Bundle:
@@ -110,8 +120,8 @@ class Classifier:
         return self.manifest.labels
 
     @property
-    def provider(self) -> ProviderName:
-        """Where the model runs, proved: "cpu" or "cuda"."""
+    def provider(self) -> str:
+        """Where the model runs, proved: "cpu", "cuda", or the short name of another provider."""
         return self._session.provider
 
     @property
@@ -326,36 +336,53 @@ def load(
     provider: Provider = "auto",
     threads: int | None = None,
     trusted: Trusted | None = None,
+    provider_options: Mapping[str, str] | None = None,
 ) -> Classifier:
     """Loads a bundle: checks every byte of it, then makes a session on a proved provider.
 
     Args:
         name_or_path: a shipped name such as "lstm-int8", or the path of a bundle.
-        provider: "cpu", "cuda" (or an error that names what is missing), or "auto": CUDA where it works.
+        provider: "auto" for CUDA where it works and the CPU elsewhere; "cpu", "cuda", or the short name of another
+            provider of ONNX Runtime, such as "openvino": that one, or an error that names what is missing.
         threads: cores to use at most; None takes all that the process may use. Small models use one for each run, and
             run large batches in several threads; large models share one run among them. On CUDA it means nothing.
         trusted: public keys, one of which must have signed the bundle: paths of PEM files, or 64 hexadecimal digits
             each. None takes those that the environment variable `EDGE_TRUSTED_KEYS` names; where it names none, who
             signed the bundle is not looked at.
+        provider_options: settings of that provider, as ONNX Runtime names them, such as {"device_type": "GPU"}.
 
     Raises:
         BundleError: not found, damaged, no bundle, or of another generation of edge.
         SignatureError: keys are given, and none of them has signed the bundle.
         KeyFileError: a public key cannot be read.
         ProviderError: the provider cannot run the model here, or onnxruntime is missing.
-        InputError: an unknown provider, or fewer threads than 1.
+        InputError: an unknown provider, settings for one that takes none, or fewer threads than 1.
     """
     source = bundle.read(shipped.locate(name_or_path), trusted=signature.public_keys(trusted))
     if threads is not None and threads < 1:
         raise InputError(f"{threads} threads cannot run anything; give 1 or more")
     cores = cpu.allowed() if threads is None else threads
     inside = min(session.default_threads(source.size), cores)
-    running = session.create(source.data, provider=provider, threads=inside, manifest=source.manifest)
+    running = session.create(
+        source.data,
+        provider=provider,
+        threads=inside,
+        manifest=source.manifest,
+        provider_options=provider_options,
+    )
     return Classifier(source, running, cores=cores if running.provider == "cpu" and inside == 1 else 1)
 
 
-def _reopened(source: Bundle, provider: ProviderName, threads: int, reason: str, cores: int) -> Classifier:
-    running = session.create(source.data, provider=provider, threads=threads, manifest=source.manifest)
+def _reopened(
+    source: Bundle, *, provider: str, threads: int, reason: str, cores: int, provider_options: Mapping[str, str]
+) -> Classifier:
+    running = session.create(
+        source.data,
+        provider=provider,
+        threads=threads,
+        manifest=source.manifest,
+        provider_options=provider_options,
+    )
     running.reason = reason
     return Classifier(source, running, cores=cores)
 

@@ -143,9 +143,10 @@ class Repository:
 
     def _load(self, path: Path) -> Model:
         signature = _signature(path)
-        outcome = verification.verify(path, self._settings.provider)
+        provider, options = self._settings.provider, self._settings.provider_options
+        outcome = verification.verify(path, provider, provider_options=options)
         outcome.raise_if_failed()
-        classifier = load(path, provider=self._settings.provider, threads=cpu.allowed())
+        classifier = load(path, provider=provider, threads=cpu.allowed(), provider_options=options)
         name = classifier.manifest.name
 
         def compute(images: NDArray[np.uint8]) -> Outputs:

@@ -1,5 +1,6 @@
 """Where a service listens, and the limits that it keeps: each bounds memory or time that a stranger could take."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,6 +48,7 @@ class Settings:
         host: address to listen on.
         port: to listen on; 0 takes a free one.
         provider: where the models run.
+        provider_options: settings of that provider, as ONNX Runtime names them.
         workers: processes that share the socket.
         api_keys: a request must bring one of them; empty lets everybody in.
         cors_origins: origins that browsers may call from beside the service's own page; `*` means any.
@@ -60,6 +62,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     provider: Provider = "auto"
+    provider_options: Mapping[str, str] = field(default_factory=dict)
     workers: int = 1
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     cors_origins: tuple[str, ...] = ()

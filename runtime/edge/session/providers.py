@@ -2,41 +2,48 @@
 
 A provider is proved, never believed. onnxruntime lists CUDA when it was compiled in, and falls back to the CPU with a
 log line when the libraries or the device are missing; here "cuda" is a session in which no node may run on the CPU, or
-a `ProviderError` that names the first obstacle, which is asked of the machine because onnxruntime only logs it.
+a `ProviderError` that names the first obstacle, which is asked of the machine because onnxruntime only logs it. The
+same holds for every other provider that ONNX Runtime has. What it is called there is its short name here: "openvino"
+for OpenVINOExecutionProvider.
 """
 
 import ctypes
 import io
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
-from edge.bundle.manifest import Manifest, ProviderName
-from edge.errors import ProviderError, RuntimeMissingError
-from edge.session import probes
+from edge.bundle.manifest import Manifest
+from edge.errors import InputError, ProviderError, RuntimeMissingError
+from edge.session import nodes, probes
 from edge.session import runtime as installed
 from edge.session.runtime import failures, first_line
 
-Provider = Literal["auto", "cpu", "cuda"]
+Provider = str
+"""Where a model is asked to run: "auto", "cpu", "cuda", or the short name of another provider of ONNX Runtime."""
 
-PROVIDERS: tuple[Provider, ...] = ("auto", "cpu", "cuda")
-EXECUTION_PROVIDERS: dict[ProviderName, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDERS = ("auto", "cpu", "cuda")
+"""Those that need no ONNX Runtime to be known, and that bundles are made for."""
+
+_CPU = "CPUExecutionProvider"
+_MADE_FOR = frozenset({"cpu", "cuda"})  # what a manifest speaks of; only a session tells about all others
 
 _DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-_PROVIDER_LIBRARY = "onnxruntime_providers_cuda.dll" if sys.platform == "win32" else "libonnxruntime_providers_cuda.so"
+_LIBRARY = "onnxruntime_providers_{}.dll" if sys.platform == "win32" else "libonnxruntime_providers_{}.so"
 _INSTALL_LIBRARIES = "pip install 'onnxruntime-gpu[cuda,cudnn]'"
-
-# TF32 rounds the operands of a product to 10 bits: its logits would not keep to the fp32 tolerance of 1e-4.
-_CUDA_OPTIONS = {"use_tf32": "0"}
+_ON_NVIDIA = frozenset({"cuda", "tensorrt"})
 
 # onnxruntime's levels of its loggers, from 0 (verbose) to 4 (fatal): what matters is raised, and told by our own
 # messages. Its process-wide logger cannot be asked for its current level.
 _FATAL = 4
 _DEFAULT = 2
+
+_MOST_OPERATORS_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +55,36 @@ class Options:
             every processor of the machine and fail to pin its threads inside a container.
         spinning: whether idle threads wait busily: a little faster, at the price of a processor each.
         profile: prefix of onnxruntime's profile file; None for no profile.
+        provider_options: settings of the provider, as ONNX Runtime names them; they hold above edge's own.
     """
 
     threads: int = 1
     spinning: bool = False
     profile: Path | None = None
+    provider_options: tuple[tuple[str, str], ...] = ()
 
 
-def open_best(
-    data: bytes, options: Options, manifest: Manifest | None, *, on_cpu: bytes
-) -> tuple[Any, ProviderName, str]:
+def check(provider: Provider, provider_options: Mapping[str, str] | None = None) -> None:
+    """Refuses a word that names no provider, and settings for one that takes none.
+
+    Args:
+        provider: as it was typed.
+        provider_options: settings that were given for it.
+
+    Raises:
+        InputError: there is no such provider, or no such setting.
+        RuntimeMissingError: onnxruntime is not installed, or broken, and none but it knows the word.
+    """
+    if provider not in PROVIDERS and provider not in (known := installed.providers()):
+        more = ", ".join(sorted(set(known) - set(PROVIDERS)))
+        raise InputError(f"there is no provider {provider!r}; use one of {', '.join(PROVIDERS)}, {more}")
+    if provider_options and provider in {"auto", "cpu"}:
+        raise InputError(
+            f"provider options are settings of one provider, and {provider} takes none; name the one that they are for"
+        )
+
+
+def open_best(data: bytes, options: Options, manifest: Manifest | None, *, on_cpu: bytes) -> tuple[Any, str, str]:
     """The native session on CUDA where that is proved, else on the CPU; where that is, and why.
 
     Args:
@@ -79,12 +106,12 @@ def open_best(
         return open_on(on_cpu, "cpu", options, manifest), "cpu", f"no CUDA: {obstacle}"
 
 
-def open_on(data: bytes, provider: ProviderName, options: Options, manifest: Manifest | None) -> Any:  # noqa: ANN401
+def open_on(data: bytes, provider: str, options: Options, manifest: Manifest | None) -> Any:  # noqa: ANN401
     """The native session on one provider.
 
     Args:
         data: the ONNX model, which must have been checked.
-        provider: "cpu" or "cuda".
+        provider: "cpu", "cuda", or the short name of another one.
         options: how it runs.
         manifest: what the bundle says; it sharpens the messages and says which providers can run it.
 
@@ -92,18 +119,23 @@ def open_on(data: bytes, provider: ProviderName, options: Options, manifest: Man
         RuntimeMissingError: onnxruntime is not installed, or broken.
         ProviderError: the provider cannot run the model here, or onnxruntime cannot load it.
     """
-    if manifest is not None and provider not in manifest.providers:
+    if manifest is not None and not _is_made_for(provider, manifest):
         raise ProviderError(_not_made_for(provider, manifest))
     runtime = installed.load()
     if provider == "cpu":
         try:
-            return _native(runtime, data, "cpu", options)
+            return _native(runtime, data, _CPU, options)
         except failures() as error:
             raise _cannot_load(runtime, error, manifest) from error
-    return _open_cuda(runtime, data, options)
+    return _open_strictly(runtime, data, provider, options)
 
 
-def _not_made_for(provider: ProviderName, manifest: Manifest) -> str:
+def _is_made_for(provider: str, manifest: Manifest) -> bool:
+    """Whether a session is worth a try: a provider that no manifest speaks of may run what the CPU runs."""
+    return provider in manifest.providers or (provider not in _MADE_FOR and "cpu" in manifest.providers)
+
+
+def _not_made_for(provider: str, manifest: Manifest) -> str:
     if provider == "cuda" and "cpu" in manifest.providers:
         return (
             f"{manifest.name} has {manifest.precision} kernels that exist on the CPU only; export "
@@ -116,28 +148,58 @@ def _not_made_for(provider: ProviderName, manifest: Manifest) -> str:
     )
 
 
-def _open_cuda(runtime: ModuleType, data: bytes, options: Options) -> Any:  # noqa: ANN401
-    execution = EXECUTION_PROVIDERS["cuda"]
-    version = runtime.__version__
+def _open_strictly(runtime: ModuleType, data: bytes, provider: str, options: Options) -> Any:  # noqa: ANN401
+    """A session of which no node may run on the CPU."""
+    execution = installed.providers().get(provider, provider)
+    name, version = _display(execution), runtime.__version__
     if execution not in runtime.get_available_providers():
-        clash = installed.clash()
-        raise ProviderError(
-            f"onnxruntime {version} was built without CUDA; "
-            + (clash or f"swap it for the GPU build: {installed.SWAP_TO_GPU}")
-        )
+        raise ProviderError(f"onnxruntime {version} was built without {name}; {_where_it_is(provider)}")
     with _quiet(runtime):
-        _preload(runtime)
+        if provider in _ON_NVIDIA:
+            _preload(runtime)
         try:
-            native = _native(runtime, data, "cuda", options)
+            native = _native(runtime, data, execution, options)
         except failures() as error:
-            reason = _obstacle(runtime, first_line(error))
+            reason = _obstacle(runtime, data, provider, options, first_line(error))
             raise ProviderError(reason) from error
     if native.get_providers()[:1] != [execution]:
-        raise ProviderError(f"onnxruntime {version} replaced CUDA by {native.get_providers()}; use --provider cpu")
+        raise ProviderError(f"onnxruntime {version} replaced {name} by {native.get_providers()}; use --provider cpu")
     return native
 
 
-def _native(runtime: ModuleType, data: bytes, provider: ProviderName, options: Options) -> Any:  # noqa: ANN401
+def _where_it_is(provider: str) -> str:
+    if clash := installed.clash():
+        return clash
+    if line := installed.swap_line(provider):
+        build = "GPU build" if provider in _ON_NVIDIA else "build that has it"
+        return f"swap it for the {build}: {line}"
+    return "use a build of ONNX Runtime that has it, or --provider cpu"
+
+
+def _display(execution: str) -> str:
+    """ONNX Runtime's own spelling of a provider, such as "OpenVINO"."""
+    return execution.removesuffix("ExecutionProvider")
+
+
+def _settings(execution: str, options: Options) -> dict[str, str]:
+    """What a provider is told: edge's own settings, and above them the user's."""
+    own: dict[str, dict[str, str]] = {
+        # TF32 rounds the operands of a product to 10 bits: its logits would not keep to the fp32 tolerance of 1e-4.
+        "CUDAExecutionProvider": {"use_tf32": "0"},
+        # It has threads of its own, and would take all processors.
+        "OpenVINOExecutionProvider": {"num_of_threads": str(options.threads)},
+    }
+    return own.get(execution, {}) | dict(options.provider_options)
+
+
+def _native(
+    runtime: ModuleType,
+    data: bytes,
+    execution: str,
+    options: Options,
+    *,
+    strict: bool = True,
+) -> Any:  # noqa: ANN401
     settings = runtime.SessionOptions()
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1
@@ -149,15 +211,16 @@ def _native(runtime: ModuleType, data: bytes, provider: ProviderName, options: O
     if options.profile is not None:
         settings.enable_profiling = True
         settings.profile_file_prefix = str(options.profile)
-    if provider == "cpu":
-        return runtime.InferenceSession(data, settings, providers=[EXECUTION_PROVIDERS["cpu"]])
-    settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    if execution == _CPU:
+        return runtime.InferenceSession(data, settings, providers=[_CPU])
+    if strict:
+        settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     return runtime.InferenceSession(
-        data, settings, providers=[(EXECUTION_PROVIDERS["cuda"], _CUDA_OPTIONS)], enable_fallback=0
+        data, settings, providers=[(execution, _settings(execution, options))], enable_fallback=0
     )
 
 
-def prove(provider: ProviderName) -> None:
+def prove(provider: str) -> None:
     """Proves by a session of one node that a provider works on this machine.
 
     Raises:
@@ -201,24 +264,46 @@ def _preload(runtime: ModuleType) -> None:
             runtime.preload_dlls()
 
 
-def _obstacle(runtime: ModuleType, reason: str) -> str:
-    """Finds the first obstacle after a CUDA session failed for that reason: `what happened; what to do next`."""
-    if missing := _load_failure(_DRIVER):
+def _obstacle(runtime: ModuleType, data: bytes, provider: str, options: Options, reason: str) -> str:
+    """Finds the first obstacle after a session failed for that reason: `what happened; what to do next`."""
+    execution = installed.providers().get(provider, provider)
+    name = _display(execution)
+    nvidia = provider in _ON_NVIDIA
+    if nvidia and (missing := _load_failure(_DRIVER)):
         return f"this machine has no NVIDIA driver ({missing}); install the driver, or use --provider cpu"
-    library = Path(runtime.__file__ or "").parent / "capi" / _PROVIDER_LIBRARY
-    if missing := _load_failure(str(library)):
-        return f"the CUDA libraries cannot be loaded ({missing}); install them with: {_INSTALL_LIBRARIES}"
+    library = Path(runtime.__file__ or "").parent / "capi" / _LIBRARY.format(provider)
+    if (provider == "cuda" or library.exists()) and (missing := _load_failure(str(library))):
+        advice = f"install them with: {_INSTALL_LIBRARIES}" if nvidia else "install what it names"
+        return f"the {name} libraries cannot be loaded ({missing}); {advice}"
     try:
-        _native(runtime, probes.addition(), "cuda", Options())
+        _native(runtime, probes.addition(), execution, replace(options, profile=None))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        return f"CUDA does not start here ({line}); check the GPU with `nvidia-smi`, or use --provider cpu"
+        line = "it leaves every node to the CPU" if "default CPU EP" in str(error) else first_line(error)
+        device = "the GPU with `nvidia-smi`" if nvidia else "its device and its options"
+        return f"{name} does not start here ({line}); check {device}, or use --provider cpu"
     if "default CPU EP" in reason:
-        reason = "some of its nodes have no CUDA kernel"
-    return (
-        f"CUDA works here, but not for this model: {reason}; export it with --precision fp16 or fp32, "
-        "or use --provider cpu"
-    )
+        reason = _left_over(runtime, data, execution, options) or f"some of its nodes have no {name} kernel"
+    advice = "export it with --precision fp16 or fp32" if provider == "cuda" else "take an fp32 bundle"
+    return f"{name} works here, but not for this model: {reason}; {advice}, or use --provider cpu"
+
+
+def _left_over(runtime: ModuleType, data: bytes, execution: str, options: Options) -> str | None:
+    """Names the operators that a provider leaves to the CPU where it may; None where that cannot be measured."""
+    import tempfile
+
+    try:
+        with tempfile.TemporaryDirectory(prefix="edge-profile-") as folder:
+            profiled = replace(options, profile=Path(folder) / "nodes")
+            placed = nodes.placement(_native(runtime, data, execution, profiled, strict=False), [1])
+    except OSError:
+        return None
+    except failures():
+        return None
+    left = Counter(node.partition(" ")[0] for node, where in placed.items() if where == "cpu")
+    named = [operator for operator, _ in left.most_common(_MOST_OPERATORS_NAMED)]
+    if len(left) > len(named):
+        named.append("others")
+    return f"it leaves {', '.join(named)} to the CPU ({left.total()} of {len(placed)} nodes)" if left else None
 
 
 def _load_failure(library: str) -> str | None:

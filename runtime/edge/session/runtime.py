@@ -5,6 +5,7 @@ other's files, and removing one deletes files of the other. So exactly one may b
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,15 +16,40 @@ from edge.errors import RuntimeMissingError
 DISTRIBUTIONS = (
     "onnxruntime",
     "onnxruntime-gpu",
+    "onnxruntime-cann",
     "onnxruntime-directml",
+    "onnxruntime-migraphx",
     "onnxruntime-openvino",
     "onnxruntime-qnn",
+    "onnxruntime-rocm",
     "onnxruntime-training",
+    "onnxruntime-webgpu",
+    "onnxruntime-windowsml",
 )
+
+DISTRIBUTION_OF = {
+    "cuda": "onnxruntime-gpu",
+    "tensorrt": "onnxruntime-gpu",
+    "cann": "onnxruntime-cann",
+    "dml": "onnxruntime-directml",
+    "migraphx": "onnxruntime-migraphx",
+    "openvino": "onnxruntime-openvino",
+    "qnn": "onnxruntime-qnn",
+    "rocm": "onnxruntime-rocm",
+    "webgpu": "onnxruntime-webgpu",
+}
+"""The distribution that brings a provider, where one does. That for macOS has coreml beside the CPU."""
+
+MADE_FOR_PROVIDER = {provider: name for provider, name in DISTRIBUTION_OF.items() if provider != "tensorrt"}
+"""The distribution that is there for one provider. onnxruntime-gpu has TensorRT too, whose libraries few install."""
 
 INSTALL_CPU = "pip install 'edge-toolkit[cpu]'"
 INSTALL_GPU = "pip install 'edge-toolkit[gpu]'"
-SWAP_TO_GPU = f"pip uninstall -y onnxruntime; {INSTALL_GPU}"
+
+# The file, line and signature of the C++ function that raised an error.
+_SOURCE_PLACE = re.compile(r"^(Exception during initialization: )?/\S+:\d+ [^()]*\([^()]*\)( const)? ")
+
+_SUFFIX = "ExecutionProvider"
 
 # Libraries of the system that the wheels need and that small systems lack, with the package of Debian and Ubuntu.
 _SYSTEM_LIBRARIES = {"libstdc++.so.6": "libstdc++6", "libgcc_s.so.1": "libgcc-s1"}
@@ -109,12 +135,14 @@ def failures() -> tuple[type[Exception], ...]:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error without onnxruntime's code in front, or the error's name when it is silent."""
+    """The first line of an error without what onnxruntime puts in front, or the error's name when it is silent."""
     lines = str(error).strip().splitlines()
     if not lines:
         return type(error).__name__
     line = lines[0]
-    return line.split(" : ", 3)[-1] if line.startswith("[ONNXRuntimeError]") else line
+    if line.startswith("[ONNXRuntimeError]"):
+        line = line.split(" : ", 3)[-1]
+    return _SOURCE_PLACE.sub("", line) or line
 
 
 def runtimes() -> dict[str, str]:
@@ -149,10 +177,55 @@ def clash() -> str | None:
 
 def repair(found: dict[str, str]) -> str:
     """The commands that leave exactly one working runtime, as one line."""
-    keep = INSTALL_GPU if "onnxruntime-gpu" in found else INSTALL_CPU
     remove = f"pip uninstall -y {' '.join(found)}, then " if found else ""
-    alternative = f" (or {INSTALL_CPU} without a GPU)" if keep == INSTALL_GPU else ""
-    return f"repair it with: {remove}{keep}{alternative}"
+    # Who installed one that does more than the CPU wants that.
+    more = next((name for name in found if name != "onnxruntime"), None)
+    if more is None:
+        return f"repair it with: {remove}{INSTALL_CPU}"
+    without = "a GPU" if more == "onnxruntime-gpu" else "its providers"
+    return f"repair it with: {remove}{install_line(more)} (or {INSTALL_CPU} without {without})"
+
+
+def install_line(distribution: str) -> str:
+    """What to type to install a distribution of ONNX Runtime: the extra of edge, where there is one."""
+    extras = {"onnxruntime": INSTALL_CPU, "onnxruntime-gpu": INSTALL_GPU}
+    return extras.get(distribution, f"pip install {distribution}")
+
+
+def swap_line(provider: str) -> str | None:
+    """What to type to have a runtime with that provider; None where no distribution brings it.
+
+    Args:
+        provider: short name.
+    """
+    wanted = DISTRIBUTION_OF.get(provider)
+    if wanted is None:
+        return None
+    others = [name for name in runtimes() if name != wanted]
+    return f"pip uninstall -y {' '.join(others)}; {install_line(wanted)}" if others else install_line(wanted)
+
+
+def short_name(execution_provider: str) -> str:
+    """ONNX Runtime's name of a provider without what all of them end in, in small letters, such as "openvino"."""
+    return execution_provider.removesuffix(_SUFFIX).lower()
+
+
+def providers() -> dict[str, str]:
+    """ONNX Runtime's names of all providers that it knows, built in or not, by their short names.
+
+    Raises:
+        RuntimeMissingError: onnxruntime is not installed, or broken.
+    """
+    return {short_name(name): name for name in load().get_all_providers()}
+
+
+def built_in() -> tuple[str, ...]:
+    """Short names of the providers that are compiled into the installed ONNX Runtime; whether they work is not said.
+
+    Raises:
+        RuntimeMissingError: onnxruntime is not installed, or broken.
+    """
+    return tuple(short_name(name) for name in load().get_available_providers())
 
 
 def explain(reason: str) -> str:

@@ -4,19 +4,18 @@ onnxruntime is imported by the first session, so that the commands that need non
 """
 
 import functools
-import json
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.bundle import branches
-from edge.bundle.input import COLUMNS, INPUT, NAME, OUTPUTS, ROWS, SCORE, check_served
-from edge.bundle.manifest import Manifest, ProviderName
+from edge.bundle.input import INPUT, NAME, OUTPUTS, SCORE, check_served
+from edge.bundle.manifest import Manifest
 from edge.errors import BundleError, InputError, ProviderError
-from edge.session import cpu
-from edge.session.providers import EXECUTION_PROVIDERS, PROVIDERS, Options, Provider, open_best, open_on
+from edge.session import cpu, nodes, providers
+from edge.session.providers import Options, Provider, open_best, open_on
 from edge.session.runtime import failures, first_line
 
 if TYPE_CHECKING:
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 
 # Below this size handing work to other threads costs more than the work: the models of edge have 0.03 to 3 MB.
 SMALL_MODEL_BYTES = 8 * 2**20
-
-# A graph may take another branch for a batch than for a single image: both are run.
-_PLACEMENT_BATCHES = (1, 64)
 
 
 class NoProfileError(ProviderError):
@@ -41,23 +37,36 @@ class Session:
     many when the first batch of that size comes.
 
     Attributes:
-        provider: where it runs, proved: "cpu" or "cuda".
+        provider: where it runs, proved: short name of a provider, such as "cpu".
         reason: why there, in a few words.
+        provider_options: settings of that provider, as they were asked for.
         threads: threads inside one operator.
         has_score: whether the graph gives `score` beside `logits` and `probabilities`.
         few_images: batches of fewer images are computed in the way for a few; by the file's own limit until it is set
             to what was measured here. Without meaning where there is one way only, see `has_branches`.
     """
 
-    __slots__ = ("_lock", "_open_many", "_run", "_run_many", "few_images", "has_score", "provider", "reason", "threads")
+    __slots__ = (
+        "_lock",
+        "_open_many",
+        "_run",
+        "_run_many",
+        "few_images",
+        "has_score",
+        "provider",
+        "provider_options",
+        "reason",
+        "threads",
+    )
 
     def __init__(
         self,
         native: Any,  # noqa: ANN401 - onnxruntime is untyped
-        provider: ProviderName,
+        provider: str,
         reason: str,
         threads: int,
         *,
+        provider_options: Mapping[str, str] | None = None,
         open_many: Callable[[], Any] | None = None,
         few_images: int = sys.maxsize,
     ) -> None:
@@ -68,6 +77,7 @@ class Session:
         self.few_images = few_images
         self.provider = provider
         self.reason = reason
+        self.provider_options = dict(provider_options or {})
         self.threads = threads
         outputs = {value.name: value for value in native.get_outputs()}
         self.has_score = SCORE in outputs and len(outputs[SCORE].shape) == 1 and outputs[SCORE].type == "tensor(float)"
@@ -128,40 +138,42 @@ def create(
     threads: int | None = None,
     spinning: bool = False,
     manifest: Manifest | None = None,
+    provider_options: Mapping[str, str] | None = None,
 ) -> Session:
     """Makes a session of a bundle's graph.
 
     Args:
         data: the ONNX model, which must have been checked.
-        provider: "cpu", "cuda" (proved or refused), or "auto": CUDA where it is proved, the CPU otherwise.
+        provider: "cpu", "cuda" or the short name of another one (proved or refused), or "auto": CUDA where it is
+            proved, the CPU otherwise.
         threads: threads inside one operator; None takes 1 for small models and all allowed CPUs for others.
         spinning: whether idle threads wait busily.
         manifest: what the bundle says; it sharpens the messages and says which providers can run it.
+        provider_options: settings of the provider, as ONNX Runtime names them.
 
     Raises:
         RuntimeMissingError: onnxruntime is not installed, or broken.
         ProviderError: the provider cannot run the model here, or onnxruntime cannot load it.
         BundleError: the graph has other inputs or outputs than a bundle, or takes what this edge cannot give.
-        InputError: an unknown provider, or fewer threads than 1.
+        InputError: an unknown provider, settings for one that takes none, or fewer threads than 1.
     """
-    if provider not in PROVIDERS:
-        raise InputError(f"there is no provider {provider!r}; use one of {', '.join(PROVIDERS)}")
+    providers.check(provider, provider_options)
     count = default_threads(len(data)) if threads is None else threads
     if count < 1:
         raise InputError(f"{count} threads cannot run anything; give 1 or more")
     if manifest is not None:
         check_served(manifest.input)
-    options = Options(threads=count, spinning=spinning)
+    options = Options(threads=count, spinning=spinning, provider_options=tuple((provider_options or {}).items()))
     ways = branches.split(data) if provider != "cuda" else None
-    on_cpu = data if ways is None else ways.few
+    first = data if ways is None else ways.few
     if provider == "auto":
-        native, placed, reason = open_best(data, options, manifest, on_cpu=on_cpu)
+        native, placed, reason = open_best(data, options, manifest, on_cpu=first)
     else:
-        on_it = on_cpu if provider == "cpu" else data
-        native, placed, reason = open_on(on_it, provider, options, manifest), provider, "as asked for"
+        # Other providers have the operators of the way for a few more often than those of the way for many.
+        native, placed, reason = open_on(first, provider, options, manifest), provider, "as asked for"
     _check_interface(native, None if manifest is None else len(manifest.labels))
     if ways is None or placed != "cpu":
-        running = Session(native, placed, reason, count)
+        running = Session(native, placed, reason, count, provider_options=provider_options)
     else:
         open_many = functools.partial(open_on, ways.many, "cpu", options, manifest)
         running = Session(native, placed, reason, count, open_many=open_many, few_images=ways.limit)
@@ -172,17 +184,24 @@ def create(
     return running
 
 
-def placement(data: bytes, provider: ProviderName, *, manifest: Manifest | None = None) -> dict[str, str]:
+def placement(
+    data: bytes,
+    provider: str,
+    *,
+    manifest: Manifest | None = None,
+    provider_options: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """Measures where each node of a bundle's graph runs, from a profile of real runs.
 
     Args:
         data: the ONNX model.
-        provider: where to run it.
+        provider: where to run it: "cpu", or the short name of another one.
         manifest: what the bundle says; it sharpens the messages.
+        provider_options: settings of the provider, as ONNX Runtime names them.
 
     Returns:
-        Provider ("cpu", "cuda", or onnxruntime's name of another one) of each node that ran, keyed by
-        "operator name" in the order of execution. The nodes are those that onnxruntime's optimiser left.
+        Short name of the provider of each node that ran, keyed by "operator name" in the order of execution. The nodes
+        are those that onnxruntime's optimiser left, and a provider may have made one of many.
 
     Raises:
         NoProfileError: no file can be written.
@@ -190,28 +209,17 @@ def placement(data: bytes, provider: ProviderName, *, manifest: Manifest | None 
     """
     import tempfile
 
-    import numpy as np
-
+    ways = branches.split(data) if provider not in {"cpu", "cuda"} else None
     try:
         with tempfile.TemporaryDirectory(prefix="edge-profile-") as folder:
-            native = open_on(data, provider, Options(profile=Path(folder) / "nodes"), manifest)
-            for size in _PLACEMENT_BATCHES:
-                native.run(None, {NAME: np.zeros((size, ROWS, COLUMNS), np.uint8)})
-            events = json.loads(Path(native.end_profiling()).read_text(encoding="utf-8"))
+            options = Options(profile=Path(folder) / "nodes", provider_options=tuple((provider_options or {}).items()))
+            return nodes.placement(open_on(data if ways is None else ways.few, provider, options, manifest))
     except failures() as error:
         raise ProviderError(
             f"onnxruntime failed on a batch of images: {first_line(error)}; re-export the model"
         ) from error
     except OSError as error:
         raise NoProfileError(f"no folder can be written ({error.strerror or error})") from error
-    names = {execution: name for name, execution in EXECUTION_PROVIDERS.items()}
-    placed: dict[str, str] = {}
-    for event in events:
-        # Older versions also write fences around each node, which carry no provider.
-        if event.get("cat") == "Node" and (execution := event["args"].get("provider")):
-            node = event["name"].removesuffix("_kernel_time") or f"#{event['args'].get('node_index', '?')}"
-            placed[f"{event['args']['op_name']} {node}"] = names.get(execution, execution)
-    return placed
 
 
 def _bare_run(native: Any) -> Callable[..., Any]:  # noqa: ANN401 - onnxruntime is untyped

@@ -9,6 +9,7 @@ from PIL import Image
 from edge.bundle import bundle
 from edge.bundle.manifest import Preparation
 from edge.cli.commands import models
+from edge.verification import Verification
 
 
 def test_verify_prints_a_table_and_exits_with_0(edge_command, bundle_path):
@@ -41,6 +42,35 @@ def test_verify_on_cuda_says_why_not(edge_command, tmp_path, repack):
     ended = edge_command("verify", tmp_path / "int8.onnx", "--provider", "cuda")
     assert ended.code == 1
     assert "CPU only" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--provider", "tpu"], "there is no provider 'tpu'; use one of auto, cpu, cuda"),
+        (["--provider", "cuda", "--provider-option", "device"], "'device' is no setting; write KEY=VALUE"),
+        (["--provider", "cuda", "--provider-option", "=1"], "'=1' is no setting; write KEY=VALUE"),
+        (["--provider", "cpu", "--provider-option", "a=1"], "cpu takes none; name the one that they are for"),
+    ],
+)
+def test_a_wrong_provider_or_setting_is_wrong_usage(edge_command, bundle_path, options, told):
+    ended = edge_command("verify", bundle_path, *options)
+    assert ended.code == 2
+    assert told in " ".join(ended.err.split())
+
+
+def test_settings_reach_the_provider(edge_command, bundle_path, monkeypatch):
+    given = {}
+
+    def verify(path, provider, **options):
+        given.update(options, provider=provider)
+        return Verification(str(path), None, ())
+
+    monkeypatch.setattr("edge.verification.verify_apart", verify)
+    words = ["--provider-option", "device_type=GPU", "--provider-option", "path=a=b", "--provider-option", "empty="]
+    edge_command("verify", bundle_path, "--provider", "cuda", *words)
+    assert given["provider"] == "cuda"
+    assert given["provider_options"] == {"device_type": "GPU", "path": "a=b", "empty": ""}
 
 
 def test_verify_takes_shipped_names(edge_command, shelf):

@@ -41,6 +41,16 @@ def test_failing_cuda_is_broken_only_for_who_installed_the_gpu_build(
     assert check.repair.startswith("swap it for the GPU build: ")
 
 
+@pytest.mark.parametrize(("distribution", "state"), [("onnxruntime", "note"), ("onnxruntime_qnn", "broken")])
+def test_every_provider_that_is_compiled_in_is_tried(healthy, installed, monkeypatch, distribution, state):
+    installed(**{distribution: "1.31.1"})
+    monkeypatch.setattr("edge.session.runtime.built_in", lambda: ("qnn", "azure", "cpu"))
+    found = checks()
+    assert found["provider qnn"].state == state
+    assert "was built without QNN" in found["provider qnn"].detail
+    assert "provider azure" not in found
+
+
 def test_a_missing_runtime_is_broken_and_the_examination_goes_on(healthy, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     found = checks()

@@ -90,3 +90,39 @@ def test_a_library_that_the_system_lacks_is_named_with_its_package(installed, re
     told = runtime.explain(reason)
     assert told.endswith(f"on Debian and Ubuntu with: apt-get install {package}")
     assert "pip" not in told
+
+
+def test_the_repair_keeps_the_runtime_that_does_more_than_the_cpu(installed):
+    installed(onnxruntime="1.31.1", onnxruntime_openvino="1.24.1")
+    assert runtime.clash().endswith(
+        "repair it with: pip uninstall -y onnxruntime onnxruntime-openvino, then pip install onnxruntime-openvino "
+        "(or pip install 'edge-toolkit[cpu]' without its providers)"
+    )
+
+
+def test_short_names_are_those_of_onnxruntime_in_small_letters():
+    known = runtime.providers()
+    assert known["openvino"] == "OpenVINOExecutionProvider"
+    assert known["cpu"] == "CPUExecutionProvider"
+    assert set(runtime.built_in()) <= set(known)
+    assert set(runtime.DISTRIBUTION_OF.values()) <= set(runtime.DISTRIBUTIONS)
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        ("[ONNXRuntimeError] : 1 : FAIL : it fails\nmore", "it fails"),
+        (
+            "[ONNXRuntimeError] : 1 : FAIL : Exception during initialization: /a.cc:13 a::B(int, C&) no (x)",
+            "no (x)",
+        ),
+        (
+            "/onnxruntime/a.cc:1053 std::shared_ptr<a::B> a::c(const a::D&) const Invalid option: nonsense",
+            "Invalid opti",
+        ),
+        ("", "RuntimeError"),
+        ("/a.cc:1 void f() ", "/a.cc:1 void f()"),
+    ],
+)
+def test_an_error_is_told_without_the_place_in_the_source(raised, told):
+    assert runtime.first_line(RuntimeError(raised)).startswith(told)

@@ -9,7 +9,8 @@ import typer
 from edge.bundle import shipped
 from edge.cli.arguments import JsonOption
 from edge.errors import InputError
-from edge.session.providers import PROVIDERS, Provider
+from edge.session import providers
+from edge.session.providers import Provider
 
 if TYPE_CHECKING:
     from edge.bench.results import Results
@@ -23,7 +24,8 @@ def bench(
     batch: Annotated[str, typer.Option(metavar="N,...", help="Batch sizes.")] = "1,16,256",
     threads: Annotated[str, typer.Option(metavar="N,...", help="Threads inside one operator.")] = "1",
     provider: Annotated[
-        list[str] | None, typer.Option(metavar="auto|cpu|cuda,...", help="Where to run. [default: auto]")
+        list[str] | None,
+        typer.Option(metavar="NAME,...", help="Where to run; several are compared. [default: auto]"),
     ] = None,
     seconds: Annotated[float, typer.Option(help="Time for each bundle, provider, thread count and batch size.")] = 3.0,
     cold_starts: Annotated[int, typer.Option(help="Fresh processes for each bundle and provider; 0 for none.")] = 5,
@@ -120,11 +122,9 @@ def _show(results: "Results", *, as_json: bool) -> None:
 def _providers(options: list[str]) -> tuple[Provider, ...]:
     """The choices of one or several comma-separated lists, each once."""
     words = dict.fromkeys(word.strip() for option in options for word in option.split(","))
-    known: dict[str, Provider] = {each: each for each in PROVIDERS}
     for word in words:
-        if word not in known:
-            raise InputError(f"there is no provider {word!r}; use {', '.join(PROVIDERS)}")
-    return tuple(known[word] for word in words)
+        providers.check(word)
+    return tuple(words)
 
 
 def _counts(option: str, text: str) -> tuple[int, ...]:

@@ -77,7 +77,8 @@ def examine(root: Path = Path("/")) -> Iterator[Check]:
         return
     yield _runtime()
     yield _provider_cpu()
-    yield _provider_cuda()
+    yield _provider_beside("cuda")
+    yield from _other_providers()
     yield _products(root)
     yield from _bundles()
 
@@ -134,14 +135,23 @@ def _provider_cpu() -> Check:
     return Check("provider cpu", "ok", "proved by a session")
 
 
-def _provider_cuda() -> Check:
+def _provider_beside(name: str) -> Check:
     try:
-        providers.prove("cuda")
+        providers.prove(name)
     except ProviderError as error:
-        # Only who installed the GPU build expects CUDA.
-        state: State = "broken" if "onnxruntime-gpu" in runtime.runtimes() else "note"
-        return Check("provider cuda", state, *_split(str(error)))
-    return Check("provider cuda", "ok", "proved by a session")
+        # Only who installed the build for a provider expects it.
+        expected = runtime.MADE_FOR_PROVIDER.get(name) in runtime.runtimes()
+        return Check(f"provider {name}", "broken" if expected else "note", *_split(str(error)))
+    return Check(f"provider {name}", "ok", "proved by a session")
+
+
+def _other_providers() -> Iterator[Check]:
+    """Those that are compiled in beside the CPU and CUDA; azure computes nothing, it asks others over the network."""
+    try:
+        names = runtime.built_in()
+    except RuntimeMissingError:
+        return
+    yield from (_provider_beside(name) for name in names if name not in {"cpu", "cuda", "azure"})
 
 
 def _cpus(root: Path) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from edge.bundle import shipped
 from edge.bundle.input import DIGITS
-from edge.cli.arguments import JsonOption, ProviderChoice, ProviderOption
+from edge.cli.arguments import JsonOption, ProviderOption, ProviderSettings, provider_settings
 from edge.errors import PictureError
 from edge.picture import paths
 from edge.text.terminal import image_as_text, printable, shows_blocks
@@ -28,7 +28,8 @@ def predict(
     images: Annotated[list[str], typer.Argument(help="Files, folders, patterns, or - for the standard input.")],
     *,
     model: Annotated[str, typer.Option(help="A shipped bundle, or the path of one.")] = shipped.DEFAULT,
-    provider: ProviderOption = ProviderChoice.AUTO,
+    provider: ProviderOption = "auto",
+    provider_option: ProviderSettings = None,
     top: Annotated[int | None, typer.Option(min=1, help="Show the K most probable labels.", metavar="K")] = None,
     as_json: JsonOption = False,
     show: Annotated[bool, typer.Option("--show", help="Draw each picture as the model sees it.")] = False,
@@ -50,9 +51,10 @@ def predict(
     from edge.session import cpu
     from edge.text.progress import ProgressBar
 
-    classifier = load(model, provider=provider.literal, threads=threads)
+    settings = provider_settings(provider_option, provider)
+    classifier = load(model, provider=provider, threads=threads, provider_options=settings)
     classifier.manifest.check_pictures()
-    if provider is ProviderChoice.AUTO and not as_json:
+    if provider == "auto" and not as_json:
         typer.echo(f"{classifier.manifest.name} on {classifier.provider}: {classifier.provider_reason}", err=True)
     found = list(paths.expand(images))
     width = 0 if as_json else min(max(len(printable(each.path)) for each in found), MAX_NAME_COLUMNS)

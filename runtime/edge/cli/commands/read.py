@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge.bundle import shipped
-from edge.cli.arguments import JsonOption, ProviderChoice, ProviderOption
+from edge.cli.arguments import JsonOption, ProviderOption, ProviderSettings, provider_settings
 from edge.errors import NoDigitError, PictureError
 from edge.picture import paths
 from edge.text.files import make_folder, write_atomically
@@ -27,7 +27,8 @@ def read(
     images: Annotated[list[str], typer.Argument(help="Files, folders, patterns, or - for the standard input.")],
     *,
     model: Annotated[str, typer.Option(help="A shipped bundle, or the path of one.")] = shipped.DEFAULT,
-    provider: ProviderOption = ProviderChoice.AUTO,
+    provider: ProviderOption = "auto",
+    provider_option: ProviderSettings = None,
     out: Annotated[
         Path | None, typer.Option(help="Draw what was read: OUT.png for one picture, or a folder.", metavar="OUT")
     ] = None,
@@ -44,7 +45,8 @@ def read(
         raise typer.BadParameter(f"{out} can hold one picture, and there are {len(found)}; name a folder.")
     from edge.classifier.classifier import load
 
-    classifier = load(model, provider=provider.literal, threads=threads)
+    settings = provider_settings(provider_option, provider)
+    classifier = load(model, provider=provider, threads=threads, provider_options=settings)
     classifier.manifest.check_pictures()
     failed = False
     for number, each in enumerate(found, 1):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edge.bundle import shipped
-from edge.cli.arguments import ProviderChoice, ProviderOption
+from edge.cli.arguments import ProviderOption, ProviderSettings, provider_settings
 from edge.errors import InputError
 
 KEY_VARIABLE = "EDGE_API_KEY"
@@ -23,7 +23,8 @@ def serve(
         str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
-    provider: ProviderOption = ProviderChoice.AUTO,
+    provider: ProviderOption = "auto",
+    provider_option: ProviderSettings = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the work.")] = 1,
     api_key_file: Annotated[
         Path | None,
@@ -49,7 +50,8 @@ def serve(
         tuple(Path(shipped.locate(name)) for name in bundles or [shipped.DEFAULT]),
         host=host,
         port=port,
-        provider=provider.literal,
+        provider=provider,
+        provider_options=provider_settings(provider_option, provider),
         workers=workers,
         api_keys=_keys(api_key_file),
         cors_origins=tuple(cors or ()),

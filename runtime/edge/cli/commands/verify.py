@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from edge.bundle import shipped, signature
-from edge.cli.arguments import ProviderChoice, ProviderOption
+from edge.cli.arguments import ProviderOption, ProviderSettings, provider_settings
 from edge.errors import BundleNotFoundError
 from edge.text.table import aligned
 from edge.text.terminal import printable
@@ -13,7 +13,9 @@ from edge.text.terminal import printable
 
 def verify(
     bundles: Annotated[list[str], typer.Argument(help="Paths of bundles, or names of shipped ones.")],
-    provider: ProviderOption = ProviderChoice.AUTO,
+    *,
+    provider: ProviderOption = "auto",
+    provider_option: ProviderSettings = None,
     key: Annotated[
         list[str] | None,
         typer.Option(
@@ -28,6 +30,7 @@ def verify(
     """
     from edge import verification
 
+    settings = provider_settings(provider_option, provider)
     trusted = signature.public_keys(key or None)
     failed = 0
     for name in bundles:
@@ -37,7 +40,7 @@ def verify(
             typer.echo(f"edge: {printable(str(error))}", err=True)
             failed += 1
             continue
-        outcome = verification.verify_apart(path, provider.literal, trusted=trusted or None)
+        outcome = verification.verify_apart(path, provider, trusted=trusted or None, provider_options=settings)
         typer.echo(f"{printable(name)}: {'verified' if outcome.passed else 'FAILED'}")
         for line in aligned(verification.table(outcome)):
             typer.echo(printable(line))
