@@ -305,6 +305,13 @@ def test_a_page_holds_everything_and_asks_nobody(written):
 
 
 @needs_runtime
+def test_the_page_of_the_largest_shipped_bundle_keeps_to_the_limit():
+    largest = max((shipped.info(name) for name in shipped.names()), key=lambda each: each.size)
+    runtime = {name: (Path(RUNTIME) / name).read_bytes() for name in (web_runtime.MODULE, web_runtime.WASM)}
+    assert len(html.page(largest, runtime)) <= html.LARGEST_BYTES
+
+
+@needs_runtime
 def test_an_int8_page_of_a_recurrent_model_advises_fp32(written):
     assert any("prefer" in note for note in written.notes)
 
