@@ -10,7 +10,7 @@ from edge.bundle.manifest import Precision
 from edge.errors import EdgeError
 from edge.text.terminal import printable
 from edge_export.options import Goal, Target
-from edge_export.targets.registry import TARGETS
+from edge_export.targets.registry import TARGETS, TargetRequest
 
 
 class ExportUsageError(EdgeError, ValueError):
@@ -109,9 +109,10 @@ def export(
     if bundle is not None:
         if not targets:
             raise typer.BadParameter(f"a bundle is packed already; say what it becomes: --to {'|'.join(TARGETS)}")
-        if any((model, checkpoint, labels, quantize, precision, candidate, force)):
+        asked = "int8" if quantize else precision
+        if any((model, checkpoint, labels, candidate, force)) or (asked and not _judges(targets)):
             raise ExportUsageError(f"{bundle} is packed already, and --to changes its form only; leave the others out")
-        _write_targets(bundle, targets, out)
+        _write_targets(bundle, targets, out, TargetRequest(asked, None, data, data_dir, max_drop))
         return
     if quantize and precision not in (None, "int8"):
         raise ExportUsageError(f"--quantize is int8 and contradicts --precision {precision}; give one of them")
@@ -145,7 +146,13 @@ def export(
     lines += [f"next: edge verify {path}", f"      edge predict --model {path} PICTURE"]
     # Names of data come from folders, and a terminal would act on what they hold.
     typer.echo("\n".join(printable(line) for block in lines for line in block.split("\n")))
-    _write_targets(str(done.path), targets, out)
+    named = None if precision is None and not quantize else chosen
+    _write_targets(str(done.path), targets, out, TargetRequest(named, done.fp32, data, data_dir, max_drop))
+
+
+def _judges(targets: list[str]) -> bool:
+    """Whether all of the targets make their own arithmetic, in the precision that is named."""
+    return all(TARGETS[name].judges for name in targets)
 
 
 def _targets(names: list[str]) -> list[str]:
@@ -160,7 +167,7 @@ def _targets(names: list[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _write_targets(bundle: str, names: list[str], out: Path) -> None:
+def _write_targets(bundle: str, names: list[str], out: Path, request: TargetRequest) -> None:
     """Writes a packed bundle in other forms and says of each how its evidence holds there."""
     if not names:
         return
@@ -171,7 +178,7 @@ def _write_targets(bundle: str, names: list[str], out: Path) -> None:
 
     source = shipped.info(bundle)
     for name in names:
-        written = registry.write(name, source, out)
+        written = registry.write(name, source, out, request)
         rows = aligned(verification.table(written.replay))
         lines = ["", f"{name}: {TARGETS[name].summary}", *rows, *(f"  {path}" for path in written.paths)]
         typer.echo("\n".join([*lines, *(f"  {note}" for note in written.notes)]))

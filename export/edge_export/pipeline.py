@@ -165,6 +165,7 @@ def export(request: ExportRequest, tell: Tell) -> Exported:
             logits=bulk,
             calibration=data.calibration_name if taken is not None and taken.quantised.calibrated else None,
             reported_only=None if data.test is None else data.test.name,
+            fp32=converted.model,
         ),
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import ModelProto
 
 from edge import charts, drawing
 from edge.bench import machine
@@ -48,6 +49,7 @@ class CheckedExport:
         logits: float32 (N, classes), the bundle's, of the digits of the reference.
         calibration: the data that set the ranges of activations; `None` where none were needed.
         reported_only: the data that decided nothing; `None` where there was none.
+        fp32: the graph of the weights before anything was rounded.
     """
 
     name: str
@@ -61,6 +63,7 @@ class CheckedExport:
     logits: Logits
     calibration: str | None
     reported_only: str | None
+    fp32: ModelProto
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Exported:
         candidates: the int8 candidates that were measured; empty for other precisions.
         manifest: of the bundle.
         size_bytes: of the bundle.
+        fp32: the graph of the weights before anything was rounded.
     """
 
     path: Path
@@ -86,6 +90,7 @@ class Exported:
     candidates: tuple[Measured, ...]
     manifest: Manifest
     size_bytes: int
+    fp32: ModelProto
 
 
 def write(folder: Path, export: CheckedExport) -> Exported:
@@ -117,6 +122,7 @@ def write(folder: Path, export: CheckedExport) -> Exported:
         candidates=export.candidates,
         manifest=packed.manifest,
         size_bytes=packed.size,
+        fp32=export.fp32,
     )
 
 

@@ -2,6 +2,7 @@
 
 A target is one file and one line of `TARGETS`. Its module has a function `write(source, out)` that takes a `Bundle` and
 a folder, replays the evidence on what it made, writes it in one step and returns a `WrittenTarget`: docs/targets.md.
+One that makes its own arithmetic of the weights takes a `TargetRequest` too, and judges it.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 from edge.errors import EdgeError
 
 if TYPE_CHECKING:  # the help of `edge export` reads the table, and needs none of them
+    from onnx import ModelProto
+
     from edge.bundle.bundle import Bundle
     from edge.verification import Verification
 
@@ -23,13 +26,38 @@ class DeploymentTarget:
     Attributes:
         summary: what is written, in a few words.
         module: what writes it.
+        judges: whether it makes its own arithmetic of the weights, and takes a `TargetRequest`.
     """
 
     summary: str
     module: str
+    judges: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRequest:
+    """What a target that makes its own arithmetic is asked for, beside the bundle.
+
+    Attributes:
+        precision: what was named; `None` leaves it to the target.
+        fp32: the graph of the weights, where the bundle holds rounded ones.
+        data: what is judged on, as `edge_export.parity.evaluation_data.find` takes it.
+        data_dir: where published sets are.
+        max_drop: accuracy that int8 may lose, in percentage points.
+    """
+
+    precision: str | None = None
+    fp32: "ModelProto | None" = None
+    data: str = "auto"
+    data_dir: Path | None = None
+    max_drop: float = 0.1
+
+
+AS_IT_IS = TargetRequest()
 
 
 TARGETS: dict[str, DeploymentTarget] = {
+    "c": DeploymentTarget("C99 without a library, down to a microcontroller", "edge_export.targets.c", judges=True),
     "cpp": DeploymentTarget("a C++ header over ONNX Runtime, with a program that replays", "edge_export.targets.cpp"),
     "html": DeploymentTarget("one HTML file that works offline, with a pad to draw on", "edge_export.targets.html"),
     "ort": DeploymentTarget("ORT format, for small builds of ONNX Runtime", "edge_export.targets.ort"),
@@ -56,13 +84,14 @@ class DeploymentError(EdgeError):
     """A bundle cannot take that form, or does not answer in it as its evidence says; nothing was written."""
 
 
-def write(name: str, source: "Bundle", out: Path) -> WrittenTarget:
+def write(name: str, source: "Bundle", out: Path, request: TargetRequest = AS_IT_IS) -> WrittenTarget:
     """Writes a bundle in another form, after its evidence holds there.
 
     Args:
         name: a key of `TARGETS`.
         source: the bundle.
         out: folder of what is written; it is made where there is none.
+        request: for a target that makes its own arithmetic.
 
     Raises:
         DeploymentError: there is no such target, or the evidence does not hold.
@@ -70,7 +99,8 @@ def write(name: str, source: "Bundle", out: Path) -> WrittenTarget:
     """
     if name not in TARGETS:
         raise DeploymentError(f"there is no target {name!r}; use one of {', '.join(TARGETS)}")
-    written: WrittenTarget = import_module(TARGETS[name].module).write(source, out)
+    more = (request,) if TARGETS[name].judges else ()
+    written: WrittenTarget = import_module(TARGETS[name].module).write(source, out, *more)
     return written
 
 

@@ -1,0 +1,176 @@
+"""C99: a model as one file without a library, whose self-test holds on any processor the bits that were verified here.
+
+`network` makes the integers, `referee` computes with them in numpy, `text` writes them into the templates, and
+`compilation` asks the compiler at hand. What counts is judged on the referee over the whole judging data; the C is held
+to its bits.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from edge.bundle.bundle import Bundle
+from edge.text.files import make_folder, write_together
+from edge.text.table import size
+from edge.verification import Step, Verification
+from edge_export.graph import session
+from edge_export.int8.convolutional import blocks
+from edge_export.int8.convolutional.network import UnsuitableError
+from edge_export.int8.processors import PROFILES
+from edge_export.parity import evaluation_data
+from edge_export.parity.comparison import BULK
+from edge_export.parity.evaluation_data import EvaluationData
+from edge_export.parity.tolerances import EVIDENCE_FLOOR, EVIDENCE_HEADROOM, broken_tolerances, with_budget
+from edge_export.targets.c import compilation, network, referee, text
+from edge_export.targets.c.network import CNetwork
+from edge_export.targets.registry import AS_IT_IS, DeploymentError, TargetRequest, WrittenTarget, refuse_unless_verified
+
+FLOATS_JUDGED = 100  # images: fp32 differs from PyTorch by rounding, and its referee takes a hundred times as long
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JudgedNetwork:
+    """A network with what it answers.
+
+    Attributes:
+        network: what becomes C.
+        verdict: what it is worth, in a sentence.
+        golden: float32 (N, classes), its logits of the golden images.
+        limits: float64 (N,), how far each of them may be from PyTorch's.
+    """
+
+    network: CNetwork
+    verdict: str
+    golden: NDArray[np.float32]
+    limits: NDArray[np.float64]
+
+
+def write(source: Bundle, out: Path, request: TargetRequest = AS_IT_IS) -> WrittenTarget:
+    """Writes `NAME.c` and `NAME.h`.
+
+    Args:
+        source: the bundle.
+        out: folder of what is written.
+        request: precision, int8 unless another is named, the fp32 graph, and what int8 is judged on.
+
+    Raises:
+        DeploymentError: the model has no form in C, int8 loses too much, or the evidence or the compiled bits do not
+            hold.
+        WriteError: the folder cannot be made or written.
+    """
+    manifest = source.manifest
+    precision = request.precision or ("fp32" if manifest.precision == "fp16" else "int8")
+    base = manifest.name.removesuffix(f"-{manifest.precision}")
+    judged = _judged(source, precision, request)
+    written = text.write(
+        judged.network, source, base if precision == "fp32" else f"{base}-{precision}", judged.verdict, judged.golden
+    )
+    tests = compilation.run_self_test(written)
+    replay = Verification(written.name, "c", tuple(_steps(source, judged, written, tests)))
+    refuse_unless_verified(replay, "C form")
+    make_folder(out)
+    contents = {
+        out / f"{written.name}.c": written.code.encode(),
+        out / f"{written.name}.h": written.header.encode(),
+    }
+    write_together(contents)
+    macro = f"{written.name.upper()}_SELF_TEST"
+    ran = [f"self-test passed: {one.compiler}, {' '.join(one.flags)}" for one in tests]
+    return WrittenTarget(
+        tuple(contents),
+        replay,
+        (
+            judged.verdict,
+            f"{size(written.constant_bytes)} of constants, {size(written.stack_bytes)} of stack",
+            *(ran or ["self-test not run, because there is no C compiler `cc` here (Debian: apt install gcc)"]),
+            f"where it will run: cc -std=c99 -O2 -D{macro} {written.name}.c && ./a.out",
+        ),
+    )
+
+
+def _judged(source: Bundle, precision: str, request: TargetRequest) -> JudgedNetwork:
+    """The network and its verdict; an integer chain of a bundle is taken as it is, all else is made of fp32."""
+    own = onnx.load_from_string(source.data)
+    manifest, evidence = source.manifest, source.evidence
+    fp32 = own if manifest.precision == "fp32" else request.fp32
+    trained_on = next((one.data for one in manifest.accuracy), None)
+    data = evaluation_data.find(request.data, request.data_dir, trained_on=trained_on, labels=manifest.labels)
+    data = data.in_order(manifest.labels)
+    packed = manifest.precision == "int8" == precision and any(
+        weight.name == "stage.0.weight" for weight in own.graph.initializer
+    )
+    try:
+        made = network.chain(own, precision) if packed else _made(fp32, precision, data)
+    except UnsuitableError as error:
+        raise DeploymentError(f"the model has no form in C: {error}; deploy the bundle itself") from error
+    images = data.parity.images if precision == "int8" else data.parity.images[:FLOATS_JUDGED]
+    labels = data.parity.labels[: len(images)]
+    running = session.open_session(own if fp32 is None else fp32)
+    expected, golden_expected = (session.run(running, each, BULK)[0] for each in (images, evidence.images))
+    found, golden = (referee.logits(made, each) for each in (images, evidence.images))
+    apart, golden_apart = (np.abs(one - other) for one, other in ((found, expected), (golden, golden_expected)))
+    flips = int((found.argmax(1) != expected.argmax(1)).sum())
+    right, before = (float((each.argmax(1) == labels).mean()) for each in (found, expected))
+    labelled = data.labels == manifest.labels
+    drop = 100 * (before - right) if labelled else 0.0
+    tolerance = with_budget(request.max_drop)["int8" if precision == "int8" else "fp32"]
+    if broken := broken_tolerances(tolerance, float(apart.max()), flips, len(images), drop):
+        raise DeploymentError(f"{precision} in C: {'; '.join(broken)}; nothing was written; take --precision fp32")
+    against = "the bundle's" if fp32 is None else "fp32's"
+    verdict = (
+        f"{precision} in C: {flips} of {len(images)} {data.parity.name} labels are not {against}"
+        + (f", accuracy {0.0 - drop:+.2f} points" if labelled else "")
+        + f", logits at most {apart.max():.2g} off"
+    )
+    limits = np.array([evidence.limit(index) for index in range(len(evidence.kinds))])
+    if not packed and precision == "int8":
+        # The bundle's limits are another arithmetic's: PyTorch's logits lie as near as those of its fp32 graph do.
+        for group, worst in ((evidence.digits, apart.max()), (~evidence.digits, 0.0)):
+            seen = max(worst, golden_apart[group].max(initial=0.0))
+            limits[group] = max(EVIDENCE_FLOOR["int8"], EVIDENCE_HEADROOM * seen)
+    return JudgedNetwork(made, verdict, golden, limits)
+
+
+def _made(fp32: ModelProto | None, precision: str, data: EvaluationData) -> CNetwork:
+    """The network of an fp32 graph, int8 calibrated and rounded as that of a bundle is."""
+    if fp32 is None:
+        raise DeploymentError(
+            "a packed int8 or fp16 bundle holds no weights that C could round in its own way; give the fp32 bundle, "
+            "or export from the checkpoint: edge export --model NAME --to c"
+        )
+    found = network.recurrent(fp32, precision, data.calibration)
+    if found is not None:
+        return found
+    if precision == "int8":
+        fp32 = blocks.build(fp32, data.calibration, PROFILES["any"].bits)
+    return network.chain(fp32, precision)
+
+
+def _steps(
+    source: Bundle, judged: JudgedNetwork, written: text.CSource, tests: list[compilation.SelfTest]
+) -> list[Step]:
+    """The steps of a verification, as far as they mean something for C."""
+    evidence = source.evidence
+    error = np.abs(judged.golden - evidence.logits).max(1)
+    flipped = (judged.golden.argmax(1) != evidence.logits.argmax(1)) & evidence.digits
+    over = error > judged.limits
+    detail = (
+        f"{len(error)} images, max |logit error| {error.max():.2e}, {int(over.sum())} above their limit, "
+        f"{int(flipped.sum())} of {int(evidence.digits.sum())} digits flip (allowed 0)"
+    )
+    failed = [one for one in tests if not one.passed]
+    if failed:
+        detail += f"; {failed[0].compiler} {' '.join(failed[0].flags)} computes other bits than the referee"
+    elif tests:
+        detail += "; compiled, it has the referee's bits"
+    compiled = f"compiled by {tests[0].compiler}" if tests else "computed by the referee: no C compiler here"
+    return [
+        Step("digest", passed=True, detail=f"made from {source.manifest.name}, SHA-256 {source.sha256[:12]}..."),
+        Step("load", passed=True, detail=compiled),
+        Step("placement", passed=True, detail=f"{written.constant_bytes} bytes of constants, no library"),
+        Step("evidence", passed=not (over.any() or flipped.any() or failed), detail=detail),
+    ]

@@ -1,0 +1,388 @@
+"""What is written as C: layers or stages as matrices, int8 or fp32, filled up to whole vectors, their ranges proved.
+
+int8 of recurrent layers are those of `edge_export.int8.recurrent` with 8 bits; the products are exact, so that no
+processor needs a seventh bit to spare. A sum of products gets its bias as an integer, stays below 2^24, where every
+integer is a float, and becomes Q12 by one float product. The gates pass a table of tanh to Q15, the cell of an LSTM is
+Q11, a state is Q15 with a copy as byte for the next product, and the head takes the state as it is. The stages of a
+convolutional network are those of the `blocks` bundle, in the same arithmetic.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, helper, numpy_helper
+
+from edge.bundle.input import COLUMNS, ROWS
+from edge_export.graph.builder import LOGITS
+from edge_export.graph.recurrent_graph import RecurrentLayer
+from edge_export.int8.convolutional import requantisation
+from edge_export.int8.convolutional.network import Convolution
+from edge_export.int8.convolutional.network import read as read_chain
+from edge_export.int8.quantisation import quantise_rows
+from edge_export.int8.recurrent import cells, quantised_layers
+from edge_export.targets.registry import DeploymentError
+
+Numbers = NDArray[Any]
+
+HEIGHT = 4  # of a tile: rows that a fast path takes at once
+WIDTH = {"int8": 16, "fp32": 8}  # of a vector
+
+EXACT = 1 << 24  # below it float32 holds every integer
+LARGEST = (1 << 31) - 1
+Q12, ONE, STATE = 1 << 12, 1 << 15, 1 << 5  # a gate before tanh; 1 in Q15; parts of a step of a rectified byte
+GATE_LIMIT, PRODUCT_LIMIT, WEIGHED_LIMIT = ONE - 1, 1 << 30, (1 << 16) - 1
+
+# tanh at -8, -8 + 1/32, ..., 8 in Q15.
+TABLE = np.clip(np.rint(np.tanh(np.arange(-256, 257) / 32) * ONE), 1 - ONE, ONE - 1).astype(np.int16)
+# x P(x^2) / Q(x^2) of degrees 9 and 8 is tanh within 4e-7 up to 9: the largest error fitted to be the smallest, by
+# weighted least squares.
+OVER = (0.99999994, 0.13376692, 0.0034905968, 2.053286e-05, 1.32597835e-08)
+UNDER = (1.0, 0.4671, 0.025857598, 0.000327773, 7.735472e-07)
+RATIONAL = np.array([*OVER, *UNDER], np.float32)
+
+_INNER_HALF = {"LSTM": 3, "GRU": 2, "RNN": 0}  # gates that are logistic: they come first
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FilledMatrix:
+    """Weights with what follows their products.
+
+    Attributes:
+        weights: int8 or float32 (rows, columns), filled up.
+        bias: int32 or float32 (rows,).
+        scale: float32 (rows,) of int8; `None` of fp32.
+        start: where in a layer's row its columns begin.
+        limit: what a gate is clipped to, in Q12.
+    """
+
+    weights: Numbers
+    bias: Numbers
+    scale: NDArray[np.float32] | None
+    start: int = 0
+    limit: int = GATE_LIMIT
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Direction:
+    """One direction of a recurrent layer.
+
+    Attributes:
+        cell: "lstm", "gru", "rnn" or "relu".
+        inputs: values that enter.
+        hidden: units of the state.
+        start: where in its row the state begins.
+        backwards: whether it reads the rows from the last to the first.
+        matrices: one; of a GRU update and reset, new from the inputs, new from the state; of "relu" two in int8.
+        shift: of a GRU in int8: what the gated part of the new state is shifted down by.
+    """
+
+    cell: str
+    inputs: int
+    hidden: int
+    start: int
+    backwards: bool
+    matrices: tuple[FilledMatrix, ...]
+    shift: int = 15
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StreamedStage:
+    """A convolution, or a linear layer as one whose kernel is the whole picture; channels last.
+
+    Attributes:
+        matrix: a row for each output, a column for each number of a window.
+        kernel: outputs, rows, columns, channels.
+        picture: rows, columns and channels of what it reads.
+        strides: of rows and columns.
+        pads: top, left, bottom, right.
+        pool: side of the max pooling.
+        limits: of fp32, float32 (2, outputs): lower and upper.
+    """
+
+    matrix: FilledMatrix
+    kernel: tuple[int, int, int, int]
+    picture: tuple[int, int, int]
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    pool: int = 1
+    limits: NDArray[np.float32] | None = None
+
+    @property
+    def leaving(self) -> tuple[int, int, int]:
+        """Rows, columns and channels of what it gives, after the pooling."""
+        sizes = zip(self.picture, self.kernel[1:3], self.strides, self.pads[:2], self.pads[2:], strict=False)
+        rows, columns = (
+            ((size + one + other - kernel) // stride + 1) // self.pool for size, kernel, stride, one, other in sizes
+        )
+        return rows, columns, self.kernel[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CNetwork:
+    """A recurrent network with its head, or a chain of stages.
+
+    Attributes:
+        precision: "int8" or "fp32".
+        layers: the directions of each layer; empty for a chain.
+        head: of a recurrent network.
+        stages: of a chain; empty otherwise.
+    """
+
+    precision: str
+    layers: tuple[tuple[Direction, ...], ...] = ()
+    head: FilledMatrix | None = None
+    stages: tuple[StreamedStage, ...] = ()
+
+
+def recurrent(graph: ModelProto, precision: str, images: NDArray[np.uint8]) -> CNetwork | None:
+    """The network of a graph that is a stack of recurrent layers with a linear head; `None` for any other.
+
+    Args:
+        graph: fp32.
+        precision: "int8" or "fp32".
+        images: uint8 (N, 28, 28), ink 255 on background 0: training data, for the rounding of int8.
+
+    Raises:
+        DeploymentError: a sum may leave the range in which it is exact.
+    """
+    stack = cells.read(graph)
+    head = None if stack is None else _head(graph, stack)
+    if stack is None or head is None:
+        return None
+    if precision == "fp32":
+        layers = tuple(
+            tuple(_float_layer(layer, direction) for direction in range(layer.directions)) for layer in stack.layers
+        )
+        return CNetwork(precision, layers, FilledMatrix(head[0].astype(np.float32), head[1].astype(np.float32), None))
+    calibrated = quantised_layers.calibrate_stack(graph, images)
+    assert calibrated is not None
+    quantised = quantised_layers.quantise_layers(calibrated, 8)
+    layers = tuple(tuple(_layer(one, direction) for direction in range(one.layer.directions)) for one in quantised)
+    unit = 1 / STATE if quantised[-1].layer.relu else 1 / ONE
+    weights = head[0] * (1 if calibrated.gain is None else calibrated.gain) * unit
+    integers, scale = quantise_rows(weights, 8)
+    bias = np.rint(head[1] / scale[:, 0]).astype(np.int64)
+    _prove(np.abs(integers.astype(np.int64)).sum(1) * ONE + np.abs(bias), LARGEST, "the head's")
+    return CNetwork(precision, layers, FilledMatrix(integers, bias.astype(np.int32), scale[:, 0]))
+
+
+def chain(graph: ModelProto, precision: str) -> CNetwork:
+    """The stages of a convolutional network.
+
+    Args:
+        graph: fp32, or the int8 graph that `edge_export.int8.convolutional.blocks` makes of it.
+        precision: which of the two.
+
+    Raises:
+        UnsuitableError: the graph is no such chain.
+        DeploymentError: a sum may leave the range of int32.
+    """
+    stages: list[StreamedStage] = []
+    picture = ROWS, COLUMNS, 1
+    if precision == "int8":
+        for rounded in _integer_stages(graph):
+            stages.append(_stage(rounded, picture))
+            picture = stages[-1].leaving
+    else:
+        for one in requantisation.to_stages(read_chain(graph)):
+            stages.append(_float_stage(one, picture))
+            picture = stages[-1].leaving
+    return CNetwork(precision, stages=tuple(stages))
+
+
+# --- recurrent --------------------------------------------------------------------------------------------------------
+
+
+def _head(graph: ModelProto, stack: cells.RecurrentStack) -> tuple[Numbers, Numbers] | None:
+    """Weights (classes, features) and bias of the linear layer from the features to the logits."""
+    arrays = {weight.name: numpy_helper.to_array(weight).astype(np.float64) for weight in graph.graph.initializer}
+    weights, bias, name = None, np.zeros(1), stack.features
+    for node in stack.rest:
+        known = [arrays[operand] for operand in node.input if operand in arrays]
+        if name == LOGITS or name not in node.input:
+            continue
+        attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+        if node.op_type in ("Gemm", "MatMul") and weights is None and known and node.input[0] == name:
+            weights = known[0] if attributes.pop("transB", 0) else known[0].T
+            bias = known[1] if len(known) == 2 else bias
+            if set(attributes.values()) - {1} or len(known) != len(node.input) - 1:
+                return None
+        elif node.op_type == "Add" and weights is not None and len(known) == 1:
+            bias = bias + known[0]
+        elif node.op_type != "Identity":
+            return None
+        name = node.output[0]
+    if weights is None or name != LOGITS:
+        return None
+    return weights, np.broadcast_to(bias.reshape(-1), len(weights)).copy()
+
+
+def _halved(layer: RecurrentLayer, rows: Numbers) -> Numbers:
+    """What rows of gates are multiplied by, so that tanh alone is left: (1 + tanh(x / 2)) / 2 is the logistic."""
+    return np.where(np.arange(len(rows)) < _INNER_HALF[layer.cell] * layer.hidden, 0.5, 1.0)
+
+
+def _float_layer(layer: RecurrentLayer, direction: int) -> Direction:
+    weights, split, hidden = layer.weights[direction], layer.inputs, layer.hidden
+    half = _halved(layer, weights)
+    biases = layer.input_bias[direction], layer.state_bias[direction]
+    start = _up(split, WIDTH["fp32"]) if layer.cell == "GRU" else split
+    joint = np.zeros((len(weights), start + hidden))
+    joint[:, :split], joint[:, start:] = weights[:, :split], weights[:, split:]
+
+    def matrix(rows: slice, columns: slice, bias: Numbers, start: int = 0) -> FilledMatrix:
+        filled = _filled((joint * half[:, None])[rows, columns].astype(np.float32), "fp32")
+        return FilledMatrix(filled, _filled_up((bias * half)[rows].astype(np.float32), len(filled)), None, start)
+
+    both, new = slice(2 * hidden), slice(2 * hidden, None)
+    if layer.cell == "GRU":
+        parts: tuple[FilledMatrix, ...] = (
+            matrix(both, slice(None), biases[0] + biases[1]),
+            matrix(new, slice(start), biases[0]),
+            matrix(new, slice(start, None), biases[1], start),
+        )
+    else:
+        parts = (matrix(slice(None), slice(None), biases[0] + biases[1]),)
+    return Direction(_cell(layer), split, hidden, start, direction == 1, parts)
+
+
+def _layer(one: quantised_layers.QuantisedLayer, direction: int) -> Direction:
+    layer = one.layer
+    split, hidden = layer.inputs, layer.hidden
+    joined = layer.cell != "GRU" and not layer.relu
+    start = split if joined else _up(split, WIDTH["int8"])
+    weights = one.weights[direction].T.astype(np.int64)  # (G * H, K)
+    spread = np.zeros((len(weights), start + hidden), np.int64)
+    spread[:, :split], spread[:, start:] = weights[:, :split], weights[:, split:]
+    zeros = np.zeros(start + hidden, np.int64)
+    zeros[:split], zeros[start:] = one.input.zero_point, one.state.zero_point
+    scales = one.input_scale[direction].astype(np.float64), one.state_scale[direction].astype(np.float64)
+    biases = layer.input_bias[direction], layer.state_bias[direction]
+    unit = (STATE if layer.relu else Q12) * _halved(layer, weights)
+
+    def matrix(
+        rows: slice, columns: slice, scale: Numbers, bias: Numbers, *, limit: int, shift: int = 0
+    ) -> FilledMatrix:
+        part = spread[rows, columns]
+        begin = columns.start or 0
+        total = np.rint(bias[rows] / scale[rows]).astype(np.int64) - part @ zeros[columns]
+        factor = (scale * unit)[rows].astype(np.float32) / np.float32(1 << shift)
+        reach = np.abs(part).sum(1) * 255 + np.abs(total)
+        _prove(reach, EXACT, "a gate's")
+        _prove(reach * factor.astype(np.float64), PRODUCT_LIMIT, "a gate's scaled")
+        filled = _filled(part.astype(np.int8), "int8")
+        height = len(filled)
+        return FilledMatrix(
+            filled, _filled_up(total.astype(np.int32), height), _filled_up(factor, height), begin, limit
+        )
+
+    everything, inputs, state = slice(None), slice(start), slice(start, None)
+    if joined:
+        parts: tuple[FilledMatrix, ...] = (
+            matrix(everything, everything, scales[0], biases[0] + biases[1], limit=GATE_LIMIT),
+        )
+        return Direction(_cell(layer), split, hidden, start, direction == 1, parts)
+    if layer.relu:
+        parts = (
+            matrix(everything, inputs, scales[0], biases[0] + biases[1], limit=PRODUCT_LIMIT),
+            matrix(everything, state, scales[1], np.zeros(hidden), limit=PRODUCT_LIMIT),
+        )
+        return Direction(_cell(layer), split, hidden, start, direction == 1, parts)
+    both, new = slice(2 * hidden), slice(2 * hidden, None)
+    # Q12 of what the reset gate weighs, or less where that would not fit beside Q15: its state is within 127 steps.
+    of_state = np.abs(spread[new, state]).sum(1) * 127 * scales[1][new] + np.abs(biases[1][new])
+    shift = max(0, int(np.ceil(np.log2((of_state.max() * Q12 + 1) / WEIGHED_LIMIT))))
+    parts = (
+        matrix(both, everything, scales[0], biases[0] + biases[1], limit=GATE_LIMIT),
+        matrix(new, inputs, scales[0], biases[0], limit=PRODUCT_LIMIT),
+        matrix(new, state, scales[1], biases[1], limit=WEIGHED_LIMIT, shift=shift),
+    )
+    return Direction("gru", split, hidden, start, direction == 1, parts, 15 - shift)
+
+
+def _cell(layer: RecurrentLayer) -> str:
+    return "relu" if layer.relu else layer.cell.lower()
+
+
+# --- convolutional ----------------------------------------------------------------------------------------------------
+
+
+def _integer_stages(graph: ModelProto) -> list[requantisation.QuantisedStage]:
+    """The stages of an integer graph, as `blocks` names them; a linear one has its features in its own order."""
+    arrays = {weight.name: numpy_helper.to_array(weight) for weight in graph.graph.initializer}
+    nodes = {node.output[0]: node for node in graph.graph.node}
+    result: list[requantisation.QuantisedStage] = []
+    while f"stage.{(index := len(result))}.weight" in arrays:
+        weight, bias, multiplier = (arrays[f"stage.{index}.{part}"] for part in ("weight", "bias", "weight_scale"))
+        if weight.ndim == 2:
+            result.append(requantisation.QuantisedStage(weight.T, bias, multiplier))
+            continue
+        product = {one.name: helper.get_attribute_value(one) for one in nodes[f"stage.{index}.product"].attribute}
+        rows, columns = (1, 1) if f"stage.{index}.kernel" in nodes else product["strides"]  # of a block
+        pooled = nodes.get(f"stage.{index}.output")
+        windows = [] if pooled is None else [one.ints[0] for one in pooled.attribute if one.name == "kernel_shape"]
+        top, left, bottom, right = product["pads"]
+        pool, moves = (windows or [1])[0], ((rows, columns), (top, left, bottom, right))
+        result.append(requantisation.QuantisedStage(weight, bias, multiplier, pool, *moves))
+    return result
+
+
+def _stage(one: requantisation.QuantisedStage, picture: tuple[int, int, int]) -> StreamedStage:
+    outputs = len(one.bias)
+    kernel = one.weight.transpose(0, 2, 3, 1) if one.weight.ndim == 4 else one.weight.reshape(outputs, *picture)
+    flat, bias = kernel.reshape(outputs, -1), one.bias
+    _prove(np.abs(flat.astype(np.int64)).sum(1) * 255 + np.abs(bias.astype(np.int64)), LARGEST, "a stage's")
+    matrix = FilledMatrix(_filled(flat, "int8"), bias, one.multiplier)
+    return StreamedStage(matrix, _shape(kernel), picture, one.strides, one.pads, one.pool)
+
+
+def _float_stage(one: requantisation.Stage, picture: tuple[int, int, int]) -> StreamedStage:
+    product, outputs = one.product, len(one.product.bias)
+    rows, columns, channels = picture
+    kernel = product.weight.reshape(outputs, channels, *product.weight.shape[2:] or (rows, columns))
+    kernel = kernel.transpose(0, 2, 3, 1)
+    largest_float = np.finfo(np.float32).max
+    limits = np.clip(np.stack([one.lower, one.upper]), -largest_float, largest_float).astype(np.float32)
+    flat = kernel.reshape(outputs, -1).astype(np.float32)
+    matrix = FilledMatrix(_filled(flat, "fp32"), product.bias.astype(np.float32), None)
+    moves = (product.strides, product.pads) if isinstance(product, Convolution) else ((1, 1), (0, 0, 0, 0))
+    return StreamedStage(matrix, _shape(kernel), picture, *moves, one.pool, limits)
+
+
+def _shape(kernel: Numbers) -> tuple[int, int, int, int]:
+    outputs, rows, columns, channels = kernel.shape
+    return outputs, rows, columns, channels
+
+
+# --- both -------------------------------------------------------------------------------------------------------------
+
+
+def _prove(reach: Numbers, limit: int, what: str) -> None:
+    """What inputs can make of a sum at most lies within the range in which it is exact."""
+    if not reach.max() < limit:
+        raise DeploymentError(
+            f"{what} sum may reach {reach.max():.3g}, and is exact below {limit:.3g} only: "
+            "the model is too large for int8 in C; take --precision fp32"
+        )
+
+
+def _up(number: int, step: int) -> int:
+    return -(-number // step) * step
+
+
+def _filled(matrix: Numbers, precision: str) -> Numbers:
+    """The matrix with zeros up to whole tiles."""
+    rows, columns = matrix.shape
+    return np.pad(matrix, [(0, _up(rows, HEIGHT) - rows), (0, _up(columns, WIDTH[precision]) - columns)])
+
+
+def _filled_up(numbers: Numbers, count: int) -> Numbers:
+    return np.pad(numbers, (0, count - len(numbers)))
+
+
+def largest(values: Sequence[int]) -> int:
+    """The size of an array that serves all of them."""
+    return max([1, *values])

@@ -1,0 +1,45 @@
+/*== layers ==*/
+static void run(const struct layer *layer, const value *rows, value *sequence, int width, struct work *work)
+{
+    int t, i;
+    for (i = 0; i < ROW; ++i)
+        work->row[i] = 0;
+    for (i = 0; i < layer->hidden; ++i) {
+        work->state[i] = 0;
+        work->cell[CELLS == HIDDEN ? i : 0] = 0;
+        work->row[layer->start + i] = as_byte(0);
+    }
+    for (t = 0; t < STEPS; ++t) {
+        const int at = layer->backwards ? STEPS - 1 - t : t;
+        for (i = 0; i < layer->inputs; ++i)
+            work->row[i] = rows[at * layer->inputs + i];
+        step(layer, work);
+        for (i = 0; i < layer->hidden; ++i)
+            work->row[layer->start + i] = as_byte(work->state[i]);
+        for (i = 0; sequence && i < layer->hidden; ++i)
+            sequence[at * width + i] = work->row[layer->start + i];
+    }
+}
+
+/*== logits ==*/
+void @name@_logits(const uint8_t image[784], float logits[@NAME@_CLASSES])
+{
+    struct work work;
+    state_t features[FEATURES];
+    int l, d, i, k;
+    @rows@
+    for (l = 0; l < LAYERS; ++l) {
+        value *sequence = l + 1 < LAYERS ? work.sequence[l & 1] : 0;
+        const struct layer *layer = layers + l * DIRECTIONS;
+        const int width = DIRECTIONS * layer->hidden;
+        for (d = 0; d < DIRECTIONS; ++d, ++layer) {
+            run(layer, rows, sequence ? sequence + d * layer->hidden : 0, width, &work);
+            for (i = 0; !sequence && i < layer->hidden; ++i)
+                features[d * layer->hidden + i] = work.state[i];
+        }
+        rows = sequence;
+    }
+    for (k = 0; k < @NAME@_CLASSES; ++k) {
+        @head@
+    }
+}

@@ -1,0 +1,245 @@
+"""The C form: the referee is near PyTorch, and compiled C has the referee's bits on every image."""
+
+import ctypes
+import dataclasses
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from edge.bundle import bundle, shipped
+from edge_export.graph import session
+from edge_export.int8.convolutional import blocks
+from edge_export.targets import registry
+from edge_export.targets.c import compilation, network, referee, text
+from edge_export.targets.registry import DeploymentError, TargetRequest
+from edge_train.training import checkpoint
+
+needs_compiler = pytest.mark.skipif(
+    shutil.which("cc") is None, reason="there is no C compiler; Debian: apt install gcc"
+)
+
+RECURRENT = ["lstm", "bilstm-2", "gru", "bigru-2", "rnn", "rnn-relu", "birnn-relu-2"]
+CHAINS = ["cnn", "mlp"]
+STRICT = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror")
+
+
+@pytest.fixture(scope="session")
+def networks(converted, digits):
+    """A small network of that kind, as C takes it, and the graph that it must answer like."""
+
+    def make(kind, precision):
+        graph = converted(kind)[1].model
+        found = network.recurrent(graph, precision, digits.images)
+        if found is None:
+            graph = blocks.build(graph, digits.images, 7) if precision == "int8" else graph
+            found = network.chain(graph, precision)
+        return found, graph
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def written(networks, exported):
+    """The C of a small network, with the golden images of some bundle."""
+
+    def write(kind, precision):
+        found, _ = networks(kind, precision)
+        source = bundle.read(exported("lstm").path)
+        return text.write(
+            found, source, f"{kind}-{precision}", "", referee.logits(found, source.evidence.images)
+        ), found
+
+    return write
+
+
+def compiled(source, folder, *flags):
+    """The logits of a shared library, as a function of images."""
+    compilation.write_files(source, folder)
+    library = folder / f"{source.name}.so"
+    words = ["cc", *STRICT, "-O1", *flags, "-shared", "-fPIC", f"{source.name}.c", "-o", str(library)]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    function = getattr(ctypes.CDLL(str(library)), f"{source.name}_logits")
+
+    def run(images):
+        result = np.empty((len(images), 10), np.float32)
+        for image, row in zip(images, result, strict=True):
+            function(image.tobytes(), row.ctypes.data_as(ctypes.c_void_p))
+        return result
+
+    return run
+
+
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_the_integers_of_a_recurrent_network_say_nearly_what_pytorch_says(kind, networks, images):
+    found, graph = networks(kind, "int8")
+    expected, _ = session.run(session.open_session(graph), images, 64)
+    error = np.abs(referee.logits(found, images) - expected)[:60]
+    assert error.max() < 0.04 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("kind", CHAINS)
+def test_the_stages_of_a_convolutional_network_have_the_bits_of_the_int8_bundle(kind, networks, images):
+    found, graph = networks(kind, "int8")
+    np.testing.assert_array_equal(
+        referee.logits(found, images), session.run(session.open_session(graph), images, 64)[0]
+    )
+
+
+@pytest.mark.parametrize("kind", RECURRENT + CHAINS)
+def test_fp32_differs_by_rounding_only(kind, networks, images):
+    found, graph = networks(kind, "fp32")
+    expected, _ = session.run(session.open_session(graph), images, 64)
+    np.testing.assert_allclose(referee.logits(found, images), expected, atol=2e-5, rtol=1e-5)
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", RECURRENT + CHAINS)
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_compiled_c_has_the_bits_of_the_referee(kind, precision, written, images, tmp_path):
+    source, found = written(kind, precision)
+    np.testing.assert_array_equal(compiled(source, tmp_path)(images), referee.logits(found, images))
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn-relu", "cnn"])
+def test_the_fast_path_of_this_machine_has_the_same_bits(kind, written, images, tmp_path):
+    source, found = written(kind, "int8")
+    np.testing.assert_array_equal(compiled(source, tmp_path, "-march=native")(images), referee.logits(found, images))
+
+
+# --- the self-test ----------------------------------------------------------------------------------------------------
+
+
+@needs_compiler
+@pytest.mark.parametrize(("kind", "precision"), [("lstm", "int8"), ("cnn", "int8"), ("gru", "fp32")])
+def test_the_self_test_prints_a_table_and_passes(kind, precision, written):
+    source, _ = written(kind, precision)
+    for ran in compilation.run_self_test(source):
+        assert ran.passed, ran.output
+        lines = ran.output.splitlines()
+        assert lines[0] == f"{source.name}: constants ok"
+        assert lines[-1] == "passed: the same bits"
+        assert all(line.endswith(" ok") for line in lines[1:-1])
+        assert len(lines) == 27
+
+
+def mutated(code, which):
+    """The code with one number of that array, or one shift of the arithmetic, changed."""
+    if which.startswith(">>"):
+        assert which in code
+        return code.replace(which, f"{which} - 1", 1)
+    begin = code.index("{", code.index(f" {which}[", code.index("---- constants ----")))
+    number = re.compile(r"-?\d[\d.e+-]*f?").search(code, code.index(",", begin))
+    other = "1.5f" if number[0].endswith("f") else str(int(number[0]) + (1 if int(number[0]) < 100 else -1))
+    return code[: number.start()] + other + code[number.end() :]
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("kind", "precision", "which"),
+    [
+        ("lstm", "int8", "layer_0_0_weights"),
+        ("lstm", "int8", "layer_1_0_scale"),
+        ("lstm", "int8", "layer_0_0_bias"),
+        ("lstm", "int8", "head_weights"),
+        ("lstm", "int8", "TANH"),
+        ("lstm", "int8", ">> 7"),
+        ("lstm", "int8", ">> 4"),
+        ("lstm", "int8", ">> 15"),
+        ("cnn", "int8", "stage_1_weights"),
+        ("cnn", "int8", "stage_0_bias"),
+        ("cnn", "int8", "stage_2_scale"),
+        ("gru", "fp32", "layer_0_1_weights"),
+        ("gru", "fp32", "TANH"),
+    ],
+)
+def test_a_changed_number_or_shift_breaks_the_self_test(kind, precision, which, written):
+    source, _ = written(kind, precision)
+    wrong = dataclasses.replace(source, code=mutated(source.code, which))
+    assert wrong.code != source.code
+    (plain,) = compilation.run_self_test(wrong, modes=(("-std=c99", "-O1"),))
+    assert not plain.passed
+    assert "FAILED" in plain.output
+
+
+@needs_compiler
+def test_a_mode_that_cannot_keep_the_promise_is_an_error(written, tmp_path):
+    source, _ = written("gru", "fp32")
+    compilation.write_files(source, tmp_path)
+    words = ["cc", "-ffast-math", "-c", f"{source.name}.c"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "promised bit for bit" in done.stderr
+
+
+# --- the target -------------------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_becomes_c_with_its_verdict_and_its_labels(small_checkpoints, few_digits, tmp_path, edge_command):
+    stored = small_checkpoints()["gru"]
+    path = tmp_path / "gru.safetensors"
+    checkpoint.save(path, stored)
+    words = ["--checkpoint", str(path), "--data", "strokes", "--to", "c", "--out", str(tmp_path / "out")]
+    done = edge_command("export", "--model", "gru", *words)
+    assert done.code == 0, done.err
+    assert "int8 in C: 0 of 60 strokes-parity labels are not fp32's, accuracy +0.00 points" in done.out
+    header = (tmp_path / "out" / "gru_int8.h").read_text()
+    packed = bundle.read(tmp_path / "out" / "gru.onnx")
+    assert f'#define GRU_INT8_BUNDLE_SHA256 "{packed.sha256}"' in header
+    assert "#define GRU_INT8_TEMPERATURE 0.75f" in header
+    code = (tmp_path / "out" / "gru_int8.c").read_text()
+    assert 'gru_int8_labels[GRU_INT8_CLASSES] = {"0", "1",' in code
+    assert re.findall(r"#include [<\"](.*)[>\"]", code.split("/* ---- constants")[0]) == [
+        "gru_int8.h",
+        "immintrin.h",
+        "arm_neon.h",
+        "wasm_simd128.h",
+        "arm_acle.h",
+    ]
+    assert "@" not in code
+
+
+def test_the_precision_is_asked_for_and_the_files_are_named_by_it(few_digits, tmp_path, monkeypatch):
+    request = TargetRequest(precision="fp32", data="strokes")
+    paths = registry.write("c", shipped.info("lstm-20"), tmp_path, request).paths
+    assert [path.name for path in paths] == ["lstm_20.c", "lstm_20.h"]
+
+
+def test_int8_weights_that_are_packed_are_not_rounded_again(few_digits, tmp_path):
+    with pytest.raises(DeploymentError, match=r"holds no weights that C could round in its own way; give the fp32"):
+        registry.write("c", shipped.info("lstm-int8"), tmp_path, TargetRequest(data="strokes"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_int8_that_loses_too_much_is_refused(few_digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(referee, "logits", lambda found, images: np.zeros((len(images), 10), np.float32))
+    with pytest.raises(DeploymentError, match=r"int8 in C: .* labels flip, .*; nothing was written"):
+        registry.write("c", shipped.info("lstm-20"), tmp_path, TargetRequest(data="strokes"))
+
+
+def test_without_a_compiler_it_is_said(few_digits, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    notes = registry.write("c", shipped.info("lstm-20"), tmp_path, TargetRequest(data="strokes")).notes
+    assert any("no C compiler `cc` here (Debian: apt install gcc)" in note for note in notes)
+
+
+def test_other_bits_of_the_compiler_are_refused(few_digits, tmp_path, monkeypatch):
+    wrong = compilation.SelfTest("cc 1", ("-O9",), passed=False, output="")
+    monkeypatch.setattr(compilation, "run_self_test", lambda _: [wrong])
+    with pytest.raises(DeploymentError, match=r"cc 1 -O9 computes other bits than the referee; nothing was written"):
+        registry.write("c", shipped.info("lstm-20"), tmp_path, TargetRequest(data="strokes"))
+
+
+def test_a_label_is_a_c_string_whatever_it_holds():
+    assert text.identifier("2 big*/") == "model_2_big__"
+    assert text._string('a"\\??/\n\u00e9') == '"a\\042\\134\\077\\077\\057\\012\\303\\251"'
+
+
+def test_sums_that_may_leave_their_range_are_refused(converted, digits, monkeypatch):
+    monkeypatch.setattr(network, "EXACT", 1000)
+    with pytest.raises(DeploymentError, match=r"a gate's sum may reach .*; take --precision fp32|--precision fp32"):
+        network.recurrent(converted("lstm")[1].model, "int8", digits.images)
