@@ -1,6 +1,6 @@
 """C99: a model as one file without a library, whose self-test holds on any processor the bits that were verified here.
 
-`network` makes the integers, `referee` computes with them in numpy, `text` writes them into the templates, and
+`matrices` makes the integers, `referee` computes with them in numpy, `text` writes them into the templates, and
 `compilation` asks the compiler at hand. What counts is judged on the referee over the whole judging data; the C is held
 to its bits.
 """
@@ -25,8 +25,8 @@ from edge_export.parity import evaluation_data
 from edge_export.parity.comparison import BULK
 from edge_export.parity.evaluation_data import EvaluationData
 from edge_export.parity.tolerances import EVIDENCE_FLOOR, EVIDENCE_HEADROOM, broken_tolerances, with_budget
-from edge_export.targets.c import compilation, network, referee, text
-from edge_export.targets.c.network import CNetwork
+from edge_export.targets.c import compilation, matrices, referee, text
+from edge_export.targets.c.matrices import CNetwork
 from edge_export.targets.registry import AS_IT_IS, DeploymentError, TargetRequest, WrittenTarget, refuse_unless_verified
 
 FLOATS_JUDGED = 100  # images: fp32 differs from PyTorch by rounding, and its referee takes a hundred times as long
@@ -104,7 +104,7 @@ def _judged(source: Bundle, precision: str, request: TargetRequest) -> JudgedNet
         weight.name == "stage.0.weight" for weight in own.graph.initializer
     )
     try:
-        made = network.chain(own, precision) if packed else _made(fp32, precision, data)
+        made = matrices.chain(own, precision) if packed else _made(fp32, precision, data)
     except UnsuitableError as error:
         raise DeploymentError(f"the model has no form in C: {error}; deploy the bundle itself") from error
     images = data.parity.images if precision == "int8" else data.parity.images[:FLOATS_JUDGED]
@@ -142,12 +142,12 @@ def _made(fp32: ModelProto | None, precision: str, data: EvaluationData) -> CNet
             "a packed int8 or fp16 bundle holds no weights that C could round in its own way; give the fp32 bundle, "
             "or export from the checkpoint: edge export --model NAME --to c"
         )
-    found = network.recurrent(fp32, precision, data.calibration)
+    found = matrices.recurrent(fp32, precision, data.calibration)
     if found is not None:
         return found
     if precision == "int8":
         fp32 = blocks.build(fp32, data.calibration, PROFILES["any"].bits)
-    return network.chain(fp32, precision)
+    return matrices.chain(fp32, precision)
 
 
 def _steps(

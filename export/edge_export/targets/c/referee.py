@@ -5,7 +5,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from edge.bundle.input import ROWS
-from edge_export.targets.c.network import (
+from edge_export.targets.c.matrices import (
     EXACT,
     ONE,
     RATIONAL,

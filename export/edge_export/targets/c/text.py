@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.bundle import Bundle
-from edge_export.targets.c.network import HEIGHT, RATIONAL, TABLE, CNetwork, Direction, FilledMatrix, Numbers, largest
+from edge_export.targets.c.matrices import HEIGHT, RATIONAL, TABLE, CNetwork, Direction, FilledMatrix, Numbers, largest
 
 _LINE = 118
 _OFFSET, _PRIME = 2166136261, 16777619  # of FNV-1a

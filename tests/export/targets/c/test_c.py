@@ -13,7 +13,7 @@ from edge.bundle import bundle, shipped
 from edge_export.graph import session
 from edge_export.int8.convolutional import blocks
 from edge_export.targets import registry
-from edge_export.targets.c import compilation, network, referee, text
+from edge_export.targets.c import compilation, matrices, referee, text
 from edge_export.targets.registry import DeploymentError, TargetRequest
 from edge_train.training import checkpoint
 
@@ -32,10 +32,10 @@ def networks(converted, digits):
 
     def make(kind, precision):
         graph = converted(kind)[1].model
-        found = network.recurrent(graph, precision, digits.images)
+        found = matrices.recurrent(graph, precision, digits.images)
         if found is None:
             graph = blocks.build(graph, digits.images, 7) if precision == "int8" else graph
-            found = network.chain(graph, precision)
+            found = matrices.chain(graph, precision)
         return found, graph
 
     return make
@@ -240,6 +240,6 @@ def test_a_label_is_a_c_string_whatever_it_holds():
 
 
 def test_sums_that_may_leave_their_range_are_refused(converted, digits, monkeypatch):
-    monkeypatch.setattr(network, "EXACT", 1000)
+    monkeypatch.setattr(matrices, "EXACT", 1000)
     with pytest.raises(DeploymentError, match=r"a gate's sum may reach .*; take --precision fp32|--precision fp32"):
-        network.recurrent(converted("lstm")[1].model, "int8", digits.images)
+        matrices.recurrent(converted("lstm")[1].model, "int8", digits.images)
