@@ -62,7 +62,14 @@ class Answer:
     error: PictureError | None = None
 
 
-def answers(classifier: Classifier, found: Sequence[Found], read: Read, *, workers: int) -> Iterator[list[Answer]]:
+def answers(
+    classifier: Classifier,
+    found: Sequence[Found],
+    read: Read,
+    *,
+    workers: int,
+    cut: Callable[[Sequence[Found]], Iterator[Sequence[Found]]] | None = None,
+) -> Iterator[list[Answer]]:
     """Classifies pictures.
 
     Args:
@@ -71,6 +78,8 @@ def answers(classifier: Classifier, found: Sequence[Found], read: Read, *, worke
         read: gives for each picture of a block the image that the model sees, uint8 (28, 28), or why there is none;
             called from several threads at once, if there are more workers than one.
         workers: blocks worked on at a time, at least 1.
+        cut: cuts the pictures into blocks; `blocks` without. Which pictures are in a block together can be seen in the
+            last digit of their probabilities.
 
     Yields:
         The answers to one block after the other, in the order of the pictures, as soon as they are there.
@@ -79,12 +88,12 @@ def answers(classifier: Classifier, found: Sequence[Found], read: Read, *, worke
         ProviderError: onnxruntime failed.
     """
     if workers == 1 or len(found) < FEWEST_FOR_THREADS or (workers := startable_threads(workers)) < 2:
-        for block in blocks(found):
+        for block in (cut or blocks)(found):
             yield answer(classifier, block, read)
         return
     from concurrent.futures import ThreadPoolExecutor  # not for a single picture
 
-    waiting = blocks(found)
+    waiting = (cut or blocks)(found)
     usual = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="edge-read")

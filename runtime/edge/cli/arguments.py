@@ -1,10 +1,12 @@
 """Options that several commands share, so that they read the same everywhere."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from edge.batch.options import Form
 from edge.errors import InputError
 from edge.session import providers
 
@@ -44,6 +46,19 @@ def provider_settings(options: list[str] | None, provider: str) -> dict[str, str
     except InputError as error:
         raise typer.BadParameter(str(error)) from error
     return settings
+
+
+class FormChoice(StrEnum):
+    """How rows are written."""
+
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+    @property
+    def literal(self) -> Form:
+        """The same choice as the library types it."""
+        choices: dict[FormChoice, Form] = {FormChoice.JSONL: "jsonl", FormChoice.PARQUET: "parquet"}
+        return choices[self]
 
 
 ProviderOption = Annotated[

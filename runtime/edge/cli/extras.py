@@ -8,6 +8,8 @@ PACKAGES = {
     "export": ("torch", "torchvision", "safetensors", "onnx", "onnxscript", "matplotlib"),
     "plot": ("matplotlib",),
     "sign": ("cryptography",),
+    "tables": ("pyarrow",),
+    "remote": ("fsspec", "aiohttp", "s3fs"),
 }
 """Packages by extra; a command that needs one has the extra's name, unless `EXTRA_OF` gives another."""
 

@@ -20,6 +20,7 @@ GROUP = "edge.commands"
 BUILT_IN = {
     "predict": "edge.cli.commands.predict",
     "read": "edge.cli.commands.read",
+    "merge": "edge.cli.commands.merge",
     "explain": "edge.cli.commands.explain",
     "verify": "edge.cli.commands.verify",
     "info": "edge.cli.commands.info",

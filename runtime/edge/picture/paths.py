@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from edge.errors import PictureError, PictureNotFoundError
 
@@ -21,18 +22,37 @@ class Found:
     Attributes:
         path: the path, or "-" for the standard input.
         problem: why there is no picture; None otherwise. Whether the file can be read shows later.
+        place: where its bytes are, if they are part of another file; None where the path is a file's own.
     """
 
     path: str
     problem: PictureError | None = None
+    place: "Place | None" = None
+
+
+class Place(NamedTuple):
+    """Where in another file a picture is.
+
+    Attributes:
+        file: the path or address of an archive or a table.
+        start: where its bytes begin in an archive, bytes; its row in a table, from 0.
+        size: of the picture in an archive, bytes; `IN_A_ROW` for a row of a table.
+    """
+
+    file: str
+    start: int
+    size: int
+
+
+IN_A_ROW = -1
 
 
 def expand(arguments: Iterable[str]) -> Iterator[Found]:
     """Turns arguments into pictures, in the order of the arguments.
 
-    An existing file is taken as it is. A folder stands for the pictures directly in it, sorted. A pattern
-    (`*`, `?`, `[...]`, `**` through all folders) stands for the files that match, sorted: for shells that leave
-    it to the program.
+    An existing file is taken as it is. A folder stands for the pictures directly in it, sorted, and then for those of
+    each folder in it, sorted too; hidden folders and links to folders are left out. A pattern (`*`, `?`, `[...]`, `**`
+    through all folders) stands for the files that match, sorted: for shells that leave it to the program.
 
     Args:
         arguments: paths, patterns, or "-".
@@ -49,18 +69,40 @@ def expand(arguments: Iterable[str]) -> Iterator[Found]:
 
 
 def _in_folder(folder: str) -> Iterator[Found]:
-    try:
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if _is_picture(entry))
-    except OSError as error:
-        yield Found(folder, PictureError(f"{folder} cannot be listed: {error.strerror}; check its permissions"))
-        return
-    if not names:
+    found = False
+    waiting = [folder]
+    while waiting:
+        below = waiting.pop()
+        try:
+            names, folders = _names_in(below)
+        except OSError as error:
+            found = True
+            yield Found(below, PictureError(f"{below} cannot be listed: {error.strerror}; check its permissions"))
+            continue
+        start = str(Path(below) / "-")[:-1]  # with a separator, and without a leading "./"
+        for name in names:
+            found = True
+            yield Found(start + name)
+        waiting.extend(start + name for name in reversed(folders))
+    if not found:
         kinds = ", ".join(sorted(SUFFIXES))
         yield Found(folder, PictureNotFoundError(f"the folder {folder} holds no pictures ({kinds}); name another"))
-    start = str(Path(folder) / "-")[:-1]  # with a separator, and without a leading "./"
-    for name in names:
-        yield Found(start + name)
+
+
+def _names_in(folder: str) -> tuple[list[str], list[str]]:
+    """The pictures and the folders directly in a folder, both sorted.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    names, folders = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _is_picture(entry):
+                names.append(entry.name)
+            elif entry.name[0] != "." and entry.is_dir(follow_symlinks=False):  # a link may lead round in a circle
+                folders.append(entry.name)
+    return sorted(names), sorted(folders)
 
 
 def _is_picture(entry: "os.DirEntry[str]") -> bool:

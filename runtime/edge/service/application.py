@@ -35,7 +35,7 @@ from edge.service.requests import (
     respond_json,
 )
 from edge.service.settings import Settings
-from edge.service.uploads import Reader, Upload
+from edge.service.uploads import Upload, UploadReader
 from edge.session import cpu
 
 LOG = logging.getLogger("edge.service")
@@ -86,7 +86,7 @@ class Application:
         self.limits = settings.limits
         self._repository = repository
         self._metrics = metrics
-        self._reader = Reader(cpu.allowed())
+        self._reader = UploadReader(cpu.allowed())
         self._requests = 0
         self._pictures = 0
         self._keys = [key.encode() for key in settings.api_keys]

@@ -109,7 +109,7 @@ def check_recipe(model: Model, found: list[Upload]) -> None:
         raise RequestError(501, str(error)) from error
 
 
-class Reader:
+class UploadReader:
     """Reads pictures in threads.
 
     Args:
@@ -141,7 +141,7 @@ def _image(upload: Upload) -> NDArray[np.uint8] | PictureError:
         return error
 
 
-async def answers(model: Model, reader: Reader, found: list[Upload]) -> list[Answer]:
+async def answers(model: Model, reader: UploadReader, found: list[Upload]) -> list[Answer]:
     """What becomes of each picture; the images go through the model's batcher."""
     read = await reader.images(found)
     images = [image for image in read if not isinstance(image, PictureError)]

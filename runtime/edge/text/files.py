@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from edge.errors import WriteError
 
@@ -41,6 +42,33 @@ def write_atomically(path: Path, data: bytes, what: str = "", *, advice: str = "
     try:
         with _interrupts_waiting(), ExitStack() as cleaning:
             _staged(path, data, cleaning).replace(path)
+    except OSError as error:
+        raise _write_error(f"{what} {path}".lstrip() + " cannot be written", error, advice) from error
+
+
+@contextmanager
+def written_whole(path: Path, what: str = "", *, advice: str = "") -> Iterator[BinaryIO]:
+    """A file that is written little by little, and is there when all of it is: `write_atomically` for a large one.
+
+    Args:
+        path: the file; its folder must exist. On any failure an old file stays as it was.
+        what: what is written, for the error.
+        advice: what to do when it fails; by default what fits the cause.
+
+    Yields:
+        A stream to write all bytes to.
+
+    Raises:
+        WriteError: the folder does not exist or is read-only, or the disk is full.
+    """
+    try:
+        with ExitStack() as cleaning:
+            temporary = _hidden(path, "part", cleaning)
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
     except OSError as error:
         raise _write_error(f"{what} {path}".lstrip() + " cannot be written", error, advice) from error
 

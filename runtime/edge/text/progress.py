@@ -46,7 +46,7 @@ class ProgressBar:
         """Begins a stage.
 
         Args:
-            total: steps that it has.
+            total: steps that it has; 0 where nobody knows.
             stage: its name; none needs to be given where there is only one.
         """
         self.clear()
@@ -64,7 +64,7 @@ class ProgressBar:
         """Tells how many steps are done, unless the last word was just now.
 
         Args:
-            done: 0 to the total.
+            done: 0 to the total, where that is known.
             figures: what else is known by now, such as "loss 0.1234", the first one first where not all have room.
         """
         self._done = done
@@ -72,10 +72,10 @@ class ProgressBar:
             return
         self._next = now + (_LIVE_SECONDS if self._live else _LOG_SECONDS)
         if self._in_logs:
-            self._write(f"{self._stage}: {done} of {self._total}\n")
+            self._write(f"{self._stage}: {self._reached(done)}\n")
             return
         left = (now - self._begun) * (self._total / done - 1) if done else 0.0
-        line = " ".join([*self._stage.split(), f"{done} of {self._total}"])
+        line = " ".join([*self._stage.split(), self._reached(done)])
         if now - self._begun >= _TELLING_SECONDS and left >= 1:
             line += f", {left:.0f} s left"
         room = self._width() - 1  # a line that fills the last column wraps, and could not be erased
@@ -85,7 +85,8 @@ class ProgressBar:
             line += f"  {figure}"
         columns = min(_COLUMNS, room - len(line) - len("[] "))
         filled = columns * done // max(self._total, 1)
-        bar = f"[{'#' * filled}{'.' * (columns - filled)}] " if columns >= _FEWEST_COLUMNS else ""
+        draws = columns >= _FEWEST_COLUMNS and self._total > 0
+        bar = f"[{'#' * filled}{'.' * (columns - filled)}] " if draws else ""
         self._write(f"{_ERASE}{bar}{line[:room]}")
         self._drawn = True
 
@@ -95,6 +96,9 @@ class ProgressBar:
             self._write(_ERASE)
             self._drawn = False
             self._next = 0.0
+
+    def _reached(self, done: int) -> str:
+        return f"{done} of {self._total}" if self._total else f"{done}"
 
     def _width(self) -> int:
         """Columns of the terminal; 80 where it does not say."""

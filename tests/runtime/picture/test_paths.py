@@ -25,8 +25,23 @@ def test_a_named_file_is_taken_whatever_its_name(folder):
     assert expanded("notes.txt", ".hidden.png", "missing.png") == ["notes.txt", ".hidden.png", "missing.png"]
 
 
-def test_a_folder_stands_for_the_pictures_directly_in_it_sorted(folder):
-    assert expanded("deep", ".") == ["deep/d.bmp", "a.JPG", "b.png", "c[1].gif"]
+def test_a_folder_stands_for_its_own_pictures_and_then_for_those_of_the_folders_in_it(folder):
+    assert expanded("deep") == ["deep/d.bmp", "deep/deeper/e.webp"]
+    assert expanded(".") == ["a.JPG", "b.png", "c[1].gif", "deep/d.bmp", "deep/deeper/e.webp"]
+
+
+def test_a_tree_is_walked_in_the_order_of_its_names(folder):
+    for name in ("x/2/b.png", "x/10/a.png", "x/10/y/c.png", "x/a.png", "x/.cache/d.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    assert expanded("x") == ["x/a.png", "x/10/a.png", "x/10/y/c.png", "x/2/b.png"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a permission there")
+def test_links_to_files_count_and_links_to_folders_cannot_lead_in_a_circle(folder):
+    (folder / "deep" / "round").symlink_to(folder, target_is_directory=True)
+    (folder / "deep" / "link.png").symlink_to(folder / "b.png")
+    assert expanded("deep") == ["deep/d.bmp", "deep/link.png", "deep/deeper/e.webp"]
 
 
 def test_a_pattern_stands_for_the_matching_files(folder):

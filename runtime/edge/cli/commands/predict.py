@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
+from edge.batch import inputs
+from edge.batch.listing import Listing, Selection, shards
+from edge.batch.options import PART_ROWS, RunOptions, parse_shard
+from edge.batch.pace import Outcome, Pace
 from edge.bundle import shipped
 from edge.bundle.input import DIGITS
-from edge.cli.arguments import JsonOption, ProviderOption, ProviderSettings, provider_settings
+from edge.cli.arguments import FormChoice, JsonOption, ProviderOption, ProviderSettings, provider_settings
+from edge.cli.many import FromOption, ImagesArgument, NullOption, listing_of
 from edge.errors import PictureError
 from edge.picture import paths
+from edge.text.progress import ProgressBar
 from edge.text.terminal import image_as_text, printable, shows_blocks
 
 if TYPE_CHECKING:
     from edge.classifier.answers import Answer
-    from edge.classifier.classifier import Prediction
+    from edge.classifier.classifier import Classifier, Prediction
     from edge.cli.step_strips import StepStrips
     from edge.picture.arrays import Grey
 
@@ -25,8 +31,10 @@ MAX_NAME_COLUMNS = 60  # longer paths push their own line only
 
 
 def predict(
-    images: Annotated[list[str], typer.Argument(help="Files, folders, patterns, or - for the standard input.")],
+    images: ImagesArgument = None,
     *,
+    listed: FromOption = None,
+    null: NullOption = False,
     model: Annotated[str, typer.Option(help="A shipped bundle, or the path of one.")] = shipped.DEFAULT,
     provider: ProviderOption = "auto",
     provider_option: ProviderSettings = None,
@@ -38,29 +46,48 @@ def predict(
         typer.Option(help="Draw each picture's way to its label: OUT.png, or a folder for a file each.", metavar="OUT"),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Cores to use at most; all without.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the rows into this folder, in parts; the same command goes on.", metavar="DIR"),
+    ] = None,
+    form: Annotated[FormChoice, typer.Option("--format", help="Of the parts.")] = FormChoice.JSONL,
+    part_rows: Annotated[int, typer.Option(min=1, help="Pictures in a part.")] = PART_ROWS,
+    shard: Annotated[
+        str | None, typer.Option(help="Only the third of 16 shards; each picture is in one of them.", metavar="3/16")
+    ] = None,
 ) -> None:
     """Say what pictures show, a line each.
 
     A picture that cannot be read, is blank or shows several digits is told, the others are still classified, and the
-    exit code is 1.
+    exit code is 1. With --out errors are rows like others, and a line at the end counts them.
     """
     if as_json and show:
         raise typer.BadParameter("--show draws for people, --json prints for programs: choose one.")
+    if out is not None and (show or show_steps is not None):
+        raise typer.BadParameter("--out writes rows and draws nothing: leave --show and --show-steps.")
+    if form is FormChoice.PARQUET and (out is None or top is not None):
+        raise typer.BadParameter("--format parquet is for --out, and has all labels: leave --top.")
+    which = (1, 1) if shard is None else parse_shard(shard)
     from edge.classifier.answers import answers, json_line
     from edge.classifier.classifier import load
     from edge.session import cpu
-    from edge.text.progress import ProgressBar
 
     settings = provider_settings(provider_option, provider)
     classifier = load(model, provider=provider, threads=threads, provider_options=settings)
     classifier.manifest.check_pictures()
     if provider == "auto" and not as_json:
         typer.echo(f"{classifier.manifest.name} on {classifier.provider}: {classifier.provider_reason}", err=True)
-    found = list(paths.expand(images))
-    width = 0 if as_json else min(max(len(printable(each.path)) for each in found), MAX_NAME_COLUMNS)
+    listing = listing_of(images, listed, null=null)
+    if out is not None:
+        options = RunOptions(out, *which, form.literal, part_rows, top)
+        told = _write(classifier, listing, images or [f"--from {listed}"], options, threads or cpu.allowed())
+        typer.echo(told.json_line() if as_json else f"{told.line()}; {out}")
+        return
+    found = listing if shard is None else Selection(listing, shards(listing, which[1])[which[0] - 1])
+    width = 0 if as_json else min(max((len(printable(each.path)) for each in found), default=0), MAX_NAME_COLUMNS)
     strips = _strips(show_steps)
     typed: list[bytes] | None = None if strips is None else []  # strips read a picture again
-    bar = ProgressBar()
+    bar, pace = ProgressBar(), Pace()
     bar.begin(len(found))
     done, failed = 0, False
     for block in answers(classifier, found, partial(_read, typed), workers=threads or cpu.allowed()):
@@ -75,12 +102,27 @@ def predict(
             _draw(strips, block, typed or [])
         done += len(block)
         failed = failed or broken
-        bar.show(done)
+        bar.show(done, (pace.figure(done),))
     bar.clear()
     if strips is not None:
         strips.finish()
     if failed:
         raise typer.Exit(1)
+
+
+def _write(
+    classifier: "Classifier", listing: Listing, arguments: list[str], options: RunOptions, workers: int
+) -> Outcome:
+    """Writes the rows into a folder; says what became of the pictures."""
+    from edge.batch import job
+
+    bar = ProgressBar()
+    with job.opened(classifier.bundle, listing, arguments, options) as run:
+        pace = Pace()
+        bar.begin(run.left)
+        counts = job.read(classifier, run, workers=workers, tell=lambda done: bar.show(done, (pace.figure(done),)))
+        bar.clear()
+        return pace.outcome(counts, run.before)
 
 
 def _tell(block: Sequence["Answer"], top: int, width: int, *, show: bool) -> None:
@@ -106,17 +148,14 @@ def rejected_as(prediction: "Prediction") -> str:
 
 def _read(typed: list[bytes] | None, block: Sequence[paths.Found]) -> "list[Grey | PictureError]":
     """The images of a block of pictures, or what is wrong with them; keeps what is typed, if it is given a place."""
-    from edge.picture import preprocessing
 
-    sources: list[str | bytes | BinaryIO] = []
-    for each in block:
-        if each.path == paths.STANDARD_INPUT and typed is not None:
-            typed.append(sys.stdin.buffer.read())
-            sources.append(typed[-1])
-        elif each.problem is None:
-            sources.append(sys.stdin.buffer if each.path == paths.STANDARD_INPUT else each.path)
-    images = iter(preprocessing.read_digits(sources))
-    return [next(images) if each.problem is None else each.problem for each in block]
+    def standard_input() -> bytes | BinaryIO:
+        if typed is None:
+            return sys.stdin.buffer
+        typed.append(sys.stdin.buffer.read())
+        return typed[-1]
+
+    return inputs.read_digits(block, standard_input)
 
 
 def _draw(strips: "StepStrips", block: Sequence["Answer"], typed: Sequence[bytes]) -> None:

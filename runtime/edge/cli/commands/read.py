@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge.batch import inputs
+from edge.batch.pace import Pace
 from edge.bundle import shipped
 from edge.cli.arguments import JsonOption, ProviderOption, ProviderSettings, provider_settings
+from edge.cli.many import FromOption, ImagesArgument, NullOption, listing_of
 from edge.errors import NoDigitError, PictureError
-from edge.picture import paths
+from edge.picture.paths import Found
 from edge.text.files import make_folder, write_atomically
+from edge.text.progress import ProgressBar
 from edge.text.terminal import printable
 
 if TYPE_CHECKING:
@@ -24,8 +28,10 @@ SUFFIX = ".png"
 
 
 def read(
-    images: Annotated[list[str], typer.Argument(help="Files, folders, patterns, or - for the standard input.")],
+    images: ImagesArgument = None,
     *,
+    listed: FromOption = None,
+    null: NullOption = False,
     model: Annotated[str, typer.Option(help="A shipped bundle, or the path of one.")] = shipped.DEFAULT,
     provider: ProviderOption = "auto",
     provider_option: ProviderSettings = None,
@@ -40,7 +46,7 @@ def read(
     Each line of digits is a line: the picture, the digits, and the confidence of the least certain one. A picture that
     cannot be read or is blank is told, the others are still read, and the exit code is 1.
     """
-    found = list(paths.expand(images))
+    found = listing_of(images, listed, null=null)
     if out is not None and out.suffix.lower() == SUFFIX and len(found) > 1:
         raise typer.BadParameter(f"{out} can hold one picture, and there are {len(found)}; name a folder.")
     from edge.classifier.classifier import load
@@ -49,31 +55,42 @@ def read(
     classifier = load(model, provider=provider, threads=threads, provider_options=settings)
     classifier.manifest.check_pictures()
     failed = False
+    bar, pace = ProgressBar(), Pace()
+    bar.begin(len(found))
     for number, each in enumerate(found, 1):
+        bar.show(number - 1, (pace.figure(number - 1),))
         try:
             drawn, page = _read(each, classifier, draws=out is not None)
         except PictureError as error:
             failed = True
+            bar.clear()
             if as_json:
                 typer.echo(json.dumps({"path": each.path, "error": str(error)}))
             else:
                 typer.echo(f"edge: {printable(str(error))}", err=True)
             continue
+        if sys.stdout.isatty():  # a line is about to be printed where the bar is
+            bar.clear()
         typer.echo(_record(each.path, page, classifier) if as_json else _lines(each.path, page))
         if out is not None and drawn is not None:
             _write(drawn, out if out.suffix.lower() == SUFFIX else out / f"{number:03}-{Path(each.path).stem}{SUFFIX}")
+    bar.clear()
     if failed:
         raise typer.Exit(1)
 
 
-def _read(each: paths.Found, classifier: "Classifier", *, draws: bool) -> "tuple[Image.Image | None, Page]":
+def _read(each: Found, classifier: "Classifier", *, draws: bool) -> "tuple[Image.Image | None, Page]":
     from edge.classifier.page import annotate, read_grey_page
     from edge.picture import preprocessing
 
-    if each.problem is not None:
-        raise each.problem
-    source = sys.stdin.buffer if each.path == paths.STANDARD_INPUT else each.path
-    grey = preprocessing.luminance(source, enough_pixels=preprocessing.EVERY_PIXEL)
+    (source,) = inputs.sources([each], lambda: sys.stdin.buffer)
+    if isinstance(source, PictureError):
+        raise source
+    try:
+        grey = preprocessing.luminance(source, enough_pixels=preprocessing.EVERY_PIXEL)
+    except PictureError as error:
+        told = inputs.named(error, each.path) if isinstance(source, bytes) else error
+        raise told from error.__cause__
     page = read_grey_page(grey, classifier)
     if not page.lines:
         raise NoDigitError(each.path)

@@ -1,0 +1,178 @@
+"""What the arguments of a run stand for, and what is in it: files, archives, tables and addresses, all read one way."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from edge.errors import NoDigitError, PictureError, SeveralDigitsError, UnreadablePictureError
+from edge.picture import paths
+from edge.picture.paths import IN_A_ROW, STANDARD_INPUT, Found
+
+if TYPE_CHECKING:
+    from edge.picture.arrays import Grey
+    from edge.picture.decode import Source
+
+# Bytes are held for so many pictures at a time and thread: photographs have 5 MB, and a network likes many requests.
+FETCHED_AT_A_TIME = 32
+
+ARCHIVE = ".tar"
+COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+TABLE = ".parquet"
+
+Fetch = Callable[[Sequence[Found]], list[bytes | PictureError]]
+
+_AS_BYTES = "the picture given as bytes"  # how errors call it
+
+
+def expand(arguments: Iterable[str], listed: Iterable[str] = ()) -> Iterator[Found]:
+    """Turns arguments into pictures, in their order.
+
+    Args:
+        arguments: as `edge.picture.paths.expand` takes them; addresses such as `s3://bucket/digits/`; tar and Parquet
+            files, which stand for what they hold.
+        listed: paths and addresses of files, as they are: no folders, and no patterns.
+
+    Raises:
+        MissingExtraError: tables or addresses are among them, and what reads them is not installed.
+    """
+    for argument in arguments:
+        if is_address(argument):
+            from edge.batch import remote
+
+            standing_for = remote.expand(argument)
+        else:
+            standing_for = paths.expand([argument])
+        for found in standing_for:
+            yield from _opened(found)
+    for each in listed:
+        yield from _opened(Found(each))
+
+
+def is_address(text: str) -> bool:
+    """Whether an argument is an address, such as `s3://bucket/7.png`, and no path."""
+    kind, mark, _ = text.partition("://")
+    return mark != "" and kind.isascii() and kind.replace("+", "").replace("-", "").replace(".", "").isalnum()
+
+
+def sources(block: Sequence[Found], typed: "Callable[[], Source] | None" = None) -> "list[Source | PictureError]":
+    """What to read pictures from: their own paths, or their bytes where they are elsewhere.
+
+    Args:
+        block: pictures.
+        typed: gives the standard input, where that is one of them.
+
+    Returns:
+        For each its path or its bytes, or why there are none.
+
+    Raises:
+        MissingExtraError: as for `expand`.
+    """
+    found: list[Source | PictureError] = [each.path if each.problem is None else each.problem for each in block]
+    elsewhere: dict[tuple[str, Fetch], list[int]] = defaultdict(list)
+    for at, each in enumerate(block):
+        if each.problem is not None:
+            continue
+        if each.place is not None:
+            elsewhere[each.place.file, _fetch_rows if each.place.size == IN_A_ROW else _fetch_members].append(at)
+        elif is_address(each.path):
+            elsewhere["/".join(each.path.split("/", 3)[:3]), _fetch_addresses].append(at)  # kind and host
+        elif each.path == STANDARD_INPUT and typed is not None:
+            found[at] = typed()
+    for (_, fetch), positions in elsewhere.items():
+        for at, content in zip(positions, fetch([block[at] for at in positions]), strict=True):
+            found[at] = content
+    return found
+
+
+def read_digits(block: Sequence[Found], typed: "Callable[[], Source] | None" = None) -> "list[Grey | PictureError]":
+    """The images of a block of pictures, wherever they are.
+
+    Args:
+        block: pictures.
+        typed: gives the standard input, where that is one of them.
+
+    Returns:
+        For each uint8 (28, 28), or why there is none; the error says the picture's path.
+
+    Raises:
+        MissingExtraError: as for `expand`.
+    """
+    from edge.picture import preprocessing
+
+    images: list[Grey | PictureError] = []
+    for some in _pieces(block):
+        opened = sources(some, typed)
+        outcomes = iter(preprocessing.read_digits([each for each in opened if not isinstance(each, PictureError)]))
+        for each, source in zip(some, opened, strict=True):
+            outcome = source if isinstance(source, PictureError) else next(outcomes)
+            if isinstance(outcome, PictureError) and isinstance(source, bytes) and each.path != STANDARD_INPUT:
+                outcome = named(outcome, each.path)
+            images.append(outcome)
+    return images
+
+
+def named(error: PictureError, path: str) -> PictureError:
+    """The same error, about the path of a picture whose bytes were read.
+
+    Args:
+        error: what reading it raised.
+        path: what it is called.
+    """
+    name = path if path.isprintable() else repr(path)
+    match error:
+        case NoDigitError():
+            return NoDigitError(path)
+        case SeveralDigitsError():
+            return SeveralDigitsError(path, error.digits)
+        case UnreadablePictureError():
+            return UnreadablePictureError(str(error).replace(_AS_BYTES, name, 1))
+    return error
+
+
+def _pieces(block: Sequence[Found]) -> Iterator[Sequence[Found]]:
+    """The block itself where all are files of this machine, which are opened one at a time."""
+    if all(each.place is None and not is_address(each.path) for each in block):
+        yield block
+        return
+    for start in range(0, len(block), FETCHED_AT_A_TIME):
+        yield block[start : start + FETCHED_AT_A_TIME]
+
+
+def _fetch_rows(pictures: Sequence[Found]) -> list[bytes | PictureError]:
+    from edge.batch import parquet
+
+    places = [each.place for each in pictures if each.place is not None]
+    return parquet.contents(places[0].file, places)
+
+
+def _fetch_members(pictures: Sequence[Found]) -> list[bytes | PictureError]:
+    from edge.batch import archives
+
+    places = [each.place for each in pictures if each.place is not None]
+    return archives.contents(places[0].file, places)
+
+
+def _fetch_addresses(pictures: Sequence[Found]) -> list[bytes | PictureError]:
+    from edge.batch import remote
+
+    return remote.fetch([each.path for each in pictures])
+
+
+def _opened(found: Found) -> Iterator[Found]:
+    """What a file stands for: itself, or the pictures that it holds."""
+    name = found.path.lower()
+    if is_address(name):
+        name = name.partition("?")[0]  # behind it may be a signature
+    if found.problem is not None or not name.endswith((ARCHIVE, TABLE, *COMPRESSED)):
+        yield found
+    elif name.endswith(ARCHIVE):
+        from edge.batch import archives
+
+        yield from archives.members(found.path)
+    elif name.endswith(TABLE):
+        from edge.batch import parquet
+
+        yield from parquet.rows(found.path)
+    else:
+        told = f"{found.path} is compressed, so that no picture in it can be found alone; unpack it, or pack it as .tar"
+        yield Found(found.path, UnreadablePictureError(told))
