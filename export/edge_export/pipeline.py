@@ -103,7 +103,7 @@ def export(request: ExportRequest, tell: Tell) -> Exported:
         tolerances=with_budget(request.max_drop),
     )
 
-    warning = _warning(request, chosen, reference, tell)
+    warning = _warning(request, chosen, data, reference, tell)
 
     tell("step 1/4 convert: PyTorch to an fp32 graph")
     converted = chosen.convert()
@@ -170,12 +170,20 @@ def export(request: ExportRequest, tell: Tell) -> Exported:
     )
 
 
-def _warning(request: ExportRequest, chosen: TrainedModel, reference: Reference, tell: Tell) -> str | None:
+def _warning(
+    request: ExportRequest, chosen: TrainedModel, data: EvaluationData, reference: Reference, tell: Tell
+) -> str | None:
     """What is wrong with the model, for a bundle that is packed in spite of it; None where nothing is."""
+    split, logits, among = reference.split, reference.logits, ""
     if reference.accuracy is None:
-        return None
-    tell(f"PyTorch reads {reference.accuracy:.2%} of {len(reference.split):,} {reference.split.name} images right")
-    finding = diagnosis.check(chosen, reference.split, reference.logits, request.told, tell)
+        judged = diagnosis.narrowed(chosen, data.labels)
+        if judged is None:
+            return None
+        logits = logits[:, [chosen.labels.index(label) for label in data.labels]]
+        chosen, among = judged, f", of its {len(chosen.labels)} classes asked for these {len(data.labels)}"
+    accuracy = float((logits.argmax(1) == split.labels).mean())
+    tell(f"PyTorch reads {accuracy:.2%} of {len(split):,} {split.name} images right{among}")
+    finding = diagnosis.check(chosen, split, logits, request.told, tell)
     if finding is None:
         return None
     if request.force:

@@ -61,12 +61,13 @@ def outputs(returned: object) -> dict[str, Tensor]:
     return found
 
 
-def find(returned: Mapping[int, object], name: str | None) -> ClassOutput:
+def find(returned: Mapping[int, object], name: str | None, classes: int | None = None) -> ClassOutput:
     """Where the numbers of the classes are.
 
     Args:
         returned: what `forward` returned, by the size of the batch, for two sizes.
         name: of the output, as `outputs` calls it; None takes the first that has the form.
+        classes: how many there should be; an output with as many is taken rather than one with another number.
 
     Raises:
         ModelError: no output has a number for each of several classes and each picture; the message says the shapes.
@@ -83,7 +84,7 @@ def find(returned: Mapping[int, object], name: str | None) -> ClassOutput:
         for key in few
         if key in many and (found := _form(key, few[key].shape, many[key].shape, small, large)) is not None
     ]
-    best = min(answers, key=lambda answer: answer.time is not None, default=None)
+    best = min(answers, key=lambda answer: (answer.classes != classes, answer.time is not None), default=None)
     if best is None:
         shapes = {key: tuple(tensor.shape) for key, tensor in few.items()}
         said = ", ".join(f"{key} {shape}".strip() for key, shape in shapes.items()) or type(returned[small]).__name__

@@ -127,6 +127,23 @@ def check(
     )
 
 
+def narrowed(trained: TrainedModel, labels: tuple[str, ...]) -> TrainedModel | None:
+    """The model as if it had only the classes of the data: letters and digits are judged by the digits among them.
+
+    Args:
+        trained: the model.
+        labels: of the data.
+
+    Returns:
+        The model with those columns; None where it lacks one of the classes, or is one of edge's own.
+    """
+    adapter = trained.module
+    if not isinstance(adapter, Adapter) or not set(labels) < set(trained.labels):
+        return None
+    columns = [trained.labels.index(label) for label in labels]
+    return replace(trained, module=adapter.narrowed(columns), labels=labels, classes=len(labels))
+
+
 # --- what accuracy is expected ----------------------------------------------------------------------------------------
 
 
@@ -154,8 +171,11 @@ def _better(trained: TrainedModel, split: Split, told: Told) -> Finding | None:
     begun = _entropies(adapter, some)
     found = []
     for name in _normalisations(split, adapter.preparation):
-        with _as_if(adapter, _normalised(adapter.preparation, name)):
-            other = _entropies(adapter, some)
+        try:
+            with _as_if(adapter, _normalised(adapter.preparation, name)):
+                other = _entropies(adapter, some)
+        except Exception:  # noqa: BLE001, S112 - likewise
+            continue
         saved = begun[0] - other[0]
         error = float(saved.std()) / len(saved) ** 0.5
         if saved.mean() > max(CLEAR * error, WORTH * float(begun[0].mean())) and other[1] > begun[1] - WORTH * RAISED:
@@ -197,12 +217,15 @@ def _trials(adapter: Adapter, split: Split, labels: tuple[str, ...]) -> Iterator
     for name, inverted, transposed in itertools.product(names, (own.inverted, not own.inverted), (False, True)):
         other = _normalised(own, name) if name else own
         other = replace(other, inverted=inverted, transposed=own.transposed != transposed)
-        with _as_if(adapter, other):
-            answers = logits_of(adapter, split.images).argmax(1)
+        try:
+            with _as_if(adapter, other):
+                answers = logits_of(adapter, split.images).argmax(1)
+        except Exception:  # noqa: BLE001, S112 - foreign code may raise anything, as on pixels out of its table
+            continue
         words, options = _words(own, other, name)
         if words:
             yield TriedForm(f"{words},", options, float((answers == split.labels).mean()))
-        order = _order(answers, split.labels, adapter.answer.classes)
+        order = None if adapter.columns else _order(answers, split.labels, adapter.answer.classes)
         if order is not None:
             right = float((order[answers] == split.labels).mean())
             lines = " ".join(shlex.quote(labels[one]) for one in order)

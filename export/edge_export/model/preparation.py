@@ -32,6 +32,7 @@ TRIED: tuple[Axes, ...] = (
     (BATCH, COLOURS, ROWS, COLUMNS),
 )
 
+BYTES = (0.0, 1 / 255)  # mean and deviation of pixels that were never divided by 255
 # Means and deviations that training scripts copy from each other.
 NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "none": ((), ()),
@@ -40,7 +41,7 @@ NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "kmnist": ((0.1918,), (0.3483,)),
     "half": ((0.5,), (0.5,)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "bytes": ((0.0,), (1 / 255,)),  # of pixels that were never divided by 255
+    "bytes": ((BYTES[0],), (BYTES[1],)),
 }
 
 
@@ -103,7 +104,9 @@ def prepared(images: Tensor, preparation: Preparation) -> Tensor:
     if preparation.inverted:
         pixels = 1 - pixels
     colours = [
-        (pixels - mean) / deviation for mean, deviation in zip(preparation.mean, preparation.deviation, strict=True)
+        # A byte comes back exactly by the product with 255, and not by the quotient: a model may look it up.
+        pixels * 255 if (mean, deviation) == BYTES else (pixels - mean) / deviation
+        for mean, deviation in zip(preparation.mean, preparation.deviation, strict=True)
     ] or [pixels]
     axes = axes_of(preparation.layout)
     if PIXELS in axes:

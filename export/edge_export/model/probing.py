@@ -5,10 +5,9 @@ the answer to a picture does not depend on the pictures beside it: a module that
 the wrong form, and mixes the pictures.
 """
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import TypeVar
 
 import numpy as np
@@ -18,10 +17,11 @@ from torch import Tensor, nn
 from edge.bundle.input import COLUMNS, ROWS
 from edge.bundle.manifest import Preparation
 from edge_export.model import answer as answers
-from edge_export.model.adapter import FIRST_STATES, Adapter, More, call
+from edge_export.model.adapter import Adapter
 from edge_export.model.answer import ClassOutput
+from edge_export.model.calling import More, call, ways
 from edge_export.model.errors import ModelError
-from edge_export.model.factory import reason
+from edge_export.model.importing import reason
 from edge_export.model.preparation import Axes, written
 from edge_export.model.repairs import Repaired, Repairs, Seen
 from edge_train import strokes
@@ -59,20 +59,24 @@ class Fit:
     cuda: bool
 
 
+@cache
 def drawn_digits(count: int = DIGITS) -> tuple[Tensor, Tensor]:
     """Drawn digits, float [count, 28, 28] in [0, 1], and their labels, [count]."""
     images, labels = strokes.sample(count, seed=PROBE_SEED)
     return torch.from_numpy(images.astype(np.float32) / 255), torch.from_numpy(labels)
 
 
-def fit(module: nn.Module, preparation: Preparation, tried: Sequence[Axes], output: str | None) -> list[Fit]:
+def fit(
+    module: nn.Module, preparation: Preparation, tried: Sequence[Axes], output: str | None, classes: int | None = None
+) -> list[Fit]:
     """The forms that fit, of each set of forms with the same answers the first.
 
     Args:
         module: in evaluation mode, on the CPU.
         preparation: what was told; its layout is replaced by those that are tried.
         tried: the forms.
-        output: the name of the output; None takes the first that has the form.
+        output: the name of the output; None takes the first that has the form, of those with so many classes if any.
+        classes: how many labels there are; None where nobody knows.
 
     Raises:
         ModelError: none fits; the message says what came back.
@@ -82,7 +86,7 @@ def fit(module: nn.Module, preparation: Preparation, tried: Sequence[Axes], outp
     for axes in tried:
         layout = written(axes)
         try:
-            one = _fit(module, replace(preparation, layout=layout), output)
+            one = _fit(module, replace(preparation, layout=layout), output, classes)
         except Unfit as error:
             reasons[layout] = str(error)
             continue
@@ -93,22 +97,40 @@ def fit(module: nn.Module, preparation: Preparation, tried: Sequence[Axes], outp
     return found
 
 
-def _fit(module: nn.Module, preparation: Preparation, output: str | None) -> Fit:
+def _fit(module: nn.Module, preparation: Preparation, output: str | None, classes: int | None) -> Fit:
+    failure: Unfit | None = None
+    for more in ways(module):
+        try:
+            return _fit_in(module, preparation, more, output, classes)
+        except Unfit as error:
+            failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+def _fit_in(module: nn.Module, preparation: Preparation, more: More, output: str | None, classes: int | None) -> Fit:
     images, _ = drawn_digits(KIND_IMAGES)
     small, large = SIZES
-    more = _more(module, images, preparation)
     seen: dict[int, Repaired] = {}
     returned: dict[int, object] = {}
+    random = False
     for size in SIZES:
         with Repaired(Repairs()) as seen[size], torch.no_grad():
-            returned[size] = _tried(partial(call, module, images[:size], preparation, more))
+            try:
+                returned[size] = _tried(partial(call, module, images[:size], preparation, more))
+            except Unfit as error:
+                if not more.wanted:
+                    raise
+                wanted = ", ".join(more.wanted)
+                raise Unfit(f"forward also wants {wanted}, and takes no empty ones: {error}") from error
+        random = random or seen[size].random
     try:
-        where = answers.find(returned, output)
+        where = answers.find(returned, output, classes)
     except ModelError as error:
         raise Unfit(str(error)) from error
     cuda = any(one.cuda for one in seen.values())
     repairs = _repairs(seen[small].seen, seen[large].seen, where, returned[large])
-    repairs = replace(repairs, moves=cuda, packed=all(one.packed for one in seen.values()))
+    repairs = replace(repairs, moves=cuda, packed=all(one.packed for one in seen.values()), still=random)
     adapter = Adapter(module, preparation, where, repairs=repairs, more=more)
     few, many = (_answers(adapter, images[:size]) for size in SIZES)
     turned = _answers(adapter, images[[2, 0]])
@@ -133,34 +155,6 @@ def _tried(run: Callable[[], T]) -> T:
         return run()
     except Exception as error:  # foreign code may raise anything, and all of it means that the form does not fit
         raise Unfit(reason(error)) from error
-
-
-def _more(module: nn.Module, images: Tensor, preparation: Preparation) -> More:
-    """What `forward` wants besides the pictures: nothing, empty states, or the states that the module itself makes."""
-    parameters = list(inspect.signature(module.forward).parameters.values())
-    wanted = [
-        one
-        for one in parameters[1:]
-        if one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
-    ]
-    if not wanted:
-        return More()
-    ways = [More(empty=len(wanted))]
-    for method in FIRST_STATES:
-        if callable(getattr(module, method, None)):
-            ways += [More(method=method, sized=sized) for sized in (True, False)]
-    failure: Exception | None = None
-    for way in ways:
-        try:
-            with Repaired(Repairs()), torch.no_grad():
-                call(module, images[: SIZES[0]], preparation, way)
-        except Exception as error:  # noqa: BLE001 - foreign code may raise anything; the next way is tried
-            failure = failure or error
-        else:
-            return way
-    names = ", ".join(one.name for one in wanted)
-    assert failure is not None
-    raise Unfit(f"forward also wants {names}, and takes no empty ones: {reason(failure)}") from failure
 
 
 def _repairs(few: list[Seen], many: list[Seen], where: ClassOutput, returned: object) -> Repairs:

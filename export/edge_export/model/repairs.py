@@ -6,10 +6,11 @@ to the call of one number.
 
 | call                             | what is done instead                                                             |
 |----------------------------------|----------------------------------------------------------------------------------|
-| `.cuda()`, `.to("cuda")`         | nothing: the tensor stays where it is                                            |
+| `.cuda()`, `.to("mps")`          | nothing: the tensor stays where it is                                            |
 | `.squeeze()` without an axis     | the axes go that are 1 at every batch size: a batch of one keeps its own         |
 | `F.dropout(x)` that is always on | nothing: a model in evaluation drops nothing                                     |
 | a softmax or sigmoid at the end  | nothing: what enters it are the logits                                           |
+| `torch.randn` and the like       | the mean of what would be drawn: an answer must not depend on chance             |
 | packing sequences of full length | nothing: a recurrent layer takes them as they are                                |
 """
 
@@ -29,6 +30,8 @@ from torch.overrides import TorchFunctionMode
 Call = Callable[..., Any]
 
 CPU = torch.device("cpu")
+QUOTES = "'>"  # around the name of a class
+DEVICES = ("cuda", "mps", "xpu", "hip", "npu", "mlu")  # which people write their scripts for
 
 _SQUEEZES = (torch.squeeze, Tensor.squeeze)
 _SOFTMAXES = (torch.softmax, F.softmax, Tensor.softmax)
@@ -62,6 +65,7 @@ class Repairs:
         end: the kind of the last call, whose result was the answer: "softmax", "sigmoid", or None.
         dropout: whether a dropout was always on.
         packed: whether sequences of full length are packed.
+        still: whether random numbers are their mean.
     """
 
     axes: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
@@ -70,9 +74,10 @@ class Repairs:
     end: str | None = None
     dropout: bool = False
     packed: bool = False
+    still: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.axes or self.skipped or self.moves)
+        return bool(self.axes or self.skipped or self.moves or self.packed or self.still)
 
 
 class Repaired(TorchFunctionMode):
@@ -87,6 +92,7 @@ class Repaired(TorchFunctionMode):
         self.repairs = repairs
         self.seen: list[Seen] = []
         self.cuda = False
+        self.random = False
         self.packed: bool | None = None  # whether sequences were packed, and all of them were of full length
 
     def __torch_function__(
@@ -102,12 +108,16 @@ class Repaired(TorchFunctionMode):
             self.cuda = True
             if func is Tensor.cuda:
                 return args[0]
-            args = tuple(CPU if place and _is_cuda(one) else one for place, one in enumerate(args))
-            named = {key: CPU if _is_cuda(one) else one for key, one in named.items()}
+            args = tuple(_on_cpu(func, one) if place else one for place, one in enumerate(args))
+            named = {key: _on_cpu(Tensor.to if key == "device" else func, one) for key, one in named.items()}
         if getattr(func, "__name__", "") == "_pack_padded_sequence":
             sequence, lengths, batch_first = args
             full = bool((lengths == sequence.shape[1 if batch_first else 0]).all())
             self.packed = full and self.packed is not False
+        if func in _MEANS:
+            self.random = True
+            if self.repairs.still:
+                return _MEANS[func](*args, **named)
         kind = _kind(func, args, named)
         if kind is None:
             return func(*args, **named)
@@ -184,12 +194,44 @@ def _is_on(func: Call, args: tuple[Any, ...], named: Mapping[str, Any]) -> bool:
 
 
 def _moves_to_cuda(func: Call, args: tuple[Any, ...], named: Mapping[str, Any]) -> bool:
-    if func is Tensor.cuda or _is_cuda(named.get("device")):
+    if func is Tensor.cuda or _is_elsewhere(Tensor.to, named.get("device")):
         return True
-    return func is Tensor.to and any(_is_cuda(argument) for argument in args[1:])
+    return func in (Tensor.to, Tensor.type) and any(_is_elsewhere(func, argument) for argument in args[1:])
 
 
-def _is_cuda(value: object) -> bool:
+def _is_elsewhere(func: Call, value: object) -> bool:
+    """Whether an argument names a device that is not the CPU, by its name, number or type of tensors."""
+    if func is Tensor.type:
+        return "torch.cuda." in str(value)
     if isinstance(value, torch.device):
-        return value.type == "cuda"
-    return isinstance(value, str) and value.partition(":")[0] == "cuda"
+        return value.type in DEVICES
+    if isinstance(value, str):
+        return value.partition(":")[0] in DEVICES
+    return func is Tensor.to and isinstance(value, int) and not isinstance(value, bool)  # of `get_device()`
+
+
+def _on_cpu(func: Call, value: Any) -> Any:  # noqa: ANN401 - an argument may be anything
+    if not _is_elsewhere(func, value):
+        return value
+    return f"torch.{str(value).rpartition('.')[2].rstrip(QUOTES)}" if func is Tensor.type else CPU
+
+
+def _normal(mean: Any, _deviation: Any = None, size: Any = None, **options: Any) -> Any:  # noqa: ANN401 - torch's own
+    options.pop("generator", None)
+    return mean if isinstance(mean, Tensor) else torch.full(size, float(mean), **options)
+
+
+def _uniform_(tensor: Tensor, low: float = 0.0, high: float = 1.0, **_: object) -> Tensor:
+    return tensor.fill_((low + high) / 2)
+
+
+# What is drawn at random, and its mean.
+_MEANS: dict[Call, Call] = {
+    torch.randn: torch.zeros,
+    torch.randn_like: torch.zeros_like,
+    torch.rand: lambda *sizes, **options: torch.zeros(*sizes, **options) + 0.5,
+    torch.rand_like: lambda tensor, **options: torch.zeros_like(tensor, **options) + 0.5,
+    torch.normal: _normal,
+    Tensor.normal_: lambda tensor, mean=0.0, *_, **__: tensor.fill_(mean),
+    Tensor.uniform_: _uniform_,
+}

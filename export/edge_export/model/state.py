@@ -34,6 +34,8 @@ USUAL = ("state_dict", "model_state_dict", "model", "net", "network", "module", 
 WRAPPERS = ("module.", "_orig_mod.")
 # Counters of wrappers and of BatchNorm, from which nothing is computed in evaluation.
 COUNTERS = ("n_averaged", "num_batches_tracked")
+# Where a checkpoint keeps what its model was made with: Lightning's name, and those that people take.
+ARGUMENTS = ("hyper_parameters", "hparams", "model_args", "model_config", "config", "cfg", "args", "kwargs", "params")
 MOST_NAMED = 4  # of the names that do not fit
 
 OF_ANOTHER_CLASS = "the file is of another class, or of the class with other arguments; check both"
@@ -121,6 +123,23 @@ def shapes(path: Path, content: bytes) -> str:
     state = _candidates(path, _read(path, content))[0].state
     told = [f"{name} {'x'.join(map(str, tensor.shape))}" for name, tensor in state.items() if tensor.ndim > 1]
     return ", ".join(told if len(told) <= 2 * MOST_NAMED else [*told[:MOST_NAMED], "...", *told[-MOST_NAMED:]])
+
+
+def arguments(path: Path, content: bytes) -> tuple[dict[str, Any], bool]:
+    """What the model of a checkpoint was made with, as the checkpoint says, and whether it is Lightning that says so.
+
+    Args:
+        path: of the file, for messages.
+        content: of the file.
+    """
+    root = _read(path, content)
+    entries = root if isinstance(root, Mapping) else {}
+    for name in ARGUMENTS:
+        entry = entries.get(name)
+        if isinstance(entry, Mapping) and not _is_state(entry):
+            found = {**entry, **getattr(entry, "__dict__", {})}  # what stands for a Namespace has attributes
+            return {str(key): found[key] for key in found.keys() - {"pickled_class"}}, name == ARGUMENTS[0]
+    return {}, False
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

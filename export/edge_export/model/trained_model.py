@@ -20,7 +20,8 @@ from edge_export.model import probing
 from edge_export.model import state as states
 from edge_export.model.adapter import Adapter
 from edge_export.model.errors import ModelError
-from edge_export.model.factory import Factory, Tell
+from edge_export.model.factory import Factory
+from edge_export.model.importing import Tell
 from edge_export.model.probing import Fit
 from edge_train.models import networks, specification
 from edge_train.models.specification import MODELS
@@ -179,6 +180,16 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     Raises:
         ModelError: it cannot be read, has not one different label for each class, or one that nobody could see.
     """
+    lines = _lines(path)
+    if len(lines) != classes or len(set(lines)) != classes:
+        raise ModelError(
+            f"{path} has {len(lines)} labels ({len(set(lines))} different), the model has {classes} classes; "
+            "give each class one label of its own, one a line"
+        )
+    return lines
+
+
+def _lines(path: Path) -> tuple[str, ...]:
     try:
         # Not `splitlines`: a form feed or one of Unicode's separators is no end of a line for an editor.
         lines = tuple(line.strip(" \t\r") for line in path.read_text(encoding="utf-8-sig").split("\n"))
@@ -188,11 +199,6 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     if hidden := [label for label in lines if not label.isprintable()]:
         raise ModelError(
             f"the label {hidden[0]!r} in {path} has control or invisible characters; take them out with an editor"
-        )
-    if len(lines) != classes or len(set(lines)) != classes:
-        raise ModelError(
-            f"{path} has {len(lines)} labels ({len(set(lines))} different), the model has {classes} classes; "
-            "give each class one label of its own, one a line"
         )
     return lines
 
@@ -210,9 +216,11 @@ def _own(factory: Factory, path: Path | None, labels: Path | None, told: Told, t
         raise CheckpointError(f"{factory.label} needs its weights; name their file with --checkpoint")
     content = checkpoint.read_file(path)
     means, deviations = preparations.normalisation_of(told.normalise or "none")
+    named = () if labels is None else _lines(labels)
     tried = preparations.TRIED if told.layout is None else (preparations.axes_of(told.layout),)
+    suggested, known = states.arguments(path, content) if factory.bare else ({}, False)
     try:
-        module = factories.make(factory, tell)
+        module = factories.make(factory, tell, suggested, needed=not known)
     except ModelError as error:
         if not isinstance(error.__cause__, TypeError):
             raise
@@ -223,7 +231,7 @@ def _own(factory: Factory, path: Path | None, labels: Path | None, told: Told, t
     module = module.eval().cpu().float()
     preparation = Preparation("", means, deviations, inverted=told.invert, transposed=told.transpose)
     try:
-        fits = probing.fit(module, preparation, tried, told.output)
+        fits = probing.fit(module, preparation, tried, told.output, len(named) or len(DIGITS))
     except ModelError as error:
         raise ModelError(f"{factory.label}: {error}") from error
     chosen = _only(fits, factory)
@@ -238,7 +246,7 @@ def _own(factory: Factory, path: Path | None, labels: Path | None, told: Told, t
         architecture={"kind": "own", "class": type(module).__qualname__},
         checkpoint_sha256=hashlib.sha256(content).hexdigest(),
         preparation=chosen.adapter.preparation,
-        fresh=lambda: factories.make(factory, lambda _: None),
+        fresh=lambda: factories.make(factory, lambda _: None, suggested, needed=not known),
     )
 
 
@@ -273,13 +281,12 @@ def _found(chosen: Fit) -> str:
     if repairs.axes:
         parts.append("a squeeze() without an axis keeps the batch axis, also at one picture")
     if repairs.moves:
-        parts.append("tensors that forward moves to CUDA stay on the CPU")
+        parts.append("tensors that forward moves to another device stay on the CPU")
     if repairs.packed:
         parts.append("sequences of full length are not packed")
     if repairs.dropout:
         parts.append("a dropout that is on in evaluation is left out")
-    if adapter.more.empty:
-        parts.append("forward begins with empty states")
-    if adapter.more.method:
-        parts.append(f"forward begins with the states of {adapter.more.method}()")
+    if repairs.still:
+        parts.append("random numbers that forward draws are their mean")
+    parts += adapter.more.words
     return f"the model {'; '.join(parts)}"

@@ -8,7 +8,7 @@ import torch
 
 from edge_export.model import factory
 from edge_export.model.errors import ModelError
-from edge_export.model.factory import Factory, Name
+from edge_export.model.factory import Factory, Made, Name
 
 NETS = """
     from torch import nn
@@ -39,6 +39,10 @@ def make(model: str) -> torch.nn.Module:
         ("nets:N([1, (2,)], {'a': 0})", Factory("nets", "N", "N([1, (2,)], {'a': 0})", ([1, (2,)], {"a": 0}))),
         ("nets:N(x=True, y='b:c')", Factory("nets", "N", "N(x=True, y='b:c')", (), {"x": True, "y": "b:c"})),
         ("nets:N(Block, [Block])", Factory("nets", "N", "N(Block, [Block])", (Name("Block"), [Name("Block")]))),
+        ("nets:N(nn.ReLU)", Factory("nets", "N", "N(nn.ReLU)", (Name("nn.ReLU"),))),
+        ("nets:N(C(4, a=F.elu))", Factory("nets", "N", "N(C(4, a=F.elu))", (Made("C", (4,), {"a": Name("F.elu")}),))),
+        ("book.ipynb:N", Factory("book.ipynb", "N", "N")),
+        ("C:\\nets\\n.py:N", Factory("C:\\nets\\n.py", "N", "N")),
         ("dir/my-net.py:N", Factory("dir/my-net.py", "N", "N")),
         ("../nets.py:N", Factory("../nets.py", "N", "N")),
     ],
@@ -57,7 +61,7 @@ def test_half_a_call_is_told(text):
 
 @pytest.mark.parametrize(
     "argument",
-    ["2 * 14", "open('x')", "[i for i in (1, 2)]", "nn.ReLU", "f'{1}'", "lambda: 1", "x=open('y').read()"],
+    ["2 * 14", "[i for i in (1, 2)]", "f'{1}'", "lambda: 1", "x=open('y').read()", "Config()['a']", "Config(size + 1)"],
 )
 def test_nothing_is_evaluated(argument):
     with pytest.raises(ModelError, match="is no literal, and edge evaluates nothing; write its value"):
@@ -191,7 +195,7 @@ def test_a_path_that_a_script_adds_for_its_imports_is_added(written, in_folder):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("import not_installed", r"fails when it is imported: ModuleNotFoundError: .*'not_installed' \(.*, line 1\)"),
+        ("import torch.not_there", r"fails when it is imported: ModuleNotFoundError: .*'torch.not_there' \(.*1\)"),
         ("def f(:", r"cannot be read: SyntaxError"),
         ("raise SystemExit", r"fails when it is imported: SystemExit"),
         ("\n\nVALUE = {}['a']", r"fails when it is imported: KeyError: 'a' \(.*, line 3\)"),

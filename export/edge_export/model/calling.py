@@ -1,0 +1,163 @@
+"""How somebody's module is called: with its pictures, what else `forward` wants, and what it keeps between calls.
+
+Recurrent modules have their first states in many places: made in `forward`, an argument, an attribute that a method
+sets before each batch, or sizes of a batch that are written down somewhere. `ways` lists what a module may want,
+`probing` takes the first that works. Whatever a call leaves behind in the module is put back after it, so that each
+answer is that of a fresh module.
+"""
+
+import inspect
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edge.bundle.input import ROWS
+from edge.bundle.manifest import Preparation
+from edge_export.model.preparation import PIXELS, axes_of, prepared
+
+# What modules call the method that makes their first states.
+FIRST_STATES = (
+    "init_hidden", "initHidden", "init_state", "init_states", "init_hidden_state", "initial_state", "begin_state",
+    "zero_state", "reset_hidden", "reset_hidden_state", "reset_state", "reset_states",
+)  # fmt: skip
+# And the attribute that keeps them.
+KEPT_STATES = ("hidden", "hidden_state", "hidden_states", "hidden_cell", "state", "states", "h", "h0", "hc")
+# What they call the size of the batch, in an attribute or beside the class.
+BATCH_SIZES = ("batch_size", "batchsize", "batchSize", "batch", "bs", "n_batch", "BATCH_SIZE", "BATCH", "BS")
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """What `forward` wants besides the pictures, and what must be so before it is called.
+
+    Attributes:
+        wanted: the names of its other arguments that have no default.
+        method: the name of the module's own method that makes the states of a batch; None where it is not asked.
+        of: what that method takes: "batch", its size; "pixels", the pictures; "", nothing.
+        attribute: which attribute keeps what the method gives; None where it is an argument, or the method sets it.
+        sized: whether the sizes of the batch that are written down are those of the batch that comes.
+    """
+
+    wanted: tuple[str, ...] = ()
+    method: str | None = None
+    of: str = "batch"
+    attribute: str | None = None
+    sized: bool = False
+
+    @property
+    def words(self) -> list[str]:
+        """What is done, a line each."""
+        said = []
+        if self.sized:
+            said.append("a size of the batch that is written down is that of the batch that comes")
+        if self.method:
+            said.append(f"forward begins with the states of {self.method}()")
+        lengths = [name for name in self.wanted if _is_length(name)]
+        if lengths:
+            said.append(f"{lengths[0]} are those of full sequences")
+        if self.method is None and len(self.wanted) > len(lengths):
+            said.append("forward begins with empty states")
+        return said
+
+
+def ways(module: nn.Module) -> list[More]:
+    """What a module may want, the plainest first."""
+    parameters = list(inspect.signature(module.forward).parameters.values())
+    wanted = tuple(
+        one.name
+        for one in parameters[1:]
+        if one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+    )
+    sizes = [True, False] if any(name in holder for holder in _holders(module) for name in BATCH_SIZES) else [False]
+    plain = [More(wanted, sized=sized) for sized in reversed(sizes)]
+    asked = [
+        More(wanted, method, of, attribute, sized)
+        for method in FIRST_STATES
+        if callable(getattr(module, method, None))
+        for of in ("batch", "", "pixels")
+        for attribute in ([None] if wanted else [*(name for name in KEPT_STATES if hasattr(module, name)), None])
+        for sized in sizes
+    ]
+    return [*plain, *asked]
+
+
+def call(model: nn.Module, images: Tensor, preparation: Preparation, more: More) -> object:
+    """What a module returns for pictures: float [batch, 28, 28] in [0, 1].
+
+    What it prints goes to stderr, because stdout holds results only. States that it makes itself have the precision
+    of the pictures.
+    """
+    with redirect_stdout(sys.stderr), _default(images.dtype), warnings.catch_warnings(), _put_back(model):
+        warnings.simplefilter("ignore")
+        pixels = prepared(images, preparation)
+        batch = images.shape[0]
+        if more.sized:
+            for holder in _holders(model):
+                holder.update({name: batch for name in BATCH_SIZES if _is_size(holder.get(name))})
+        states = _states(model, batch, pixels, more)
+        if more.attribute is not None and states is not None:
+            setattr(model, more.attribute, states)
+        rows = PIXELS if PIXELS in axes_of(preparation.layout) else ROWS
+        free = iter([] if more.method is None or more.attribute is not None else [states])
+        given = [
+            torch.full((batch,), rows, dtype=torch.long) if _is_length(name) else next(free, None)
+            for name in more.wanted
+        ]
+        return model(pixels, *given)
+
+
+def _states(model: nn.Module, batch: int, pixels: Tensor, more: More) -> Any:  # noqa: ANN401 - whatever it makes
+    if more.method is None:
+        return None
+    method = getattr(model, more.method)
+    return method({"batch": batch, "pixels": pixels}[more.of]) if more.of else method()
+
+
+def _is_length(name: str) -> bool:
+    return "len" in name.lower()
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _holders(model: nn.Module) -> list[dict[str, Any]]:
+    """Where sizes of a batch are written down: the attributes of the module and its parts, and beside their classes."""
+    parts = list(model.modules())
+    beside = {name: sys.modules.get(name) for part in parts if not _is_torch(name := type(part).__module__)}
+    return [vars(part) for part in parts] + [vars(module) for module in beside.values() if module is not None]
+
+
+def _is_torch(name: str) -> bool:
+    return name.partition(".")[0] == "torch"
+
+
+@contextmanager
+def _put_back(model: nn.Module) -> Iterator[None]:
+    """What runs inside leaves the attributes of a module, its parts and their modules as they were."""
+    attributes = [(one, {name: one[name] for name in one if not name.startswith("_")}) for one in _holders(model)]
+    buffers = [(one, dict(one)) for one in (vars(part)["_buffers"] for part in model.modules())]
+    try:
+        yield
+    finally:
+        for holder, kept in attributes + buffers:
+            holder.update(kept)
+
+
+@contextmanager
+def _default(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    if dtype == before:
+        yield
+        return
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
