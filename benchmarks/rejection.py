@@ -7,24 +7,26 @@ tells apart: AUROC (the chance that a digit scores higher than something else; 0
 share that is rejected at the threshold. Both are fitted here on MNIST's validation split as the export does it, so that
 bundles can be measured that have none yet.
 
-Digits are MNIST's test set, and the pictures of `--digits` if given. What is drawn here is synthetic: letters of
-Pillow's built-in font and of the fonts in `--fonts`, scribbles, noise, and silhouettes of garments. Everything else is
-a folder of pictures, read as `edge predict` reads them: faces, textures, photos.
+The third column says how often the answer would mislead: at `SURE` or more, and not rejected.
+
+Digits are MNIST's test set, and the pictures of `--digits` if given. What `rejection_kinds` draws is synthetic: letters
+of Pillow's built-in font or of those in `--fonts` (Greek ones need it), dials, tables, cups, faces, noise. Everything
+else is a folder of pictures, read as `edge predict` reads them: textures, photos. Models are trained with
+outliers of `edge_train.strokes.outliers`, which draws by other means.
 
 The last line is one JSON document with all of it.
 """
 
 import argparse
 import json
-import string
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import rejection_kinds as kinds
 from numpy.random import Generator
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 import edge
 from edge.bundle.input import COLUMNS, ROWS
@@ -34,12 +36,11 @@ from edge.text.table import aligned
 from edge_export.pack import rejection_threshold
 from edge_train.data import published
 
-SCHEMA = "edge.rejection/1"
+SCHEMA = "edge.rejection/2"
 SEED = 30_001
 MODELS = ("lstm", "gru", "cnn")
 COUNT = 300  # of each drawn kind
-LIKE_A_DIGIT = "OoQDIlijSsZzBqgbGT"  # letters that many people would take for a digit
-SIDE = 200  # pixels of a drawn page
+SURE = 0.9  # of a label that nobody would doubt
 
 Bytes = NDArray[np.uint8]
 
@@ -62,13 +63,17 @@ def main() -> int:
         facts = rejection_threshold.fit(classifier.logits(validation.images), validation)
         scorer = Scorer.of(facts)
         known = scorer.scores(classifier.logits(test.images))
-        rows = [("", "images", "AUROC", "rejected")]
+        rows = [("", "images", "AUROC", "rejected", "misleading")]
         for name, images in (digits | others).items():
             found = scorer.scores(classifier.logits(images))
-            share = float((found < facts.threshold).mean())
+            rejected = found < facts.threshold
+            share, sure = float(rejected.mean()), classifier.classify(images).max(axis=1) >= SURE
+            misleading = None if name in digits else float((sure & ~rejected).mean())
             parted = None if name in digits else auroc(known, found)
-            records.append({"model": model, "set": name, "images": len(images), "auroc": parted, "rejected": share})
-            rows.append((name, str(len(images)), "" if parted is None else f"{parted:.3f}", f"{share:.1%}"))
+            record = {"model": model, "set": name, "images": len(images), "auroc": parted, "rejected": share}
+            records.append({**record, "misleading": misleading})
+            none = "" if parted is None else f"{parted:.3f}", "" if misleading is None else f"{misleading:.1%}"
+            rows.append((name, str(len(images)), none[0], f"{share:.1%}", none[1]))
         print(model)
         for line in aligned(rows):
             print(f"  {line}", flush=True)
@@ -101,68 +106,22 @@ def seen(images: Iterable[Bytes]) -> Bytes:
 def drawn(random: Generator, fonts: Path | None) -> dict[str, Bytes]:
     """What can be drawn without any data: uint8 (N, 28, 28) each."""
     faces = sorted(fonts.glob("*.ttf")) if fonts else []
-    unlike = [letter for letter in string.ascii_letters if letter not in LIKE_A_DIGIT]
-    return {
-        "letters": seen(preprocessing.read(letter(random, unlike[at % len(unlike)], faces)) for at in range(COUNT)),
-        "letters like a digit": seen(
-            preprocessing.read(letter(random, LIKE_A_DIGIT[at % len(LIKE_A_DIGIT)], faces)) for at in range(COUNT // 2)
-        ),
-        "scribbles": seen(preprocessing.read(scribble(random)) for _ in range(COUNT)),
-        "garments, drawn": np.stack([garment(random) for _ in range(COUNT)]),
-        "noise": random.integers(0, 256, (COUNT, ROWS, COLUMNS), dtype=np.uint8),
-        "smooth noise": np.stack([smooth_noise(random) for _ in range(COUNT)]),
+    sets = {
+        name: seen(preprocessing.read(kinds.letter(random, signs[at % len(signs)], faces)) for at in range(count))
+        for name, signs, count in (
+            ("letters", kinds.LATIN, COUNT),
+            ("letters like a digit", kinds.LIKE_A_DIGIT, COUNT // 2),
+            ("Greek letters", kinds.GREEK, COUNT // 2),
+        )
+        if faces or signs != kinds.GREEK  # Pillow's built-in font has none
     }
-
-
-def letter(random: Generator, sign: str, faces: list[Path]) -> Image.Image:
-    """A printed letter, a little turned and blurred."""
-    size = int(random.integers(80, 150))
-    face = ImageFont.truetype(str(random.choice(faces)), size) if faces else ImageFont.load_default(size)
-    page = Image.new("L", (SIDE, SIDE), 240)
-    ImageDraw.Draw(page).text((SIDE / 2, SIDE / 2), sign, fill=int(random.integers(0, 90)), font=face, anchor="mm")
-    turned = page.rotate(random.uniform(-8, 8), fillcolor=240, resample=Image.Resampling.BICUBIC)
-    return turned.filter(ImageFilter.GaussianBlur(random.uniform(0, 1.5)))
-
-
-def scribble(random: Generator) -> Image.Image:
-    """A curve through some points, with a pen of some width."""
-    corners = random.uniform(30, 170, (int(random.integers(6, 16)), 2))
-    place = np.linspace(0, len(corners) - 1, 400)
-    curve = np.stack([np.interp(place, range(len(corners)), corners[:, axis]) for axis in (0, 1)], axis=1)
-    soft = np.stack(
-        [np.convolve(np.pad(curve[:, axis], 12, mode="edge"), np.ones(25) / 25, "valid") for axis in (0, 1)]
-    )
-    page = Image.new("L", (SIDE, SIDE), 235)
-    points = [(float(x), float(y)) for x, y in soft.T]
-    ImageDraw.Draw(page).line(points, fill=40, width=int(random.integers(3, 12)), joint="curve")
-    return page.filter(ImageFilter.GaussianBlur(1))
-
-
-GARMENTS = (
-    ((8, 3), (12, 4), (16, 4), (20, 3), (27, 9), (24, 13), (20, 10), (20, 25), (8, 25), (8, 10), (4, 13), (1, 9)),
-    ((9, 2), (19, 2), (21, 26), (15, 26), (14, 9), (13, 26), (7, 26)),
-    ((2, 12), (8, 11), (14, 16), (24, 17), (26, 22), (2, 23)),
-    ((10, 2), (18, 2), (17, 9), (23, 26), (5, 26), (11, 9)),
-)
-"""Outlines of a shirt, trousers, a shoe and a dress in a 28x28 image: crude stand-ins for fashion pictures."""
-
-
-def garment(random: Generator) -> Bytes:
-    """A filled outline with uneven corners and some texture."""
-    outline = GARMENTS[int(random.integers(len(GARMENTS)))]
-    points = [(8 * x + float(random.normal(0, 6)), 8 * y + float(random.normal(0, 6))) for x, y in outline]
-    page = Image.new("L", (8 * COLUMNS, 8 * ROWS), 0)
-    ImageDraw.Draw(page).polygon(points, fill=int(random.integers(120, 255)))
-    small = page.filter(ImageFilter.GaussianBlur(4)).resize((COLUMNS, ROWS), Image.Resampling.BOX)
-    return np.clip(np.asarray(small) * (1 + random.normal(0, 0.15, small.size)), 0, 255).astype(np.uint8)
-
-
-def smooth_noise(random: Generator) -> Bytes:
-    """Blots of random form."""
-    coarse = Image.fromarray(random.integers(0, 256, (ROWS, COLUMNS), dtype=np.uint8))
-    soft = np.asarray(coarse.filter(ImageFilter.GaussianBlur(random.uniform(1, 3))), np.float64)
-    spread = (soft - soft.min()) / max(np.ptp(soft), 1)
-    return np.rint(np.clip((spread - 0.5) * 4, 0, 1) * 255).astype(np.uint8)
+    for name, draw in kinds.PAGES.items():
+        sets[name] = seen(preprocessing.read(draw(random)) for _ in range(COUNT // 2))
+    return sets | {
+        "garments, drawn": np.stack([kinds.garment(random) for _ in range(COUNT)]),
+        "noise": random.integers(0, 256, (COUNT, ROWS, COLUMNS), dtype=np.uint8),
+        "smooth noise": np.stack([kinds.smooth_noise(random) for _ in range(COUNT)]),
+    }
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ def train(
     recipe: Annotated[
         str,
         typer.Option(
-            help="best is ours, origin the published run; --list shows both. A hyperparameter below overrides it."
+            help="best is ours, origin the published run, fine-tuned goes on from --start; --list shows all. "
+            "A hyperparameter below overrides it."
         ),
     ] = "best",
     list_recipes: Annotated[
@@ -50,10 +51,16 @@ def train(
     writers: Annotated[
         Writers | None, typer.Option(help="Who draws them: all writes rare forms as often as usual ones, with any pen.")
     ] = None,
+    outliers: Annotated[
+        float | None, typer.Option(help="Drawn pictures of what is no digit, as a share of the images.")
+    ] = None,
     teacher: Annotated[
         str | None, typer.Option(help="A model or checkpoint whose probabilities are learned as well; '' for none.")
     ] = None,
     distillation: Annotated[float | None, typer.Option(help="Share of the teacher in the loss.")] = None,
+    interpolation: Annotated[
+        float | None, typer.Option(help="What is kept of a run with --start: 0 is its start, 1 its last epoch.")
+    ] = None,
     initialisation: Annotated[Initialisation | None, typer.Option(help="edge's first weights, or torch's.")] = None,
     hidden: Annotated[int | None, typer.Option(help="Size of the recurrent state.")] = None,
     layers: Annotated[int | None, typer.Option(help="Recurrent layers.")] = None,
@@ -62,6 +69,10 @@ def train(
         str | None, typer.Option(help="Layers of a CNN: 'conv5x16 bn relu pool flatten linear10'.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The name of the result; otherwise from its sizes.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Go on from the weights of a checkpoint or a shipped model.", metavar="CHECKPOINT"),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="The same seed gives the same weights on the same machine; otherwise 0.")
     ] = None,
@@ -94,8 +105,10 @@ def train(
         "augmentation": augmentation,
         "strokes": strokes,
         "writers": writers,
+        "outliers": outliers,
         "teacher": teacher,
         "distillation": distillation,
+        "interpolation": interpolation,
         "initialisation": initialisation,
         "seed": seed,
     }
@@ -107,6 +120,7 @@ def train(
         data_dir=data_dir,
         hyperparameters={key: setting for key, setting in hyperparameters.items() if setting is not None},
         sizes={"hidden": hidden, "layers": layers, "bidirectional": bidirectional, "chain": chain},
+        start=start,
         out=out,
         resume=resume,
         device=device,

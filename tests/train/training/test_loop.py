@@ -101,6 +101,13 @@ def test_the_best_epoch_has_the_highest_accuracy_then_the_lowest_loss_then_comes
     assert state.best_epoch == state.epochs[1]
 
 
+def test_of_a_run_that_goes_on_from_a_model_the_last_epoch_is_kept():
+    weights = torch.nn.Linear(1, 1)
+    state = State(weights, torch.optim.SGD(weights.parameters()), start=dict(weights.state_dict()))
+    state.epochs = [Epoch(1, 1.0, 0.5, 0.1, 0.9, 1.0), Epoch(2, 1.0, 0.5, 0.2, 0.8, 1.0)]
+    assert state.best_epoch == state.epochs[1]
+
+
 def few_digits(teacher: torch.nn.Module | None = None) -> loop.TrainingData:
     images, labels = strokes.sample(120, seed=31)
     drawn, drawn_labels = strokes.sample(60, seed=32)
@@ -130,7 +137,7 @@ def test_every_optimiser_lowers_the_loss(optimiser):
 def test_averaged_weights_lag_behind_and_are_the_ones_that_are_kept():
     state = trained(Recipe(epochs=2, batch_size=20, learning_rate=0.02, averaging=0.99))
     assert state.averaged is not None
-    assert state.judged is state.averaged
+    assert state.judged() is state.averaged
     last, mean = state.model.state_dict(), state.averaged.state_dict()
     assert all(not torch.equal(last[name], mean[name]) for name in last)
     if state.best_epoch is state.epochs[-1]:
@@ -182,9 +189,61 @@ def test_a_pupil_of_a_teacher_alone_learns_the_teachers_answers_not_the_labels()
 
     recipe = Recipe(epochs=6, batch_size=20, learning_rate=0.05, distillation=1.0)
     state = trained(recipe, Stubborn())
-    assert (evaluation.logits_of(state.judged, few_digits().validation.images).argmax(1) == 3).all()
+    assert (evaluation.logits_of(state.judged(), few_digits().validation.images).argmax(1) == 3).all()
 
 
 def test_pictures_are_varied_in_whole_batches_whatever_their_size():
     recipe = Recipe(epochs=1, batch_size=7, augmentation="pictures", strokes=0.1)
     assert trained(recipe).steps == -(-132 // 7)
+
+
+def told_from_outliers(share: float) -> tuple[float, float]:
+    """The mean largest probability of digits and of what is none, after some epochs with so many of the latter."""
+    images, labels = strokes.sample(200, seed=33)
+    split = Split("strokes-training", images, labels)
+    recipe = Recipe(epochs=8, batch_size=25, learning_rate=0.02, augmentation="none", outliers=share)
+    torch.manual_seed(0)
+    state = loop.begin(networks.build(Recurrent("gru", hidden=16)), recipe, torch.device("cpu"))
+    data = loop.TrainingData(split, split, outliers=strokes.sample_outliers(200, seed=1))
+    loop.run(state, recipe, data, device=torch.device("cpu"))
+    shown = images, strokes.sample_outliers(100, seed=2)
+    answers = [torch.from_numpy(evaluation.logits_of(state.judged(), pictures)) for pictures in shown]
+    digits, others = (torch.softmax(logits, 1).amax(1).mean().item() for logits in answers)
+    return digits, others
+
+
+def test_a_model_that_has_seen_what_is_no_digit_is_unsure_of_it():
+    digits, others = told_from_outliers(0.5)
+    digits_without, others_without = told_from_outliers(0.0)
+    assert others < others_without - 0.05
+    assert digits - others > digits_without - others_without + 0.06
+
+
+def test_outliers_are_counted_as_pictures_but_not_as_right_or_wrong():
+    images, labels = strokes.sample(100, seed=34)
+    split = Split("strokes-training", images, labels)
+    data = loop.TrainingData(split, split, outliers=strokes.sample_outliers(300, seed=1))
+    recipe = Recipe(epochs=1, batch_size=10, outliers=2.0)
+    assert (data.outliers_per_epoch(recipe), data.batches(recipe)) == (200, 30)
+    state = loop.begin(networks.build(Recurrent("gru", hidden=8)), recipe, torch.device("cpu"))
+    steps: list[loop.TrainingStep] = []
+    loop.run(state, recipe, data, device=torch.device("cpu"), on_step=steps.append)
+    assert len(steps) == 30
+    assert 0 <= steps[-1].accuracy <= 1
+    assert round(steps[-1].accuracy * 100) == pytest.approx(steps[-1].accuracy * 100)  # of the 100 digits alone
+
+
+def test_what_is_kept_lies_between_the_start_and_the_end():
+    def run(share: float) -> State:
+        torch.manual_seed(0)
+        model = networks.build(Recurrent("gru", hidden=8))
+        recipe = Recipe(epochs=1, batch_size=20, learning_rate=0.02, interpolation=share)
+        state = loop.begin(model, recipe, torch.device("cpu"), trained=True)
+        loop.run(state, recipe, few_digits(), device=torch.device("cpu"))
+        return state
+
+    start, end = run(0.0), run(1.0)
+    for name, weight in trained_start().items():
+        torch.testing.assert_close(start.best[name], weight)
+        assert not torch.equal(end.best[name], weight)
+        torch.testing.assert_close(run(0.25).best[name], torch.lerp(weight, end.best[name], 0.25))

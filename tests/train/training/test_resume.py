@@ -165,3 +165,40 @@ def test_a_checkpoint_is_no_state_to_go_on_from(tiny_run):
     shutil.copy(path, path.parent / "last.safetensors")
     with pytest.raises(CheckpointError, match="start the run again without --resume"):
         tiny_run(resume=True)
+
+
+@pytest.fixture
+def started(tiny_run, tmp_path):
+    """A run that goes on from a trained model: its options and where the model is."""
+    start = tiny_run(out=tmp_path / "start", hyperparameters={"epochs": 1}).path
+    return {"start": str(start), "hyperparameters": {"epochs": 3, "interpolation": 0.5, "outliers": 0.2}}
+
+
+def test_a_run_from_a_checkpoint_goes_on_to_the_same_bytes_and_says_where_it_started(
+    tiny_run, tmp_path, pressed, started
+):
+    whole = tiny_run(out=tmp_path / "whole", **started)
+    tiny_run(callbacks=pressed(2, 1), out=tmp_path / "parts", **started)
+    resumed = tiny_run(out=tmp_path / "parts", resume=True, **started)
+    assert resumed.path.read_bytes() == whole.path.read_bytes()
+    first = checkpoint.load(tmp_path / "start" / "lstm-8" / "lstm-8.safetensors")
+    assert checkpoint.load(whole.path).training["start"] == {"name": "lstm-8", "sha256": first.sha256}
+
+
+def test_a_start_cannot_be_slipped_into_a_run_that_had_none(tiny_run, pressed, tmp_path, started):
+    tiny_run(callbacks=pressed(2, 1), out=tmp_path / "parts", hyperparameters={"epochs": 3})
+    with pytest.raises(CheckpointError, match="without --start"):
+        tiny_run(out=tmp_path / "parts", resume=True, hyperparameters={"epochs": 3}, start=started["start"])
+
+
+def test_a_start_of_another_model_or_none_at_all_is_told(tiny_run, tmp_path, started):
+    with pytest.raises(CheckpointError, match=r"lstm-8, and lstm-12 is to be trained.*--start"):
+        tiny_run(out=tmp_path / "other", sizes={"hidden": 12}, start=started["start"])
+    with pytest.raises(CheckpointError, match="name a file or a shipped model with --start"):
+        tiny_run(out=tmp_path / "other", start="nobody")
+    assert not (tmp_path / "other").exists()
+
+
+def test_fine_tuning_without_a_start_is_told(tiny_run):
+    with pytest.raises(RecipeError, match="name its checkpoint with --start"):
+        tiny_run(recipe="fine-tuned")

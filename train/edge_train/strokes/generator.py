@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edge.errors import InputError
 from edge_train.strokes import paper, pen
 from edge_train.strokes.glyphs import form_counts
-from edge_train.strokes.handwriting import Dice, Writers, write
+from edge_train.strokes.handwriting import Dice, Writers, Writing, write
 
 SIDE = 28
 BOX = 20.0  # MNIST's recipe: the ink fits a box of 20 x 20 pixels ...
@@ -138,7 +138,20 @@ def draw_page(
 
 
 def _draw(labels: NDArray[np.int64], dice: Dice, writers: Writers) -> NDArray[np.uint8]:
-    writing = write(labels, dice, POSITIONS, writers)
+    return draw(write(labels, dice, POSITIONS, writers), dice, writers)
+
+
+def draw(writing: Writing, dice: Dice, writers: Writers) -> NDArray[np.uint8]:
+    """What pens did, each with another pen, in MNIST's frame.
+
+    Args:
+        writing: N pictures of it.
+        dice: its rows belong to the same pictures; up to 7 columns are taken.
+        writers: "all" takes rare pens as well.
+
+    Returns:
+        uint8 (N, 28, 28), ink 255 on background 0, in a box of 20 x 20 pixels around the centre of mass.
+    """
     radius = np.clip(PEN_RADIUS[0] + dice.bell(PEN_RADIUS[1]), *PEN_RADIUS_RANGE)
     softness = dice.uniform(*SOFTNESS)[:, 0]
     darkness = 1 - PALEST * dice.uniform() ** 3

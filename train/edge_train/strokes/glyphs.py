@@ -1,9 +1,13 @@
-"""The ways in which people write the ten digits, read from `glyphs.toml`, which says what a form and its text are."""
+"""The ways in which people write the ten digits, read from `glyphs.toml`, which says what a form and its text are.
+
+`signs.toml` has letters and signs in the same notation: what is no digit.
+"""
 
 import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,9 +45,19 @@ def form_counts() -> tuple[int, ...]:
 
 
 @cache
+def signs() -> tuple[Form, ...]:
+    """Letters and signs that resemble no digit, one form each."""
+    return tuple(_form(**form) for form in _read("signs.toml")["sign"])
+
+
+@cache
 def _all() -> tuple[tuple[Form, ...], ...]:
-    written = tomllib.loads((resources.files("edge_train.strokes") / "glyphs.toml").read_text(encoding="utf-8"))
+    written = _read("glyphs.toml")
     return tuple(tuple(_form(**form) for form in written[str(label)]) for label in range(10))
+
+
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads((resources.files("edge_train.strokes") / name).read_text(encoding="utf-8"))
 
 
 def _form(name: str, hands: list[str], share: float = 0.0) -> Form:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_train.strokes import pen
-from edge_train.strokes.glyphs import form_counts, forms
+from edge_train.strokes.glyphs import form_counts, forms, signs
 
 Writers = Literal["usual", "all"]
 
@@ -87,11 +87,11 @@ class Writing:
 
 @dataclass(frozen=True, slots=True)
 class _Book:
-    """All F forms of all digits as arrays, padded to the most forms of a digit, hands of a form, points of a hand.
+    """All F forms of all digits, or all signs, as arrays, padded to the most hands of a form and points of a hand.
 
-    `first`: int64 (10,), the first form of each digit. `controls`: float64 (F, H, C, 2); `hands`: bool (F, H), which of
-    them exist; `loose`: float64 (F, C), how freely a point moves. The others are the fields of `pen.Trace`, with a
-    leading F.
+    `first`: int64 (10,), the first form of each digit; of signs (1,). `controls`: float64 (F, H, C, 2); `hands`: bool
+    (F, H), which of them exist; `loose`: float64 (F, C), how freely a point moves. The others are the fields of
+    `pen.Trace`, with a leading F.
     """
 
     first: NDArray[np.int64]
@@ -114,8 +114,23 @@ def write(labels: NDArray[np.int64], dice: Dice, positions: int, writers: Writer
         positions: of the pen, P.
         writers: "usual" writes each form as often as people do, "all" each form of a digit as often as any other.
     """
-    book = _book(positions)
-    form = book.first[labels] + (dice.uniform() >= _bounds(writers)[labels]).sum(axis=1)
+    book = _book(positions, "digits")
+    return _written(book.first[labels] + (dice.uniform() >= _bounds(writers)[labels]).sum(axis=1), book, dice)
+
+
+def write_signs(dice: Dice, positions: int) -> Writing:
+    """One letter or sign that resembles no digit for each row of the dice, each of them equally often.
+
+    Args:
+        dice: about 90 columns are taken.
+        positions: of the pen, P.
+    """
+    book = _book(positions, "signs")
+    return _written((dice.uniform()[:, 0] * len(book.controls)).astype(np.int64), book, dice)
+
+
+def _written(form: NDArray[np.int64], book: _Book, dice: Dice) -> Writing:
+    """The forms of a book, int64 (N,), by one writer each."""
     # Cubed weights: most writers are close to one of the drawn hands, some are between several.
     weights = dice.uniforms(book.hands.shape[1]) ** 3 * book.hands[form] + 1e-9 * book.hands[form]
     weights /= weights.sum(axis=1, keepdims=True)
@@ -180,10 +195,10 @@ def _bounds(writers: Writers) -> NDArray[np.float64]:
 
 
 @cache
-def _book(positions: int) -> _Book:
-    every = [form for label in range(10) for form in forms(label)]
+def _book(positions: int, what: Literal["digits", "signs"]) -> _Book:
+    every = [form for label in range(10) for form in forms(label)] if what == "digits" else list(signs())
     traces = [pen.trace(form, positions) for form in every]
-    counts = form_counts()
+    counts = form_counts() if what == "digits" else (len(every),)
     hands = max(len(form.controls) for form in every)
     points = max(form.controls.shape[1] for form in every)
     controls, exists = np.zeros((len(every), hands, points, 2)), np.zeros((len(every), hands), np.bool_)

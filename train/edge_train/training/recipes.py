@@ -20,6 +20,7 @@ Initialisation = Literal["edge", "torch"]
 Writers = Literal["usual", "all"]
 
 SHARED = "*"  # the table of what all models of a recipe share
+FINE_TUNED = "fine-tuned"  # the recipe that goes on from a checkpoint
 
 # Share of the steps in which the learning rate rises; it falls along a cosine afterwards.
 WARM_UP_SHARE = 0.2
@@ -54,8 +55,11 @@ class Recipe:
         augmentation: what is varied; `pictures` adds what the pre-processing leaves of a real picture.
         strokes: drawn digits mixed in, as a share of the training images.
         writers: who draws them: `all` writes rare forms as often as the usual ones, and with rare pens.
+        outliers: drawn pictures of what is no digit, mixed in as a share of the training images.
         teacher: a model whose probabilities are learned beside the labels; empty for none.
         distillation: share of the teacher in the loss.
+        interpolation: of a run that starts from a checkpoint: what is kept, between the weights of the start (0) and
+            those of the last epoch (1).
         initialisation: `torch` leaves the first weights as torch draws them.
         seed: of weights, order and variation.
     """
@@ -73,8 +77,10 @@ class Recipe:
     augmentation: Augmentation = "digits"
     strokes: float = 0.0
     writers: Writers = "usual"
+    outliers: float = 0.0
     teacher: str = ""
     distillation: float = 0.5
+    interpolation: float = 1.0
     initialisation: Initialisation = "edge"
     seed: int = 0
 
@@ -89,7 +95,9 @@ class Recipe:
             "--label-smoothing": (0, 0.9, self.label_smoothing),
             "--averaging": (0, 0.99999, self.averaging),
             "--strokes": (0, 10, self.strokes),
+            "--outliers": (0, 10, self.outliers),
             "--distillation": (0, 1, self.distillation),
+            "--interpolation": (0, 1, self.interpolation),
             "--seed": (0, 2**31 - 1, self.seed),
         }
         for option, (low, high, setting) in limits.items():
@@ -135,18 +143,19 @@ def named(recipe: str, model: str) -> Recipe:
 
 
 def for_other_classes(recipe: Recipe) -> Recipe:
-    """The recipe for pictures of something else than digits: without drawn digits and a teacher that knows digits."""
-    return dataclasses.replace(recipe, strokes=0.0, teacher="")
+    """The recipe for pictures of something else than digits: nothing drawn, and no teacher that knows digits only."""
+    return dataclasses.replace(recipe, strokes=0.0, outliers=0.0, teacher="")
 
 
 def to_json(recipe: Recipe) -> dict[str, Any]:
     """The hyperparameters as plain values; `from_json` reads them back.
 
-    The usual writers are not written down: checkpoints of before there were others keep their bytes.
+    What came later and is as it was before is not written down: older checkpoints keep their bytes.
     """
-    values = dataclasses.asdict(recipe)
-    if recipe.writers == "usual":
-        del values["writers"]
+    values, usual = dataclasses.asdict(recipe), Recipe()
+    for later in ("writers", "outliers", "interpolation"):
+        if values[later] == getattr(usual, later):
+            del values[later]
     return values
 
 

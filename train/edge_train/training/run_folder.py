@@ -52,6 +52,7 @@ def save_state(folder: Path, state: State, settings: dict[str, Any]) -> None:
     """
     tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
+    tensors |= {f"start.{name}": tensor for name, tensor in state.start.items()}
     if state.averaged is not None:
         tensors |= {f"averaged.{name}": tensor for name, tensor in state.averaged.state_dict().items()}
     for index, slots in state.optimiser.state_dict()["state"].items():
@@ -97,6 +98,7 @@ def _state(header: dict[str, Any], tensors: dict[str, torch.Tensor], device: tor
     state = begin(model, recipe, device)
     if state.averaged is not None:
         state.averaged.load_state_dict(_below(tensors, "averaged."))
+    state.start = {name: tensor.to(device) for name, tensor in _below(tensors, "start.").items()}
     state.steps = header["steps"]
     slots: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in _below(tensors, "optimiser.").items():

@@ -24,7 +24,7 @@ from edge_train.models import networks, specification
 from edge_train.models.specification import Specification, SpecificationError
 from edge_train.training import checkpoint, evaluation, loop, recipes, run_folder
 from edge_train.training.callbacks import TENSORBOARD_FOLDER, Callback, RunProgress, TensorBoard
-from edge_train.training.checkpoint import Checkpoint
+from edge_train.training.checkpoint import Checkpoint, CheckpointError
 from edge_train.training.evaluation import Answers
 from edge_train.training.loop import Epoch, State, TrainingData, TrainingStep
 from edge_train.training.recipes import Recipe, RecipeError
@@ -36,6 +36,7 @@ DEFAULT_MODEL = "lstm"
 DEFAULT_DATA = datasets.MNIST
 
 MIXED_SEED = 1_004  # beside those of the stroke splits
+OUTLIER_SEED = 2_004
 MIXED_POOL = 4  # times as many drawn digits as an epoch mixes in, so that epochs differ
 
 
@@ -59,6 +60,7 @@ class TrainingRequest:
         data_dir: where published sets are; `None` is the usual place.
         hyperparameters: fields of `Recipe` in place of the recipe's own.
         sizes: what `specification.resized` takes.
+        start: a checkpoint or a shipped model whose weights the run goes on from; `None` draws the first weights.
         out: folder of the runs.
         resume: whether an interrupted run goes on.
         device: "auto", "cpu" or "cuda".
@@ -75,6 +77,7 @@ class TrainingRequest:
     data_dir: Path | None = None
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     sizes: dict[str, Any] = field(default_factory=dict)
+    start: str | None = None
     out: Path = Path("runs")
     resume: bool = False
     device: str = "auto"
@@ -93,7 +96,7 @@ class TrainingResult:
         checkpoint: of the best epoch; its temperature was fitted on the validation split.
         recipe: that it was trained by.
         data: what `--data` named.
-        training_images: that an epoch shows, drawn ones among them.
+        training_images: that an epoch shows, drawn ones and those of no class among them.
         epochs: those that are complete, at least one.
         validation: the best epoch's answers to the validation split.
         test: its answers to the test split; `None` for an interrupted run and where it was not to be opened.
@@ -161,7 +164,7 @@ def train(
     data = _training_data(run.recipe, run.source, device)
     # Before the first epoch, because an hour later is late to learn that it cannot be made.
     files.make_folder(run.folder, advice="choose another --out")
-    shown = len(data.training) + data.drawn_per_epoch(run.recipe)
+    shown = len(data.training) + data.drawn_per_epoch(run.recipe) + data.outliers_per_epoch(run.recipe)
     if not request.part_of:
         parameters, training = networks.parameter_count(run.state.model), data.training
         to_stderr(f"{run.name}: {parameters:,} parameters, {len(training):,} {training.name} images, on {device}")
@@ -236,9 +239,41 @@ def _prepared(request: TrainingRequest, source: Dataset | None, device: torch.de
     recipe = dataclasses.replace(written, **request.hyperparameters)
     sizes = specification.of_classes(asked, len(found.labels))
     torch.manual_seed(recipe.seed)
-    network = networks.build(sizes, initialise=recipe.initialisation == "edge")
     settings = {**run_folder.settings_of(name, sizes, recipe, found.data), "labels": list(found.labels)}
-    return _Run(name, folder, sizes, recipe, loop.begin(network, recipe, device), settings, found)
+    if request.start is not None:
+        stored = _start(request.start, sizes, found)
+        network, settings["start"] = stored.model(), {"name": stored.name, "sha256": stored.sha256}
+    elif request.recipe == recipes.FINE_TUNED:
+        raise RecipeError(
+            f"the recipe {recipes.FINE_TUNED} goes on from a trained model; name its checkpoint with --start, "
+            "or use --recipe best"
+        )
+    else:
+        network = networks.build(sizes, initialise=recipe.initialisation == "edge")
+    state = loop.begin(network, recipe, device, trained=request.start is not None)
+    return _Run(name, folder, sizes, recipe, state, settings, found)
+
+
+def _start(start: str, sizes: Specification, source: Dataset) -> Checkpoint:
+    """The checkpoint that a run goes on from.
+
+    Raises:
+        CheckpointError: there is none, it is damaged, or it is of another model or of other classes.
+    """
+    path = checkpoint.shipped(start) or Path(start)
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint {start!r} to start from; name a file or a shipped model with --start")
+    stored = checkpoint.load(path)
+    if stored.specification != sizes:
+        raise CheckpointError(
+            f"{start} is {specification.name_of(stored.specification)}, and {specification.name_of(sizes)} is to be "
+            "trained; name the model of the checkpoint with --model, or another --start"
+        )
+    if stored.labels != source.labels:
+        raise CheckpointError(
+            f"{start} has other classes than {source.name}; train from the beginning, without --start"
+        )
+    return stored
 
 
 def _resumed(request: TrainingRequest, source: Dataset | None, name: str, folder: Path, device: torch.device) -> _Run:
@@ -248,6 +283,8 @@ def _resumed(request: TrainingRequest, source: Dataset | None, name: str, folder
     state = run_folder.load_state(folder, device)
     _refuse_other_hyperparameters(request.hyperparameters, recipe)
     _refuse_other_sizes(request, sizes)
+    if request.start is not None and "start" not in settings:
+        raise _other("--start", "without --start", CheckpointError)
     if request.data is not None and Path(request.data) != Path(settings["data"]):
         raise _other("--data", f"with --data {settings['data']}", DataError)
     found = datasets.find(settings["data"], request.data_dir) if source is None else source
@@ -322,6 +359,8 @@ def _other(options: str, started: str, kind: type[EdgeError]) -> EdgeError:
 def _training_data(recipe: Recipe, source: Dataset, device: torch.device) -> TrainingData:
     if recipe.strokes and source.labels != DIGITS:
         raise RecipeError(f"{source.name} has other classes than drawn digits; leave --strokes out")
+    if recipe.outliers and source.labels != DIGITS:
+        raise RecipeError(f"what is drawn as no digit may be of {source.name}; leave --outliers out")
     teacher = _teacher(recipe.teacher, source, device) if recipe.teacher else None
     training, validation = source.splits()
     drawn = None
@@ -332,7 +371,11 @@ def _training_data(recipe: Recipe, source: Dataset, device: torch.device) -> Tra
             writers=recipe.writers,
         )
         drawn = Split("strokes-mixed", images, labels)
-    return TrainingData(training, validation, drawn, teacher)
+    outliers = None
+    if recipe.outliers:
+        count = round(recipe.outliers * len(training) * MIXED_POOL)
+        outliers = strokes.sample_outliers(count, seed=OUTLIER_SEED + recipe.seed * 10)
+    return TrainingData(training, validation, drawn, teacher, outliers)
 
 
 def _teacher(name: str, source: Dataset, device: torch.device) -> nn.Module:
@@ -372,6 +415,7 @@ def _evaluated(run: _Run, validation: Split, *, test: Split | None) -> tuple[Che
             "data": run.source.data,
             "best_epoch": best.number,
             "versions": checkpoint.versions(),
+            **({"start": run.settings["start"]} if "start" in run.settings else {}),
         },
     )
     return stored, answers
