@@ -47,8 +47,10 @@ def test_every_hyperparameter_arrives(train, tmp_path):
         "augmentation": "digits",
         "strokes": 0.2,
         "writers": "all",
+        "outliers": 0.1,
         "teacher": "rnn",
         "distillation": 0.3,
+        "interpolation": 0.5,
         "initialisation": "torch",
         "seed": 9,
     }
