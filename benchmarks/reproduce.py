@@ -2,6 +2,7 @@
 
     python benchmarks/reproduce.py --recipe origin [--models lstm cnn] [--runs runs/origin]
     python benchmarks/reproduce.py --recipe best
+    python benchmarks/reproduce.py --recipe fine-tuned   # from the runs of `best`; the teacher is the shipped cnn
     python benchmarks/reproduce.py --collect
 
 Finished runs are not repeated: a folder of runs that is there already is only read. `--collect` trains nothing. Both
@@ -30,7 +31,7 @@ SEEDS: dict[str, int] = {"lstm": 3, "lstm-20": 3, "rnn-relu": 3, "cnn": 3}
 def main() -> None:
     """Runs what is missing, collects, prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", choices=("origin", "best"))
+    parser.add_argument("--recipe", choices=("origin", "best", recipes.FINE_TUNED))
     parser.add_argument("--models", nargs="+")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--collect", action="store_true")
@@ -45,11 +46,18 @@ def main() -> None:
 
 
 def run(recipe: str, model: str, seed: int, folder: Path) -> None:
-    """One run, unless its folder holds a finished one."""
+    """One run, unless its folder holds a finished one; one of fine-tuning goes on from that of `best`."""
     name = f"{model}-seed{seed}"
+    start = folder.parent / "best" / name / f"{name}.safetensors" if recipe == recipes.FINE_TUNED else None
     if not finished(folder / name / "metrics.json"):
         request = trainer.TrainingRequest(
-            model, name=name, recipe=recipe, hyperparameters={"seed": seed}, out=folder, threads=1
+            model,
+            name=name,
+            recipe=recipe,
+            hyperparameters={"seed": seed},
+            start=None if start is None else str(start),
+            out=folder,
+            threads=1,
         )
         print(trainer.summary(trainer.train(request)))
 
@@ -118,11 +126,17 @@ def origin_table(reached: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
 
 
 def best_table(reached: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
-    """What our recipes reached, checkpoint and shipped bundles, in Markdown."""
-    lines = ["| model | checkpoint, validation | checkpoint, test | fp32, test | int8, test |", "|---|---|---|---|---|"]
+    """What our recipes reached, before and after fine-tuning, and the shipped bundles, in Markdown."""
+    lines = [
+        "| model | best, validation | best, test | fine-tuned, validation | fine-tuned, test | fp32, test | int8, test |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for model, entry in reached.get("best", {}).items():
-        bundles = [_bundle_accuracy(name) for name in (model, f"{model}-int8")]
-        figures = [f"{entry['validation'][0]:.2%}", f"{entry['test'][0]:.2%}", *bundles]
+        tuned = reached.get(recipes.FINE_TUNED, {}).get(model)
+        figures = [
+            *(f"{one[split][0]:.2%}" if one else "-" for one in (entry, tuned) for split in ("validation", "test")),
+            *(_bundle_accuracy(name) for name in (model, f"{model}-int8")),
+        ]
         lines.append(f"| {model} | {' | '.join(figures)} |")
     return lines
 
