@@ -128,7 +128,7 @@ def origin_table(reached: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
 def best_table(reached: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
     """What our recipes reached, before and after fine-tuning, and the shipped bundles, in Markdown."""
     lines = [
-        "| model | best, validation | best, test | fine-tuned, validation | fine-tuned, test | fp32, test | int8, test |",
+        "| model | best, validation | test | fine-tuned, validation | test | fp32, test | int8, test |",
         "|---|---|---|---|---|---|---|",
     ]
     for model, entry in reached.get("best", {}).items():
