@@ -61,6 +61,8 @@ _KINDS = {
 # Answered without a key: whether the service lives, for whoever keeps it alive, and the page, which asks for the key.
 _OPEN = frozenset({"/", "/docs", "/openapi.json", "/v2/health/live", "/v2/health/ready"})
 
+INFER = "/v2/models/{model}/infer"
+
 ROUTE = "edge.route"
 """Key of the scope under which the route is kept that a request took, for the figures."""
 
@@ -160,7 +162,7 @@ class Application:
         model = "/v2/models/{model}"
         version = model + "/versions/{version}"
         routes = [
-            at("/v2/models/{model}/infer", self._infer, "POST"),
+            at(INFER, self._infer, "POST"),
             at(version + "/infer", self._infer, "POST"),
             at("/predict", self._predict, "POST"),
             at("/read", self._read, "POST"),
@@ -182,10 +184,20 @@ class Application:
         ]
 
         router = Router(routes, redirect_slashes=False)
+        infer, at_once = routes[0].app, {INFER.format(model=name): name for name in self._repository.models}
+
+        async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+            name = at_once.get(scope["path"])
+            if name is None or scope["method"] != "POST":
+                await router(scope, receive, send)
+            else:  # without a search through all the routes: these are what most requests ask for
+                scope["path_params"] = {"model": name}
+                await infer(scope, receive, send)
+
         if not self._settings.cors_origins:
-            return router
+            return routed
         return CORSMiddleware(
-            router,
+            routed,
             allow_origins=list(self._settings.cors_origins),
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
@@ -220,7 +232,6 @@ class Application:
             self._requests -= 1
             waiting.dec()
         text, kind, headers = inference.answer(model.name, request, outputs, manifest.labels)
-        self._observer.outputs(model.name, outputs, model.classifier.manifest.rejection)
         await respond(scope, send, text, kind=kind, headers=headers)
 
     async def _pixels(self, model: Model, files: list[bytes]) -> bytes:
@@ -271,7 +282,6 @@ class Application:
 
         async def work(model: Model, found: list[Upload]) -> list[str]:
             answered = await uploads.answers(model, self._reader, found)
-            self._observer.predictions([each.prediction for each in answered if each.prediction is not None])
             lines = [json_line(each, top) for each in answered]
             return list(map(uploads.with_image, lines, answered)) if shows_image else lines
 

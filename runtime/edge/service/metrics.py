@@ -46,7 +46,7 @@ class Metrics:
         )
         self.answers = Counter(
             "edge_answers",
-            "Images answered: sure, unsure (confidence below 0.5) or rejected as none of the labels.",
+            "Images that a model judged: sure, unsure (confidence below 0.5) or rejected as none of the labels.",
             ("model", "outcome"),
             registry=registry,
         )

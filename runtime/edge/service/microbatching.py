@@ -49,7 +49,7 @@ INLINE_SECONDS = 1e-3
 _MEMORY = 0.9  # share of the old value in the running mean of the time that an image takes
 
 Compute = Callable[[NDArray[np.uint8]], Outputs]
-Observe = Callable[[int], None]
+Observe = Callable[[Outputs], None]
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class Batcher:
     Args:
         compute: uint8 (N, 28, 28) to what the model says; called from one thread at a time.
         executor: whose threads compute what would keep the event loop; one at a time is taken.
-        observe: told the number of images of each run.
+        observe: told what the model said in each run, in the thread of the run.
         queue_seconds: a request that waited longer is refused.
         inline_seconds: a run that is expected to take no longer happens in the event loop.
     """
@@ -139,10 +139,11 @@ class Batcher:
 
     def _run(self, jobs: list[_Job]) -> Outputs | Exception:
         images = np.frombuffer(b"".join([job.pixels for job in jobs]), np.uint8).reshape(-1, ROWS, COLUMNS)
-        self._observe(len(images))
         began = time.thread_time()  # of this thread alone: a busy machine makes no model slower
         try:
-            return self._compute(images)
+            outputs = self._compute(images)
+            self._observe(outputs)
+            return outputs
         except Exception as error:  # noqa: BLE001 - it belongs to the requests, which raise it
             return error
         finally:

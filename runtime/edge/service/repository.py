@@ -18,6 +18,7 @@ from edge.classifier.classifier import Classifier, load
 from edge.errors import BundleNotFoundError, EdgeError, InputError
 from edge.service.metrics import Metrics
 from edge.service.microbatching import Batcher, Outputs
+from edge.service.observation import model_observer
 from edge.service.settings import Settings
 from edge.session import cpu
 
@@ -155,7 +156,7 @@ class Repository:
         batcher = Batcher(
             compute,
             self._executor,
-            observe=self._metrics.batch_images.labels(name).observe,
+            observe=model_observer(self._metrics, name, classifier.manifest.rejection),
             queue_seconds=self._settings.limits.queue_seconds,
         )
         self._metrics.describe(name, classifier.bundle.sha256)

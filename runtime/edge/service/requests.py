@@ -17,6 +17,8 @@ Headers = list[tuple[bytes, bytes]]
 JSON = b"application/json"
 
 _HANG_UP = "edge.hang_up"  # key of the scope under which a handler leaves what is to be called
+_HEADERS = "edge.headers"  # the headers by name, once somebody has asked for one
+_COMPLETE = "edge.complete"  # whether the whole body has arrived, where the server can say
 
 _WINDOW_BITS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 _COMPRESSION_LEVEL = 1  # an answer is small, and the processor is what counts
@@ -50,12 +52,17 @@ def hang_up(scope: Mapping[str, Any]) -> None:
         cancel()
 
 
+def complete(scope: Scope) -> None:
+    """Notes that the body of a request has arrived; the server calls it."""
+    scope[_COMPLETE] = True
+
+
 def header(scope: Scope, name: bytes) -> bytes:
     """The value of a header, empty where the request has none; the name in lower case."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return bytes(value)
-    return b""
+    headers: dict[bytes, bytes] | None = scope.get(_HEADERS)
+    if headers is None:
+        headers = scope[_HEADERS] = dict(scope["headers"])
+    return headers.get(name, b"")
 
 
 async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
@@ -68,23 +75,31 @@ async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
     declared = header(scope, b"content-length")
     if declared.isdigit() and int(declared) > limits.body_bytes:
         raise _too_large(limits)
-    parts, size, more = [], 0, True
-    try:
-        async with asyncio.timeout(limits.body_seconds):
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGoneError
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > limits.body_bytes:
-                    raise _too_large(limits)
-                more = message.get("more_body", False)
-    except TimeoutError as error:
-        raise RequestError(408, f"the body did not arrive within {limits.body_seconds:g} s; send it faster") from error
-    body = parts[0] if len(parts) == 1 else b"".join(parts)
+    if scope.get(_COMPLETE):  # a timer would cost more than what it waits for
+        body = await _received(receive, limits)
+    else:
+        try:
+            async with asyncio.timeout(limits.body_seconds):
+                body = await _received(receive, limits)
+        except TimeoutError as error:
+            message = f"the body did not arrive within {limits.body_seconds:g} s; send it faster"
+            raise RequestError(408, message) from error
     encoding = header(scope, b"content-encoding").strip().lower()
     return body if encoding in {b"", b"identity"} else _decompressed(body, encoding, limits)
+
+
+async def _received(receive: Receive, limits: Limits) -> bytes:
+    parts, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limits.body_bytes:
+            raise _too_large(limits)
+        more = message.get("more_body", False)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _decompressed(body: bytes, encoding: bytes, limits: Limits) -> bytes:
@@ -111,7 +126,7 @@ async def respond(
 ) -> None:
     """Sends an answer, compressed where the client asks for it."""
     sent = [(b"content-type", kind), *(headers or [])]
-    if body and (encoding := _wanted(header(scope, b"accept-encoding"))):
+    if body and (accepted := header(scope, b"accept-encoding")) and (encoding := _wanted(accepted)):
         encoder = zlib.compressobj(_COMPRESSION_LEVEL, zlib.DEFLATED, _WINDOW_BITS[encoding])
         body = encoder.compress(body) + encoder.flush()
         sent += [(b"content-encoding", encoding), (b"vary", b"accept-encoding")]

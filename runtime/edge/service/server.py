@@ -20,7 +20,7 @@ from edge.errors import EdgeError, InputError
 from edge.service.application import Application
 from edge.service.metrics import Metrics
 from edge.service.repository import Repository
-from edge.service.requests import hang_up
+from edge.service.requests import complete, hang_up
 from edge.service.settings import Limits, Settings
 from edge.service.workers import REFUSED, Supervisor
 
@@ -214,6 +214,7 @@ class _Protocol(HttpToolsProtocol):
     """HTTP with the service's limits: on connections, on headers that do not come, and on idle ones at the end."""
 
     _headers_due: asyncio.TimerHandle | None = None
+    _in_headers = False
     _ending = False
 
     @property
@@ -228,16 +229,26 @@ class _Protocol(HttpToolsProtocol):
         else:
             self._expect_headers()
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        if self._headers_due is None:
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._in_headers:
+            self._stop_waiting()
+        elif self._headers_due is None:  # most headers come in one piece, and need no timer
             self._expect_headers()
 
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_headers = True
+
     def on_headers_complete(self) -> None:
-        self._stop_waiting()
+        self._in_headers = False
         super().on_headers_complete()
         if self._ending:
             self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        complete(self.scope)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()

@@ -59,6 +59,64 @@ def test_json_in_and_out_is_what_the_runtime_says(client, images, tensor, expect
         assert np.array_equal(values(reply, name), array)
 
 
+def numbers(text, **changes):
+    """A request whose `data` is written as it stands here."""
+    tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 28, 28], **changes}
+    return json.dumps({"inputs": [{**tensor, "data": None}]}).replace("null", text).encode()
+
+
+@pytest.mark.parametrize("comma", [", ", ",", " , ", ",\n  ", "\t,"])
+def test_the_numbers_of_an_image_are_read_however_they_are_written(client, images, expected, comma):
+    for image, row in zip(images, expected["logits"], strict=True):
+        reply = client.post(INFER, numbers(f"[{comma.join(map(str, image.ravel().tolist()))}]"))
+        assert reply.status == 200, reply.body
+        np.testing.assert_allclose(values(reply, "logits")[0], row, atol=1e-5)
+
+
+ZEROS = ["0"] * 784
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" + ",".join(["256", *ZEROS[1:]]) + "]",
+        "[" + ",".join(["99999999999999999999999", *ZEROS[1:]]) + "]",
+        "[" + ",".join(["-1", *ZEROS[1:]]) + "]",
+        "[" + ",".join(["007", *ZEROS[1:]]) + "]",
+        "[" + ",".join(["00", *ZEROS[1:]]) + "]",
+        "[" + ",".join(["1.5", *ZEROS[1:]]) + "]",
+        "[" + ",".join(["1e2", *ZEROS[1:]]) + "]",
+        "[" + ",".join(["null", *ZEROS[1:]]) + "]",
+        "[" + ",".join(["", *ZEROS[1:]]) + "]",
+        "[" + ",".join([*ZEROS, ""]) + "]",
+        "[" + ",".join([*ZEROS[1:], "0 0"]) + "]",
+        "[" + ",".join([*ZEROS[2:], "0,,0"]) + "]",
+        "[" + ",".join(ZEROS[1:]) + "]",
+        "[" + ",".join([*ZEROS, "0"]) + "]",
+        "[" + ",".join(ZEROS),
+        "[]",
+        "[ ]",
+        "null",
+        "7",
+        '"0,0"',
+        "{}",
+    ],
+)
+def test_what_are_no_pixels_are_refused(client, text):
+    reply = client.post(INFER, numbers(text))
+    assert reply.status == 400, reply.body
+
+
+def test_an_array_elsewhere_is_not_taken_for_the_pixels(client):
+    tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 28, 28]}
+    zeros = [0] * 784
+    assert client.post(INFER, {"inputs": [tensor], "data": zeros}).status == 400
+    assert client.post(INFER, {"inputs": [{**tensor, 'x"data': zeros}]}).status == 400
+    assert client.post(INFER, {"inputs": [{**tensor, "data": zeros}], "parameters": {"data": [9]}}).status == 200
+    assert client.post(INFER, {"id": "data", "inputs": [{**tensor, "data": zeros}]}).json["id"] == "data"
+    assert client.post(INFER, {"inputs": [{**tensor, "datatype": "BYTES", "shape": [784], "data": zeros}]}).status == 400
+
+
 def test_nested_arrays_are_taken_as_flat_ones(client, images, tensor, expected):
     reply = client.post(INFER, {"inputs": [tensor(images, data=images.tolist())]})
     assert np.array_equal(values(reply, "logits"), expected["logits"])
@@ -221,10 +279,11 @@ def test_every_error_is_json(client, method, path, status):
     assert reply.headers["content-type"] == "application/json"
 
 
-def test_an_answer_that_is_no_number_is_an_error(manifest):
-    """NaN is no JSON, and no answer."""
-    nothing = np.full((1, 10), np.nan, np.float32)
-    request = inference.Request(None, bytes(784), None, (inference.Wanted("logits", binary=True, classes=0),))
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_answer_that_is_no_number_is_an_error(manifest, value):
+    """NaN is no JSON, and no answer; the classifier refuses such logits before they come here."""
+    nothing = np.full((1, 10), value, np.float32)
+    request = inference.Request(None, bytes(784), None, (inference.Wanted("logits", binary=False, classes=0),))
     with pytest.raises(RequestError, match="no number") as refused:
         inference.answer("linear", request, Outputs(nothing, nothing, None), manifest.labels)
     assert refused.value.status == 500
