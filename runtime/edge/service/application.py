@@ -21,6 +21,9 @@ from edge.service.metrics import CONTENT_TYPE, Metrics
 from edge.service.observation import Observer
 from edge.service.repository import Model, Repository
 from edge.service.requests import (
+    ALWAYS,
+    ANSWER,
+    STATUS,
     ClientGoneError,
     Receive,
     RequestError,
@@ -48,7 +51,6 @@ _POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 _PAGE = ((b"content-security-policy", _POLICY), (b"cache-control", b"no-cache"))
 
 _KINDS = {
@@ -104,13 +106,11 @@ class Application:
             raise RuntimeError(f"the service speaks HTTP, not {scope['type']}")
         started = time.perf_counter()
         scope["app"] = self  # by which Starlette's router raises what it does not find, in place of answering itself
-        status = 0
 
         async def noted(message: Any) -> None:  # noqa: ANN401 - an ASGI message
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] += _ALWAYS
+                scope[STATUS] = message["status"]
+                message["headers"] += ALWAYS
             await send(message)
 
         try:
@@ -119,19 +119,19 @@ class Application:
             else:
                 await self._routes(scope, receive, noted)
         except ClientGoneError:
-            status = HUNG_UP
+            scope[STATUS] = HUNG_UP
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
-            status = HUNG_UP
+            scope[STATUS] = HUNG_UP
         except Exception as error:
-            if status:
+            if STATUS in scope:
                 raise
             code, message = _told(scope, error)
             if code == 500:
                 LOG.exception("a request failed")
             await respond_error(scope, noted, code, message)
-        self._observer.request(scope, scope.get(ROUTE, "none"), status, time.perf_counter() - started)
+        self._observer.request(scope, scope.get(ROUTE, "none"), scope.get(STATUS, 0), time.perf_counter() - started)
 
     def close(self) -> None:
         """Lets go of the threads and writes what is left of the log."""
@@ -196,13 +196,19 @@ class Application:
 
         if not self._settings.cors_origins:
             return routed
-        return CORSMiddleware(
+        shared = CORSMiddleware(
             routed,
             allow_origins=list(self._settings.cors_origins),
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
             expose_headers=[inference.JSON_LENGTH.decode()],
         )
+
+        async def with_origins(scope: Scope, receive: Receive, send: Send) -> None:
+            scope.pop(ANSWER, None)  # the middleware adds its headers to what goes through `send`
+            await shared(scope, receive, send)
+
+        return with_origins
 
     def _chosen(self, scope: Scope) -> Model:
         parameters = scope.get("path_params", {})

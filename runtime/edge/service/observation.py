@@ -79,17 +79,17 @@ def model_observer(metrics: Metrics, model: str, rule: Rejection | None) -> Call
     sure, unsure, rejected = (metrics.answers.labels(model, outcome) for outcome in ("sure", "unsure", "rejected"))
 
     def observe(outputs: Outputs) -> None:
-        count = len(outputs.logits)
-        images.observe(count)
-        doubts = outputs.probabilities.max(axis=1) < UNSURE
+        images.observe(count := len(outputs.logits))
+        doubts = np.maximum.reduce(outputs.probabilities, axis=1) < UNSURE
         rejections = 0
         if outputs.scores is not None and rule is not None:
             rejects = outputs.scores < rule.threshold
-            rejections = int(np.count_nonzero(rejects))
-            doubts &= ~rejects
-        doubtful = int(np.count_nonzero(doubts))
-        sure.inc(count - doubtful - rejections)
-        unsure.inc(doubtful)
-        rejected.inc(rejections)
+            if rejections := int(np.count_nonzero(rejects)):
+                rejected.inc(rejections)
+                doubts &= ~rejects
+        if doubtful := int(np.count_nonzero(doubts)):
+            unsure.inc(doubtful)
+        if certain := count - doubtful - rejections:
+            sure.inc(certain)
 
     return observe

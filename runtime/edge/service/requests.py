@@ -16,6 +16,16 @@ Headers = list[tuple[bytes, bytes]]
 
 JSON = b"application/json"
 
+ANSWER = "edge.answer"
+"""Key of the scope under which the server leaves a function `(status, headers, body) -> bool` that sends a whole answer
+at once; false where it cannot, and the answer goes through ASGI's two messages."""
+
+STATUS = "edge.status"
+"""Key of the scope under which the status code of the answer is kept."""
+
+ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+"""Headers of every answer."""
+
 _HANG_UP = "edge.hang_up"  # key of the scope under which a handler leaves what is to be called
 _HEADERS = "edge.headers"  # the headers by name, once somebody has asked for one
 _COMPLETE = "edge.complete"  # whether the whole body has arrived, where the server can say
@@ -130,7 +140,10 @@ async def respond(
         encoder = zlib.compressobj(_COMPRESSION_LEVEL, zlib.DEFLATED, _WINDOW_BITS[encoding])
         body = encoder.compress(body) + encoder.flush()
         sent += [(b"content-encoding", encoding), (b"vary", b"accept-encoding")]
-    sent.append((b"content-length", str(len(body)).encode()))
+    sent.append((b"content-length", b"%d" % len(body)))
+    scope[STATUS] = status
+    if (at_once := scope.get(ANSWER)) is not None and at_once(status, sent, body):
+        return
     await send({"type": "http.response.start", "status": status, "headers": sent})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
