@@ -114,7 +114,8 @@ def test_an_array_elsewhere_is_not_taken_for_the_pixels(client):
     assert client.post(INFER, {"inputs": [{**tensor, 'x"data': zeros}]}).status == 400
     assert client.post(INFER, {"inputs": [{**tensor, "data": zeros}], "parameters": {"data": [9]}}).status == 200
     assert client.post(INFER, {"id": "data", "inputs": [{**tensor, "data": zeros}]}).json["id"] == "data"
-    assert client.post(INFER, {"inputs": [{**tensor, "datatype": "BYTES", "shape": [784], "data": zeros}]}).status == 400
+    numbers_as_files = {**tensor, "datatype": "BYTES", "shape": [784], "data": zeros}
+    assert client.post(INFER, {"inputs": [numbers_as_files]}).status == 400
 
 
 def test_nested_arrays_are_taken_as_flat_ones(client, images, tensor, expected):
