@@ -146,13 +146,13 @@ class Batcher:
         began = time.thread_time() if is_measured else 0.0  # of this thread: a busy machine makes no model slower
         try:
             outputs = self._compute(images)
-            if is_measured:
-                now = (time.thread_time() - began) / len(images)
-                self._image_seconds = _MEMORY * (self._image_seconds or now) + (1 - _MEMORY) * now
             self._observe(outputs)
-            return outputs
         except Exception as error:  # noqa: BLE001 - it belongs to the requests, which raise it
             return error
+        if is_measured:
+            now = (time.thread_time() - began) / len(images)
+            self._image_seconds = _MEMORY * (self._image_seconds or now) + (1 - _MEMORY) * now
+        return outputs
 
     def _take(self) -> list[_Job]:
         """The requests of the next run; those that are gone or came too late are dropped."""

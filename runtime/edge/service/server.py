@@ -246,11 +246,13 @@ class _Protocol(HttpToolsProtocol):
         super().on_headers_complete()
         if self._ending:
             self.cycle.keep_alive = False
-        self.scope[ANSWER] = functools.partial(self._answer, self.cycle)
+        scope: Any = self.scope  # of uvicorn's own type, which knows no keys but its own
+        scope[ANSWER] = functools.partial(self._answer, self.cycle)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        complete(self.scope)
+        scope: Any = self.scope
+        complete(scope)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
