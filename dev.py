@@ -8,6 +8,7 @@
     python3 dev.py clients  asks a service with clients that others wrote, in an environment of their own
     python3 dev.py web      fetches ONNX Runtime for browsers, for `edge export --to html` and its tests
     python3 dev.py cpp      unpacks ONNX Runtime's C++ headers, for `edge export --to cpp` and its tests
+    python3 dev.py c        runs the self-test of C forms by every compiler and on every emulated processor at hand
     python3 dev.py map      prints the rooms of the repository, their sizes and imports; `--at REV` of any commit
     python3 dev.py api      writes docs/api.md anew from the docstrings of `import edge`
     python3 dev.py fuzz MIN tries the readers of files with what they do not expect, for so many minutes
@@ -75,6 +76,7 @@ def main() -> int:
         "clients": clients,
         "web": web,
         "cpp": cpp,
+        "c": c_forms,
         "map": rooms,
         "api": api,
         "fuzz": fuzz,
@@ -82,7 +84,7 @@ def main() -> int:
         "bench": bench,
     }
     name, *options = sys.argv[1:] or [""]
-    if name not in tasks or (options and name not in {"map", "fuzz"}):
+    if name not in tasks or (options and name not in {"map", "fuzz", "c"}):
         print(__doc__)
         return 2
     if sys.version_info < MINIMUM_PYTHON:
@@ -157,6 +159,12 @@ def cpp() -> None:
     """ONNX Runtime's C++ headers, where apt is there to fetch them; the tests that need them are skipped elsewhere."""
     if not fetch("cpp_toolchain", CPP):
         say("  the tests of edge.hpp are skipped; on Debian: apt install g++ libssl-dev zlib1g-dev")
+
+
+def c_forms(*options: str) -> None:
+    """The self-test of C forms everywhere; what is missing is named in the table, with its Debian package."""
+    set_up_everything()
+    run([program(EVERYTHING, "python"), "tests/export/targets/c/processors.py", *options])
 
 
 def fetch(module: str, folder: Path) -> bool:

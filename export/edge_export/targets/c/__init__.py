@@ -92,24 +92,65 @@ def write(source: Bundle, out: Path, request: TargetRequest = AS_IT_IS) -> Writt
     )
 
 
-def _judged(source: Bundle, precision: str, request: TargetRequest) -> JudgedNetwork:
-    """The network and its verdict; an integer chain of a bundle is taken as it is, all else is made of fp32."""
-    own = onnx.load_from_string(source.data)
-    manifest, evidence = source.manifest, source.evidence
-    fp32 = own if manifest.precision == "fp32" else request.fp32
+def network_of(source: Bundle, request: TargetRequest = AS_IT_IS) -> CNetwork:
+    """The network that `write` makes C of: what `referee.logits` takes.
+
+    Args:
+        source: the bundle.
+        request: precision, int8 unless another is named, the fp32 graph, and what it is calibrated on.
+
+    Raises:
+        DeploymentError: the model has no form in C.
+    """
+    return _network(source, request.precision or "int8", request, _data(source, request))
+
+
+def _data(source: Bundle, request: TargetRequest) -> EvaluationData:
+    manifest = source.manifest
     trained_on = next((one.data for one in manifest.accuracy), None)
     data = evaluation_data.find(request.data, request.data_dir, trained_on=trained_on, labels=manifest.labels)
-    data = data.in_order(manifest.labels)
-    packed = manifest.precision == "int8" == precision and any(
-        weight.name == "stage.0.weight" for weight in own.graph.initializer
-    )
+    return data.in_order(manifest.labels)
+
+
+def _fp32(source: Bundle, request: TargetRequest) -> ModelProto | None:
+    """The graph of the weights; `None` where there are rounded ones only."""
+    return onnx.load_from_string(source.data) if source.manifest.precision == "fp32" else request.fp32
+
+
+def _is_chain(source: Bundle, precision: str) -> bool:
+    """Whether the bundle is a chain of integers already, which is taken as it is."""
+    return source.manifest.precision == "int8" == precision and b"stage.0.weight" in source.data
+
+
+def _network(source: Bundle, precision: str, request: TargetRequest, data: EvaluationData) -> CNetwork:
+    """An integer chain of a bundle is taken as it is; all else is made of fp32, calibrated as a bundle is."""
     try:
-        made = matrices.chain(own, precision) if packed else _made(fp32, precision, data)
+        if _is_chain(source, precision):
+            return matrices.chain(onnx.load_from_string(source.data), precision)
+        fp32 = _fp32(source, request)
+        if fp32 is None:
+            raise DeploymentError(
+                "a packed int8 or fp16 bundle holds no weights that C could round in its own way; give the fp32 "
+                "bundle, or export from the checkpoint: edge export --model NAME --to c"
+            )
+        found = matrices.recurrent(fp32, precision, data.calibration)
+        if found is not None:
+            return found
+        if precision == "int8":
+            fp32 = blocks.build(fp32, data.calibration, PROFILES["any"].bits)
+        return matrices.chain(fp32, precision)
     except UnsuitableError as error:
         raise DeploymentError(f"the model has no form in C: {error}; deploy the bundle itself") from error
+
+
+def _judged(source: Bundle, precision: str, request: TargetRequest) -> JudgedNetwork:
+    """The network with its verdict."""
+    manifest, evidence = source.manifest, source.evidence
+    data, fp32 = _data(source, request), _fp32(source, request)
+    made = _network(source, precision, request, data)
     images = data.parity.images if precision == "int8" else data.parity.images[:FLOATS_JUDGED]
     labels = data.parity.labels[: len(images)]
-    running = session.open_session(own if fp32 is None else fp32)
+    running = session.open_session(onnx.load_from_string(source.data) if fp32 is None else fp32)
     expected, golden_expected = (session.run(running, each, BULK)[0] for each in (images, evidence.images))
     found, golden = (referee.logits(made, each) for each in (images, evidence.images))
     apart, golden_apart = (np.abs(one - other) for one, other in ((found, expected), (golden, golden_expected)))
@@ -127,27 +168,12 @@ def _judged(source: Bundle, precision: str, request: TargetRequest) -> JudgedNet
         + f", logits at most {apart.max():.2g} off"
     )
     limits = np.array([evidence.limit(index) for index in range(len(evidence.kinds))])
-    if not packed and precision == "int8":
+    if precision == "int8" and not _is_chain(source, precision):
         # The bundle's limits are another arithmetic's: PyTorch's logits lie as near as those of its fp32 graph do.
         for group, worst in ((evidence.digits, apart.max()), (~evidence.digits, 0.0)):
             seen = max(worst, golden_apart[group].max(initial=0.0))
             limits[group] = max(EVIDENCE_FLOOR["int8"], EVIDENCE_HEADROOM * seen)
     return JudgedNetwork(made, verdict, golden, limits)
-
-
-def _made(fp32: ModelProto | None, precision: str, data: EvaluationData) -> CNetwork:
-    """The network of an fp32 graph, int8 calibrated and rounded as that of a bundle is."""
-    if fp32 is None:
-        raise DeploymentError(
-            "a packed int8 or fp16 bundle holds no weights that C could round in its own way; give the fp32 bundle, "
-            "or export from the checkpoint: edge export --model NAME --to c"
-        )
-    found = matrices.recurrent(fp32, precision, data.calibration)
-    if found is not None:
-        return found
-    if precision == "int8":
-        fp32 = blocks.build(fp32, data.calibration, PROFILES["any"].bits)
-    return matrices.chain(fp32, precision)
 
 
 def _steps(

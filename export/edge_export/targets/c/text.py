@@ -96,7 +96,13 @@ def write(network: CNetwork, source: Bundle, name: str, verdict: str, golden: ND
     kinds = source.evidence.kinds
     images = source.evidence.images.reshape(len(kinds), -1)
     answers = [digest(row.view(np.uint32).tolist()) for row in np.ascontiguousarray(golden)]
-    rejection = ""
+    rejection, score, facts = "", "", manifest.rejection
+    if facts is not None:
+        rejection, score = _section("model", "score header").rstrip("\n"), _section("model", "score")
+        constants.add("usual", np.array([*facts.energy, *facts.distance], np.float32))
+        constants.add("centres", np.array(facts.centres, np.float32))
+        constants.add("whitening", np.concatenate(facts.whitening).astype(np.float32))
+        rejection = _with(rejection, {"threshold": f"{np.float32(facts.threshold)!s}f"})
     values = {
         "name": word,
         "NAME": word.upper(),
@@ -109,7 +115,6 @@ def write(network: CNetwork, source: Bundle, name: str, verdict: str, golden: ND
         "labels": ", ".join(map(_string, manifest.labels)),
         "classes": str(len(manifest.labels)),
         "temperature": f"{np.float32(manifest.temperature)!s}f",
-        "rejection": rejection,
         "constants_digest": _DIGEST.format(each="\n".join(constants.digested)),
         "constants_value": str(constants.value),
         "golden": ",\n".join(
@@ -125,12 +130,13 @@ def write(network: CNetwork, source: Bundle, name: str, verdict: str, golden: ND
         _section("model", "label"),
         "/* ---- constants ---- */",
         "\n".join(constants.lines),
+        score,
         _section("model", "self-test"),
     ]
     return CSource(
         word,
         _with("\n\n".join(part.strip("\n") for part in parts) + "\n", values),
-        _with(_section("model", "header").strip("\n") + "\n", values),
+        _with(_with(_section("model", "header").strip("\n") + "\n", {"rejection": rejection}), values),
         constants.size,
         stack,
     )

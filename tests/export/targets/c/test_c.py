@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge.bundle import bundle, shipped
+from edge.classifier.rejection import Scorer
 from edge_export.graph import session
 from edge_export.int8.convolutional import blocks
 from edge_export.targets import registry
@@ -243,3 +244,19 @@ def test_sums_that_may_leave_their_range_are_refused(converted, digits, monkeypa
     monkeypatch.setattr(matrices, "EXACT", 1000)
     with pytest.raises(DeploymentError, match=r"a gate's sum may reach .*; take --precision fp32|--precision fp32"):
         matrices.recurrent(converted("lstm")[1].model, "int8", digits.images)
+
+
+@needs_compiler
+def test_the_score_is_that_of_the_bundle_and_needs_no_library(few_digits, tmp_path, images):
+    source = shipped.info("lstm-20")
+    path = registry.write("c", source, tmp_path, TargetRequest(data="strokes")).paths[0]
+    library = tmp_path / "scored.so"
+    words = ["cc", *STRICT, "-O1", "-shared", "-fPIC", str(path), "-o", str(library)]
+    assert subprocess.run(words, capture_output=True, text=True, check=False).stderr == ""
+    function = ctypes.CDLL(str(library)).lstm_20_int8_score
+    function.restype = ctypes.c_float
+    logits = source.evidence.logits
+    found = [function(np.ascontiguousarray(row).ctypes.data_as(ctypes.c_void_p)) for row in logits]
+    np.testing.assert_allclose(found, Scorer.of(source.manifest.rejection).scores(logits), rtol=1e-3, atol=1e-3)
+    header = path.with_suffix(".h").read_text()
+    assert f"LSTM_20_INT8_REJECTION_THRESHOLD {np.float32(source.manifest.rejection.threshold)!s}f" in header

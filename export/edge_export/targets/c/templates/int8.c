@@ -5,124 +5,131 @@ typedef int32_t total;  /* of products: exact, the generator proved that it fits
 
 enum { ONE = 32768, HALF = 16384, STEPS = 28 };  /* numbers in (-1, 1) are Q15: 32768 stands for 1 */
 
-/* A matrix: totals[r] = weights of row r . x. Rows are a multiple of 4, columns of 16, both filled up with zeros. */
+/* How a processor multiplies WIDTH bytes by weights: `take` makes the bytes ready, `dot` adds their products to sums, and
+   `give` adds up the sums of four rows. All of it is exact, so that every way gives the same bits. */
 #if defined(__AVX2__) && !defined(PLAIN)
 #include <immintrin.h>
-static __m256i wide(const int8_t *bytes)
+enum { WIDTH = 16 };
+typedef __m256i sums;
+typedef __m256i bytes;
+#define NOTHING _mm256_setzero_si256()
+static bytes take(const uint8_t *x)
 {
-    return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)bytes));
+    return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)x));
 }
-
-static void multiply(const int8_t *weights, const uint8_t *x, int rows, int columns, int32_t *totals)
+static sums dot(sums sum, bytes x, const int8_t *weights)
 {
-    int r, k;
-    for (r = 0; r < rows; r += 4, weights += 4 * columns) {
-        __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
-        for (k = 0; k < columns; k += 16) {
-            const __m256i v = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(x + k)));
-            a = _mm256_add_epi32(a, _mm256_madd_epi16(v, wide(weights + k)));
-            b = _mm256_add_epi32(b, _mm256_madd_epi16(v, wide(weights + k + columns)));
-            c = _mm256_add_epi32(c, _mm256_madd_epi16(v, wide(weights + k + 2 * columns)));
-            d = _mm256_add_epi32(d, _mm256_madd_epi16(v, wide(weights + k + 3 * columns)));
-        }
-        a = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
-        _mm_storeu_si128((__m128i *)(void *)(totals + r),
-                         _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1)));
-    }
+    const __m256i w = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)weights));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(x, w));
 }
-#elif defined(__ARM_NEON) && defined(__aarch64__) && !defined(PLAIN)
+static void give(int32_t *totals, sums a, sums b, sums c, sums d)
+{
+    a = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    _mm_storeu_si128((__m128i *)(void *)totals,
+                     _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1)));
+}
+#elif defined(__aarch64__) && defined(__ARM_NEON) && !defined(PLAIN)
 #include <arm_neon.h>
-static int32x4_t dot(int32x4_t sum, int16x8_t low, int16x8_t high, const int8_t *weights)
+enum { WIDTH = 16 };
+typedef int32x4_t sums;
+typedef int16x8x2_t bytes;
+#define NOTHING vdupq_n_s32(0)
+static bytes take(const uint8_t *x)
 {
-    const int8x16_t w = vld1q_s8(weights);
-    const int16x8_t first = vmovl_s8(vget_low_s8(w)), second = vmovl_s8(vget_high_s8(w));
-    sum = vmlal_s16(sum, vget_low_s16(low), vget_low_s16(first));
-    sum = vmlal_s16(sum, vget_high_s16(low), vget_high_s16(first));
-    sum = vmlal_s16(sum, vget_low_s16(high), vget_low_s16(second));
-    return vmlal_s16(sum, vget_high_s16(high), vget_high_s16(second));
+    const uint8x16_t v = vld1q_u8(x);
+    return (bytes){{vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(v))), vreinterpretq_s16_u16(vmovl_high_u8(v))}};
 }
-
-static void multiply(const int8_t *weights, const uint8_t *x, int rows, int columns, int32_t *totals)
+static sums dot(sums sum, bytes x, const int8_t *weights)
 {
-    int r, k;
-    for (r = 0; r < rows; r += 4, weights += 4 * columns) {
-        int32x4_t a = vdupq_n_s32(0), b = a, c = a, d = a;
-        for (k = 0; k < columns; k += 16) {
-            const uint8x16_t v = vld1q_u8(x + k);
-            const int16x8_t low = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(v)));
-            const int16x8_t high = vreinterpretq_s16_u16(vmovl_u8(vget_high_u8(v)));
-            a = dot(a, low, high, weights + k);
-            b = dot(b, low, high, weights + k + columns);
-            c = dot(c, low, high, weights + k + 2 * columns);
-            d = dot(d, low, high, weights + k + 3 * columns);
-        }
-        vst1q_s32(totals + r, vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d)));
-    }
+    const int16x8_t low = vmovl_s8(vld1_s8(weights)), high = vmovl_s8(vld1_s8(weights + 8));
+    sum = vmlal_high_s16(vmlal_s16(sum, vget_low_s16(x.val[0]), vget_low_s16(low)), x.val[0], low);
+    return vmlal_high_s16(vmlal_s16(sum, vget_low_s16(x.val[1]), vget_low_s16(high)), x.val[1], high);
+}
+static void give(int32_t *totals, sums a, sums b, sums c, sums d)
+{
+    vst1q_s32(totals, vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d)));
 }
 #elif defined(__wasm_simd128__) && !defined(PLAIN)
 #include <wasm_simd128.h>
-static v128_t dot(v128_t sum, v128_t low, v128_t high, const int8_t *weights)
+enum { WIDTH = 8 };
+typedef v128_t sums;
+typedef v128_t bytes;
+#define NOTHING wasm_i32x4_const(0, 0, 0, 0)
+static bytes take(const uint8_t *x)
 {
-    const v128_t w = wasm_v128_load(weights);
-    sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(low, wasm_i16x8_extend_low_i8x16(w)));
-    return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(high, wasm_i16x8_extend_high_i8x16(w)));
+    return wasm_u16x8_load8x8(x);
 }
-
-static void multiply(const int8_t *weights, const uint8_t *x, int rows, int columns, int32_t *totals)
+static sums dot(sums sum, bytes x, const int8_t *weights)
 {
-    int r, k;
-    for (r = 0; r < rows; ++r, weights += columns) {
-        v128_t s = wasm_i32x4_const(0, 0, 0, 0);
-        for (k = 0; k < columns; k += 16) {
-            const v128_t v = wasm_v128_load(x + k);
-            s = dot(s, wasm_u16x8_extend_low_u8x16(v), wasm_u16x8_extend_high_u8x16(v), weights + k);
-        }
-        totals[r] = wasm_i32x4_extract_lane(s, 0) + wasm_i32x4_extract_lane(s, 1) + wasm_i32x4_extract_lane(s, 2)
-                    + wasm_i32x4_extract_lane(s, 3);
-    }
+    return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(x, wasm_i16x8_load8x8(weights)));
 }
-#elif defined(__ARM_FEATURE_SIMD32) && !defined(PLAIN)
+static void give(int32_t *totals, sums a, sums b, sums c, sums d)
+{
+    const v128_t e = wasm_i32x4_add(wasm_i32x4_shuffle(a, b, 0, 1, 4, 5), wasm_i32x4_shuffle(a, b, 2, 3, 6, 7));
+    const v128_t f = wasm_i32x4_add(wasm_i32x4_shuffle(c, d, 0, 1, 4, 5), wasm_i32x4_shuffle(c, d, 2, 3, 6, 7));
+    wasm_v128_store(totals,
+                    wasm_i32x4_add(wasm_i32x4_shuffle(e, f, 0, 2, 4, 6), wasm_i32x4_shuffle(e, f, 1, 3, 5, 7)));
+}
+#else
+#if defined(__ARM_FEATURE_SIMD32) && !defined(PLAIN) /* Cortex-M4, M7 */
 #include <arm_acle.h>
-static int32_t dot(int32_t sum, int16x2_t even, int16x2_t odd, const int8_t *weights)
+enum { WIDTH = 4 };
+typedef struct { int16x2_t even, odd; } bytes;
+static uint32_t word(const void *four) /* a pointer to another type would be no C */
 {
-    uint32_t w;
-    __builtin_memcpy(&w, weights, 4);  /* a pointer to another type would be no C */
-    sum = __smlad(__sxtb16((int8x4_t)w), even, sum);
-    return __smlad(__sxtb16((int8x4_t)__ror(w, 8)), odd, sum);
+    uint32_t result;
+    __builtin_memcpy(&result, four, 4);
+    return result;
 }
+static bytes take(const uint8_t *x)
+{
+    const uint32_t v = word(x);
+    return (bytes){(int16x2_t)__uxtb16(v), (int16x2_t)__uxtb16(v >> 8 | v << 24)};
+}
+static int32_t dot(int32_t sum, bytes x, const int8_t *weights)
+{
+    const uint32_t w = word(weights);
+    return __smlad(__sxtb16((int8x4_t)(w >> 8 | w << 24)), x.odd, __smlad(__sxtb16((int8x4_t)w), x.even, sum));
+}
+#else
+enum { WIDTH = 1 };
+typedef int32_t bytes;
+static bytes take(const uint8_t *x)
+{
+    return *x;
+}
+static int32_t dot(int32_t sum, bytes x, const int8_t *weights)
+{
+    return sum + x * *weights;
+}
+#endif
+typedef int32_t sums;
+#define NOTHING 0
+static void give(int32_t *totals, sums a, sums b, sums c, sums d)
+{
+    totals[0] = a;
+    totals[1] = b;
+    totals[2] = c;
+    totals[3] = d;
+}
+#endif
 
+/* A matrix: totals[r] = weights of row r . x. Rows are a multiple of 4, columns of 16, both filled up with zeros. */
 static void multiply(const int8_t *weights, const uint8_t *x, int rows, int columns, int32_t *totals)
 {
     int r, k;
     for (r = 0; r < rows; r += 4, weights += 4 * columns) {
-        int32_t a = 0, b = 0, c = 0, d = 0;
-        for (k = 0; k < columns; k += 4) {
-            uint32_t v;
-            __builtin_memcpy(&v, x + k, 4);
-            const int16x2_t even = (int16x2_t)__uxtb16(v), odd = (int16x2_t)__uxtb16(__ror(v, 8));
-            a = dot(a, even, odd, weights + k);
-            b = dot(b, even, odd, weights + k + columns);
-            c = dot(c, even, odd, weights + k + 2 * columns);
-            d = dot(d, even, odd, weights + k + 3 * columns);
+        sums a = NOTHING, b = NOTHING, c = NOTHING, d = NOTHING;
+        for (k = 0; k < columns; k += WIDTH) {
+            const bytes v = take(x + k);
+            a = dot(a, v, weights + k);
+            b = dot(b, v, weights + k + columns);
+            c = dot(c, v, weights + k + 2 * columns);
+            d = dot(d, v, weights + k + 3 * columns);
         }
-        totals[r] = a;
-        totals[r + 1] = b;
-        totals[r + 2] = c;
-        totals[r + 3] = d;
+        give(totals + r, a, b, c, d);
     }
 }
-#else
-static void multiply(const int8_t *weights, const uint8_t *x, int rows, int columns, int32_t *totals)
-{
-    int r, k;
-    for (r = 0; r < rows; ++r, weights += columns) {
-        int32_t sum = 0;
-        for (k = 0; k < columns; ++k)
-            sum += weights[k] * x[k];
-        totals[r] = sum;
-    }
-}
-#endif
 
 /*== gates ==*/
 /* A part of a layer's product: what row[start..] gives for some gates, in Q12 within the limit. */

@@ -32,6 +32,65 @@ int @name@_label(const uint8_t image[784])
     return best;
 }
 
+/*== score ==*/
+static float exponential(float x) /* of 0 or less: 2^n times a polynomial, within 1e-6 of it */
+{
+    union { float number; uint32_t bits; } power;
+    const int n = (int)(x * 1.4426950f - 0.5f);
+    const float r = x - (float)n * 0.69314718f;
+    if (x < -80.0f)
+        return 0.0f;
+    power.bits = (uint32_t)(127 + n) << 23;
+    return power.number * (1.0f + r * (1.0f + r * (0.5f + r * (0.16666667f + r * (0.041666667f + r * 0.0083333333f)))));
+}
+
+static float logarithm(float x) /* of 1 or more */
+{
+    float twos = 0.0f, z, s;
+    for (; x > 1.5f; x *= 0.5f)
+        twos += 0.69314718f;
+    z = (x - 1.0f) / (x + 1.0f);
+    s = z * z;
+    return twos + 2.0f * z * (1.0f + s * (0.33333333f + s * (0.2f + s * 0.14285714f)));
+}
+
+float @name@_score(const float logits[@NAME@_CLASSES])
+{
+    float highest = logits[0], sum = 0.0f, nearest = 0.0f, root, low, high;
+    int c, i, k;
+    for (k = 1; k < @NAME@_CLASSES; ++k)
+        highest = logits[k] > highest ? logits[k] : highest;
+    for (k = 0; k < @NAME@_CLASSES; ++k)
+        sum += exponential(logits[k] - highest);
+    for (c = 0; c < @NAME@_CLASSES; ++c) { /* the squared distance to each label's centre, whitened */
+        float squared = 0.0f;
+        for (i = 0; i < @NAME@_CLASSES; ++i) {
+            float part = 0.0f;
+            for (k = i; k < @NAME@_CLASSES; ++k)
+                part += (logits[k] - centres[c * @NAME@_CLASSES + k]) * whitening[k * (k + 1) / 2 + i];
+            squared += part * part;
+        }
+        nearest = c == 0 || squared < nearest ? squared : nearest;
+    }
+    low = 0.0f;
+    high = nearest + 1.0f;
+    for (i = 0; i < 60; ++i) { /* the square root, by halves: no library */
+        root = 0.5f * (low + high);
+        if (root * root < nearest)
+            low = root;
+        else
+            high = root;
+    }
+    low = (highest + logarithm(sum) - usual[0]) / usual[1];
+    return (low < 0.0f ? low : 0.0f) + (usual[2] - high) / usual[3];
+}
+
+/*== score header ==*/
+#define @NAME@_REJECTION_THRESHOLD @threshold@ /* an image with a lower score shows none of the labels */
+
+/* How much an image looks like one of the labels, from its logits: about 0 for a usual one, lower for others. */
+float @name@_score(const float logits[@NAME@_CLASSES]);
+
 /*== header ==*/
 /* @title@: see @name@.c */
 #ifndef @NAME@_H
