@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge.errors import InputError, PictureError, PictureNotFoundError, UnreadablePictureError
-from edge.picture import plain_png
+from edge.picture import libtiff, plain_png
 from edge.picture.arrays import Grey
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
@@ -30,8 +30,9 @@ MOST_PIXELS: Final = 100_000_000
 # A picture of a row of digits is long; one that is longer than any JPEG can be is no picture.
 LONGEST_SIDE: Final = 65_535
 # What a picture may take while it is decoded, by what its pixels take in the decoder and behind it at the same time.
-# Threads that read a folder take as much each.
+# Threads that decode at the same time share it: who finds too little left waits. Later it is one byte a pixel.
 MOST_BYTES: Final = 250_000_000  # below 300 MB with Python and all libraries
+FEW_BYTES: Final = 2_000_000  # nothing is counted below
 # Decoders of WebP hold a picture four times, as four bytes a pixel; a progressive JPEG is held as its coefficients.
 _BYTES_OF_MODE: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 _BYTES_OF_OTHERS: Final = 4
@@ -71,10 +72,39 @@ _TURNS: Final[dict[int, Callable[[Grey], Grey]]] = {
 _OPAQUE: Final = [0] * 128 + [255] * 128  # of the levels of an alpha channel
 
 _MARKER: Final = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+_START_OF_IMAGE: Final = b"\xff\xd8"
 _START_OF_SCAN: Final = b"\xff\xda"
 _END_OF_IMAGE: Final = b"\xff\xd9"
 
 _warnings_lock = threading.RLock()
+
+
+class _Memory:
+    """What the pictures that are decoded at the same time may take together, in bytes."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._free = most_bytes
+        self._changed = threading.Condition()
+        self._turnstile = threading.Lock()  # a large picture is not overtaken for ever by small ones
+
+    @contextmanager
+    def taken(self, needed: int) -> Iterator[None]:
+        """Waits until so much is left, and holds it."""
+        if needed < FEW_BYTES:
+            yield
+            return
+        with self._turnstile, self._changed:
+            self._changed.wait_for(lambda: self._free >= needed)
+            self._free -= needed
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += needed
+                self._changed.notify_all()
+
+
+_memory = _Memory(MOST_BYTES)
 
 
 def read_grey(source: Source, *, enough_pixels: int = ENOUGH_PIXELS) -> Grey:
@@ -146,7 +176,7 @@ def luminance_of(image: Image.Image, name: str = "the picture") -> GreyPicture:
     try:
         # only TIFF reads headers while it decodes: all else may decode in several threads at once
         with _silently() if image.format == "TIFF" else nullcontext():
-            image.load()
+            _load(image)
         if image.mode == "L" and "transparency" not in image.info and not _may_be_turned(image):
             return image
         grey = np.ascontiguousarray(_upright(_luminance(image), image))
@@ -156,6 +186,17 @@ def luminance_of(image: Image.Image, name: str = "the picture") -> GreyPicture:
         ) from cause
     grey.flags.writeable = False
     return grey
+
+
+def _load(image: Image.Image) -> None:
+    """Decodes; what libtiff only mentions is an error here."""
+    if image.format != "TIFF":
+        image.load()
+        return
+    with libtiff.heard() as errors:
+        image.load()
+    if errors:
+        raise ValueError(errors[0])
 
 
 def as_array(picture: GreyPicture) -> Grey:
@@ -222,8 +263,8 @@ def _decode(stream: BinaryIO, name: str, enough_pixels: int) -> GreyPicture:
         image = _open(stream, name)
     # the luminance of a JPEG is one of its planes: the colours need not be decoded; other formats ignore this
     image.draft("L", (enough_pixels, enough_pixels))
-    _refuse_memory(image, name)
-    return luminance_of(image, name)
+    with _memory.taken(_needed_memory(image, name)):
+        return luminance_of(image, name)
 
 
 def _open(stream: BinaryIO, name: str) -> Image.Image:
@@ -238,9 +279,28 @@ def _open(stream: BinaryIO, name: str) -> Image.Image:
         known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         raise UnreadablePictureError(f"{name} is not a picture that can be read; give a {known} file") from cause
     _refuse_size(image, name)
-    if image.info.get("progressive"):
+    if image.info.get("progressive") or (image.format == "JPEG" and _has_plane_scans(image, stream)):
         _refuse_passes(image, stream, name)
     return image
+
+
+def _has_plane_scans(image: Image.Image, stream: BinaryIO) -> bool:
+    """Whether the first scan of a JPEG leaves planes to others: all are held then, and passed over, as if progressive.
+
+    True where that cannot be seen at once: between segments there may be anything.
+    """
+    at, place = stream.tell(), len(_START_OF_IMAGE)
+    try:
+        while True:
+            stream.seek(place)
+            head = stream.read(5)
+            if head[:2] == _START_OF_SCAN and len(head) == 5:
+                return head[4] < len(getattr(image, "layer", []))
+            if _MARKER.match(head) is None or len(head) < 5:
+                return True
+            place += 2 + int.from_bytes(head[2:4], "big")
+    finally:
+        stream.seek(at)
 
 
 def _scans(stream: BinaryIO) -> int:
@@ -283,8 +343,8 @@ def _refuse_size(image: Image.Image, name: str) -> None:
         raise UnreadablePictureError(f"{name} has no pixels; save it again")
 
 
-def _refuse_memory(image: Image.Image, name: str) -> None:
-    """Refuses what would take too much memory, by what a pixel of its kind takes."""
+def _needed_memory(image: Image.Image, name: str) -> int:
+    """Bytes that decoding takes, by what a pixel of its kind takes; refuses what would take too much."""
     held = _WEBP_BYTES if image.format == "WEBP" else _BYTES_OF_MODE.get(image.mode, _BYTES_OF_OTHERS)
     needed = image.width * image.height * (held + _GREY_BYTES * (1 + _may_be_turned(image)))
     if needed > MOST_BYTES:
@@ -292,17 +352,18 @@ def _refuse_memory(image: Image.Image, name: str) -> None:
             f"{name} is too large: {image.width} x {image.height} pixels of {image.format}, {image.mode}, take "
             f"{needed // 1_000_000} MB of at most {MOST_BYTES // 1_000_000}; scale it down, or save it in grey as PNG"
         )
+    return needed
 
 
 def _refuse_passes(image: Image.Image, stream: BinaryIO, name: str) -> None:
-    """Refuses a progressive JPEG that passes over its picture too often, or whose coefficients take too much memory."""
+    """Refuses a JPEG of several scans that passes over its picture too often, or whose coefficients take too much."""
     layers = getattr(image, "layer", [])  # of each plane its number, and how often it is sampled across and down
     shares = [across * down for _, across, down, *_ in layers] or [1]
     planes = sum(shares) / max(shares)
     needed = int(image.width * image.height * _COEFFICIENT_BYTES * planes)
     if needed > MOST_BYTES:
         raise UnreadablePictureError(
-            f"{name} is too large: {image.width} x {image.height} pixels of a progressive JPEG take "
+            f"{name} is too large: {image.width} x {image.height} pixels of a JPEG in several scans take "
             f"{needed // 1_000_000} MB of at most {MOST_BYTES // 1_000_000}; scale it down, or save it as a plain JPEG"
         )
     if (scans := _scans(stream)) > MOST_SCANS:

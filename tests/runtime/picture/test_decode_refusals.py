@@ -1,17 +1,21 @@
 """What is no picture that can be read safely is refused in one line, before a pixel of it is decoded."""
 
 import io
+import os
 import struct
 import threading
+import time
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 import edge
-from edge.picture import decode
+from edge.picture import decode, libtiff
 
 
 def drawn():
@@ -317,3 +321,88 @@ def test_a_jpeg_of_many_scans_is_refused_and_one_of_some_is_read():
 def test_what_follows_the_end_of_a_jpeg_is_not_counted():
     film = b"\xff\xda\x00\x08" * 1000
     np.testing.assert_array_equal(decode.read_grey(with_scans(0) + film), decode.read_grey(with_scans(0)))
+
+
+def plane_by_plane(times, fill=b""):
+    """A JPEG that is not progressive, each plane in a scan of its own; the last one comes so often."""
+    planes = []
+    for image in (drawn().convert("L"), Image.new("L", drawn().size, 128)):
+        file = io.BytesIO()
+        image.save(file, "JPEG")
+        planes.append(file.getvalue())
+    start_of_frame, start_of_scan = (planes[0].index(marker) for marker in (b"\xff\xc0", b"\xff\xda"))
+    tables = planes[0][planes[0].index(b"\xff\xdb") : start_of_frame]
+    frame_size = int.from_bytes(planes[0][start_of_frame + 2 : start_of_frame + 4], "big")
+    codes = planes[0][start_of_frame + 2 + frame_size : start_of_scan]
+    size = planes[0][start_of_frame + 5 : start_of_frame + 9]
+    frame = b"\xff\xc0\x00\x11\x08" + size + b"\x03" + b"".join(bytes([plane, 0x11, 0]) for plane in (1, 2, 3))
+    data = [plane[plane.index(b"\xff\xda") + 10 : -2] for plane in planes]
+    scans = [b"\xff\xda\x00\x08\x01" + bytes([plane, 0, 0, 63, 0]) + data[plane > 1] for plane in (1, 2, 3)]
+    return b"\xff\xd8" + tables + frame + codes + fill + b"".join(scans) + scans[-1] * times + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("fill", [b"", b"\xff\xff"])
+def test_scans_are_counted_in_a_jpeg_that_is_not_progressive_too(fill):
+    np.testing.assert_allclose(
+        decode.read_grey(plane_by_plane(0, fill)), np.asarray(drawn().convert("L")).astype(float), atol=40
+    )
+    with pytest.raises(edge.UnreadablePictureError, match=r"passes over its picture 103 times"):
+        decode.read_grey(plane_by_plane(100, fill))
+
+
+def fax(damaged):
+    """A page in fax coding whose lines cannot all be read; libtiff fills them and reports success."""
+    page = Image.new("1", (400, 400), 1)
+    ImageDraw.Draw(page).line([(100, 100), (200, 300), (300, 80)], fill=0, width=20)
+    file = io.BytesIO()
+    page.save(file, "TIFF", compression="group4")
+    content = bytearray(file.getvalue())
+    if damaged:
+        content[158:164] = b"\xff\x00\xaa\x55\x01\x80"
+    return bytes(content)
+
+
+def test_what_libtiff_only_mentions_is_an_error_in_one_line(capfd):
+    assert decode.read_grey(fax(damaged=False)).shape == (400, 400)
+    with pytest.raises(edge.UnreadablePictureError, match=r"cut off or damaged \(Fax4Decode: .*\); save or"):
+        decode.read_grey(fax(damaged=True))
+    assert capfd.readouterr().err == ""
+
+
+def test_what_others_write_meanwhile_reaches_the_standard_error(capfd):
+    with libtiff.heard() as errors:
+        os.write(2, b"a line of another thread\nFax4Decode: Bad code word.\n")
+        os.write(2, b"TIFFReadDirectory: Warning, an unknown field.\n")
+    assert errors == ["Fax4Decode: Bad code word"]
+    assert capfd.readouterr().err == "a line of another thread\n"
+
+
+def test_more_than_a_pipe_holds_does_not_stop_the_decoder(capfd):
+    with libtiff.heard() as errors:
+        for _ in range(3000):
+            with suppress(BlockingIOError):
+                os.write(2, b"Fax3Decode1D: Bad code word at line 11 of strip 0.\n")
+    assert len(errors) > 1000
+    capfd.readouterr()
+
+
+def test_pictures_that_are_decoded_at_the_same_time_share_the_memory(monkeypatch):
+    content = saved(Image.new("RGB", (1500, 1000), "white"), "PNG")  # 7.5 MB while it is decoded
+    monkeypatch.setattr(decode, "_memory", decode._Memory(8_000_000))
+    under_way, most = 0, 0
+    load = decode._load
+
+    def counted(image):
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        time.sleep(0.02)
+        load(image)
+        under_way -= 1
+
+    monkeypatch.setattr(decode, "_load", counted)
+    with ThreadPoolExecutor(4) as pool:
+        shapes = [grey.shape for grey in pool.map(decode.read_grey, [content] * 8)]
+
+    assert shapes == [(1000, 1500)] * 8
+    assert most == 1
