@@ -5,6 +5,7 @@
                             torch on the newest Python at hand; the oldest versions that are admitted; coverage
     python3 dev.py gates    passes format, lint, types and import rules alone, before a commit
     python3 dev.py pythons  runs the runtime's tests from the built wheel on every Python at hand
+    python3 dev.py elsewhere  runs the thin wheel under emulation as processors of boards that are not here
     python3 dev.py clients  asks a service with clients that others wrote, in an environment of their own
     python3 dev.py web      fetches ONNX Runtime for browsers, for `edge export --to html` and its tests
     python3 dev.py cpp      unpacks ONNX Runtime's C++ headers, for `edge export --to cpp` and its tests
@@ -73,6 +74,7 @@ def main() -> int:
         "test": test,
         "gates": gates,
         "pythons": pythons,
+        "elsewhere": elsewhere,
         "clients": clients,
         "web": web,
         "cpp": cpp,
@@ -213,6 +215,14 @@ def pythons() -> None:
         run([program(folder, "python"), "-m", "pytest", "-q", "tests/runtime"], folder=source, EDGE_THIN=str(folder))
         told.append(f"3.{minor}: passed: {interpreter}")
     print("", *told, sep="\n")
+
+
+def elsewhere() -> None:
+    """The thin wheel under emulation, on processors of boards; half an hour, and the table of docs/devices.md."""
+    set_up_everything()
+    python = program(EVERYTHING, "python")
+    wheel, _ = build(python)
+    run([python, "benchmarks/elsewhere.py", "--wheel", wheel])
 
 
 def rooms(*options: str) -> None:

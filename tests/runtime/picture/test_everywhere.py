@@ -1,11 +1,12 @@
 """The image that a model sees is the same to the last bit on every processor: held to digests of drawn pictures.
 
-The pictures are drawn in integers and stored without loss, so that nothing but edge stands between them and their images.
+The pictures are drawn in integers and stored without loss, so that only edge stands between them and their images.
 A change of the recipe changes digests: `python tests/runtime/picture/test_everywhere.py` prints them anew.
 """
 
 import hashlib
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def mask(digit: str, size: int, width: int) -> np.ndarray:
     rows, columns = np.ogrid[:size, :size]
     for stroke in STROKES[digit]:
         points = [(x * size // 20, y * size // 20) for x, y in stroke]
-        for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        for (x0, y0), (x1, y1) in itertools.pairwise(points):
             steps = max(abs(x1 - x0), abs(y1 - y0), 1)
             for step in range(0, steps + 1, max(width // 4, 1)):
                 x, y = x0 + (x1 - x0) * step // steps, y0 + (y1 - y0) * step // steps
@@ -67,7 +68,7 @@ def transparent(digit: str) -> np.ndarray:
 
 
 PICTURES = {
-    "pen on paper": lambda: pen(),
+    "pen on paper": pen,
     "chalk on a board": lambda: pen("2", ink=230, paper=25),
     "a hard shadow": lambda: shadow(pen("4")),
     "squared paper": lambda: grid(pen("2", width=20)),
