@@ -1,0 +1,57 @@
+"""The whole path of benchmarks/cuda.py: on CUDA where it is, and as far as a CPU can go everywhere."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from edge.session import runtime
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+ON_A_CPU = ("prove", "predict", "parity", "placement", "streams")
+ON_A_GPU = (*ON_A_CPU, "verify", "tf32", "memory")
+without_cuda = pytest.mark.skipif(
+    "cuda" not in runtime.built_in(), reason="needs a GPU and its ONNX Runtime: pip install 'edge-toolkit[gpu]'"
+)
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """The program, as a module."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("cuda")
+
+
+@pytest.mark.parametrize("step", ON_A_CPU)
+def test_a_step_holds_on_the_cpu(cuda, step):
+    outcome = cuda.take(step, "cpu")
+    assert (outcome.state, outcome.told) == ("holds", "")
+    assert outcome.figures
+
+
+@pytest.mark.parametrize("step", ON_A_GPU)
+@without_cuda
+def test_a_step_holds_on_cuda(cuda, step):
+    outcome = cuda.take(step, "cuda")
+    assert (outcome.state, outcome.told) == ("holds", "")
+
+
+@pytest.mark.parametrize("step", ["tf32", "memory"])
+def test_what_only_cuda_has_is_no_success_elsewhere(cuda, step):
+    outcome = cuda.take(step, "cpu")
+    assert (outcome.state, outcome.figures) == ("not taken", {})
+    assert "only CUDA" in outcome.told
+
+
+def test_a_step_that_does_not_hold_is_broken(cuda, monkeypatch):
+    monkeypatch.setattr(cuda, "FP32_TOLERANCE", -1.0)
+    outcome = cuda.take("parity", "cpu")
+    assert outcome.state == "broken"
+    assert "from the CPU's" in outcome.told
+
+
+@pytest.mark.skipif("cuda" in runtime.built_in(), reason="this onnxruntime was built with CUDA")
+def test_without_cuda_every_step_says_why(cuda):
+    outcome = cuda.take("prove", "cuda")
+    assert outcome.state == "broken"
+    assert "built without CUDA" in outcome.told
