@@ -7,6 +7,7 @@
     python3 dev.py pythons  runs the runtime's tests from the built wheel on every Python at hand
     python3 dev.py elsewhere  runs the thin wheel under emulation as processors of boards that are not here
     python3 dev.py clients  asks a service with clients that others wrote, in an environment of their own
+    python3 dev.py engines  reads pictures with Ray, Dask, Parquet and S3, in an environment of their own
     python3 dev.py web      fetches ONNX Runtime for browsers, for `edge export --to html` and its tests
     python3 dev.py cpp      unpacks ONNX Runtime's C++ headers, for `edge export --to cpp` and its tests
     python3 dev.py c        runs the self-test of C forms by every compiler and on every emulated processor at hand
@@ -57,6 +58,7 @@ THIN = ROOT / ".venv-thin"  # the built wheel with the extra `cpu`, on the newes
 CPP = ROOT / ".cpp"  # headers for edge.hpp, and programs that were compiled with them
 WEB = ROOT / ".web-runtime"  # the two files of onnxruntime-web that a page needs
 CLIENTS = ROOT / ".venv-clients"  # other people's clients of `edge serve`, without edge
+ENGINES = ROOT / ".venv-engines"  # Ray, Dask, pyarrow and a play of S3, with what a device has
 OLDEST = ROOT / ".venv-oldest"  # the same on this Python, with the lowest versions that pyproject.toml admits
 
 # What the commands import: one start with all of it leaves its bytecode, in a third of the space and half of the time
@@ -76,6 +78,7 @@ def main() -> int:
         "pythons": pythons,
         "elsewhere": elsewhere,
         "clients": clients,
+        "engines": engines,
         "web": web,
         "cpp": cpp,
         "c": c_forms,
@@ -142,6 +145,17 @@ def clients() -> None:
     set_up_clients()
     tests = "tests/runtime/service/test_clients.py"
     run([program(EVERYTHING, "python"), "-m", "pytest", "-q", tests], EDGE_CLIENTS=str(program(CLIENTS, "python")))
+
+
+def engines() -> None:
+    """Many pictures with what others made for them; Ray needs a machine that is not busy."""
+    set_up_everything()
+    python = Path(sys.executable)
+    if make_environment(ENGINES, python):
+        install(ENGINES, ["--group", "engines", *device_requirements()])
+        finish_environment(ENGINES, python)
+    tests = "tests/runtime/batch/test_engines.py"
+    run([program(EVERYTHING, "python"), "-m", "pytest", "-q", tests], EDGE_ENGINES=str(program(ENGINES, "python")))
 
 
 def surroundings() -> dict[str, str]:

@@ -97,7 +97,8 @@ class _Rows:
         self._kept: OrderedDict[int, list[bytes | None]] = OrderedDict()
         self._lock = threading.Lock()
         self._coming: Iterator[tuple[int, list[bytes | None]]] = iter(())
-        self._next = -1  # the first row of what comes next
+        self._group = -1  # which one that is
+        self._next = 0  # the first row of what comes next
 
     def read(self, wanted: Sequence[int]) -> list[bytes | PictureError]:
         with self._lock:
@@ -110,8 +111,8 @@ class _Rows:
             if first <= row < first + len(values):
                 return self._told(row, values[row - first])
         group = max(at for at, first in enumerate(self._first[:-1]) if first <= row)
-        if not self._first[group] <= self._next <= row:
-            self._coming = self._batches(group)
+        if group != self._group or self._next > row:
+            self._group, self._coming = group, self._batches(group)
         for first, values in self._coming:
             self._next = first + len(values)
             self._kept[first] = values

@@ -36,7 +36,7 @@ class Reader:
 
     Args:
         model: a shipped name such as "lstm-int8", or the path of a bundle that each process can read.
-        provider: "cpu", "cuda" (or an error that names what is missing), or "auto".
+        provider: "auto" for CUDA where it works and the CPU elsewhere; "cpu", "cuda" or another means that or an error.
         threads: cores to use at most in each process; None takes all. One is right where an engine starts a process
             for each core.
     """

@@ -127,7 +127,8 @@ def _filesystem(address: str) -> "tuple[AbstractFileSystem, str]":
     try:
         system, path = url_to_fs(address)
     except ImportError as error:
-        raise MissingExtraError(f"predict {address}", EXTRA, error.name or _told(error)) from error
+        missing = error.name or getattr(error.__cause__, "name", None) or _told(error)
+        raise MissingExtraError(f"predict {address}", EXTRA, missing) from error
     except ValueError as error:
         raise PictureError(f"{address} is no address that can be read ({_told(error)}); check it") from error
     return system, str(path)

@@ -48,6 +48,12 @@ def provider_settings(options: list[str] | None, provider: str) -> dict[str, str
     return settings
 
 
+class EngineChoice(StrEnum):
+    """Who hands out the parts of a run."""
+
+    RAY = "ray"
+
+
 class FormChoice(StrEnum):
     """How rows are written."""
 

@@ -9,6 +9,7 @@ PACKAGES = {
     "plot": ("matplotlib",),
     "sign": ("cryptography",),
     "tables": ("pyarrow",),
+    "ray": ("ray",),
     "remote": ("fsspec", "aiohttp", "s3fs"),
 }
 """Packages by extra; a command that needs one has the extra's name, unless `EXTRA_OF` gives another."""

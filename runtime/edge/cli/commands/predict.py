@@ -1,7 +1,7 @@
 """`edge predict`: pictures in, a line each out."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -11,10 +11,10 @@ import typer
 from edge.batch import inputs
 from edge.batch.listing import Listing, Selection, shards
 from edge.batch.options import PART_ROWS, RunOptions, parse_shard
-from edge.batch.pace import Outcome, Pace
+from edge.batch.pace import Counts, Pace
 from edge.bundle import shipped
 from edge.bundle.input import DIGITS
-from edge.cli.arguments import FormChoice, JsonOption, ProviderOption, ProviderSettings, provider_settings
+from edge.cli.arguments import EngineChoice, FormChoice, JsonOption, ProviderOption, ProviderSettings, provider_settings
 from edge.cli.many import FromOption, ImagesArgument, NullOption, listing_of
 from edge.errors import PictureError
 from edge.picture import paths
@@ -22,8 +22,9 @@ from edge.text.progress import ProgressBar
 from edge.text.terminal import image_as_text, printable, shows_blocks
 
 if TYPE_CHECKING:
+    from edge.bundle.bundle import Bundle
     from edge.classifier.answers import Answer
-    from edge.classifier.classifier import Classifier, Prediction
+    from edge.classifier.classifier import Prediction
     from edge.cli.step_strips import StepStrips
     from edge.picture.arrays import Grey
 
@@ -52,6 +53,13 @@ def predict(
     ] = None,
     form: Annotated[FormChoice, typer.Option("--format", help="Of the parts.")] = FormChoice.JSONL,
     part_rows: Annotated[int, typer.Option(min=1, help="Pictures in a part.")] = PART_ROWS,
+    engine: Annotated[
+        EngineChoice | None, typer.Option(help="Read on a Ray cluster; with --out.", show_default=False)
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Of the cluster; Ray is started here without.", metavar="ADDRESS")
+    ] = None,
+    actors: Annotated[int | None, typer.Option(min=1, help="Of the cluster; one for each of its CPUs without.")] = None,
     shard: Annotated[
         str | None, typer.Option(help="Only the third of 16 shards; each picture is in one of them.", metavar="3/16")
     ] = None,
@@ -63,25 +71,28 @@ def predict(
     """
     if as_json and show:
         raise typer.BadParameter("--show draws for people, --json prints for programs: choose one.")
-    if out is not None and (show or show_steps is not None):
-        raise typer.BadParameter("--out writes rows and draws nothing: leave --show and --show-steps.")
-    if form is FormChoice.PARQUET and (out is None or top is not None):
-        raise typer.BadParameter("--format parquet is for --out, and has all labels: leave --top.")
+    _refuse_mixed(out, form, top, engine, draws=show or show_steps is not None, of_engine=(address, actors))
     which = (1, 1) if shard is None else parse_shard(shard)
     from edge.classifier.answers import answers, json_line
     from edge.classifier.classifier import load
     from edge.session import cpu
 
+    options = None if out is None else RunOptions(out, *which, form.literal, part_rows, top)
+    if engine is not None and options is not None:
+        read_parts, source = _on_ray(model, provider, address, actors)
+        _write(source, listing_of(images, listed, null=null), images, options, read_parts, as_json=as_json)
+        return
     settings = provider_settings(provider_option, provider)
     classifier = load(model, provider=provider, threads=threads, provider_options=settings)
     classifier.manifest.check_pictures()
     if provider == "auto" and not as_json:
         typer.echo(f"{classifier.manifest.name} on {classifier.provider}: {classifier.provider_reason}", err=True)
     listing = listing_of(images, listed, null=null)
-    if out is not None:
-        options = RunOptions(out, *which, form.literal, part_rows, top)
-        told = _write(classifier, listing, images or [f"--from {listed}"], options, threads or cpu.allowed())
-        typer.echo(told.json_line() if as_json else f"{told.line()}; {out}")
+    if options is not None:
+        from edge.batch import job
+
+        read_parts = partial(job.read, classifier, workers=threads or cpu.allowed())
+        _write(classifier.bundle, listing, images, options, read_parts, as_json=as_json)
         return
     found = listing if shard is None else Selection(listing, shards(listing, which[1])[which[0] - 1])
     width = 0 if as_json else min(max((len(printable(each.path)) for each in found), default=0), MAX_NAME_COLUMNS)
@@ -110,19 +121,63 @@ def predict(
         raise typer.Exit(1)
 
 
+def _refuse_mixed(
+    out: Path | None,
+    form: FormChoice,
+    top: int | None,
+    engine: EngineChoice | None,
+    *,
+    draws: bool,
+    of_engine: tuple[str | int | None, ...],
+) -> None:
+    """Raises where options do not go together.
+
+    Raises:
+        typer.BadParameter: they do not.
+    """
+    if out is not None and draws:
+        raise typer.BadParameter("--out writes rows and draws nothing: leave --show and --show-steps.")
+    if form is FormChoice.PARQUET and (out is None or top is not None):
+        raise typer.BadParameter("--format parquet is for --out, and has all labels: leave --top.")
+    if engine is not None and out is None:
+        raise typer.BadParameter("--engine ray writes into a folder: name one with --out.")
+    if engine is None and any(option is not None for option in of_engine):
+        raise typer.BadParameter("--address and --actors are about --engine ray.")
+
+
+def _on_ray(
+    model: str, provider: str, address: str | None, actors: int | None
+) -> "tuple[Callable[..., Counts], Bundle]":
+    """What reads parts on a cluster, and the bundle that it does so with: this process needs no session of it."""
+    from edge.batch import cluster
+    from edge.bundle import bundle, signature
+
+    source = bundle.read(shipped.locate(model), trusted=signature.public_keys(None))
+    source.manifest.check_pictures()
+    where = "cpu" if provider == "auto" else provider
+    return partial(cluster.read, source, address=address, provider=where, actors=actors), source
+
+
 def _write(
-    classifier: "Classifier", listing: Listing, arguments: list[str], options: RunOptions, workers: int
-) -> Outcome:
-    """Writes the rows into a folder; says what became of the pictures."""
+    bundle: "Bundle",
+    listing: Listing,
+    images: list[str] | None,
+    options: RunOptions,
+    read_parts: "Callable[..., Counts]",
+    *,
+    as_json: bool,
+) -> None:
+    """Writes the rows into a folder, and says what became of the pictures."""
     from edge.batch import job
 
     bar = ProgressBar()
-    with job.opened(classifier.bundle, listing, arguments, options) as run:
+    with job.opened(bundle, listing, images or ["--from"], options) as run:
         pace = Pace()
         bar.begin(run.left)
-        counts = job.read(classifier, run, workers=workers, tell=lambda done: bar.show(done, (pace.figure(done),)))
+        counts = read_parts(run, tell=lambda done: bar.show(done, (pace.figure(done),)))
         bar.clear()
-        return pace.outcome(counts, run.before)
+        told = pace.outcome(counts, run.before)
+    typer.echo(told.json_line() if as_json else f"{told.line()}; {options.folder}")
 
 
 def _tell(block: Sequence["Answer"], top: int, width: int, *, show: bool) -> None:
