@@ -237,12 +237,21 @@ def explain(reason: str) -> str:
     found = runtimes()
     if not found:
         return f"onnxruntime is not installed; install it with: {INSTALL_CPU} (or {INSTALL_GPU} for CUDA)"
-    if package := next((package for library, package in _SYSTEM_LIBRARIES.items() if f"{library}: " in reason), None):
-        return (
-            f"this system lacks a library that onnxruntime needs ({reason}); install the package {package}, on Debian "
-            f"and Ubuntu with: apt-get install {package}"
-        )
+    if line := missing_library(reason):
+        return f"this system lacks a library that onnxruntime needs ({reason}); {line}"
     if broken := clash():
         return f"onnxruntime cannot be imported ({reason}): {broken}"
     name, number = next(iter(found.items()))
     return f"{name} {number} cannot be imported ({reason}); {repair(found)}"
+
+
+def missing_library(reason: str) -> str | None:
+    """What to do where an import failed for want of a library of the system; None where it failed for something else.
+
+    Args:
+        reason: what the import complained about.
+    """
+    for library, package in _SYSTEM_LIBRARIES.items():
+        if f"{library}: " in reason:
+            return f"install the package {package}, on Debian and Ubuntu with: apt-get install {package}"
+    return None

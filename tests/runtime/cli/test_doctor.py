@@ -1,5 +1,6 @@
 """The doctor: what works is proved, what is broken comes with its repair."""
 
+import builtins
 import json
 import sys
 from pathlib import Path
@@ -57,6 +58,29 @@ def test_a_missing_runtime_is_broken_and_the_examination_goes_on(healthy, monkey
     for name in ("runtime", "provider cpu", "bundle linear-fp32"):
         assert found[name].state == "broken"
         assert found[name].repair
+
+
+@pytest.mark.parametrize(
+    ("complaint", "detail", "repair"),
+    [
+        ("long\n\nOriginal error was: libstdc++.so.6: cannot open\n", "(libstdc++.so.6: cannot open)", "libstdc++6"),
+        ("no such thing\nmore", "(no such thing)", "pip install --force-reinstall numpy"),
+    ],
+)
+def test_without_numpy_the_doctor_still_speaks(healthy, monkeypatch, complaint, detail, repair):
+    real = builtins.__import__
+
+    def failing(name, *rest):
+        if name == "numpy":
+            raise ImportError(complaint)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", failing)
+    found = checks()
+    assert found["arrays"].state == "broken"
+    assert found["arrays"].detail == f"NumPy cannot be imported {detail}"
+    assert found["arrays"].repair.endswith(repair)
+    assert "runtime" not in found
 
 
 def test_a_missing_extra_is_a_note_with_its_line(healthy, installed):

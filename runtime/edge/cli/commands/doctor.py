@@ -5,7 +5,7 @@ import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -16,7 +16,9 @@ from edge.errors import ProviderError, RuntimeMissingError
 from edge.session import cpu, providers, runtime, saturation
 from edge.text.table import aligned
 from edge.text.terminal import printable
-from edge.verification import Verification, verify
+
+if TYPE_CHECKING:
+    from edge.verification import Verification
 
 State = Literal["ok", "note", "broken"]
 
@@ -71,6 +73,9 @@ def examine(root: Path = Path("/")) -> Iterator[Check]:
     yield from _extras()
     yield Check("cpus", "ok", _cpus(root))
     yield _telemetry()
+    if arrays := _arrays():
+        yield arrays
+        return
     # What kills the process that imports it is asked in a child, and nothing else here may import it then.
     if crash := runtime.crash():
         yield Check("runtime", "broken", *_split(crash))
@@ -91,6 +96,20 @@ def _packages() -> Iterator[Check]:
             # From a source tree edge runs without being installed; its requirements have to be.
             state: State = "note" if name == "edge-toolkit" else "broken"
             yield Check(name, state, "not installed", f"pip install {name}")
+
+
+def _arrays() -> Check | None:
+    """What keeps NumPy from being imported, without which nothing else can be looked at."""
+    try:
+        import numpy as np  # noqa: F401 - only whether it can be
+    except ImportError as error:
+        # NumPy's own text is a page long and says in one line what it was.
+        lines = str(error).splitlines() or [type(error).__name__]
+        reason = next((line for line in lines if line.startswith("Original error was: ")), lines[0])
+        reason = reason.removeprefix("Original error was: ")
+        repair = runtime.missing_library(reason) or "pip install --force-reinstall numpy"
+        return Check("arrays", "broken", f"NumPy cannot be imported ({reason})", repair)
+    return None
 
 
 def _extras() -> Iterator[Check]:
@@ -182,11 +201,13 @@ def _bundles() -> Iterator[Check]:
     names = shipped.names()
     if not names:
         yield Check("bundles", "broken", "none is shipped", "pip install --force-reinstall edge-toolkit")
+    from edge.verification import verify
+
     for name in names:
         yield _bundle(f"bundle {name}", verify(shipped.locate(name), "cpu"))
 
 
-def _bundle(title: str, outcome: Verification) -> Check:
+def _bundle(title: str, outcome: "Verification") -> Check:
     failed = outcome.failed
     if failed is None:
         return Check(title, "ok", outcome.steps[-1].detail)
