@@ -44,8 +44,8 @@ class Worker:
     """An actor: one bundle, and the parts that it is given, one after the other.
 
     Args:
-        held: where Ray holds the model itself, so that no path of it has to be known here; it was checked where it was
-            read. In a list, since Ray warns of large arguments that it would have to keep for a restart.
+        held: where Ray holds the model itself, alone in a list, so that no path of it has to be known here; it was
+            checked where it was read.
         provider: where the model runs.
     """
 
