@@ -23,8 +23,10 @@ from edge.service.repository import Model, Repository
 from edge.service.requests import (
     ALWAYS,
     ANSWER,
+    INLINE_BYTES,
     STATUS,
     ClientGoneError,
+    Memory,
     Receive,
     RequestError,
     Scope,
@@ -36,6 +38,7 @@ from edge.service.requests import (
     respond,
     respond_error,
     respond_json,
+    whole_number,
 )
 from edge.service.settings import Settings
 from edge.service.uploads import Upload, UploadReader
@@ -44,6 +47,8 @@ from edge.session import cpu
 LOG = logging.getLogger("edge.service")
 
 FULL = "the service is busy and its queue full; try again in a second"
+_INLINE_ANSWERS = 128  # images: writing more numbers than theirs as JSON would keep the event loop
+
 HUNG_UP = 499  # no status of HTTP's: what servers log for a client that did not wait
 
 # Nothing of the page comes from elsewhere, and no other page may frame it.
@@ -91,6 +96,7 @@ class Application:
         self._repository = repository
         self._metrics = metrics
         self._reader = UploadReader(cpu.allowed())
+        self._memory = Memory(settings.limits.waiting_bytes)
         self._requests = 0
         self._pictures = 0
         self._keys = [key.encode() for key in settings.api_keys]
@@ -131,6 +137,8 @@ class Application:
             if code == 500:
                 LOG.exception("a request failed")
             await respond_error(scope, noted, code, message)
+        finally:
+            self._memory.give_back(scope)
         self._observer.request(scope, scope.get(ROUTE, "none"), scope.get(STATUS, 0), time.perf_counter() - started)
 
     def close(self) -> None:
@@ -227,9 +235,13 @@ class Application:
         waiting = self._waiting["tensors"]
         waiting.inc()
         try:
-            body = await read_body(scope, receive, self.limits)
+            body = await read_body(scope, receive, self.limits, self._memory, self._reader.run)
             manifest = model.classifier.manifest
-            request = inference.parse(body, header(scope, inference.JSON_LENGTH), manifest, self.limits.images)
+            asked = body, header(scope, inference.JSON_LENGTH), manifest, self.limits.images
+            if len(body) <= INLINE_BYTES:
+                request = inference.parse(*asked)
+            else:
+                request = await self._reader.run(inference.parse, *asked)
             pixels = request.pixels if request.pixels is not None else await self._pixels(model, request.pictures or [])
             future = model.batcher.submit(pixels)
             cancel_with_client(scope, future)
@@ -237,7 +249,11 @@ class Application:
         finally:
             self._requests -= 1
             waiting.dec()
-        text, kind, headers = inference.answer(model.name, request, outputs, manifest.labels)
+        given = model.name, request, outputs, manifest.labels
+        if len(outputs.logits) <= _INLINE_ANSWERS:
+            text, kind, headers = inference.answer(*given)
+        else:
+            text, kind, headers = await self._reader.run(inference.answer, *given)
         await respond(scope, send, text, kind=kind, headers=headers)
 
     async def _pixels(self, model: Model, files: list[bytes]) -> bytes:
@@ -319,7 +335,7 @@ class Application:
         waiting = self._waiting["pictures"]
         waiting.inc()
         try:
-            body = await read_body(scope, receive, self.limits)
+            body = await read_body(scope, receive, self.limits, self._memory, self._reader.run)
             kind = header(scope, b"content-type")
             found = await uploads.received(body, kind, self.limits)
             uploads.check_recipe(model, found)
@@ -381,9 +397,10 @@ def _told(scope: Scope, error: Exception) -> tuple[int, str]:
 def _count_of(text: str | None) -> int | None:
     if text is None:
         return None
-    if not text.isdigit() or int(text) < 1:
+    count = whole_number(text)
+    if not count:
         raise RequestError(400, f"top cannot be {text!r}; give a number from 1")
-    return int(text)
+    return count
 
 
 def _facts(model: Model) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edge.bundle.input import COLUMNS, NAME, ROWS
 from edge.bundle.manifest import Manifest
 from edge.service.microbatching import IMAGE_BYTES, Outputs
-from edge.service.requests import RequestError
+from edge.service.requests import RequestError, whole_number
 
 JSON_LENGTH = b"inference-header-content-length"
 """Header that says how many bytes of a body are JSON; the rest are binary tensors."""
@@ -33,6 +33,7 @@ VERSION = "1"
 """The only version of a model: a bundle has no others, its digest tells what it is."""
 
 _DATA = b'"data"'
+_OTHER_BRACKETS = 1000  # in JSON, beside those of images in nested arrays: an empty array takes 30 times its bytes
 _LENGTH_BYTES = 4  # before each element of a BYTES tensor, little-endian
 
 
@@ -99,6 +100,8 @@ def parse(body: bytes, json_length: bytes, manifest: Manifest, most_images: int)
         RequestError: it is no such request; the message says what was expected.
     """
     head, binary = _divided(body, json_length)
+    if head.count(b"[") + head.count(b"{") > _OTHER_BRACKETS + most_images * (ROWS + 1):
+        raise RequestError(413, f"the JSON has too many arrays and objects; send at most {most_images} images")
     try:
         document, flat = _loaded(head)
     except (ValueError, RecursionError) as error:
@@ -147,11 +150,11 @@ def _whole_numbers(text: bytes) -> bytes | None:
 def _divided(body: bytes, json_length: bytes) -> tuple[bytes, memoryview]:
     if not json_length:
         return body, memoryview(b"")
-    if not json_length.isdigit() or int(json_length) > len(body):
+    at = whole_number(json_length)
+    if at is None or at > len(body):
         raise RequestError(
             400, f"Inference-Header-Content-Length {json_length.decode('latin-1')!r} does not fit a body of {len(body)}"
         )
-    at = int(json_length)
     return body[:at], memoryview(body)[at:]
 
 
@@ -255,7 +258,7 @@ def _outputs(document: dict[str, Any], manifest: Manifest) -> tuple[Wanted, ...]
         return tuple(Wanted(name, all_binary, 0) for name in known)
     if not isinstance(asked, list) or not all(isinstance(each, dict) for each in asked):
         raise RequestError(400, "`outputs` must be a JSON array of objects with a `name`")
-    wanted = []
+    wanted: list[Wanted] = []
     for each in asked:
         name, parameters = each.get("name"), _parameters(each)
         if name not in known:
@@ -266,6 +269,8 @@ def _outputs(document: dict[str, Any], manifest: Manifest) -> tuple[Wanted, ...]
         binary = parameters.get("binary_data", all_binary)
         if not isinstance(binary, bool):
             raise RequestError(400, f"binary_data of {name} must be true or false")
+        if any(other.name == name for other in wanted):
+            raise RequestError(400, f"the output {name} is asked for twice; name it once")
         wanted.append(Wanted(name, binary, min(classes, len(manifest.labels))))
     return tuple(wanted)
 

@@ -28,7 +28,17 @@ ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-ref
 
 _HANG_UP = "edge.hang_up"  # key of the scope under which a handler leaves what is to be called
 _HEADERS = "edge.headers"  # the headers by name, once somebody has asked for one
+_TAKEN = "edge.taken"  # bytes that the request holds
 _COMPLETE = "edge.complete"  # whether the whole body has arrived, where the server can say
+
+_LONGEST_MESSAGE = 500  # characters: an error repeats what was wrong, and not megabytes of it
+_LONGEST_NUMBER = 18  # digits
+
+INLINE_BYTES = 2**16
+"""A body that is no longer is parsed in the event loop; a longer one would keep it, and goes to a thread."""
+
+Run = Callable[..., Awaitable[Any]]
+"""Calls a function with its arguments beside the event loop."""
 
 _WINDOW_BITS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 _COMPRESSION_LEVEL = 1  # an answer is small, and the processor is what counts
@@ -45,6 +55,33 @@ class RequestError(EdgeError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class Memory:
+    """What the bodies of all requests take together.
+
+    Args:
+        most: bytes.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken = 0
+
+    def take(self, scope: Scope, size: int) -> None:
+        """Notes bytes that a request holds.
+
+        Raises:
+            RequestError: 503, all of them together would be too many.
+        """
+        if self._taken + size > self._most:
+            raise RequestError(503, "too many large requests are on their way; try again in a second")
+        self._taken += size
+        scope[_TAKEN] = scope.get(_TAKEN, 0) + size
+
+    def give_back(self, scope: Scope) -> None:
+        """Notes that a request has ended."""
+        self._taken -= scope.pop(_TAKEN, 0)
 
 
 class ClientGoneError(Exception):
@@ -75,36 +112,54 @@ def header(scope: Scope, name: bytes) -> bytes:
     return headers.get(name, b"")
 
 
-async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
+def whole_number(text: str | bytes) -> int | None:
+    """The number that a client wrote in decimal digits; None where it is none, or too long to mean anything."""
+    return int(text) if text.isdigit() and text.isascii() and len(text) <= _LONGEST_NUMBER else None
+
+
+async def read_body(scope: Scope, receive: Receive, limits: Limits, memory: Memory, run: Run) -> bytes:
     """The body of a request, gzip and deflate undone.
 
+    Args:
+        scope: of the request.
+        receive: gives its parts.
+        limits: that it has to keep.
+        memory: where its bytes are noted until `give_back`.
+        run: how what takes long is called.
+
     Raises:
-        RequestError: larger than the limit (413), too slow (408), another encoding (415), or damaged (400).
+        RequestError: larger than the limit (413), too slow (408), another encoding (415), damaged (400), or more than
+            there is room for now (503).
         ClientGoneError: the client hung up.
     """
-    declared = header(scope, b"content-length")
-    if declared.isdigit() and int(declared) > limits.body_bytes:
+    declared = whole_number(header(scope, b"content-length"))
+    if declared is not None and declared > limits.body_bytes:
         raise _too_large(limits)
     if scope.get(_COMPLETE):  # a timer would cost more than what it waits for
-        body = await _received(receive, limits)
+        body = await _received(scope, receive, limits, memory)
     else:
         try:
             async with asyncio.timeout(limits.body_seconds):
-                body = await _received(receive, limits)
+                body = await _received(scope, receive, limits, memory)
         except TimeoutError as error:
             message = f"the body did not arrive within {limits.body_seconds:g} s; send it faster"
             raise RequestError(408, message) from error
     encoding = header(scope, b"content-encoding").strip().lower()
-    return body if encoding in {b"", b"identity"} else _decompressed(body, encoding, limits)
+    if encoding in {b"", b"identity"}:
+        return body
+    content: bytes = await run(_decompressed, body, encoding, limits)
+    memory.take(scope, len(content))
+    return content
 
 
-async def _received(receive: Receive, limits: Limits) -> bytes:
+async def _received(scope: Scope, receive: Receive, limits: Limits, memory: Memory) -> bytes:
     parts, size, more = [], 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         parts.append(message.get("body", b""))
+        memory.take(scope, len(parts[-1]))
         size += len(parts[-1])
         if size > limits.body_bytes:
             raise _too_large(limits)
@@ -156,6 +211,8 @@ async def respond_json(scope: Scope, send: Send, content: object, *, status: int
 async def respond_error(scope: Scope, send: Send, status: int, message: str) -> None:
     """Sends an error, always in the form `{"error": message}`."""
     headers = [(b"retry-after", _RETRY_SECONDS)] if status == 503 else []
+    if len(message) > _LONGEST_MESSAGE:
+        message = message[:_LONGEST_MESSAGE] + " ..."
     body = json.dumps({"error": message}).encode()
     await respond(scope, send, body, status=status, headers=headers)
 

@@ -134,7 +134,7 @@ class Service:
             interface="asgi3",
             lifespan="off",
             log_config=None,
-            log_level=logging.WARNING,
+            log_level=logging.ERROR,  # a stranger's nonsense is answered, and is no news
             access_log=False,
             server_header=False,
             proxy_headers=False,
@@ -215,7 +215,9 @@ class _Protocol(HttpToolsProtocol):
     """HTTP with the service's limits: on connections, on headers that do not come, and on idle ones at the end."""
 
     _headers_due: asyncio.TimerHandle | None = None
+    _send_due: asyncio.TimerHandle | None = None
     _in_headers = False
+    _in_body = False
     _ending = False
 
     @property
@@ -232,7 +234,7 @@ class _Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if not self._in_headers:
+        if not self._in_headers and not (self._in_body and self._is_idle()):
             self._stop_waiting()
         elif self._headers_due is None:  # most headers come in one piece, and need no timer
             self._expect_headers()
@@ -243,6 +245,7 @@ class _Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
+        self._in_body = True
         super().on_headers_complete()
         if self._ending:
             self.cycle.keep_alive = False
@@ -250,12 +253,34 @@ class _Protocol(HttpToolsProtocol):
         scope[ANSWER] = functools.partial(self._answer, self.cycle)
 
     def on_message_complete(self) -> None:
+        self._in_body = False
         super().on_message_complete()
         scope: Any = self.scope
         complete(scope)
 
+    def pause_writing(self) -> None:
+        """The client does not take what is sent to it; it may not hold the answer for ever."""
+        super().pause_writing()
+        self._send_due = self.loop.call_later(self._limits.body_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client has taken enough of it."""
+        if self._send_due is not None:
+            self._send_due.cancel()
+            self._send_due = None
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """An idle connection ends, with what the client did not take of its last answer."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            super().timeout_keep_alive_handler()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        if self._send_due is not None:
+            self._send_due.cancel()
         cycle = self.cycle
         super().connection_lost(exc)
         if cycle and not cycle.response_complete:
@@ -288,7 +313,11 @@ class _Protocol(HttpToolsProtocol):
             self._headers_due = None
 
     def _too_slow(self) -> None:
-        if not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._in_body:  # of a request that was refused, and that has its answer
+            self.transport.abort()
+        else:
             self._refuse(408, "the request did not come in time")
 
     def _answer(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:

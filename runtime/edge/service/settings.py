@@ -15,19 +15,21 @@ class Limits:
 
     Attributes:
         body_bytes: of a request, after gzip or deflate is undone.
+        waiting_bytes: of all bodies that are held at a time.
         pictures: picture files in a request.
         images: 28x28 images in a tensor request.
         waiting_requests: tensor requests that are on their way at a time, read, queued or computed.
         waiting_pictures: requests with picture files that are on their way at a time. A picture takes a hundred times
             as long as the model, so that fewer may wait.
         header_seconds: for the first line and the headers of a request.
-        body_seconds: for its body.
+        body_seconds: for its body, and for a client to take what was sent to it.
         queue_seconds: in the queue, before the model takes it.
         idle_seconds: a connection without a request is kept that long.
         connections: open at a time.
     """
 
     body_bytes: int = 32 * MEBIBYTE
+    waiting_bytes: int = 128 * MEBIBYTE
     pictures: int = 64
     images: int = 4096
     waiting_requests: int = 512

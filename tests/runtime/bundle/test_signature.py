@@ -323,3 +323,11 @@ def test_without_cryptography_nothing_is_trusted_and_the_line_that_installs_it_i
 def test_the_errors_belong_to_edge(kind):
     assert issubclass(kind, EdgeError)
     assert issubclass(kind, ValueError)
+
+
+@pytest.mark.usefixtures("trusting")
+@pytest.mark.parametrize("command", ["read", "explain"])
+def test_every_command_that_answers_asks_for_signatures_too(edge_command, bundle_path, signed_path, picture, command):
+    assert edge_command(command, picture, "--model", signed_path).code == 0
+    refused = edge_command(command, picture, "--model", bundle_path)
+    assert (refused.code, refused.err.count("\n"), "is not signed" in refused.err) == (1, 1, True), refused.err

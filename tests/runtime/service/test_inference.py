@@ -232,6 +232,7 @@ def test_what_is_no_request_is_refused(client, document, told):
     [
         ([{"name": "score"}], "no output is called 'score'"),
         ("logits", "array of objects"),
+        ([{"name": "logits"}, {"name": "logits"}], "asked for twice"),
         ([{"name": "logits", "parameters": {"classification": -1}}], "give a number of classes"),
         ([{"name": "logits", "parameters": {"binary_data": "yes"}}], "must be true or false"),
     ],

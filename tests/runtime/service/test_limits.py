@@ -1,7 +1,10 @@
 """What strangers do: too much, too slow, cut off, or gone before the answer."""
 
+import contextlib
 import gzip
 import json
+import socket
+import threading
 import time
 
 import numpy as np
@@ -70,6 +73,16 @@ def test_a_damaged_encoding_is_refused(client, body):
     assert client.post(INFER, body, {"Content-Encoding": "gzip"}).status == 400
 
 
+def test_json_that_takes_many_times_its_bytes_is_refused(client):
+    many = client.post(INFER, b'{"inputs": [' + b",".join([b"[]"] * 200_000) + b"]}")
+    assert (many.status, "too many arrays" in many.json["error"]) == (413, True)
+
+
+def test_an_error_repeats_no_more_than_the_beginning_of_what_was_wrong(client):
+    reply = client.post(INFER, {"inputs": [{"name": "x" * 100_000}]})
+    assert (reply.status, len(reply.body) < 1000) == (400, True)
+
+
 def test_an_unknown_encoding_is_refused(client):
     assert client.post(INFER, b"x", {"Content-Encoding": "br"}).status == 415
 
@@ -84,6 +97,62 @@ def test_a_slow_body_is_given_up(serve):
     with serve(limits=Limits(body_seconds=0.2)) as service, service.client.connect() as connection:
         connection.sendall(f"POST {INFER} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345".encode())
         assert status_of(connection.recv(65536)) == 408
+
+
+def test_bodies_together_have_a_limit_and_make_room_when_they_are_done(serve, images, tensor):
+    with serve(limits=Limits(waiting_bytes=5000)) as service:
+        for _ in range(3):
+            assert service.client.post(INFER, {"inputs": [tensor(images[:1])]}).status == 200
+            refused = service.client.post("/predict", bytes(6000))
+            assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+            assert service.client.post(INFER, gzip.compress(bytes(6000)), {"Content-Encoding": "gzip"}).status == 503
+
+
+def closed_by_the_service(connection, dribble=b""):
+    """Whether the other side ends the connection although it is still being talked to."""
+    for _ in range(200):
+        try:
+            if dribble:
+                connection.sendall(dribble)
+            if connection.recv(65536) == b"":
+                return True
+        except TimeoutError:
+            continue
+        except OSError:
+            return True
+    return False
+
+
+def test_a_refused_body_that_drips_on_does_not_hold_its_connection(serve):
+    limits = Limits(body_bytes=1000, header_seconds=0.2)
+    with serve(limits=limits) as service, service.client.connect() as connection:
+        connection.sendall(f"POST {INFER} HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n".encode())
+        assert status_of(connection.recv(65536)) == 413
+        connection.settimeout(0.05)
+        assert closed_by_the_service(connection, b"x")
+
+
+def test_a_client_that_takes_no_answers_does_not_hold_its_connection(serve):
+    pixels = bytes(1000 * 784)
+    tensor = {"name": "image", "datatype": "UINT8", "shape": [1000, 28, 28]}
+    head = json.dumps({"inputs": [{**tensor, "parameters": {"binary_data_size": len(pixels)}}]}).encode()
+    lengths = f"Content-Length: {len(head) + len(pixels)}\r\nInference-Header-Content-Length: {len(head)}"
+    request = f"POST {INFER} HTTP/1.1\r\nHost: x\r\n{lengths}\r\n\r\n".encode() + head + pixels
+
+    def talk(deaf):
+        with contextlib.suppress(OSError):
+            for _ in range(60):  # answers of more than the system's buffers hold
+                deaf.sendall(request)
+
+    with serve(limits=Limits(connections=1, body_seconds=1.0)) as service, socket.socket() as deaf:
+        assert until(lambda: service.client.get("/v2").status == 200)
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        deaf.connect(("127.0.0.1", service.client.port))
+        talker = threading.Thread(target=talk, args=(deaf,))
+        talker.start()
+        talker.join(timeout=20)
+        assert not talker.is_alive()  # the service has ended the connection
+        assert until(lambda: service.client.get("/v2").status == 200)
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /v2 HT", b"GET /v2 HTTP/1.1\r\nHost: x\r\nX-Slow: "])

@@ -137,6 +137,37 @@ def test_a_bad_bundle_is_refused_and_the_old_one_goes_on(bundle_path, repack, co
     assert repository.reload() == ["linear-fp32"]
 
 
+@pytest.fixture
+def trusted_key(tmp_path, monkeypatch):
+    """A private key whose public half the environment trusts."""
+    pytest.importorskip("cryptography", reason="the extra sign is not installed")
+    from edge.bundle import signature
+
+    signature.write_new_key(tmp_path / "key")
+    monkeypatch.setenv("EDGE_TRUSTED_KEYS", str(tmp_path / "key.pub"))
+    return signature.read_private_key(tmp_path / "key")
+
+
+@pytest.mark.usefixtures("trusted_key")
+def test_where_keys_are_trusted_a_bundle_without_a_signature_is_not_served(bundle_path, edge_command):
+    refused = edge_command("serve", bundle_path, "--port", "0")
+    assert (refused.code, refused.err.count("\n"), "is not signed" in refused.err) == (1, 1, True), refused.err
+
+
+def test_where_keys_are_trusted_no_other_bundle_takes_the_place_of_a_signed_one(
+    bundle_path, packed, serve, trusted_key
+):
+    from edge.bundle import bundle
+
+    bundle_path.write_bytes(bundle.signed(bundle.read(packed), trusted_key).data)
+    with serve() as service:
+        assert service.client.get("/v2/models/linear-fp32/ready").status == 200
+        repository, digest = service.service.repository, service.service.repository.get(None).digest
+        bundle_path.write_bytes(packed)
+        assert repository.reload(force=True) == []
+        assert repository.get(None).digest == digest
+
+
 def test_a_bundle_of_another_name_is_no_reload(bundle_path, repack):
     repository = Repository(Settings((bundle_path,)), Metrics())
     bundle_path.write_bytes(repack(name="other"))

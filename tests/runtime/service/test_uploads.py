@@ -124,6 +124,8 @@ def test_an_explanation_of_a_model_without_rows_is_a_map(client, digit):
         (("/predict", b"", {}), 400, "the body is empty"),
         (("/predict?top=0", b"x", {}), 400, "top cannot be '0'"),
         (("/predict?top=many", b"x", {}), 400, "top cannot be 'many'"),
+        (("/predict?top=%C2%B2", b"x", {}), 400, "top cannot be '\u00b2'"),
+        (("/predict?top=" + "9" * 5000, b"x", {}), 400, "top cannot be '999"),
         (("/predict?model=nobody", b"x", {}), 404, "no model is called 'nobody'"),
         (("/predict", b"--x\r\n", {"Content-Type": "multipart/form-data"}), 400, "form cannot be read"),
         (("/predict", b"broken", {"Content-Type": "multipart/form-data; boundary=x"}), 400, "form"),

@@ -57,7 +57,11 @@ def serve(
         cors_origins=tuple(cors or ()),
         access_log=access_log,
         drain_seconds=drain_seconds,
-        limits=Limits(waiting_requests=queue, body_bytes=body_megabytes * MEBIBYTE),
+        limits=Limits(
+            waiting_requests=queue,
+            body_bytes=body_megabytes * MEBIBYTE,
+            waiting_bytes=max(Limits().waiting_bytes, 2 * body_megabytes * MEBIBYTE),  # a body, packed and unpacked
+        ),
     )
     sys.exit(run(settings))
 
