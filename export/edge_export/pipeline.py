@@ -35,6 +35,9 @@ from edge_train.training.evaluation import accuracy_record
 
 LOCATE_IMAGES = 64  # enough to show where an error begins, few enough to keep every tensor of them
 
+# What each of `graph.exporters` is called for people.
+EXPORTER_WORDS = {"tracing": "tracing exporter", "exported program": "newer exporter, torch.export"}
+
 DEFAULT_OUT = Path("bundles")
 
 Tell = Callable[[str], None]
@@ -107,6 +110,8 @@ def export(request: ExportRequest, tell: Tell) -> Exported:
 
     tell("step 1/4 convert: PyTorch to an fp32 graph")
     converted = chosen.convert()
+    if converted.exporter is not None:
+        tell(f"  by torch's {EXPORTER_WORDS[converted.exporter]}: {len(converted.model.graph.node)} nodes")
     fp32 = session.open_session(converted.model)
     rows = _compared(chosen, converted.taps, converted.model, "fp32", reference)
 
@@ -166,6 +171,7 @@ def export(request: ExportRequest, tell: Tell) -> Exported:
             calibration=data.calibration_name if taken is not None and taken.quantised.calibrated else None,
             reported_only=None if data.test is None else data.test.name,
             fp32=converted.model,
+            exporter=converted.exporter,
         ),
     )
 

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edge.bundle.input import COLUMNS, ROWS
 from edge.bundle.manifest import Preparation
 from edge.errors import EdgeError
 from edge_export.model.adapter import Adapter
@@ -46,6 +47,7 @@ WORTH = 0.1  # of the cross entropy that another form must save
 NEARLY = 0.75  # of what the best form saves
 
 DOUBTED = ("none", "mnist", "half", "bytes")  # the normalisations that are tried on everything
+LARGER = ("32,32:pad", "32,32:resize", "64,64:resize")  # what networks that take any size were trained on
 OF_DATA = {"fashion-mnist": "fashion-mnist", "kmnist": "kmnist"}  # and on the data that they are of
 
 
@@ -110,7 +112,8 @@ def check(
     if not isinstance(trained.module, Adapter):
         return Finding(said)
     few = _some(split, SCREENED)
-    trials = sorted(_trials(trained.module, few, trained.labels), key=lambda trial: -trial.accuracy)
+    forms = [*_trials(trained.module, few, trained.labels), *_sizes(trained.module, few)]
+    trials = sorted(forms, key=lambda trial: -trial.accuracy)
     begun = float((logits_of(trained.module, few.images).argmax(1) == few.labels).mean())
     tell("\n".join(["what usually explains it, tried on some of the images:", *_table(trials, begun)]))
     best = trials[0]
@@ -231,6 +234,26 @@ def _trials(adapter: Adapter, split: Split, labels: tuple[str, ...]) -> Iterator
             lines = " ".join(shlex.quote(labels[one]) for one in order)
             named = {**options, "--labels": f"<(printf '%s\\n' {lines})"}
             yield TriedForm(f"{words + ', and ' if words else ''}with its classes in another order,", named, right)
+
+
+def _sizes(adapter: Adapter, split: Split) -> Iterator[TriedForm]:
+    """Larger pictures, for a network that takes any size."""
+    own = adapter.preparation
+    for size, name in itertools.product(LARGER, ["", *_normalisations(split, own)]):
+        if own.layout not in (f"N,1,{ROWS},{COLUMNS}", f"N,3,{ROWS},{COLUMNS}"):
+            return
+        layout = own.layout.replace(f"{ROWS},{COLUMNS}", size)
+        other = replace(_normalised(own, name) if name else own, layout=layout)
+        try:
+            with _as_if(adapter, other):
+                answers = logits_of(adapter, split.images)
+        except Exception:  # noqa: BLE001 - foreign code may raise anything; most networks take one size only
+            return
+        if answers.shape != (len(split), adapter.answer.classes):
+            return
+        words, options = _words(own, other, name)
+        shown = f"enlarged as {layout}{' and ' + words if words else ''},"
+        yield TriedForm(shown, {**options, "--input": layout}, float((answers.argmax(1) == split.labels).mean()))
 
 
 def _normalisations(split: Split, own: Preparation) -> list[str]:

@@ -4,9 +4,12 @@ All of it becomes a part of the graph, which takes the raw pixels of a bundle wh
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
+from functools import cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from edge.bundle.input import COLUMNS, ROWS
@@ -20,17 +23,16 @@ COLOURS = 3
 Axes = tuple[str | int, ...]
 
 # What models of 28x28 pictures were seen to take, the plainest first; `--input` may name others.
-TRIED: tuple[Axes, ...] = (
-    (BATCH, ROWS, COLUMNS),
-    (BATCH, 1, ROWS, COLUMNS),
-    (ROWS, BATCH, COLUMNS),
-    (BATCH, PIXELS),
-    (BATCH, PIXELS, 1),
-    (PIXELS, BATCH, 1),
-    (BATCH, 1, PIXELS),
-    (BATCH, ROWS, COLUMNS, 1),
-    (BATCH, COLOURS, ROWS, COLUMNS),
-)
+TRIED = (
+    "N,28,28", "N,1,28,28", "28,N,28", "N,784", "N,784,1", "784,N,1", "N,1,784", "N,28,28,1", "N,3,28,28",
+)  # fmt: skip
+# And where none of these fits: LeNet's size, with a border or larger.
+TRIED_LARGER = (
+    "N,1,32,32:pad", "N,1,32,32:resize", "N,32,32:pad", "N,32,32:resize", "N,1024:pad", "N,1024:resize",
+    "N,3,32,32:pad", "N,3,32,32:resize", "N,1,64,64:resize",
+)  # fmt: skip
+LARGEST = 512  # rows that a picture may be enlarged to
+MOST_PADDED = 40  # rows that anybody makes with a border
 
 BYTES = (0.0, 1 / 255)  # mean and deviation of pixels that were never divided by 255
 # Means and deviations that training scripts copy from each other.
@@ -45,22 +47,47 @@ NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 }
 
 
-def axes_of(text: str) -> Axes:
-    """Reads `--input`: the axes in their order, such as "N,1,28,28"; brackets and spaces make no difference.
+def axes_of(layout: str) -> Axes:
+    """The axes of a layout as `--input` takes it, such as "N,1,28,28" or "N,1,32,32:pad".
 
     Raises:
-        ModelError: it is no order of the axes of a batch of 28x28 pictures.
+        ModelError: it is no order of the axes of a batch of pictures.
     """
-    words = text.strip().strip("[]()").replace("x", ",").replace(" ", "").split(",")
+    words = layout.partition(":")[0].strip().strip("[]()").replace("x", ",").replace(" ", "").split(",")
     axes: Axes = tuple(int(word) if word.isdecimal() else word.upper() for word in words)
-    sizes = [axis for axis in axes if isinstance(axis, int) and axis not in (1, COLOURS)]
     names = [axis for axis in axes if isinstance(axis, str)]
-    if names not in ([BATCH], ["B"]) or sizes not in ([ROWS, COLUMNS], [PIXELS]) or axes.count(COLOURS) > 1:
+    if names not in ([BATCH], ["B"]) or _rows(axes) is None or axes.count(COLOURS) > 1:
         raise ModelError(
-            f"--input {text} is no form of a batch of {ROWS}x{COLUMNS} pictures; name the axes in their order, N for "
-            f"the batch, such as {', '.join(map(written, TRIED[:4]))}"
+            f"--input {layout} is no form of a batch of {ROWS}x{COLUMNS} pictures; name the axes in their order, N for "
+            f"the batch, such as {', '.join(TRIED[:4])}; larger pictures with how they are made: N,1,32,32:pad or "
+            "N,1,32,32:resize"
         )
     return tuple(BATCH if axis == "B" else axis for axis in axes)
+
+
+def _rows(axes: Axes) -> int | None:
+    """The rows of the pictures, which are square; None where the axes hold none."""
+    sizes = [axis for axis in axes if isinstance(axis, int) and axis not in (1, COLOURS)]
+    rows = math.isqrt(math.prod(sizes))
+    return rows if sizes in ([rows, rows], [rows * rows]) and ROWS <= rows <= LARGEST else None
+
+
+def layouts_of(text: str) -> tuple[str, ...]:
+    """Reads `--input`: the layout, or two where it does not say how pictures become larger.
+
+    Raises:
+        ModelError: it is no order of the axes of a batch of pictures, or says how in another word.
+    """
+    axes = axes_of(text)
+    how = text.partition(":")[2].strip()
+    if how not in ("", "pad", "resize"):
+        raise ModelError(f"--input {text} does not say how pictures become larger; end it in :pad or :resize")
+    plain, rows = written(axes), _rows(axes)
+    assert rows is not None
+    if rows == ROWS:
+        return (plain,)
+    ways = (how,) if how else ("pad", "resize") if rows <= MOST_PADDED else ("resize",)
+    return tuple(f"{plain}:{way}" for way in ways)
 
 
 def written(axes: Sequence[str | int]) -> str:
@@ -101,6 +128,10 @@ def prepared(images: Tensor, preparation: Preparation) -> Tensor:
         preparation: what to do.
     """
     pixels = images.transpose(1, 2) if preparation.transposed else images
+    axes = axes_of(preparation.layout)
+    rows = _rows(axes) or ROWS
+    if rows != ROWS:
+        pixels = _padded(pixels, rows) if preparation.layout.endswith(":pad") else _resized(pixels, rows)
     if preparation.inverted:
         pixels = 1 - pixels
     colours = [
@@ -108,8 +139,7 @@ def prepared(images: Tensor, preparation: Preparation) -> Tensor:
         pixels * 255 if (mean, deviation) == BYTES else (pixels - mean) / deviation
         for mean, deviation in zip(preparation.mean, preparation.deviation, strict=True)
     ] or [pixels]
-    axes = axes_of(preparation.layout)
-    if PIXELS in axes:
+    if rows * rows in axes:
         colours = [colour.flatten(1) for colour in colours]
     at = axes.index(BATCH)
     inner = [axis for axis in axes if axis != BATCH]
@@ -123,6 +153,31 @@ def prepared(images: Tensor, preparation: Preparation) -> Tensor:
         if axis == 1:
             tensor = tensor.unsqueeze(1 + place)
     return tensor.movedim(0, at) if at else tensor
+
+
+def _padded(pixels: Tensor, rows: int) -> Tensor:
+    """Pictures with a border of background around them."""
+    before = (rows - ROWS) // 2
+    after = rows - ROWS - before
+    return F.pad(pixels, (before, after, before, after))
+
+
+def _resized(pixels: Tensor, rows: int) -> Tensor:
+    """Pictures enlarged as Pillow does it with its bilinear filter: across, then down, whole bytes after each.
+
+    Source: Pillow's Resample.c.
+    """
+    weights = _bilinear(rows).to(pixels.dtype)
+    across = torch.floor(pixels * 255 @ weights.T + 0.5)
+    return torch.floor(weights @ across + 0.5) / 255
+
+
+@cache
+def _bilinear(rows: int) -> Tensor:
+    """What each of the rows takes of each of the 28, float64 (rows, 28)."""
+    centres = (torch.arange(rows, dtype=torch.float64) + 0.5) * ROWS / rows
+    weights = (1 - (torch.arange(ROWS, dtype=torch.float64) + 0.5 - centres[:, None]).abs()).clamp_min(0)
+    return weights / weights.sum(1, keepdim=True)
 
 
 def arguments(preparation: Preparation) -> list[str]:

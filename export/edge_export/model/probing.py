@@ -22,7 +22,6 @@ from edge_export.model.answer import ClassOutput
 from edge_export.model.calling import More, call, ways
 from edge_export.model.errors import ModelError
 from edge_export.model.importing import reason
-from edge_export.model.preparation import Axes, written
 from edge_export.model.repairs import Repaired, Repairs, Seen
 from edge_train import strokes
 
@@ -67,14 +66,14 @@ def drawn_digits(count: int = DIGITS) -> tuple[Tensor, Tensor]:
 
 
 def fit(
-    module: nn.Module, preparation: Preparation, tried: Sequence[Axes], output: str | None, classes: int | None = None
+    module: nn.Module, preparation: Preparation, tried: Sequence[str], output: str | None, classes: int | None = None
 ) -> list[Fit]:
     """The forms that fit, of each set of forms with the same answers the first.
 
     Args:
         module: in evaluation mode, on the CPU.
         preparation: what was told; its layout is replaced by those that are tried.
-        tried: the forms.
+        tried: the forms, as `--input` takes them.
         output: the name of the output; None takes the first that has the form, of those with so many classes if any.
         classes: how many labels there are; None where nobody knows.
 
@@ -83,8 +82,7 @@ def fit(
     """
     found: list[Fit] = []
     reasons: dict[str, str] = {}
-    for axes in tried:
-        layout = written(axes)
+    for layout in tried:
         try:
             one = _fit(module, replace(preparation, layout=layout), output, classes)
         except Unfit as error:
@@ -225,6 +223,6 @@ def _cause(reasons: dict[str, str], module: nn.Module) -> str:
     if "shapes cannot be multiplied" in said or "size mismatch" in said or "must be equal to input_size" in said:
         return (
             f"; its layers are made for pictures of another size than {ROWS}x{COLUMNS}, or for another order of the "
-            "axes: tell the order with --input, such as --input N,1,28,28"
+            "axes: tell it with --input, such as --input N,1,28,28, or N,1,64,64:resize for pictures enlarged to 64x64"
         )
     return "; tell the order of the axes with --input, such as --input N,1,28,28"

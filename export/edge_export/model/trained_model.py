@@ -36,7 +36,7 @@ class Told:
     """What the command line says of somebody's own model; None is not told, and found by trying where it can be.
 
     Attributes:
-        layout: the order of the axes of its input, as `preparation.axes_of` reads it.
+        layout: the order of the axes of its input, as `preparation.layouts_of` reads it.
         normalise: mean and deviation, as `preparation.normalisation_of` reads them.
         invert: whether it reads dark digits on light paper.
         transpose: whether its rows are the columns of the picture.
@@ -217,7 +217,7 @@ def _own(factory: Factory, path: Path | None, labels: Path | None, told: Told, t
     content = checkpoint.read_file(path)
     means, deviations = preparations.normalisation_of(told.normalise or "none")
     named = () if labels is None else _lines(labels)
-    tried = preparations.TRIED if told.layout is None else (preparations.axes_of(told.layout),)
+    tried = preparations.TRIED if told.layout is None else preparations.layouts_of(told.layout)
     suggested, known = states.arguments(path, content) if factory.bare else ({}, False)
     try:
         module = factories.make(factory, tell, suggested, needed=not known)
@@ -230,10 +230,13 @@ def _own(factory: Factory, path: Path | None, labels: Path | None, told: Told, t
     checkpoint.check_numbers(dict(module.named_parameters()), path)  # of buffers, a mask may well be infinite
     module = module.eval().cpu().float()
     preparation = Preparation("", means, deviations, inverted=told.invert, transposed=told.transpose)
+    count = len(named) or len(DIGITS)
     try:
-        fits = probing.fit(module, preparation, tried, told.output, len(named) or len(DIGITS))
+        fits = probing.fit(module, preparation, tried, told.output, count)
     except ModelError as error:
-        raise ModelError(f"{factory.label}: {error}") from error
+        fits = [] if told.layout else _larger(module, preparation, told.output, count)
+        if not fits:
+            raise ModelError(f"{factory.label}: {error}") from error
     chosen = _only(fits, factory)
     tell(_found(chosen))
     classes = chosen.adapter.answer.classes
@@ -248,6 +251,14 @@ def _own(factory: Factory, path: Path | None, labels: Path | None, told: Told, t
         preparation=chosen.adapter.preparation,
         fresh=lambda: factories.make(factory, lambda _: None, suggested, needed=not known),
     )
+
+
+def _larger(module: nn.Module, preparation: Preparation, output: str | None, classes: int) -> list[Fit]:
+    """The forms of larger pictures that fit; none where none does."""
+    try:
+        return probing.fit(module, preparation, preparations.TRIED_LARGER, output, classes)
+    except ModelError:
+        return []
 
 
 def _only(fits: list[Fit], factory: Factory) -> Fit:

@@ -50,6 +50,7 @@ class CheckedExport:
         calibration: the data that set the ranges of activations; `None` where none were needed.
         reported_only: the data that decided nothing; `None` where there was none.
         fp32: the graph of the weights before anything was rounded.
+        exporter: which of torch's exporters it comes from; `None` where it was written from the weights.
     """
 
     name: str
@@ -64,6 +65,7 @@ class CheckedExport:
     calibration: str | None
     reported_only: str | None
     fp32: ModelProto
+    exporter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,8 @@ def report(packed: Bundle, export: CheckedExport) -> bytes:
         "sha256": packed.sha256,
         "size_bytes": packed.size,
         "manifest": json.loads(packed.manifest.to_json()),
+        "exporter": export.exporter or "written from the weights",
+        "nodes_fp32": len(export.fp32.graph.node),
         "optimized_for": export.goal if export.candidates else None,
         "calibration": export.calibration,
         "decided_on": export.reference.split.name,

@@ -311,3 +311,19 @@ def test_a_stack_with_a_final_state_gets_the_candidates_of_edge_s_own(name, suit
 def test_int8_keeps_the_opset_that_the_network_needs(graphs, digits):
     (result,) = candidates.build(graphs["a transformer"][1].model, digits.images, PROFILES["any"]).values()
     assert {entry.domain: entry.version for entry in result.model.opset_import}[""] == 17
+
+
+@pytest.mark.parametrize(("cell", "count"), [("LSTM", 2), ("GRU", 1), ("RNN", 1)])
+def test_a_recurrent_network_needs_no_tracing_exporter(cell, count, images):
+    """On the day when torch has none any more, its layers are written from their own weights."""
+    layers = {
+        "rnn": getattr(nn, cell)(28, 12, num_layers=count, batch_first=True, bidirectional=count == 2),
+        "head": nn.Linear(12 * count, 10),
+    }
+    network = module(lambda net, given: net.head(net.rnn(given)[0][:, -1]), **layers)
+    newer = {"exported program": exporters.EXPORTERS["exported program"]}
+    done = exporters.convert(network, classes=10, temperature=1.0, exporters=newer)
+    assert done.exporter == "exported program"
+    assert operators(done.model).count(cell) == count
+    found, _ = session.run(session.open_session(done.model), images, len(images))
+    np.testing.assert_allclose(found, logits_of(network, images), atol=1e-5)

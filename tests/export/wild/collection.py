@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -54,6 +55,20 @@ def mnist_channel(x: Tensor) -> Tensor:
 
 def half_channel(x: Tensor) -> Tensor:
     return (channel(x) - 0.5) / 0.5
+
+
+def byte_rows(x: Tensor) -> Tensor:
+    return (x * 255).round().long()
+
+
+def padded(x: Tensor) -> Tensor:
+    return F.pad(channel(x), (2, 2, 2, 2))
+
+
+def enlarged(x: Tensor) -> Tensor:
+    pictures = [Image.fromarray(one) for one in (x * 255).round().byte().numpy()]
+    resized = [np.asarray(one.resize((64, 64), Image.Resampling.BILINEAR), np.float32) for one in pictures]
+    return channel(torch.from_numpy(np.stack(resized) / 255))
 
 
 def colours(x: Tensor) -> Tensor:
@@ -97,6 +112,10 @@ def lightning(state: dict) -> object:
         "state_dict": {f"model.{name}": tensor for name, tensor in state.items()},
         "hyper_parameters": {"lr": 0.01},
     }
+
+
+def with_hyperparameters(state: dict) -> object:
+    return {"state_dict": state, "hyper_parameters": {"hidden": 24, "learning_rate": 1e-3}, "callbacks": {}}
 
 
 def averaged(state: dict) -> object:
@@ -170,6 +189,24 @@ def softmax(logits: Tensor) -> Tensor:
 
 def without_cuda(net: nn.Module, x: Tensor) -> Tensor:
     return net.fc(net.rnn(x)[0][:, -1])
+
+
+def second(out: tuple) -> Tensor:
+    return out[1]
+
+
+def from_first_states(net: nn.Module, x: Tensor) -> Tensor:
+    net.hidden = net.init_hidden(len(x))
+    return net(x)
+
+
+def of_its_batch(net: nn.Module, x: Tensor) -> Tensor:
+    net.batch_size = len(x)
+    return net(x)
+
+
+def full_lengths(_net: nn.Module, count: int) -> tuple:
+    return (torch.full((count,), 28),)
 
 
 def without_dropout(net: nn.Module, x: Tensor) -> Tensor:
@@ -255,6 +292,24 @@ WILD: dict[str, Wild] = {
     "pixels that were never divided": Wild(
         "plain.py:Example", lambda x: channel(x) * 255, CHANNEL, ("--normalise", "bytes"), nodes=13, **QDQ
     ),
+    # habits
+    "keeps its hidden state": Wild("habits.py:KeepsHidden", rows, ROWS, by_hand=from_first_states, **ONE_LSTM),
+    "a size of the batch": Wild(
+        "habits.py:FixedBatch(100, 20)", rows, ROWS, by_hand=of_its_batch, **{**ONE, "nodes": 7}
+    ),
+    "wants lengths": Wild("habits.py:Lengths", rows, ROWS, extra=full_lengths, recurrent=1, nodes=14),
+    "bytes of pixels, embedded": Wild("habits.py:Embedded", byte_rows, ROWS, ("--normalise", "bytes"), nodes=9),
+    "32x32, with a border": Wild(
+        "habits.py:LeNet32", padded, "N,1,32,32:pad", ("--input", "N,1,32,32:pad"), nodes=17, **QDQ
+    ),
+    "any size, trained on 64x64": Wild(
+        "habits.py:AnySize", enlarged, "N,1,64,64:resize", ("--input", "N,1,64,64:resize"), nodes=20
+    ),
+    "features and logits": Wild("habits.py:FeaturesToo", channel, CHANNEL, read=second, **QDQ),
+    "settings as one argument": Wild("habits.py:ConfigNet(Config(hidden=20))", rows, ROWS, nodes=12, **QDQ),
+    "Lightning that is not installed": Wild("habits.py:LitNet", channel, ROWS, save=with_hyperparameters, **ONE),
+    "rows backwards, random states": Wild("habits.py:Backwards", rows, ROWS, recurrent=1, nodes=9),
+    "a Sequential beside no class": Wild("habits.py:net", rows, ROWS, nodes=6, **QDQ),
 }  # fmt: skip
 
 
@@ -264,7 +319,9 @@ WILD: dict[str, Wild] = {
 def new(wild: Wild, seed: int = SEED) -> nn.Module:
     """The model with the weights that its author's code draws."""
     torch.manual_seed(seed)
-    return factory.make(factory.parse(f"{MODULES}/{wild.model}"), lambda _: None)
+    stored: Any = wild.save({})
+    settings = stored.get("hyper_parameters", {}) if isinstance(stored, dict) else {}
+    return factory.make(factory.parse(f"{MODULES}/{wild.model}"), lambda _: None, settings)
 
 
 def made(name: str) -> nn.Module:

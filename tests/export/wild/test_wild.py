@@ -15,8 +15,8 @@ from edge_export.int8.processors import PROFILES
 
 SCORE_NODES = 10  # of the output `score`, which every bundle of a model that reads digits has
 SHAPE_ARITHMETIC = {"Shape", "Size", "ConstantOfShape", "Expand", "Range", "Loop", "Scan", "If"}
-# What needs the size of the batch when it runs: a class token that is there once for each picture.
-OF_THE_BATCH = {"row transformer, class token", "ViT by Unfold"}
+# What needs the size of the batch when it runs: a class token, or a length, that is there once for each picture.
+OF_THE_BATCH = {"row transformer, class token", "ViT by Unfold", "wants lengths"}
 
 
 @pytest.mark.parametrize("name", WILD)

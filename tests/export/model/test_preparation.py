@@ -1,0 +1,53 @@
+"""Larger pictures than 28x28, as people make them."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from edge.bundle.manifest import Preparation
+from edge_export.model import preparation
+from edge_export.model.errors import ModelError
+from edge_train import strokes
+
+
+@pytest.mark.parametrize(
+    ("text", "layouts"),
+    [
+        ("N,28,28", ("N,28,28",)),
+        ("n, 1, 32, 32", ("N,1,32,32:pad", "N,1,32,32:resize")),
+        ("[N,1,32,32]:pad", ("N,1,32,32:pad",)),
+        ("N,3,224,224", ("N,3,224,224:resize",)),
+        ("N,1024:resize", ("N,1024:resize",)),
+    ],
+)
+def test_a_layout_says_how_pictures_become_larger(text, layouts):
+    assert preparation.layouts_of(text) == layouts
+
+
+@pytest.mark.parametrize("text", ["N,1,20,20", "N,1,32,28", "N,1,32,32:crop", "N,4096,4096", "N,1,1000:pad", "28,28"])
+def test_what_is_no_layout_is_told(text):
+    with pytest.raises(ModelError, match=f"--input {text} "):
+        preparation.layouts_of(text)
+
+
+def test_a_border_is_background():
+    images, _ = strokes.sample(2, seed=4)
+    pixels = torch.from_numpy(images.astype(np.float32) / 255)
+    padded = preparation.prepared(pixels, Preparation("N,32,32:pad", (0.5,), (0.5,)))
+    assert torch.equal(padded[:, 2:30, 2:30], (pixels - 0.5) / 0.5)
+    assert bool((padded[:, :2] == -1).all())
+
+
+@pytest.mark.parametrize("rows", [32, 64])
+def test_enlarged_pictures_are_pillow_s(rows):
+    images, _ = strokes.sample(5, seed=4)
+    enlarged = preparation.prepared(torch.from_numpy(images.astype(np.float32) / 255), Preparation(f"N,{rows},{rows}"))
+    expected = [np.asarray(Image.fromarray(one).resize((rows, rows), Image.Resampling.BILINEAR)) for one in images]
+    np.testing.assert_array_equal((enlarged * 255).round().numpy(), np.stack(expected))
+
+
+def test_bytes_come_back_exactly():
+    pixels = torch.arange(256).float().repeat(4)[: 28 * 28].reshape(1, 28, 28)
+    back = preparation.prepared(pixels / 255, Preparation("N,28,28", (0.0,), (1 / 255,)))
+    assert torch.equal(back, pixels)
