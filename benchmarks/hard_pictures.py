@@ -16,10 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import hard_devices
+import hard_ink
 import hard_pages
 import hard_surroundings
 import numpy as np
-from hard_scenes import Scene
+from hard_scenes import PairScene, Scene
 from hard_writing import Writers
 
 SEED = 60_001
@@ -73,7 +74,18 @@ KINDS: dict[str, Scene] = {
     "screen": hard_devices.screen,
     "textured": hard_surroundings.textured,
     "outlined": hard_pages.outlined,
+    "thick small": hard_ink.thick_small,
+    "thick dark": hard_ink.thick_dark,
+    "foot at the edge": hard_ink.foot_at_the_edge,
+    "long foot": hard_ink.long_foot,
+    "small loop": hard_ink.small_loop,
+    "equal lightness": hard_ink.equal_lightness,
+    "shadow along an edge": hard_ink.shadow_along_an_edge,
 }
+# Two digits in a picture: refused, where reading is right.
+PAIRS: dict[str, PairScene] = {"touching": hard_ink.touching}
+# Kinds that only some digits are hard in.
+LABELS_OF = {"long foot": "2", "foot at the edge": "247", "small loop": "689"}
 
 
 def main() -> int:
@@ -82,7 +94,7 @@ def main() -> int:
     arguments.folder.mkdir(parents=True, exist_ok=True)
     rows = ["file\tlabel\tkind"]
     writers = Writers(arguments.seed)
-    for kind in arguments.kind or KINDS:
+    for kind in arguments.kind or (*KINDS, *PAIRS):
         rows += written(arguments.folder, kind, arguments.each, writers, arguments.seed)
         print(f"{kind}: {arguments.each} pictures", file=sys.stderr, flush=True)
     (arguments.folder / LABELS).write_text("\n".join(rows) + "\n", encoding="utf-8")
@@ -95,7 +107,7 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="DIR", help="for the pictures, made if it is missing")
     parser.add_argument("--each", type=int, default=EACH, help="pictures of each kind")
-    parser.add_argument("--kind", action="append", choices=list(KINDS), help="may be repeated; all without")
+    parser.add_argument("--kind", action="append", choices=[*KINDS, *PAIRS], help="may be repeated; all without")
     parser.add_argument("--seed", type=int, default=SEED, help="another one gives other pictures")
     return parser.parse_args(words)
 
@@ -105,11 +117,16 @@ def written(folder: Path, kind: str, count: int, writers: Writers, seed: int) ->
     rows = []
     own = zlib.crc32(kind.encode())
     for at in range(count):
-        line = writers.line(own + at)
-        drawing = KINDS[kind](np.random.default_rng([seed, own, at]), line)
+        random = np.random.default_rng([seed, own, at])
+        line = writers.line(own + at, LABELS_OF.get(kind, ""))
+        if kind in PAIRS:
+            other = writers.line(own + count + at)
+            drawing, label = PAIRS[kind](random, line, other), line.label + other.label
+        else:
+            drawing, label = KINDS[kind](random, line), line.label
         name = f"{kind.replace(' ', '-')}-{at:03d}.{drawing.kind.lower()}"
         (folder / name).write_bytes(drawing.content())
-        rows.append(f"{name}\t{line.label}\t{kind}")
+        rows.append(f"{name}\t{label}\t{kind}")
     return rows
 
 

@@ -235,3 +235,4 @@ def tilted(random: Generator, page: Floats, strength: float = 0.25) -> Floats:
 
 
 Scene = Callable[[Generator, Line], Drawing]
+PairScene = Callable[[Generator, Line, Line], Drawing]

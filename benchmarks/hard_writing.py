@@ -50,9 +50,12 @@ class Writers:
             self._images, self._labels = strokes.sample(2000, seed=seed)
         self._order = np.random.default_rng(seed).permutation(len(self._labels))
 
-    def line(self, index: int) -> Line:
-        """The digit at that place of the order."""
-        at = self._order[index % len(self._order)]
+    def line(self, index: int, labels: str = "") -> Line:
+        """The digit at that place of the order, or of the order of those that are among the labels."""
+        order = self._order
+        if labels:
+            order = order[np.isin(self._labels[order], [int(label) for label in labels])]
+        at = order[index % len(order)]
         return traced(self._images[at], str(self._labels[at]))
 
 

@@ -54,10 +54,14 @@ class Result:
     problem: str
     confidence: float
     microseconds: float
+    several: bool = False
+    rejected: bool = False
 
     @property
     def right(self) -> bool:
-        """Whether the label is the case's."""
+        """Whether the label is the case's; a picture of several digits must be refused as that."""
+        if len(self.case.label) > 1:
+            return self.several
         return self.said == self.case.label
 
 
@@ -117,9 +121,12 @@ def run(classifier: edge.Classifier, cases: Iterable[Case]) -> list[Result]:
         try:
             prediction = classifier.predict(case.path)
             said, problem, confidence = prediction.label, "", prediction.confidence
+            several, rejected = False, prediction.rejected
         except edge.PictureError as error:
             said, problem, confidence = None, str(error), 0.0
-        results.append(Result(case, said, problem, confidence, (time.perf_counter() - started) * 1e6))
+            several, rejected = isinstance(error, edge.SeveralDigitsError), False
+        microseconds = (time.perf_counter() - started) * 1e6
+        results.append(Result(case, said, problem, confidence, microseconds, several, rejected))
     return results
 
 

@@ -47,7 +47,7 @@ OUTPUTS = ("logits", "probabilities")
 SCORE = "score"
 """What the graphs of this edge give too, where they can tell what is none of their labels: float32 [batch]."""
 
-PICTURE_RECIPE = 4
+PICTURE_RECIPE = 5
 """Version of the way from a picture file to that tensor; it changes when the same file gives another image."""
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge.errors import InputError, PictureError, PictureNotFoundError, UnreadablePictureError
-from edge.picture import libtiff, plain_png
-from edge.picture.arrays import Grey
+from edge.picture import colour, libtiff, plain_png
+from edge.picture.arrays import Floats, Grey
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 GreyPicture: TypeAlias = Grey | Image.Image
@@ -179,7 +179,10 @@ def luminance_of(image: Image.Image, name: str = "the picture") -> GreyPicture:
             _load(image)
         if image.mode == "L" and "transparency" not in image.info and not _may_be_turned(image):
             return image
-        grey = np.ascontiguousarray(_upright(_luminance(image), image))
+        levels = _luminance(image)
+        if _has_colours(image) and colour.lacks_contrast(levels):
+            levels = _mixed(image, colour.strongest_mixture(_small_colours(image)), levels)
+        grey = np.ascontiguousarray(_upright(levels, image))
     except Exception as cause:  # the decoders raise a dozen kinds of exceptions on damaged files
         raise UnreadablePictureError(
             f"{name} is cut off or damaged ({_one_line(cause)}); save or download it again"
@@ -262,9 +265,32 @@ def _decode(stream: BinaryIO, name: str, enough_pixels: int) -> GreyPicture:
     with _silently():
         image = _open(stream, name)
     # the luminance of a JPEG is one of its planes: the colours need not be decoded; other formats ignore this
+    was_coloured = image.mode != "L"
     image.draft("L", (enough_pixels, enough_pixels))
     with _memory.taken(_needed_memory(image, name)):
-        return luminance_of(image, name)
+        grey = luminance_of(image, name)
+    if was_coloured and image.mode == "L" and colour.lacks_contrast(grey):
+        return _from_colours(stream, name, enough_pixels, grey)
+    return grey
+
+
+def _from_colours(stream: BinaryIO, name: str, enough_pixels: int, grey: GreyPicture) -> GreyPicture:
+    """A JPEG whose luminance has no contrast, with its colours: the mixture of them that has, or else the luminance."""
+    stream.seek(0)
+    with _silently():
+        small = _open(stream, name)
+    small.draft("RGB", (colour.SIDE, colour.SIDE))
+    if not _has_colours(small) or (mixture := colour.strongest_mixture(_small_colours(small))) is None:
+        return grey
+    stream.seek(0)
+    with _silently():
+        image = _open(stream, name)
+    image.draft("RGB", (enough_pixels, enough_pixels))
+    with _memory.taken(_needed_memory(image, name)):
+        image.load()
+        levels = np.ascontiguousarray(_upright(_mixed(image, mixture, as_array(grey)), image))
+    levels.flags.writeable = False
+    return levels
 
 
 def _open(stream: BinaryIO, name: str) -> Image.Image:
@@ -430,6 +456,29 @@ def _opaque(image: Image.Image) -> Image.Image:
     if image.mode == "CMYK":
         image = image.convert("RGB")
     return image if image.mode == "L" else image.convert("L")
+
+
+def _has_colours(image: Image.Image) -> bool:
+    """Whether all of a picture is of colours that may differ where its luminance does not."""
+    if image.mode == "RGBA":
+        return image.getchannel("A").getextrema() == (255, 255)
+    return image.mode in ("RGB", "P", "CMYK") and "transparency" not in image.info
+
+
+def _small_colours(image: Image.Image) -> Image.Image:
+    """A small copy of a picture, mode RGB."""
+    method = Image.Resampling.NEAREST if image.mode == "P" else Image.Resampling.BOX
+    return image.resize((colour.SIDE, colour.SIDE), method).convert("RGB")
+
+
+def _mixed(image: Image.Image, mixture: Floats | None, otherwise: Grey) -> Grey:
+    """The mixture of a picture's colours, strip by strip, uint8 (H, W); without a mixture, what is given."""
+    if mixture is None:
+        return otherwise
+    grey = np.empty((image.height, image.width), np.uint8)
+    for rows, strip in _strips(image):
+        grey[rows] = colour.mixed(strip.convert("RGB"), mixture)
+    return grey
 
 
 def _eight_bits(image: Image.Image) -> Grey:

@@ -10,7 +10,7 @@ from PIL import Image
 from edge.bundle.input import COLUMNS, ROWS
 from edge.picture.arrays import Grey, Integers, Mask
 from edge.picture.ink.binarisation import at_least, relative_depth
-from edge.picture.ink.components import stroke_width
+from edge.picture.ink.components import connect, find_runs, stroke_width
 from edge.picture.ink.levels import histogram, quantile, resize
 from edge.picture.ink.morphology import dilate_mask, pad, squared_distance
 
@@ -35,6 +35,11 @@ THICKEST: Final = 4.2
 # Thick strokes lose only this share of what they have too much: their thin parts must not break.
 THINNING: Final = 0.7
 LEAST_LEFT: Final = 0.2
+# What a change of the width must not lose, pixels of the close-up: holes from half a pixel of the image on, and parts
+# that are thinner than the rest. Thinning rounds corners off by less than the area of a part.
+LEAST_HOLE: Final = FINENESS**2 // 2
+LEAST_PART: Final = 2 * FINENESS**2
+ROUNDING: Final = 1.5
 
 # A 28x28 picture is framed already if the longer side of its ink is so many pixels: the soft edges of a pen may end
 # before the box or beyond, and a JPEG or another rounding moves the centre by up to a pixel.
@@ -103,7 +108,8 @@ def image_stroke_width(ink: Mask) -> float:
 def adjust_stroke_width(ink: Mask) -> Mask:
     """The ink with strokes of a width that the model knows.
 
-    Shrunk to 20 pixels, the line of a thin pen would fade away: it is thickened before.
+    Shrunk to 20 pixels, the line of a thin pen would fade away: it is thickened before, but no loop is closed. A thick
+    pen's is thinned, and its thin parts stay.
 
     Args:
         ink: bool (h, w), a close-up.
@@ -114,13 +120,38 @@ def adjust_stroke_width(ink: Mask) -> Mask:
     now = image_stroke_width(ink)
     if now < THINNEST:
         radius = (THINNEST - now) / 2 * FINENESS
-        return squared_distance(pad(ink, ceil(radius) + 1), ceil(radius)) <= radius * radius
+        margin = ceil(radius) + 1
+        wider: Mask = squared_distance(pad(ink, margin), ceil(radius)) <= radius * radius
+        return wider & ~_closed(pad(ink, margin), wider)
     if now > THICKEST:
         radius = (now - THICKEST) / 2 * FINENESS * THINNING
-        thinner = squared_distance(~pad(ink, 1), ceil(radius)) > radius * radius
+        thinner: Mask = squared_distance(~pad(ink, 1), ceil(radius)) > radius * radius
         if np.count_nonzero(thinner) >= LEAST_LEFT * np.count_nonzero(ink):
-            return thinner
+            return thinner | _thin_parts(pad(ink, 1), thinner, radius)
     return ink
+
+
+def _closed(ink: Mask, wider: Mask) -> Mask:
+    """The holes of the ink, a loop of a 6 say, of which wider strokes leave nothing."""
+    holes = connect(find_runs(~ink))
+    if holes.count < 2:
+        return np.zeros_like(ink)
+    labels = holes.labels()
+    area = np.bincount(labels.ravel(), minlength=holes.count + 1)
+    left = np.bincount(labels[~wider], minlength=holes.count + 1)
+    return holes.paint((area >= LEAST_HOLE) & (left == 0))
+
+
+def _thin_parts(ink: Mask, thinner: Mask, radius: float) -> Mask:
+    """The parts of the ink, the foot of a 2 say, of which thinner strokes leave nothing; and their joints."""
+    reach = radius + ROUNDING
+    lost = ink & (squared_distance(thinner, ceil(reach)) > reach * reach)
+    if not lost.any():
+        return lost
+    parts = connect(find_runs(lost))
+    area = np.bincount(parts.number, parts.runs.lengths, parts.count + 1)
+    kept = parts.paint(area >= LEAST_PART)
+    return ink & dilate_mask(kept, ceil(reach)) if kept.any() else kept
 
 
 def fit_frame(ink: Mask) -> Grey:

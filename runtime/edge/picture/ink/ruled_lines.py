@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edge.picture.arrays import Grey, Integers, Mask
 from edge.picture.ink.binarisation import at_least
-from edge.picture.ink.components import Runs, find_runs
+from edge.picture.ink.components import Runs, connect, find_runs, stroke_width
 from edge.picture.ink.morphology import dilate_mask
 
 # A printed line is thin, runs from edge to edge and hardly tilts; a stroke of the pen does at most two of these.
@@ -33,6 +33,11 @@ DIGIT_DARKNESS: Final = 0.6
 LEAST_THIN_ALONE: Final = 0.6
 # The paler quarter of a printed line is hardly paler than its middle: a stroke with noise at both ends is no line.
 LEAST_EVEN: Final = 0.4
+# One line alone, as thick and as dark as the strokes that it is joined to, is one of them: the foot of a 2 that was cut
+# out closely. Printed lines are thinner than a pen's, or paler; a line of half the pen's width is taken for printed.
+STROKE_THICKNESS: Final = 0.6
+STROKE_DARKNESS: Final = 0.75
+LEAST_JOINED: Final = 0.9  # of the other dark ink
 SMALLEST_SIDE: Final = 24  # pixels: below, a stroke and a line cannot be told apart
 
 
@@ -99,9 +104,24 @@ def _without_level_lines(ink: Mask, strength: Grey) -> Mask:
     if found <= FEW:
         if np.count_nonzero(as_dark) < LEAST_REST * np.count_nonzero(line):
             return ink
-        if thinnest < LEAST_THIN_ALONE * width:
+        if thinnest < LEAST_THIN_ALONE * width or _is_stroke(line, rest, as_dark, strength):
             return ink
     return rest
+
+
+def _is_stroke(line: Mask, rest: Mask, as_dark: Mask, strength: Grey) -> bool:
+    """Whether what was taken for a line looks as the pen's strokes do, and is joined to nearly all of them."""
+    thickness = int(np.count_nonzero(line)) / max(1, int(np.count_nonzero(line.any(axis=0))))
+    if thickness < STROKE_THICKNESS * stroke_width(as_dark):
+        return False
+    if _median(strength[line]) < STROKE_DARKNESS * _median(strength[as_dark]):
+        return False
+    joined = connect(find_runs(line | rest))
+    labels = joined.labels()
+    of_line = np.bincount(labels[line], minlength=joined.count + 1)
+    of_rest = np.bincount(labels[as_dark], minlength=joined.count + 1)
+    main = int(np.argmax(of_line))
+    return bool(of_rest[main] >= LEAST_JOINED * np.count_nonzero(as_dark))
 
 
 def _candidates(upright: Runs) -> list[_Slanted]:

@@ -1,0 +1,119 @@
+"""Strokes that the steps before the model must neither hollow, nor take for a line, nor lose in grey."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from edge.picture import colour, preprocessing
+from edge.picture.ink import normalisation
+from edge.picture.ink.ruled_lines import remove_lines
+
+
+def ring(side, outer, inner, ink=20, paper=240):
+    """A thick 0."""
+    image = Image.new("L", (8 * side, 8 * side), paper)
+    pen, middle = ImageDraw.Draw(image), 4 * side
+    for radius, level in ((8 * outer, ink), (8 * inner, paper)):
+        pen.ellipse((middle - radius * 0.8, middle - radius, middle + radius * 0.8, middle + radius), fill=level)
+    return np.asarray(image.resize((side, side), Image.Resampling.BOX))
+
+
+@pytest.mark.parametrize(("side", "outer", "inner"), [(28, 12, 4), (40, 18, 7), (100, 44, 17), (300, 140, 50)])
+@pytest.mark.parametrize("is_light", [False, True])
+def test_a_thick_0_keeps_its_stroke_and_its_counter(side, outer, inner, is_light):
+    grey = ring(side, outer, inner)
+    image = preprocessing.normalise(255 - grey if is_light else grey)
+    rows = np.flatnonzero((image > 128).any(axis=1))
+    assert np.ptp(rows) >= 15
+    assert image[14, 14] < 64  # the counter is paper
+    # from the counter's middle outwards there is ink on all four sides
+    assert min(image[:14, 14].max(), image[15:, 14].max(), image[14, :14].max(), image[14, 15:].max()) > 192
+
+
+def two(foot=12, pen=12):
+    """A 2 whose foot runs from edge to edge."""
+    image = Image.new("L", (160, 200), 0)
+    draw = ImageDraw.Draw(image)
+    draw.arc((40, 20, 130, 110), 180, 400, fill=255, width=pen)
+    draw.line((124, 92, 40, 170), fill=255, width=pen)
+    draw.rectangle((0, 168, 160, 168 + foot), fill=255)
+    return np.asarray(image)
+
+
+def test_a_foot_as_thick_as_the_strokes_it_is_joined_to_is_no_printed_line():
+    strength = two()
+    assert np.array_equal(remove_lines(strength > 128, strength), strength > 128)
+
+
+def test_a_thin_line_below_a_digit_is_printed():
+    strength = two(foot=2)
+    left = remove_lines(strength > 128, strength)
+    assert not left[169, :30].any()
+    assert left[:160].sum() == (strength[:160] > 128).sum()
+
+
+def test_thicker_strokes_close_no_loop():
+    image = Image.new("L", (160, 160), 0)
+    draw = ImageDraw.Draw(image)
+    draw.line((80, 0, 68, 136), fill=255, width=5)
+    draw.ellipse((66, 130, 84, 152), outline=255, width=5)
+    ink = np.asarray(image) > 0
+    adjusted = normalisation.adjust_stroke_width(ink)
+    assert adjusted.sum() > 1.5 * ink.sum()
+    margin = (adjusted.shape[0] - 160) // 2
+    assert not adjusted[141 + margin, 75 + margin]
+
+
+def test_thinner_strokes_lose_no_thin_part():
+    image = Image.new("L", (160, 160), 0)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((40, 0, 110, 120), fill=255)
+    draw.rectangle((40, 120, 159, 127), fill=255)  # a foot that thinning alone would take away
+    ink = np.asarray(image) > 0
+    adjusted = normalisation.adjust_stroke_width(ink)
+    assert adjusted[:110].sum() < ink[:110].sum()
+    assert adjusted[:, 145:].any()
+
+
+RED, GREEN = (214, 60, 40), (40, 143, 60)  # luma 104 both
+
+
+def coloured(ink, ground, shade=0.0):
+    """A 7, and its mask."""
+    mask = Image.new("L", (300, 260), 0)
+    ImageDraw.Draw(mask).line([(90, 50), (200, 50), (130, 210)], fill=255, width=18)
+    share = np.asarray(mask, np.float64)[..., None] / 255
+    light = 1 - shade * np.linspace(0, 1, 300)[None, :, None]
+    page = (np.array(ground) + share * (np.array(ink) - np.array(ground, np.float64))) * light
+    return Image.fromarray(np.rint(page).astype(np.uint8)), np.asarray(mask)
+
+
+@pytest.mark.parametrize(("form", "options"), [("PNG", {}), ("JPEG", {"quality": 90}), ("JPEG", {"quality": 60})])
+@pytest.mark.parametrize("shade", [0.0, 0.15])
+def test_ink_of_the_papers_luma_is_found_by_its_colour(form, options, shade):
+    picture, mask = coloured(RED, GREEN, shade)
+    content = io.BytesIO()
+    picture.save(content, form, **options)
+    seen, wanted = preprocessing.read(content.getvalue()).astype(int), preprocessing.read(255 - mask).astype(int)
+    assert np.abs(seen - wanted).sum() < 0.15 * wanted.sum()
+    if form == "PNG":
+        assert np.array_equal(seen, preprocessing.read(picture))
+        assert np.array_equal(seen, preprocessing.read(np.asarray(picture)))
+        assert np.array_equal(seen, preprocessing.read(picture.convert("RGBA")))
+
+
+def test_a_picture_with_contrast_is_read_by_its_luma():
+    picture, _ = coloured((20, 30, 90), (235, 230, 220))
+    assert not colour.lacks_contrast(picture.convert("L"))
+    assert np.array_equal(preprocessing.luminance(picture), np.asarray(picture.convert("L")))
+
+
+def test_a_grey_page_has_no_better_mixture():
+    faint, _ = coloured((200, 200, 200), (214, 214, 214))
+    assert colour.lacks_contrast(faint.convert("L"))
+    assert colour.strongest_mixture(faint) is None
+    assert np.array_equal(preprocessing.luminance(faint), np.asarray(faint.convert("L")))
+    blank = Image.new("RGB", (40, 40), (9, 200, 30))
+    assert colour.strongest_mixture(blank) is None
