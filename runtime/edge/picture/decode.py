@@ -270,7 +270,10 @@ def _decode(stream: BinaryIO, name: str, enough_pixels: int) -> GreyPicture:
     with _memory.taken(_needed_memory(image, name)):
         grey = luminance_of(image, name)
     if was_coloured and image.mode == "L" and colour.lacks_contrast(grey):
-        return _from_colours(stream, name, enough_pixels, grey)
+        try:
+            return _from_colours(stream, name, enough_pixels, grey)
+        except (OSError, ValueError, SyntaxError):  # only the colours are damaged
+            return grey
     return grey
 
 
