@@ -50,6 +50,7 @@ _DIGEST_PREFIX = encode_metadata(DIGEST_KEY, "0" * _DIGEST_DIGITS)[:-_DIGEST_DIG
 _OUR_KEYS = (MANIFEST_KEY, EVIDENCE_KEY, ROWS_KEY, signature.KEY, DIGEST_KEY)
 _ENCODED_KEYS = tuple(encode_bytes(1, key) for key in _OUR_KEYS)
 
+_PAGE = b"<!doctype html"  # as `edge export --to html` writes one
 _MAX_BYTES = 2**31 - 1  # protobuf cannot hold more, so a larger file is no ONNX model
 _MODEL_IR_VERSION = 1
 _MODEL_GRAPH = 7
@@ -324,6 +325,11 @@ def _refusal(data: bytes, where: str) -> BundleError:
     """Says why a file without a valid digest is refused."""
     if not data:
         return NotABundleError(f"{where} is empty; copy it again, or re-export it with `edge export`")
+    if data[:64].lstrip().lower().startswith(_PAGE):
+        return NotABundleError(
+            f"{where} is a page, which replays its evidence where it is opened: open it in a browser and press Verify; "
+            "here, verify the bundle that it was made from"
+        )
     # One changed byte spoils one key at most, so that the others still tell whose file it is.
     if any(encoded in data for encoded in _ENCODED_KEYS):
         return BundleDamagedError(f"{where} is damaged: {_damage(data)}; copy it again, or re-export it")

@@ -208,4 +208,8 @@ def test_a_triton_server_answers_as_the_evidence_says(tmp_path):
         timeout=300,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert ended.stdout.count("as the evidence says") == 2 * len(served)
+    told = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert [(one["name"], one["protocol"]) for one in told] == [
+        (name, by) for name in served for by in ("http", "grpc")
+    ]
+    assert all(one["share"] <= 1 and one["digit_flips"] == 0 for one in told)

@@ -206,6 +206,11 @@ def test_text_that_only_mentions_our_keys_is_not_called_damaged():
         bundle.read(b"read edge.manifest and edge.digest")
 
 
+def test_a_page_is_told_where_it_verifies_itself():
+    with pytest.raises(NotABundleError, match="is a page, .*: open it in a browser and press Verify"):
+        bundle.read(b'<!DOCTYPE html>\n<html lang="en"> edge.manifest')
+
+
 def test_an_empty_file_is_told(tmp_path):
     path = tmp_path / "empty.onnx"
     path.touch()
