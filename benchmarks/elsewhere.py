@@ -265,13 +265,16 @@ def examine(board: Board, here: dict[str, Any], test_seconds: int) -> dict[str, 
         found |= judged(ask([str(launcher)], environment), here)
         if board.doctor:
             report = run([launcher, "-m", "edge", "doctor"], environment, STEP_SECONDS)
+            if report.returncode not in {0, 1}:
+                raise Failed(f"the doctor ended with {report.returncode}")
             found["doctor"] = report.returncode
             RESULTS.mkdir(parents=True, exist_ok=True)
             (RESULTS / f"doctor-{board.cpu}.txt").write_text(report.stdout, encoding="utf-8")
         if test_seconds:
             found["tests"] = tests(launcher, environment, test_seconds)
     except Failed as error:
-        found["failure"] = str(error)
+        # What was asked before the doctor or the tests failed holds all the same.
+        found["failure" if "bundles" not in found else "cut_short"] = str(error)
         say(f"  {error}")
     return found | {"seconds": round(time.monotonic() - begun)}
 
@@ -371,9 +374,10 @@ def table(document: dict[str, Any]) -> list[str]:
         )
     host = document["host"]
     versions = ", ".join(f"{name} {number}" for name, number in host["versions"].items())
-    told = (
-        f"{document['date']}, {document['qemu']}, Debian {document['suite']}, {versions}; {document['seconds']} s on "
-    )
+    boards = document["boards"].values()
+    days = dict.fromkeys(sorted(each["date"] for each in boards))
+    seconds = sum(each["seconds"] for each in boards)
+    told = f"{', '.join(days)}; {document['qemu']}, Debian {document['suite']}, {versions}; {seconds} s on "
     told += f"{host['processor']}, which is what `here` and `equal` mean:"
     lines = [told, "", *markdown(rows, right=range(2, 9))]
     for architecture, packages in document["megabytes"].items():
