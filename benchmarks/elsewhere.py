@@ -264,12 +264,7 @@ def examine(board: Board, here: dict[str, Any], test_seconds: int) -> dict[str, 
     try:
         found |= judged(ask([str(launcher)], environment), here)
         if board.doctor:
-            report = run([launcher, "-m", "edge", "doctor"], environment, STEP_SECONDS)
-            if report.returncode not in {0, 1}:
-                raise Failed(f"the doctor ended with {report.returncode}")
-            found["doctor"] = report.returncode
-            RESULTS.mkdir(parents=True, exist_ok=True)
-            (RESULTS / f"doctor-{board.cpu}.txt").write_text(report.stdout, encoding="utf-8")
+            found["doctor"] = examined(board, launcher, environment)
         if test_seconds:
             found["tests"] = tests(launcher, environment, test_seconds)
     except Failed as error:
@@ -277,6 +272,20 @@ def examine(board: Board, here: dict[str, Any], test_seconds: int) -> dict[str, 
         found["failure" if "bundles" not in found else "cut_short"] = str(error)
         say(f"  {error}")
     return found | {"seconds": round(time.monotonic() - begun)}
+
+
+def examined(board: Board, launcher: Path, environment: dict[str, str]) -> int:
+    """Keeps what `edge doctor` prints there, and gives its exit code.
+
+    Raises:
+        Failed: it was ended.
+    """
+    report = run([launcher, "-m", "edge", "doctor"], environment, STEP_SECONDS)
+    if report.returncode not in {0, 1}:
+        raise Failed(f"the doctor ended with {report.returncode}")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"doctor-{board.cpu}.txt").write_text(report.stdout, encoding="utf-8")
+    return report.returncode
 
 
 def ask(python: list[str], environment: dict[str, str]) -> dict[str, Any]:
