@@ -260,7 +260,6 @@ def test_what_cannot_be_exported_is_told_in_one_line_with_exit_1(export, options
         ("SIZE = int('no size')\ndef make():\n    return SIZE\n", "ValueError: invalid literal for int()"),
         ("def make():\n    return 1 / 0\n", "ZeroDivisionError: division by zero (exits.py, line 2)"),
         ("def make(:\n", "SyntaxError: invalid syntax"),
-        ("import nowhere_to_be_found\ndef make():\n    return None\n", "No module named 'nowhere_to_be_found'"),
     ],
     ids=[
         "exits on import",
@@ -268,7 +267,6 @@ def test_what_cannot_be_exported_is_told_in_one_line_with_exit_1(export, options
         "raises on import",
         "raises when called",
         "no Python",
-        "missing import",
     ],
 )
 def test_a_module_of_the_user_s_that_exits_or_fails_is_told_as_theirs(export, in_folder, text, told, monkeypatch):
@@ -281,6 +279,18 @@ def test_a_module_of_the_user_s_that_exits_or_fails_is_told_as_theirs(export, in
     assert message.startswith("edge: exits")
     assert told in message
     assert "the error is in that code, not in edge" in message
+    assert ended.out == ""
+
+
+def test_a_package_that_the_module_of_the_user_s_misses_is_named(export, in_folder, monkeypatch):
+    (in_folder / "misses.py").write_text(
+        "import nowhere_to_be_found\ndef make():\n    return nowhere_to_be_found.Net()\n"
+    )
+    monkeypatch.delitem(sys.modules, "misses", raising=False)
+    save_file({"1.weight": torch.zeros(3, 784)}, in_folder / "weights.safetensors")
+    ended = export("--model", "misses:make", "--checkpoint", "weights.safetensors")
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1].endswith("nowhere_to_be_found is not installed: install it")
     assert ended.out == ""
 
 

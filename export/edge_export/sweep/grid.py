@@ -13,7 +13,10 @@ from edge_train.training.recipes import Recipe
 Setting = str | int | float | bool
 
 SIZES: dict[str, type] = {"hidden": int, "layers": int, "bidirectional": bool, "chain": str}
-HYPERPARAMETERS: dict[str, type] = {field.name: type(field.default) for field in dataclasses.fields(Recipe)}
+_OF_A_START = ("interpolation",)  # a sweep's runs all start from weights that are drawn
+HYPERPARAMETERS: dict[str, type] = {
+    field.name: type(field.default) for field in dataclasses.fields(Recipe) if field.name not in _OF_A_START
+}
 KINDS: dict[str, type] = {"model": str, **SIZES, **HYPERPARAMETERS}
 """What can vary, and what its values are; in the order of the points, of which the last varies fastest."""
 

@@ -131,6 +131,7 @@ def test_every_dial_arrives_and_takes_a_list(sweep, folder):
         "averaging": "0.9",
         "augmentation": "digits",
         "strokes": "0.2",
+        "outliers": "0.1",
         "writers": "all",
         "teacher": "rnn",
         "distillation": "0.3",

@@ -1,7 +1,7 @@
 """The whole path on a GPU, in one command of at most ten minutes: what works is shown, and what is refused says why.
 
-    python benchmarks/cuda.py --out cuda.json        with onnxruntime-gpu; fp16 needs edge-toolkit[export] as well
-    python benchmarks/cuda.py --provider cpu         as far as a CPU can go; so do its tests
+    python benchmarks/gpu.py --out gpu.json        with onnxruntime-gpu; fp16 needs edge-toolkit[export] as well
+    python benchmarks/gpu.py --provider cpu         as far as a CPU can go; so do its tests
 
 Why: a GPU is rarely at hand, and then for minutes. Every step is taken whatever became of the one before; the exit code
 is 0 where all that were taken hold. A step that this provider or this installation cannot take says so.

@@ -1,4 +1,4 @@
-"""The whole path of benchmarks/cuda.py: on CUDA where it is, and as far as a CPU can go everywhere."""
+"""The whole path of benchmarks/gpu.py: on CUDA where it is, and as far as a CPU can go everywhere."""
 
 import importlib
 from pathlib import Path
@@ -16,42 +16,42 @@ without_cuda = pytest.mark.skipif(
 
 
 @pytest.fixture
-def cuda(monkeypatch):
+def gpu(monkeypatch):
     """The program, as a module."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("cuda")
+    return importlib.import_module("gpu")
 
 
 @pytest.mark.parametrize("step", ON_A_CPU)
-def test_a_step_holds_on_the_cpu(cuda, step):
-    outcome = cuda.take(step, "cpu")
+def test_a_step_holds_on_the_cpu(gpu, step):
+    outcome = gpu.take(step, "cpu")
     assert (outcome.state, outcome.told) == ("holds", "")
     assert outcome.figures
 
 
 @pytest.mark.parametrize("step", ON_A_GPU)
 @without_cuda
-def test_a_step_holds_on_cuda(cuda, step):
-    outcome = cuda.take(step, "cuda")
+def test_a_step_holds_on_cuda(gpu, step):
+    outcome = gpu.take(step, "cuda")
     assert (outcome.state, outcome.told) == ("holds", "")
 
 
 @pytest.mark.parametrize("step", ["tf32", "memory"])
-def test_what_only_cuda_has_is_no_success_elsewhere(cuda, step):
-    outcome = cuda.take(step, "cpu")
+def test_what_only_cuda_has_is_no_success_elsewhere(gpu, step):
+    outcome = gpu.take(step, "cpu")
     assert (outcome.state, outcome.figures) == ("not taken", {})
     assert "only CUDA" in outcome.told
 
 
-def test_a_step_that_does_not_hold_is_broken(cuda, monkeypatch):
-    monkeypatch.setattr(cuda, "FP32_TOLERANCE", -1.0)
-    outcome = cuda.take("parity", "cpu")
+def test_a_step_that_does_not_hold_is_broken(gpu, monkeypatch):
+    monkeypatch.setattr(gpu, "FP32_TOLERANCE", -1.0)
+    outcome = gpu.take("parity", "cpu")
     assert outcome.state == "broken"
     assert "from the CPU's" in outcome.told
 
 
 @pytest.mark.skipif("cuda" in runtime.built_in(), reason="this onnxruntime was built with CUDA")
-def test_without_cuda_every_step_says_why(cuda):
-    outcome = cuda.take("prove", "cuda")
+def test_without_cuda_every_step_says_why(gpu):
+    outcome = gpu.take("prove", "cuda")
     assert outcome.state == "broken"
     assert "built without CUDA" in outcome.told
