@@ -207,7 +207,7 @@ def test_text_that_only_mentions_our_keys_is_not_called_damaged():
 
 
 def test_a_page_is_told_where_it_verifies_itself():
-    with pytest.raises(NotABundleError, match="is a page, .*: open it in a browser and press Verify"):
+    with pytest.raises(NotABundleError, match=r"is a page, .*: open it in a browser and press Verify"):
         bundle.read(b'<!DOCTYPE html>\n<html lang="en"> edge.manifest')
 
 
