@@ -19,7 +19,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,11 +73,11 @@ class Bundle:
     """
 
     path: Path | None
-    data: bytes
+    data: bytes = field(repr=False)
     manifest: Manifest
-    evidence_json: bytes
+    evidence_json: bytes = field(repr=False)
     sha256: str
-    rows_base64: bytes | None = None
+    rows_base64: bytes | None = field(default=None, repr=False)
     seal: Signature | None = None
 
     @property
