@@ -8,6 +8,7 @@ pictures      picture files out of request bodies, read beside the event loop
 metrics       what is counted, in Prometheus' text form
 openapi       the API as an OpenAPI document
 application   routes, limits, errors, security headers, access log
+asgi          the same for other ASGI servers
 server        sockets, slow and idle connections, signals, worker processes
 page/         the page: plain HTML, CSS and JavaScript modules
 """

@@ -32,7 +32,9 @@ def check(tree, bundle_path, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("script", ["tables.py", "s3.py", "dask_frame.py", "ray_data.py", "ray_engine.py"])
+@pytest.mark.parametrize(
+    "script", ["tables.py", "s3.py", "dask_frame.py", "ray_data.py", "ray_engine.py", "serve_replicas.py"]
+)
 def test_what_others_have_is_read_and_what_edge_has_is_understood(check, script):
     checks = check(script)
     assert len(checks) >= 3
