@@ -9,7 +9,7 @@ import typer
 from edge.bundle.manifest import Precision
 from edge.errors import EdgeError
 from edge.text.terminal import printable
-from edge_export.options import Goal, Target
+from edge_export.options import Engine, Goal, Target
 from edge_export.targets.registry import TARGETS, TargetRequest
 
 
@@ -76,6 +76,12 @@ def export(
             metavar="|".join(TARGETS),
         ),
     ] = None,
+    engine: Annotated[
+        Engine | None,
+        typer.Option(
+            help="What computes in a page of --to html: onnxruntime, or c: a small page with the bits of --to c.",
+        ),
+    ] = None,
     layout: Annotated[
         str | None,
         typer.Option(
@@ -106,14 +112,14 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder of what is written.")] = Path("bundles"),
 ) -> None:
     """Export a trained model as one verified file; anything that does not hold is an error, and nothing is written."""
-    targets = _targets(to or [])
+    targets = _targets(to or [], engine)
     if bundle is not None:
         if not targets:
             raise typer.BadParameter(f"a bundle is packed already; say what it becomes: --to {'|'.join(TARGETS)}")
         asked = "int8" if quantize else precision
-        if any((model, checkpoint, labels, candidate, force)) or (asked and not _judges(targets)):
+        if any((model, checkpoint, labels, candidate, force)) or (asked and not _make_arithmetic(targets, engine)):
             raise ExportUsageError(f"{bundle} is packed already, and --to changes its form only; leave the others out")
-        _write_targets(bundle, targets, out, TargetRequest(asked, None, data, data_dir, max_drop))
+        _write_targets(bundle, targets, out, TargetRequest(asked, None, data, data_dir, max_drop, engine))
         return
     if quantize and precision not in (None, "int8"):
         raise ExportUsageError(f"--quantize is int8 and contradicts --precision {precision}; give one of them")
@@ -148,23 +154,26 @@ def export(
     # Names of data come from folders, and a terminal would act on what they hold.
     typer.echo("\n".join(printable(line) for block in lines for line in block.split("\n")))
     named = None if precision is None and not quantize else chosen
-    _write_targets(str(done.path), targets, out, TargetRequest(named, done.fp32, data, data_dir, max_drop))
+    _write_targets(str(done.path), targets, out, TargetRequest(named, done.fp32, data, data_dir, max_drop, engine))
 
 
-def _judges(targets: list[str]) -> bool:
+def _make_arithmetic(targets: list[str], engine: str | None) -> bool:
     """Whether all of the targets make their own arithmetic, in the precision that is named."""
-    return all(TARGETS[name].judges for name in targets)
+    return all(TARGETS[name].engine(engine) == "c" for name in targets)
 
 
-def _targets(names: list[str]) -> list[str]:
+def _targets(names: list[str], engine: str | None) -> list[str]:
     """The names of targets as they are typed, each once.
 
     Raises:
-        typer.BadParameter: there is no target of that name.
+        typer.BadParameter: there is no target of that name, or none that the engine computes in.
     """
     for name in names:
         if name not in TARGETS:
             raise typer.BadParameter(f"--to {name} is no target; use one of {', '.join(TARGETS)}")
+    if engine is not None and not any(engine in TARGETS[name].engines for name in names):
+        able = [name for name, target in TARGETS.items() if engine in target.engines]
+        raise typer.BadParameter(f"--engine {engine} is for --to {' and --to '.join(able)}")
     return list(dict.fromkeys(names))
 
 

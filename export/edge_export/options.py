@@ -7,3 +7,6 @@ Goal = Literal["latency", "throughput", "size", "balanced"]
 
 Target = Literal["any", "vnni", "arm64"]
 """The processors that int8 is for; `edge_export.int8.processors.PROFILES` says how each rounds."""
+
+Engine = Literal["onnxruntime", "c"]
+"""What computes in a target that leaves a choice; `edge_export.targets.registry.TARGETS` says which do."""

@@ -23,14 +23,13 @@ from edge.text.files import make_folder, write_atomically
 from edge.text.table import size
 from edge.verification import Step, Verification
 from edge_export.targets import web_runtime
-from edge_export.targets.registry import DeploymentError, WrittenTarget, refuse_unless_verified
+from edge_export.targets.registry import AS_IT_IS, DeploymentError, TargetRequest, WrittenTarget, refuse_unless_verified
 
 LARGEST_BYTES = 5_500_000
 """Of a page with a bundle of the shipped sizes: the compressed runtime is nearly all of it."""
 
 _MODULES = ("framing.js", "pad.js", "view.js", "page.js")  # the service's, in the order of their imports
-_OWN = ("edge.mjs", "local.js")
-_ORDER = ("framing.js", "pad.js", "view.js", "page.js", "edge.mjs", "local.js")
+_OWN = ("edge.mjs", "c.mjs", "local.js")
 _SECONDS = 120  # for the replay
 
 # How bytes are written in the page: 13 bits in two signs, 1.23 times their size where base64 takes 1.33. The signs are
@@ -49,33 +48,47 @@ import(addresses["local.js"]);
 """
 
 
-def write(source: Bundle, out: Path) -> WrittenTarget:
-    """Writes `NAME.html`.
+def write(source: Bundle, out: Path, request: TargetRequest = AS_IT_IS) -> WrittenTarget:
+    """Writes `NAME.html`, or `NAME-c.html` with the engine "c", in the precision of the C form.
 
     Args:
         source: the bundle.
         out: folder of what is written.
+        request: the engine; for "c" all that its target asks.
 
     Raises:
-        DeploymentError: the browser's runtime is not to be had, or the evidence does not hold in it.
+        DeploymentError: the engine is not to be had, or the evidence does not hold in it.
         WriteError: the folder cannot be made or written.
     """
-    runtime = web_runtime.files()
-    content = page(source, runtime)
-    replay, notes = _replayed(source, runtime)
+    form, runtime = None, {}
+    if request.engine == "c":
+        from edge_export.targets import c
+        from edge_export.targets.c import webassembly
+
+        form = c.form(source, request)
+        checked = c.verified(form, source)
+        shown = webassembly.pack(form, source)
+    else:
+        checked, shown, runtime = None, source, web_runtime.files()
+    content = page(shown, runtime)
+    replay, notes = _replayed(shown, runtime, checked)
     refuse_unless_verified(replay, "page")
     make_folder(out)
-    path = out / f"{source.manifest.name}.html"
+    path = out / f"{shown.manifest.name}.html"
     write_atomically(path, content)
-    packed = len(_written(gzip.compress(source.data, 9)))
+    packed = len(_written(gzip.compress(shown.data, 9)))
     advice = []
-    if source.manifest.precision == "int8" and source.manifest.architecture.get("kind") == "recurrent":
-        advice = ["in WebAssembly the fp32 bundle of a recurrent model is faster than int8: prefer it for a page"]
+    if form is not None:
+        advice = [*form.notes]
+    elif source.manifest.precision == "int8" and source.manifest.architecture.get("kind") == "recurrent":
+        advice = [
+            "onnxruntime-web computes the fp32 bundle of a recurrent model faster than int8: prefer it, or --engine c"
+        ]
     return WrittenTarget(
         (path,),
         replay,
         (
-            f"{size(len(content))}, of which the bundle {size(packed)}",
+            f"{size(len(content))}, of which the {'model' if form else 'bundle'} {size(packed)}",
             *notes,
             *advice,
             "it reads drawings; for photos use `edge serve`",
@@ -87,8 +100,8 @@ def page(source: Bundle, runtime: dict[str, bytes]) -> bytes:
     """The HTML file.
 
     Args:
-        source: the bundle.
-        runtime: onnxruntime-web's files by name.
+        source: the bundle, or what `c.webassembly` packs.
+        runtime: onnxruntime-web's files by name; none for C.
     """
     web = resources.files("edge.service") / "web"
     own = resources.files("edge_export.targets") / "javascript"
@@ -104,31 +117,37 @@ def page(source: Bundle, runtime: dict[str, bytes]) -> bytes:
     html = _replaced(html, r"<noscript>.*?</noscript>", "<noscript><p>The pad needs JavaScript.</p></noscript>")
     name = source.manifest.name
     data = [
-        _data("runtime-module", runtime[web_runtime.MODULE]),
-        _data("runtime-wasm", runtime[web_runtime.WASM]),
+        *(_data(f"runtime-{name}", content) for name, content in runtime.items()),
         _data(f"bundle-{name}", source.data),
         f'<script type="application/json" id="bundle-names">{_inert(json.dumps([name]))}</script>',
-        *(f'<script type="text/plain" data-module="{name}">\n{_inert(texts[name])}</script>' for name in _ORDER),
+        *(
+            f'<script type="text/plain" data-module="{name}">\n{_inert(texts[name])}</script>'
+            for name in (*_MODULES, *_OWN)
+        ),
         f'<script type="module">{_LOADER}</script>',
     ]
     return html.replace("</body>", "\n".join([*data, "</body>"])).encode()
 
 
-def _replayed(source: Bundle, runtime: dict[str, bytes]) -> tuple[Verification, tuple[str, ...]]:
-    """The evidence in Node with the files of the page; without Node in Python, which says less."""
+def _replayed(
+    source: Bundle, runtime: dict[str, bytes], replay: Verification | None
+) -> tuple[Verification, tuple[str, ...]]:
+    """The evidence in Node with the files of the page; without Node what Python found, which says less."""
     node = shutil.which("node")
     name = source.manifest.name
-    if node is None:
+    if node is None and replay is None:
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / f"{name}.onnx"
             path.write_bytes(source.data)
             replay = verification.verify(path, provider="cpu")
+    if node is None:
+        assert replay is not None
         missing = "replayed in Python only, because Node is not installed (Debian: apt install nodejs)"
         return replay, (f"{missing}: open the page and press Verify",)
     own = resources.files("edge_export.targets") / "javascript"
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        for file in ("edge.mjs", "replay.mjs"):
+        for file in ("edge.mjs", "c.mjs", "replay.mjs"):
             (folder / file).write_bytes((own / file).read_bytes())
         for file, content in runtime.items():
             (folder / file).write_bytes(content)
@@ -147,7 +166,8 @@ def _replayed(source: Bundle, runtime: dict[str, bytes]) -> tuple[Verification, 
         raise DeploymentError(f"the page's runtime refuses the bundle: {reason.strip()}; deploy the bundle itself")
     report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     steps = tuple(Step(each["name"], passed=each["passed"], detail=each["detail"]) for each in report["steps"])
-    return Verification(name, "wasm", steps), (f"replayed in Node with onnxruntime-web {web_runtime.VERSION}",)
+    engine = f"onnxruntime-web {web_runtime.VERSION}" if runtime else "the C form in WebAssembly"
+    return Verification(name, "wasm", steps), (f"replayed in Node with {engine}",)
 
 
 def _replaced(html: str, pattern: str, by: str) -> str:

@@ -2,7 +2,7 @@
 
 A target is one file and one line of `TARGETS`. Its module has a function `write(source, out)` that takes a `Bundle` and
 a folder, replays the evidence on what it made, writes it in one step and returns a `WrittenTarget`: docs/targets.md.
-One that makes its own arithmetic of the weights takes a `TargetRequest` too, and judges it.
+One that the engine "c" may compute makes its own arithmetic of the weights: it takes a `TargetRequest` too.
 """
 
 from dataclasses import dataclass
@@ -26,12 +26,16 @@ class DeploymentTarget:
     Attributes:
         summary: what is written, in a few words.
         module: what writes it.
-        judges: whether it makes its own arithmetic of the weights, and takes a `TargetRequest`.
+        engines: what may compute in it, the usual one first.
     """
 
     summary: str
     module: str
-    judges: bool = False
+    engines: tuple[str, ...] = ("onnxruntime",)
+
+    def engine(self, named: str | None) -> str:
+        """What computes in it, where an engine is named for some of the targets."""
+        return named if named in self.engines else self.engines[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class TargetRequest:
         data: what is judged on, as `edge_export.parity.evaluation_data.find` takes it.
         data_dir: where published sets are.
         max_drop: accuracy that int8 may lose, in percentage points.
+        engine: what computes, for a target that leaves a choice; `None` leaves it to the target.
     """
 
     precision: str | None = None
@@ -51,15 +56,18 @@ class TargetRequest:
     data: str = "auto"
     data_dir: Path | None = None
     max_drop: float = 0.1
+    engine: str | None = None
 
 
 AS_IT_IS = TargetRequest()
 
 
 TARGETS: dict[str, DeploymentTarget] = {
-    "c": DeploymentTarget("C99 without a library, down to a microcontroller", "edge_export.targets.c", judges=True),
+    "c": DeploymentTarget("C99 without a library, down to a microcontroller", "edge_export.targets.c", ("c",)),
     "cpp": DeploymentTarget("a C++ header over ONNX Runtime, with a program that replays", "edge_export.targets.cpp"),
-    "html": DeploymentTarget("one HTML file that works offline, with a pad to draw on", "edge_export.targets.html"),
+    "html": DeploymentTarget(
+        "one HTML file that works offline, with a pad to draw on", "edge_export.targets.html", ("onnxruntime", "c")
+    ),
     "ort": DeploymentTarget("ORT format, for small builds of ONNX Runtime", "edge_export.targets.ort"),
     "triton": DeploymentTarget("a model repository of Triton Inference Server", "edge_export.targets.triton"),
 }
@@ -99,7 +107,7 @@ def write(name: str, source: "Bundle", out: Path, request: TargetRequest = AS_IT
     """
     if name not in TARGETS:
         raise DeploymentError(f"there is no target {name!r}; use one of {', '.join(TARGETS)}")
-    more = (request,) if TARGETS[name].judges else ()
+    more = (request,) if "c" in TARGETS[name].engines else ()
     written: WrittenTarget = import_module(TARGETS[name].module).write(source, out, *more)
     return written
 

@@ -33,20 +33,36 @@ FLOATS_JUDGED = 100  # images: fp32 differs from PyTorch by rounding, and its re
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class JudgedNetwork:
-    """A network with what it answers.
+class CForm:
+    """A network as C, judged and compiled.
 
     Attributes:
-        network: what becomes C.
+        name: as a bundle is called.
+        precision: "int8" or "fp32".
+        source: the two files.
         verdict: what it is worth, in a sentence.
         golden: float32 (N, classes), its logits of the golden images.
         limits: float64 (N,), how far each of them may be from PyTorch's.
+        tests: the self-tests that were run here.
     """
 
-    network: CNetwork
+    name: str
+    precision: str
+    source: text.CSource
     verdict: str
     golden: NDArray[np.float32]
     limits: NDArray[np.float64]
+    tests: tuple[compilation.SelfTest, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know, a line each."""
+        ran = [f"self-test passed: {one.compiler}, {' '.join(one.flags)}" for one in self.tests]
+        return (
+            self.verdict,
+            f"{size(self.source.constant_bytes)} of constants, {size(self.source.stack_bytes)} of stack",
+            *(ran or ["self-test not run, because there is no C compiler `cc` here (Debian: apt install gcc)"]),
+        )
 
 
 def write(source: Bundle, out: Path, request: TargetRequest = AS_IT_IS) -> WrittenTarget:
@@ -62,34 +78,68 @@ def write(source: Bundle, out: Path, request: TargetRequest = AS_IT_IS) -> Writt
             hold.
         WriteError: the folder cannot be made or written.
     """
+    made = form(source, request)
+    replay = verified(made, source)
+    name = made.source.name
+    make_folder(out)
+    contents = {out / f"{name}.c": made.source.code.encode(), out / f"{name}.h": made.source.header.encode()}
+    write_together(contents)
+    advice = f"where it will run: cc -std=c99 -O2 -D{name.upper()}_SELF_TEST {name}.c && ./a.out"
+    return WrittenTarget(tuple(contents), replay, (*made.notes, advice))
+
+
+def form(source: Bundle, request: TargetRequest = AS_IT_IS) -> CForm:
+    """The C of a bundle, judged on the referee, with its self-test run by the compiler at hand.
+
+    Args:
+        source: the bundle.
+        request: precision, int8 unless another is named, the fp32 graph, and what int8 is judged on.
+
+    Raises:
+        DeploymentError: the model has no form in C, int8 loses too much, or the compiler does not take it.
+    """
     manifest = source.manifest
     precision = request.precision or ("fp32" if manifest.precision == "fp16" else "int8")
     base = manifest.name.removesuffix(f"-{manifest.precision}")
-    judged = _judged(source, precision, request)
-    written = text.write(
-        judged.network, source, base if precision == "fp32" else f"{base}-{precision}", judged.verdict, judged.golden
+    network, verdict, golden, limits = _judged(source, precision, request)
+    name = base if precision == "fp32" else f"{base}-{precision}"
+    written = text.write(network, source, name, verdict, golden)
+    return CForm(name, precision, written, verdict, golden, limits, tuple(compilation.run_self_test(written)))
+
+
+def verified(made: CForm, source: Bundle) -> Verification:
+    """The steps of a verification, as far as they mean something for C.
+
+    Args:
+        made: what `form` made of it.
+        source: the bundle.
+
+    Raises:
+        DeploymentError: one of them does not hold.
+    """
+    evidence, tests = source.evidence, made.tests
+    error = np.abs(made.golden - evidence.logits).max(1)
+    flipped = (made.golden.argmax(1) != evidence.logits.argmax(1)) & evidence.digits
+    over = error > made.limits
+    failed = [one for one in tests if not one.passed]
+    detail = (
+        f"{len(error)} images, max |logit error| {error.max():.2e}, {int(over.sum())} above their limit, "
+        f"{int(flipped.sum())} of {int(evidence.digits.sum())} digits flip (allowed 0)"
     )
-    tests = compilation.run_self_test(written)
-    replay = Verification(written.name, "c", tuple(_steps(source, judged, written, tests)))
+    if failed:
+        detail += f"; {failed[0].compiler} {' '.join(failed[0].flags)} computes other bits than the referee"
+    elif tests:
+        detail += "; compiled, it has the referee's bits"
+    compiled = f"compiled by {tests[0].compiler}" if tests else "computed by the referee: no C compiler here"
+    steps = (
+        Step("digest", passed=True, detail=f"made from {source.manifest.name}, SHA-256 {source.sha256[:12]}..."),
+        Step("load", passed=True, detail=compiled),
+        Step("placement", passed=True, detail=f"{made.source.constant_bytes} bytes of constants, no library"),
+        Step("evidence", passed=not (over.any() or flipped.any() or failed), detail=detail),
+    )
+    replay = Verification(made.source.name, "c", steps)
     refuse_unless_verified(replay, "C form")
-    make_folder(out)
-    contents = {
-        out / f"{written.name}.c": written.code.encode(),
-        out / f"{written.name}.h": written.header.encode(),
-    }
-    write_together(contents)
-    macro = f"{written.name.upper()}_SELF_TEST"
-    ran = [f"self-test passed: {one.compiler}, {' '.join(one.flags)}" for one in tests]
-    return WrittenTarget(
-        tuple(contents),
-        replay,
-        (
-            judged.verdict,
-            f"{size(written.constant_bytes)} of constants, {size(written.stack_bytes)} of stack",
-            *(ran or ["self-test not run, because there is no C compiler `cc` here (Debian: apt install gcc)"]),
-            f"where it will run: cc -std=c99 -O2 -D{macro} {written.name}.c && ./a.out",
-        ),
-    )
+    return replay
 
 
 def network_of(source: Bundle, request: TargetRequest = AS_IT_IS) -> CNetwork:
@@ -143,8 +193,10 @@ def _network(source: Bundle, precision: str, request: TargetRequest, data: Evalu
         raise DeploymentError(f"the model has no form in C: {error}; deploy the bundle itself") from error
 
 
-def _judged(source: Bundle, precision: str, request: TargetRequest) -> JudgedNetwork:
-    """The network with its verdict."""
+def _judged(
+    source: Bundle, precision: str, request: TargetRequest
+) -> tuple[CNetwork, str, NDArray[np.float32], NDArray[np.float64]]:
+    """The network, its verdict, its logits of the golden images, and how far they may be from PyTorch's."""
     manifest, evidence = source.manifest, source.evidence
     data, fp32 = _data(source, request), _fp32(source, request)
     made = _network(source, precision, request, data)
@@ -173,30 +225,4 @@ def _judged(source: Bundle, precision: str, request: TargetRequest) -> JudgedNet
         for group, worst in ((evidence.digits, apart.max()), (~evidence.digits, 0.0)):
             seen = max(worst, golden_apart[group].max(initial=0.0))
             limits[group] = max(EVIDENCE_FLOOR["int8"], EVIDENCE_HEADROOM * seen)
-    return JudgedNetwork(made, verdict, golden, limits)
-
-
-def _steps(
-    source: Bundle, judged: JudgedNetwork, written: text.CSource, tests: list[compilation.SelfTest]
-) -> list[Step]:
-    """The steps of a verification, as far as they mean something for C."""
-    evidence = source.evidence
-    error = np.abs(judged.golden - evidence.logits).max(1)
-    flipped = (judged.golden.argmax(1) != evidence.logits.argmax(1)) & evidence.digits
-    over = error > judged.limits
-    detail = (
-        f"{len(error)} images, max |logit error| {error.max():.2e}, {int(over.sum())} above their limit, "
-        f"{int(flipped.sum())} of {int(evidence.digits.sum())} digits flip (allowed 0)"
-    )
-    failed = [one for one in tests if not one.passed]
-    if failed:
-        detail += f"; {failed[0].compiler} {' '.join(failed[0].flags)} computes other bits than the referee"
-    elif tests:
-        detail += "; compiled, it has the referee's bits"
-    compiled = f"compiled by {tests[0].compiler}" if tests else "computed by the referee: no C compiler here"
-    return [
-        Step("digest", passed=True, detail=f"made from {source.manifest.name}, SHA-256 {source.sha256[:12]}..."),
-        Step("load", passed=True, detail=compiled),
-        Step("placement", passed=True, detail=f"{written.constant_bytes} bytes of constants, no library"),
-        Step("evidence", passed=not (over.any() or flipped.any() or failed), detail=detail),
-    ]
+    return made, verdict, golden, limits

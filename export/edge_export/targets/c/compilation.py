@@ -44,28 +44,45 @@ def run_self_test(
     Raises:
         DeploymentError: the compiler does not take it.
     """
-    found = shutil.which(compiler)
-    if found is None:
+    if shutil.which(compiler) is None:
         return []
-    told = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
-    version = (told.stdout.splitlines() or [found])[0]
     results = []
     for flags in modes:
         with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch)
-            write_files(source, folder)
-            program = folder / "self_test"
-            words = [found, *flags, f"-D{source.name.upper()}_SELF_TEST", f"{source.name}.c", "-o", str(program)]
-            done = _run(words, folder)
-            if done.returncode != 0 and flags == NATIVE:
-                continue  # not every compiler knows the machine that it runs on
-            if done.returncode != 0:
-                said = done.stderr.strip().splitlines() or ["it says nothing"]
-                reason = next((line for line in said if "error" in line), said[0])
-                raise DeploymentError(f"{version} does not compile {source.name}.c: {reason}; please report it")
-            ran = _run([str(program)], folder)
+            program = Path(scratch) / "self_test"
+            test = f"-D{source.name.upper()}_SELF_TEST"
+            try:
+                version = build(source, compiler, (*flags, test), program)
+            except DeploymentError:
+                if flags == NATIVE:
+                    continue  # not every compiler knows the machine that it runs on
+                raise
+            ran = _run([str(program)], program.parent)
             results.append(SelfTest(version, flags, ran.returncode == 0, ran.stdout))
     return results
+
+
+def build(source: CSource, compiler: str, flags: tuple[str, ...], target: Path) -> str:
+    """Compiles a C form, in the folder of what is made of it, and says who compiled it.
+
+    Args:
+        source: the two files.
+        compiler: a C compiler.
+        flags: what it is given.
+        target: the program, library or module.
+
+    Raises:
+        DeploymentError: the compiler does not take it.
+    """
+    write_files(source, target.parent)
+    told = _run([compiler, "--version"], target.parent)
+    version = (told.stdout.splitlines() or [compiler])[0]
+    done = _run([compiler, *flags, f"{source.name}.c", "-o", str(target)], target.parent)
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines() or ["it says nothing"]
+        reason = next((line for line in said if "error" in line), said[0])
+        raise DeploymentError(f"{version} does not compile {source.name}.c: {reason}; please report it")
+    return version
 
 
 def write_files(source: CSource, folder: Path) -> None:

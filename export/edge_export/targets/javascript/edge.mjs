@@ -24,7 +24,8 @@ const MOST_IMAGES = 4096;
 const METADATA_FIELD = 14; // of a ModelProto: repeated StringStringEntryProto, key 1, value 2
 const [MANIFEST, EVIDENCE, ROWS, DIGEST] = ["edge.manifest", "edge.evidence", "edge.rows", "edge.digest"];
 const SIGNATURE = "edge.signature";
-const OUR_KEYS = [MANIFEST, EVIDENCE, ROWS, SIGNATURE, DIGEST];
+const BITS = "edge.bits"; // of a C form: SHA-256 of the logits of all golden images, as float32
+const OUR_KEYS = [MANIFEST, EVIDENCE, ROWS, BITS, SIGNATURE, DIGEST];
 const DIGEST_DIGITS = 64;
 const SIGNATURE_LENGTH = "ed25519 ".length + 64 + 1 + 128; // docs/signing.md: the key and the signature, in digits
 const PUBLIC_KEY_DER = "302a300506032b6570032100"; // what stands before the 32 bytes of a key in PEM
@@ -37,7 +38,7 @@ export class BundleError extends Error {
 /**
  * Opens a bundle: checks every byte of it, then makes a session.
  * @param {Uint8Array} bytes - The file.
- * @param {object} ort - onnxruntime-web or onnxruntime-node.
+ * @param {object} ort - onnxruntime-web or onnxruntime-node; c.mjs for what holds a C form.
  * @param {object} [options] - `trusted`: public keys, one of which must have signed it, 64 hexadecimal digits or the
  *   text of a PEM file each; all others go to `InferenceSession.create`.
  * @returns {Promise<Bundle>}
@@ -63,8 +64,9 @@ export async function open(bytes, ort, { trusted, ...options } = {}) {
   } catch (error) {
     throw new BundleError(`the runtime cannot load the graph: ${error.message}`);
   }
-  const rows = entries.get(ROWS);
-  return new Bundle({ bytes, sha256: await sha256(bytes), signer, manifest, evidence, rows, session, ort, options });
+  const [rows, bits] = [entries.get(ROWS), entries.get(BITS)];
+  const checked = { bytes, sha256: await sha256(bytes), signer, manifest, evidence, rows, bits };
+  return new Bundle({ ...checked, session, ort, options });
 }
 
 /** A checked bundle and its session. Make it with `open`. */
@@ -104,7 +106,8 @@ export class Bundle {
     const found = await session.run(given);
     const logits = found.logits.data;
     if (!logits.every(Number.isFinite)) throw new BundleError("the model answers with something that is no number");
-    return { logits, probabilities: found.probabilities.data, scores: this.#scores(found, logits, count) };
+    const probabilities = found.probabilities?.data ?? this.#probabilities(logits);
+    return { logits, probabilities, scores: this.#scores(found, logits, count) };
   }
 
   /**
@@ -196,27 +199,41 @@ export class Bundle {
     const flips = amount(flipped);
     const digitFlips = amount(flipped.map((flip, at) => flip && digits[at]));
     const scoreError = this.#scoreError(together, count);
+    const { bits, session, ort } = this.#parts;
+    const sameBits = bits === undefined || (await sha256(together.logits)) === bits;
     const holds =
       errors.every((error, at) => error <= limits[at]) && // written so that NaN never holds
       digitFlips === 0 &&
       flips <= maxFlips &&
       probabilityError <= PROBABILITY_TOLERANCE &&
-      scoreError <= SCORE_TOLERANCE;
+      scoreError <= SCORE_TOLERANCE &&
+      sameBits;
     const others = count - amount(digits);
     const detail =
       `${count} images, max |logit error| ${scientific(errors[worst])} (allowed ${scientific(limits[worst])}), ` +
       `mean ${scientific(mean)}, ${digitFlips} of ${amount(digits)} digits flip (allowed 0), ` +
       `${flips - digitFlips} of ${others} extremes (allowed ${Math.min(maxFlips, others)})` +
       (probabilityError <= PROBABILITY_TOLERANCE ? "" : `; probabilities are off by ${scientific(probabilityError)}`) +
-      (scoreError <= SCORE_TOLERANCE ? "" : `; scores are off by ${scientific(scoreError)}`);
+      (scoreError <= SCORE_TOLERANCE ? "" : `; scores are off by ${scientific(scoreError)}`) +
+      (bits === undefined ? "" : sameBits ? "; the bits are those of the export" : "; OTHER BITS than those of the export");
     const signed = this.signer ? `, signed by ${this.signer.slice(0, 12)}...` : "";
+    const about = [`onnxruntime ${version(ort)}`, "all nodes on the one provider that the session has"];
+    const [loaded, placed] = session.about ?? about;
     const steps = [
       { name: "digest", passed: true, detail: `${this.size} bytes, SHA-256 ${this.sha256.slice(0, 12)}...${signed}` },
-      { name: "load", passed: true, detail: `onnxruntime ${version(this.#parts.ort)}` },
-      { name: "placement", passed: true, detail: "all nodes on the one provider that the session has" },
+      { name: "load", passed: true, detail: loaded },
+      { name: "placement", passed: true, detail: placed },
       { name: "evidence", passed: holds, detail },
     ];
     return { passed: holds, steps, maxLogitError: errors[worst], meanLogitError: mean, flips, digitFlips };
+  }
+
+  /** Of an engine that gives logits only. */
+  #probabilities(logits) {
+    const { temperature, labels } = this.manifest;
+    const count = logits.length / labels.length;
+    const row = (at) => logits.subarray(at * labels.length, (at + 1) * labels.length);
+    return Float32Array.from(Array.from({ length: count }, (_, at) => softmax(row(at), temperature)).flat());
   }
 
   /** How far the graph's scores are from those of its own logits; 0 where it gives none. */
@@ -411,7 +428,7 @@ function softmax(logits, temperature) {
 const version = (ort) => ort.env?.versions?.web ?? ort.env?.versions?.node ?? ort.env?.versions?.common ?? "";
 const argmax = (row) => row.reduce((best, value, at) => (value > row[best] ? at : best), 0);
 const text = (bytes) => new TextDecoder().decode(bytes);
-const fromBase64 = (content) => Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0));
+export const fromBase64 = (content) => Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0));
 const hexadecimal = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 const fromHexadecimal = (digits) => Uint8Array.from(digits.match(/../g), (pair) => Number.parseInt(pair, 16));
 const scientific = (value) => value.toExponential(2).replace(/e([+-])(\d)$/, "e$10$2");

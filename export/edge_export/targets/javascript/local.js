@@ -1,8 +1,10 @@
 // The page of one file: a bundle in the page itself answers, and can be asked to replay its evidence.
 
+import * as c from "./c.mjs";
 import { open } from "./edge.mjs";
 import { start } from "./page.js";
 
+const WASM = "runtime-ort-wasm-simd-threaded.wasm";
 const at = (id) => document.getElementById(id);
 
 /** Bytes written as 13 bits, the lowest first, in two signs of ASCII from "!" on without "<": html.py writes them. */
@@ -28,14 +30,14 @@ async function unpacked(id) {
 
 /** onnxruntime-web out of the page: WebAssembly and the module that drives it. */
 async function runtime() {
-  const module = new Blob([await unpacked("runtime-module")], { type: "text/javascript" });
+  const module = new Blob([await unpacked("runtime-ort.wasm.bundle.min.mjs")], { type: "text/javascript" });
   const ort = await import(URL.createObjectURL(module));
-  ort.env.wasm.wasmBinary = (await unpacked("runtime-wasm")).buffer;
+  ort.env.wasm.wasmBinary = (await unpacked(WASM)).buffer;
   ort.env.wasm.numThreads = 1; // more need headers that a file has not
   return ort;
 }
 
-const ort = runtime();
+const ort = at(WASM) ? runtime() : c;
 const bundles = new Map();
 
 /** The opened bundle of a name. */
