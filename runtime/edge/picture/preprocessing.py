@@ -15,7 +15,7 @@ from PIL import Image
 
 from edge.bundle.input import COLUMNS, PICTURE_RECIPE, ROWS
 from edge.errors import InputError, NoDigitError, PictureError, SeveralDigitsError
-from edge.picture import decode
+from edge.picture import decode, limits
 from edge.picture.arrays import Grey, Mask
 from edge.picture.ink import levels, normalisation
 
@@ -30,7 +30,7 @@ DARK_BORDER: Final = 16
 # Positions of its 108 pixels.
 _BORDER: Final = np.flatnonzero(np.pad(np.zeros((ROWS - 2, COLUMNS - 2), np.bool_), 1, constant_values=True))
 
-EVERY_PIXEL: Final = decode.MOST_PIXELS
+EVERY_PIXEL: Final = limits.MOST_PIXELS
 
 # What the manifest says of the pre-processing, by name.
 RECIPE: Final[dict[str, str | int]] = {

@@ -1,0 +1,220 @@
+"""An opened picture of any mode -> its luminance, upright: transparency, 16 bits, floating point, colours, orientation.
+
+Pictures are converted strip by strip, so that nothing but the result is held in full.
+"""
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edge.picture import colour
+from edge.picture.arrays import Floats, Grey
+
+_STRIP_PIXELS: Final = 1 << 18  # converted at a time
+
+# Full scale of the 16-bit containers, smallest first: 8-bit values, 12-bit sensors, 16 bits.
+FULL_SCALES: Final = (255, 4095, 65535)
+
+# Opaque parts count as a sheet of paper with writing on it, not as bare ink, if they cover half of the picture and
+# their darkest and lightest tenth differ by this many grey levels.
+PAPER_SHARE: Final = 0.5
+PAPER_CONTRAST: Final = 96
+
+_ORIENTATION_TAG: Final = 0x0112
+_ORIENTATION_SOURCES: Final = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
+_TURNS: Final[dict[int, Callable[[Grey], Grey]]] = {
+    2: lambda grey: grey[:, ::-1],
+    3: lambda grey: grey[::-1, ::-1],
+    4: lambda grey: grey[::-1],
+    5: lambda grey: grey.T,
+    6: lambda grey: grey.T[:, ::-1],
+    7: lambda grey: grey[::-1, ::-1].T,
+    8: lambda grey: grey.T[::-1],
+}
+
+_OPAQUE: Final = [0] * 128 + [255] * 128  # of the levels of an alpha channel
+
+_warnings_lock = threading.RLock()
+
+
+@contextmanager
+def silently() -> Iterator[None]:
+    """Keeps Pillow's doubts about headers to itself; one thread at a time, for the list of filters is the process's."""
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def convert(image: Image.Image) -> Grey:
+    """The luminance of a picture, upright; where it has no contrast, the mixture of its colours that has.
+
+    Args:
+        image: a decoded picture of any mode that Pillow's readers of the known formats give.
+
+    Returns:
+        uint8 (H, W), 0 black to 255 white.
+    """
+    levels = _luminance(image)
+    if has_colours(image) and colour.lacks_contrast(levels):
+        levels = mix(image, colour.strongest_mixture(small_colours(image)), levels)
+    return upright(levels, image)
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """The rows of a picture, as many at a time as are converted at a time; a picture of usual size is one strip."""
+    rows = max(1, _STRIP_PIXELS // image.width)
+    if rows >= image.height:
+        yield slice(0, image.height), image
+        return
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        yield slice(top, bottom), image.crop((0, top, image.width, bottom))
+
+
+def _luminance(image: Image.Image) -> Grey:
+    """uint8 (H, W), with transparency filled; strip by strip, so that nothing but the result is held in full."""
+    mode = image.mode
+    if mode in ("I", "F") or mode.startswith("I;"):
+        return _eight_bits(image)
+    if "transparency" in image.info or mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+        return _filled(image)
+    grey = np.empty((image.height, image.width), np.uint8)
+    for rows, strip in _strips(image):
+        grey[rows] = np.asarray(_opaque(strip))
+    return grey
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Mode L of what has no transparency."""
+    if image.mode == "LAB":
+        return image.getchannel(0)
+    if image.mode == "CMYK":
+        image = image.convert("RGB")
+    return image if image.mode == "L" else image.convert("L")
+
+
+def has_colours(image: Image.Image) -> bool:
+    """Whether all of a picture is of colours that may differ where its luminance does not."""
+    if image.mode == "RGBA":
+        return image.getchannel("A").getextrema() == (255, 255)
+    return image.mode in ("RGB", "P", "CMYK") and "transparency" not in image.info
+
+
+def small_colours(image: Image.Image) -> Image.Image:
+    """A small copy of a picture, mode RGB."""
+    method = Image.Resampling.NEAREST if image.mode == "P" else Image.Resampling.BOX
+    return image.resize((colour.SIDE, colour.SIDE), method).convert("RGB")
+
+
+def mix(image: Image.Image, mixture: Floats | None, otherwise: Grey) -> Grey:
+    """The mixture of a picture's colours, strip by strip, uint8 (H, W); without a mixture, what is given."""
+    if mixture is None:
+        return otherwise
+    grey = np.empty((image.height, image.width), np.uint8)
+    for rows, strip in _strips(image):
+        grey[rows] = colour.mixed(strip.convert("RGB"), mixture)
+    return grey
+
+
+def _eight_bits(image: Image.Image) -> Grey:
+    """Grey levels of 16 or 32 bits or in floating point, scaled to 0 to 255.
+
+    White is the smallest full scale (1.0 for fractions, 255, 4095, 65535) that holds every level. Where none does, or
+    levels are negative, they are spread from the darkest to the lightest.
+    """
+    extremes = [(float(part.min()), float(part.max())) for part in (_numbers(strip) for _, strip in _strips(image))]
+    darkest, lightest = min(low for low, _ in extremes), max(high for _, high in extremes)
+    white = next((scale for scale in FULL_SCALES if darkest >= 0 and lightest <= scale), 0)
+    grey = np.empty((image.height, image.width), np.uint8)
+    for rows, strip in _strips(image):
+        levels = _numbers(strip)
+        if white and levels.dtype.kind in "iu":
+            grey[rows] = (levels.astype(np.uint32) * 255 + white // 2) // white
+            continue
+        exact = levels.astype(np.float64)
+        if white:
+            share = exact if lightest <= 1 else exact / white
+        else:
+            share = (exact - darkest) / max(lightest - darkest, np.finfo(np.float64).tiny)
+        grey[rows] = np.floor(share * 255 + 0.5)
+    return grey
+
+
+def _numbers(image: Image.Image) -> NDArray[Any]:
+    numbers: NDArray[Any] = np.nan_to_num(np.asarray(image), nan=0, posinf=0, neginf=0)
+    return numbers
+
+
+def _filled(image: Image.Image) -> Grey:
+    """The picture before the ground that its transparent parts stand for."""
+    grey = np.empty((image.height, image.width), np.uint8)
+    opaque, visible = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    is_opaque = True
+    for rows, strip in _strips(image):
+        ink, alpha = _grey_and_alpha(strip)
+        grey[rows] = np.asarray(ink)
+        is_opaque = is_opaque and int(np.asarray(alpha).min()) == 255
+        opaque += np.array(ink.histogram(alpha.point(_OPAQUE)))
+        visible += np.array(ink.histogram(alpha))
+    if is_opaque:
+        return grey
+    ground = _ground_level(opaque if opaque.any() else visible, grey.size)
+    for rows, strip in _strips(image):
+        ink, alpha = _grey_and_alpha(strip)
+        grey[rows] = np.asarray(Image.composite(ink, Image.new("L", ink.size, ground), alpha))
+    return grey
+
+
+def _grey_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image]:
+    with silently():
+        if image.mode in ("La", "RGBa"):
+            image = image.convert(image.mode[:-1] + "A")
+        colours = image.convert("RGBA")
+    return colours.convert("L"), colours.getchannel("A")
+
+
+def _ground_level(counts: NDArray[np.int64], pixels: int) -> int:
+    """White, or black if what is not transparent is light ink: either way the ink stays visible.
+
+    Args:
+        counts: int64 (256,), how many of the pixels that are not transparent have each luminance.
+        pixels: of the whole picture.
+
+    Returns:
+        0 or 255.
+    """
+    size = int(counts.sum())
+    if size == 0:
+        return 255
+    tenth = size // 10
+    darkest, middle, lightest = np.searchsorted(
+        np.cumsum(counts), [tenth, size // 2, size - 1 - tenth], side="right"
+    ).tolist()
+    is_paper = size >= PAPER_SHARE * pixels and lightest - darkest >= PAPER_CONTRAST
+    if is_paper:
+        return 255 if middle >= 128 else 0
+    return 255 if int(counts @ np.arange(256)) < 128 * size else 0
+
+
+def may_be_turned(image: Image.Image) -> bool:
+    """Whether a picture may say how the camera was held."""
+    return image.format == "TIFF" or any(key in image.info for key in _ORIENTATION_SOURCES)
+
+
+def upright(grey: Grey, original: Image.Image) -> Grey:
+    """Grey levels turned as the camera was held; a view where that will do."""
+    if not may_be_turned(original):
+        return grey
+    with silently():
+        try:
+            orientation = original.getexif().get(_ORIENTATION_TAG, 1)
+        except Exception:  # noqa: BLE001 -- a damaged camera note is no reason to refuse the picture
+            orientation = 1
+    turn = _TURNS.get(orientation)
+    return grey if turn is None else turn(grey)
