@@ -22,23 +22,40 @@
 All may be run again at any time: what is installed already is left as it is.
 """
 
-import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
-import tarfile
-import time
-import tomllib
-import venv
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
-ROOT = Path(__file__).resolve().parent
-CONSTRAINTS = ROOT / "constraints.txt"
+from development.environments import (
+    CLIENTS,
+    CONSTRAINTS,
+    ENGINES,
+    EVERYTHING,
+    MINIMUM_PYTHON,
+    NEWEST_PYTHON,
+    OLDEST,
+    ROOT,
+    THIN,
+    build,
+    install,
+    program,
+    pythons_at_hand,
+    run,
+    say,
+    set_up_clients,
+    set_up_device,
+    set_up_engines,
+    set_up_everything,
+    version_of,
+)
+
 PICTURE = Path("docs") / "pictures" / "seven.jpg"
-STAMP = "edge-setup.txt"
-MINIMUM_PYTHON = (3, 11)
-NEWEST_PYTHON = (3, 14)
 
 # The int8 candidate of each shipped model: what `--optimize balanced` takes, except that `dynamic-lstm` is as good for
 # the LSTMs on processors without VNNI, and far behind in bulk on those with it.
@@ -53,44 +70,22 @@ SHIPPED_INT8 = {
     "rnn-relu": "branched",
 }
 
-EVERYTHING = ROOT / ".venv"  # editable, with the extra `dev`
-THIN = ROOT / ".venv-thin"  # the built wheel with the extra `cpu`, on the newest Python: what a device has
 CPP = ROOT / ".cpp"  # headers for edge.hpp, and programs that were compiled with them
 WEB = ROOT / ".web-runtime"  # the two files of onnxruntime-web that a page needs
-CLIENTS = ROOT / ".venv-clients"  # other people's clients of `edge serve`, without edge
-ENGINES = ROOT / ".venv-engines"  # Ray, Dask, pyarrow and a play of S3, with what a device has
-OLDEST = ROOT / ".venv-oldest"  # the same on this Python, with the lowest versions that pyproject.toml admits
 
-# What the commands import: one start with all of it leaves its bytecode, in a third of the space and half of the time
-# that it takes to compile all that is installed.
-IMPORTED = "torch, torchvision, onnx, onnxruntime.quantization, onnxscript, matplotlib.pyplot"
+# Test files of the runtime to which it makes a difference that the extras are there: those that are skipped without an
+# extra, and those of what the heavy halves add to. The others run where a device's do, in `THIN` and `OLDEST`.
+ASKS_FOR_AN_EXTRA = re.compile(r"importorskip")
+CHANGED_BY_EXTRAS = ("test_public_api.py", "cli/test_cli.py", "cli/test_doctor.py")
 
-# Rooms of the runtime that no extra changes: their tests run where a device's do, in `THIN` and `OLDEST`, and not here.
-WITHOUT_EXTRAS = ("classifier", "explanation", "picture", "session")
+MONITORED = (3, 12)  # from here on coverage can have Python count the lines itself, at a fifth of what tracing costs
+MEASURED = ["-m", "coverage", "run", f"--rcfile={ROOT / 'pyproject.toml'}", f"--data-file={ROOT / '.coverage'}"]
 
 
 def main() -> int:
     """Runs the task that is named on the command line."""
-    tasks = {
-        "demo": demo,
-        "test": test,
-        "gates": gates,
-        "pythons": pythons,
-        "elsewhere": elsewhere,
-        "clients": clients,
-        "engines": engines,
-        "web": web,
-        "cpp": cpp,
-        "c": c_forms,
-        "map": rooms,
-        "api": api,
-        "fuzz": fuzz,
-        "soak": soak,
-        "ship": ship,
-        "bench": bench,
-    }
     name, *options = sys.argv[1:] or [""]
-    if name not in tasks or (options and name not in {"map", "fuzz", "soak", "c"}):
+    if name not in TASKS or (options and name not in {"map", "fuzz", "soak", "c"}):
         print(__doc__)
         return 2
     if sys.version_info < MINIMUM_PYTHON:
@@ -98,7 +93,7 @@ def main() -> int:
         return 1
     os.chdir(ROOT)
     try:
-        tasks[name](*options)
+        TASKS[name](*options)
     except subprocess.CalledProcessError as error:
         print(f"\ndev.py: this failed (exit {error.returncode}): {' '.join(map(str, error.cmd))}", file=sys.stderr)
         return 1
@@ -115,7 +110,10 @@ def demo() -> None:
 
 
 def test() -> None:
-    """Every gate, then every test, the runtime's as a device would run them, and how much of the code they ran."""
+    """Every gate, then every test, the runtime's as a device would run them, and how much of the code they ran.
+
+    What runs as on devices runs beside the rest, and is shown when both have ended.
+    """
     gates()
     for old in ROOT.glob(".coverage*"):
         old.unlink()
@@ -124,20 +122,49 @@ def test() -> None:
     set_up_clients()
     web()
     cpp()
-    full = [f"--ignore=tests/runtime/{room}" for room in WITHOUT_EXTRAS]
-    measured = ["-m", "coverage", "run", f"--rcfile={ROOT / 'pyproject.toml'}", f"--data-file={ROOT / '.coverage'}"]
-    run([python, *measured, "-m", "pytest", "--durations=5", "-q", *full], **surroundings())
     newest = pythons_at_hand()[-1]
     set_up_device(THIN, wheel, newest)
-    thin = program(THIN, "python")
-    run([thin, *measured, "-m", "pytest", "-q", "tests/runtime"], folder=source, EDGE_THIN=str(THIN))
-    run([program(THIN, "edge"), "doctor"])
     set_up_device(OLDEST, wheel, Path(sys.executable), lowest=True)
-    run([program(OLDEST, "python"), "-m", "pytest", "-q", "tests/runtime"], EDGE_THIN=str(OLDEST))
-    run([program(OLDEST, "edge"), "doctor"])
+    full = [f"--ignore={path}" for path in without_extras()]
+    with ThreadPoolExecutor() as beside, tempfile.TemporaryFile("w+", encoding="utf-8") as told:
+        devices = beside.submit(test_as_on_devices, source, newest, told)
+        try:
+            run([python, *MEASURED, "-m", "pytest", "--durations=5", "-q", *full], **surroundings())
+        finally:
+            say("\ndev.py: the tests as on devices:")
+            devices.exception()
+            told.seek(0)
+            shutil.copyfileobj(told, sys.stdout)
+            sys.stdout.flush()
+    devices.result()
     run([python, "-m", "coverage", "combine", "-q"])
     run([python, "-m", "coverage", "report"])
     print("\ndev.py: all gates and tests passed")
+
+
+def test_as_on_devices(source: Path, newest: Path, told: IO[str]) -> None:
+    """The runtime's tests without the extras: the wheel on the newest Python, and with the oldest versions.
+
+    Args:
+        source: the folder of the unpacked sdist.
+        newest: the interpreter of `THIN`.
+        told: takes what the tests print.
+    """
+    core = {"COVERAGE_CORE": "sysmon"} if version_of(newest) >= MONITORED else {}
+    thin = program(THIN, "python")
+    run([thin, *MEASURED, "-m", "pytest", "-q", "tests/runtime"], folder=source, told=told, EDGE_THIN=str(THIN), **core)
+    run([program(THIN, "edge"), "doctor"], told=told)
+    oldest = program(OLDEST, "python")
+    run([oldest, "-m", "pytest", "-q", "tests/runtime"], folder=source, told=told, EDGE_THIN=str(OLDEST))
+    run([program(OLDEST, "edge"), "doctor"], told=told)
+
+
+def without_extras() -> list[str]:
+    """The test files of the runtime to which the extras make no difference."""
+    folder = ROOT / "tests" / "runtime"
+    changed = {folder / name for name in CHANGED_BY_EXTRAS}
+    same = [path for path in folder.rglob("test_*.py") if path not in changed]
+    return sorted(str(path) for path in same if not ASKS_FOR_AN_EXTRA.search(path.read_text(encoding="utf-8")))
 
 
 def clients() -> None:
@@ -151,10 +178,7 @@ def clients() -> None:
 def engines() -> None:
     """Many pictures with what others made for them; Ray needs a machine that is not busy."""
     set_up_everything()
-    python = Path(sys.executable)
-    if make_environment(ENGINES, python):
-        install(ENGINES, ["--group", "engines", *device_requirements()])
-        finish_environment(ENGINES, python)
+    set_up_engines()
     tests = "tests/runtime/batch/test_engines.py"
     run([program(EVERYTHING, "python"), "-m", "pytest", "-q", tests], EDGE_ENGINES=str(program(ENGINES, "python")))
 
@@ -290,146 +314,24 @@ def bench() -> None:
     run([program(EVERYTHING, "python"), "benchmarks/peers.py", "--out", "runs/peers"])
 
 
-def set_up_everything() -> None:
-    """The environment for development: everything, with edge itself editable."""
-    python = Path(sys.executable)
-    if make_environment(EVERYTHING, python):
-        install(EVERYTHING, ["-c", CONSTRAINTS, "-e", ".[dev]"])
-        run([program(EVERYTHING, "python"), "-c", f"import {IMPORTED}"])
-        finish_environment(EVERYTHING, python)
-
-
-def set_up_clients() -> None:
-    """An environment of other people's clients, which want other versions than edge does."""
-    python = Path(sys.executable)
-    if make_environment(CLIENTS, python):
-        install(CLIENTS, ["--group", "clients"])
-        finish_environment(CLIENTS, python)
-
-
-def set_up_device(folder: Path, wheel: Path, python: Path, *, lowest: bool = False) -> None:
-    """An environment like a device's: the wheel, ONNX Runtime for CPUs, no torch, no onnx."""
-    if make_environment(folder, python):
-        if lowest:
-            # Without wheels for this Python the lowest version is no candidate: nothing is compiled here.
-            install(folder, ["--resolution", "lowest-direct", "--only-binary", ":all:", *device_requirements()])
-        else:
-            install(folder, ["-c", CONSTRAINTS, f"{wheel}[cpu]"])
-        install(folder, ["-c", CONSTRAINTS, "pytest", "coverage"])
-        finish_environment(folder, python)
-    install(folder, ["--no-deps", "--reinstall-package", "edge-toolkit", wheel])
-
-
-def device_requirements() -> list[str]:
-    """What pyproject.toml asks for on a device, as uv takes it for direct requirements."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return [*project["dependencies"], *project["optional-dependencies"]["cpu"]]
-
-
-def build(python: Path) -> tuple[Path, Path]:
-    """Builds the sdist of this tree and the wheel from that sdist.
-
-    Args:
-        python: the interpreter of the environment for development.
-
-    Returns:
-        The path of the wheel, and the folder of the unpacked sdist, which holds the tests that belong to it.
-    """
-    target = ROOT / "dist"
-    shutil.rmtree(target, ignore_errors=True)
-    run([python, "-m", "build", "--no-isolation", "--outdir", target, "."])
-    archive = next(target.glob("*.tar.gz"))
-    with tarfile.open(archive) as packed:
-        packed.extractall(target, filter="data")
-    return next(target.glob("*.whl")), target / archive.name.removesuffix(".tar.gz")
-
-
-def pythons_at_hand() -> list[Path]:
-    """The interpreters that can run edge, one for each minor version, the oldest first; this one is among them."""
-    found = {version_of(Path(sys.executable)): Path(sys.executable)}
-    for minor in range(MINIMUM_PYTHON[1], NEWEST_PYTHON[1] + 1):
-        on_path = shutil.which(f"python3.{minor}")
-        pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-        for candidate in [*([Path(on_path)] if on_path else []), *pyenv.glob(f"3.{minor}.*/bin/python3")]:
-            if version_of(candidate) == (3, minor):
-                found.setdefault((3, minor), candidate)
-    return [found[version] for version in sorted(found)]
-
-
-def version_of(python: Path) -> tuple[int, int]:
-    """The version of an interpreter that can also make environments; (0, 0) for one that does not start or cannot."""
-    ask = "import sys, venv, ctypes, zlib; print(*sys.version_info[:2])"
-    answer = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)
-    major, minor = (answer.stdout.split() if answer.returncode == 0 else ()) or (0, 0)
-    return int(major), int(minor)
-
-
-def make_environment(folder: Path, python: Path) -> bool:
-    """Makes a virtual environment; false when a finished one for this state of the project is there."""
-    if stamp_of(folder) == wanted_stamp(python):
-        return False
-    say(f"setting up {folder.name} (once; torch is large)" if folder == EVERYTHING else f"setting up {folder.name}")
-    if folder != EVERYTHING:
-        run([program(EVERYTHING, "python"), "-m", "uv", "venv", "-q", "--clear", "--python", python, folder])
-        return True
-    try:
-        venv.create(folder, with_pip=True, clear=not program(folder, "python").exists())
-    except (subprocess.CalledProcessError, OSError) as error:
-        raise SystemExit(f"dev.py: cannot make {folder}: {error}; on Debian: apt install python3-venv") from error
-    # uv resolves and links in seconds what takes pip minutes, and installs into the other environments too.
-    pip = [program(folder, "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    run([*pip, "-c", CONSTRAINTS, "uv"])
-    return True
-
-
-def finish_environment(folder: Path, python: Path) -> None:
-    """Notes that the environment is complete, so that the next run is quick."""
-    (folder / STAMP).write_text(wanted_stamp(python), encoding="utf-8")
-
-
-def install(folder: Path, what: list[object]) -> None:
-    """Installs into an environment with uv."""
-    uv = [program(EVERYTHING, "python"), "-m", "uv", "pip", "install", "-q"]
-    run([*uv, "--python", program(folder, "python"), *what])
-
-
-def stamp_of(folder: Path) -> str:
-    """The state of the project that an environment was made for; empty when it is not finished."""
-    path = folder / STAMP
-    return path.read_text(encoding="utf-8") if path.is_file() and program(folder, "python").exists() else ""
-
-
-def wanted_stamp(python: Path) -> str:
-    """What an environment depends on: the declared dependencies and its Python."""
-    content = (ROOT / "pyproject.toml").read_bytes() + CONSTRAINTS.read_bytes() + f"{python} {sys.version}".encode()
-    return hashlib.sha256(content).hexdigest()
-
-
-def program(folder: Path, name: str) -> Path:
-    """The path of a program of an environment."""
-    return folder / ("Scripts" if os.name == "nt" else "bin") / (f"{name}.exe" if os.name == "nt" else name)
-
-
-def run(command: list[object], *, folder: Path = ROOT, **environment: str) -> None:
-    """Runs a command and shows it; an error ends everything.
-
-    Python keeps the bytecode of what it imports beside it even where the machine is set not to: these environments are
-    the project's own, and each start would compile torch anew, which takes seconds.
-    """
-    words = [str(word) for word in command]
-    shown = [str(Path(words[0]).relative_to(ROOT)) if Path(words[0]).is_relative_to(ROOT) else words[0], *words[1:]]
-    say("$ " + " ".join(shown))
-    started = time.monotonic()
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    subprocess.run(words, check=True, cwd=folder, env={**kept, **environment})
-    if (seconds := time.monotonic() - started) > 5:
-        say(f"  {seconds:.0f} s")
-
-
-def say(line: str) -> None:
-    """Tells what is going on, before a program writes anything itself."""
-    print(line, file=sys.stderr, flush=True)
-
+TASKS = {
+    "demo": demo,
+    "test": test,
+    "gates": gates,
+    "pythons": pythons,
+    "elsewhere": elsewhere,
+    "clients": clients,
+    "engines": engines,
+    "web": web,
+    "cpp": cpp,
+    "c": c_forms,
+    "map": rooms,
+    "api": api,
+    "fuzz": fuzz,
+    "soak": soak,
+    "ship": ship,
+    "bench": bench,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -31,7 +31,8 @@ TESTS = {
     "tests/train": "mirror train/edge_train",
     "tests/export": "mirror export/edge_export",
     "tests/benchmarks": "of the measuring programs themselves",
-    "tests/docs": "of this map and of the API page",
+    "tests/docs": "of the guides, this map and the API page",
+    "development": "the environments in which dev.py runs its tasks",
     "benchmarks": "programs that measure; what they found is in LOG.md and results/",
     "docs": "pages, and the programs that make pictures, this map and the API page",
 }

@@ -1,9 +1,11 @@
 """Small models with random weights in every place, few digits, and ways to run a graph."""
 
+import copy
 import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,14 @@ CANDIDATE = {"lstm": "branched", "gru": "stepped", "rnn": "stepped", "cnn": "sta
 def one_thread() -> None:
     """Timings and sums as an export takes them."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def versions_read_once() -> Iterator[None]:
+    """Each export tells eight versions, and reading one from the record of a distribution takes milliseconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metadata, "version", cache(metadata.version))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -165,7 +175,8 @@ def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
 def judge_on_few(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(evaluation_data, "STROKE_IMAGES", 60)
     patch.setattr(evaluation_data, "CALIBRATION_IMAGES", 40)
-    patch.setattr(latency, "REPETITIONS", {1: 3, 256: 3})
+    patch.setattr(latency, "REPETITIONS", {1: 2, 256: 2})
+    patch.setattr(latency, "WARM_UP", 0)
     patch.setattr(latency, "SECONDS", 0)
     patch.setattr(latency, "LOADS", 1)
     patch.setattr(round_trip, "FILES", 12)
@@ -175,24 +186,37 @@ def judge_on_few(patch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def speeds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Pretends how many times as fast as fp32 each candidate is, for a single picture and in bulk, without noise."""
+    return lambda *default, **ratios: pretend_speeds(monkeypatch, *default, **ratios)
 
-    def pretend(default: tuple[float, float] = (1.0, 1.0), **ratios: tuple[float, float]) -> None:
-        by_name = {name.replace("_", "-"): pair for name, pair in ratios.items()}
 
-        def measure(
-            _baseline: object, sessions: dict[str, object], _images: object, **_: object
-        ) -> dict[str, tuple[Latency, ...]]:
-            return {
-                name: tuple(
-                    Latency(batch, 100.0, 100.0 / ratio, ratio, 0.0)
-                    for batch, ratio in zip((1, 256), by_name.get(name, default), strict=True)
-                )
-                for name in sessions
-            }
+def pretend_speeds(
+    patch: pytest.MonkeyPatch, default: tuple[float, float] = (1.0, 1.0), **ratios: tuple[float, float]
+) -> None:
+    by_name = {name.replace("_", "-"): pair for name, pair in ratios.items()}
 
-        monkeypatch.setattr(latency, "measure", measure)
+    def measure(
+        _baseline: object, sessions: dict[str, object], _images: object, **_: object
+    ) -> dict[str, tuple[Latency, ...]]:
+        return {
+            name: tuple(
+                Latency(batch, 100.0, 100.0 / ratio, ratio, 0.0)
+                for batch, ratio in zip((1, 256), by_name.get(name, default), strict=True)
+            )
+            for name in sessions
+        }
 
-    return pretend
+    patch.setattr(latency, "measure", measure)
+
+
+@pytest.fixture(scope="session")
+def on_few_digits_at_one_speed() -> Callable[[pytest.MonkeyPatch], None]:
+    """Has a patch do what `few_digits` and `speeds` do for one test, for fixtures that live longer."""
+
+    def patch_both(patch: pytest.MonkeyPatch) -> None:
+        judge_on_few(patch)
+        pretend_speeds(patch)
+
+    return patch_both
 
 
 @pytest.fixture(scope="session")
@@ -224,7 +248,7 @@ def undecided(digits: Split) -> Callable[[Checkpoint], Checkpoint]:
 
 @pytest.fixture(scope="session")
 def small_checkpoints(drawn, decided) -> Callable[[], dict[str, Checkpoint]]:
-    """Makes small checkpoints for whole exports, one for each form of int8; always sure of the same label."""
+    """Gives small checkpoints for whole exports, one for each form of int8; always sure of the same label."""
     sizes_of = {
         "lstm": Recurrent("lstm", hidden=10),
         "gru": Recurrent("gru", hidden=10, layers=2, bidirectional=True),
@@ -232,13 +256,11 @@ def small_checkpoints(drawn, decided) -> Callable[[], dict[str, Checkpoint]]:
         "cnn": Convolutional("conv5x4 relu bn pool conv3x6 relu flatten linear10"),
     }
 
-    def make() -> dict[str, Checkpoint]:
-        return {
-            name: decided(drawn(sizes, name=name, temperature=0.75, accuracy=(GUESSING,)))
-            for name, sizes in sizes_of.items()
-        }
-
-    return make
+    made = {
+        name: decided(drawn(sizes, name=name, temperature=0.75, accuracy=(GUESSING,)))
+        for name, sizes in sizes_of.items()
+    }
+    return lambda: copy.deepcopy(made)
 
 
 @pytest.fixture

@@ -27,8 +27,9 @@ PRECISIONS = ["fp32", "int8", "fp16"]
 NAMES = ["lstm", "gru", "cnn"]
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "precision"), [("lstm", "int8"), ("gru", "int8"), ("cnn", "int8"), ("lstm", "fp16"), ("cnn", "fp32")]
+)
 def test_two_exports_give_the_same_bytes(name, precision, stored, export, exported):
     first, again = exported(name, precision), export(stored[name], precision=precision)
     assert first.path.name == again.path.name == (name if precision == "fp32" else f"{name}-{precision}") + ".onnx"

@@ -218,6 +218,10 @@ def test_a_runtime_that_crashes_is_blamed_and_not_the_bundle(bundle_path, tmp_pa
     installed(onnxruntime="1.21.0")
     (tmp_path / "deadly" / "onnxruntime").mkdir(parents=True)
     (tmp_path / "deadly" / "onnxruntime" / "__init__.py").write_text("import os\nos.kill(os.getpid(), 4)\n")
+    # A child finds edge first, and beside the installed one is the real onnxruntime: Python puts this before both.
+    (tmp_path / "deadly" / "sitecustomize.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(tmp_path / 'deadly')!r})\n"
+    )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "deadly"))
     outcome = verify_apart(bundle_path, "cpu")
     assert [(step.name, step.passed) for step in outcome.steps] == [("digest", True), ("load", False)]
