@@ -75,12 +75,17 @@ class UnreadablePictureError(PictureError):
 
 
 class NoDigitError(PictureError):
-    """There is no ink on the page."""
+    """There is no ink on the page, or none of it is a digit.
+
+    Attributes:
+        digits: 0.
+    """
 
     digits = 0
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"{name} shows no digit, the page is blank or its ink too faint; write darker or come closer")
+    def __init__(self, name: str, unread: int = 0) -> None:
+        reason = "what is written there looks like none" if unread else "the page is blank or its ink too faint"
+        super().__init__(f"{name} shows no digit, {reason}; write darker or come closer")
 
 
 class SeveralDigitsError(PictureError):

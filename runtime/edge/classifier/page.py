@@ -6,6 +6,7 @@ through the line wins.
 """
 
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -18,8 +19,9 @@ from edge.drawing import GREEN, RED, Pen
 from edge.picture import preprocessing
 from edge.picture.arrays import Grey
 from edge.picture.ink import normalisation
+from edge.picture.ink.lattice import Blob, Lattice, doubt, joined
 from edge.picture.ink.search import Segmentation, find_digit
-from edge.picture.ink.text_lines import Blob, Lattice, find_lines
+from edge.picture.ink.text_lines import find_lines
 
 # A page is searched at this size: a digit of a full sheet should keep some 25 pixels.
 WORKING_PIXELS: Final = 900 * 900
@@ -27,6 +29,14 @@ WORKING_PIXELS: Final = 900 * 900
 DOUBT: Final = 0.9  # below this confidence a box is red, as it is where the digit is rejected
 LETTER: Final = 0.5  # height of a label, as a share of the usual height of the digits
 SMALLEST_LETTER: Final = 11  # pixels
+NO_LABEL: Final = "?"  # of what is not read
+
+# Of a line of at least so many signs, this share of them is none to the model: then it is no line of digits.
+LEAST_OTHER: Final = 2
+OTHER_WRITING: Final = 0.5
+MARK_GAP: Final = 0.8  # usual heights of a digit, between letters of a word that is told as one
+
+MOST_PLACES: Final = 3  # told in a warning
 
 Bounds = tuple[int, int, int, int]
 
@@ -70,9 +80,12 @@ class Page:
 
     Attributes:
         lines: from top to bottom; none on a blank page.
+        unread: the boxes of what looks written and is not read: letters, drawings, digits that are none to the model;
+            left, top, right, bottom, pixels of the picture, half open.
     """
 
     lines: tuple[PageLine, ...]
+    unread: tuple[Bounds, ...] = ()
 
     @property
     def text(self) -> str:
@@ -82,6 +95,22 @@ class Page:
     def record(self) -> list[dict[str, Any]]:
         """The lines as plain values, as `edge read --json` prints them."""
         return [{"text": line.text, "digits": [asdict(digit) for digit in line.digits]} for line in self.lines]
+
+    def unread_record(self) -> list[dict[str, Any]]:
+        """What is not read as plain values, as `edge read --json` prints it."""
+        return [{"box": box} for box in self.unread]
+
+    @property
+    def warning(self) -> str:
+        """How many marks are not read, and where, for people; empty if there are none."""
+        if not self.unread:
+            return ""
+        many = "1 mark is" if len(self.unread) == 1 else f"{len(self.unread)} marks are"
+        places = ", ".join(
+            f"{left},{top} to {right},{bottom}" for left, top, right, bottom in self.unread[:MOST_PLACES]
+        )
+        more = ", ..." if len(self.unread) > MOST_PLACES else ""
+        return f"{many} not read, at {places}{more} (left,top to right,bottom)"
 
 
 def read_page(source: preprocessing.Source, model: str | os.PathLike[str] | Classifier = shipped.DEFAULT) -> Page:
@@ -117,31 +146,83 @@ def read_grey_page(grey: Grey, classifier: Classifier) -> Page:
         return _only_digit(grey, classifier)
     full, segmentation = find_digit(grey, WORKING_PIXELS)
     found = find_lines(segmentation)
-    lines = [Lattice(line, found.digit_height) for line in found.lines]
-    seen: list[dict[int, Prediction]] = [{} for _ in lines]
-    while True:
-        paths = [
-            line.cheapest_path({index: prediction.confidence for index, prediction in known.items()})
-            for line, known in zip(lines, seen, strict=True)
-        ]
-        unseen = [(at, index) for at, path in enumerate(paths) for index in path if index not in seen[at]]
-        if not unseen:
-            break
-        blobs = [lines[at].blob(lines[at].candidates[index]) for at, index in unseen]
-        predictions = classifier.predictions(np.stack([_image(full, segmentation, blob) for blob in blobs]))
-        for (at, index), prediction in zip(unseen, predictions, strict=True):
-            seen[at][index] = prediction
+    lattices = [Lattice(line, found.digit_height) for line in found.lines]
+    lines, unread = [], list(found.unread)
+    for reading in _readings(lattices, lambda blob: _image(full, segmentation, blob), classifier):
+        digits, left_out = _parted(reading)
+        unread += left_out
+        if digits:
+            lines.append(digits)
     scale = grey.shape[0] / segmentation.light.paper.shape[0], grey.shape[1] / segmentation.light.paper.shape[1]
     return Page(
-        tuple(
-            PageLine(tuple(_digit(known[index], _bounds(line.blob(line.candidates[index]), scale)) for index in path))
-            for line, path, known in zip(lines, paths, seen, strict=True)
-        )
+        tuple(PageLine(tuple(_digit(prediction, _bounds(blob, scale)) for blob, prediction in line)) for line in lines),
+        tuple(_bounds(blob, scale) for blob in _marks(unread, found.digit_height)),
     )
 
 
+def _readings(
+    lattices: list[Lattice], seen_as: Callable[[Blob], Grey], classifier: Classifier
+) -> Iterator[list[tuple[Blob, Prediction | None]]]:
+    """The cheapest way through each line: its ink from left to right, read, or left out where there is None."""
+    seen: list[dict[int, Prediction]] = [{} for _ in lattices]
+    while True:
+        paths = [
+            lattice.cheapest_path(
+                {index: doubt(each.confidence, rejected=each.rejected) for index, each in known.items()}
+            )
+            for lattice, known in zip(lattices, seen, strict=True)
+        ]
+        unseen = [
+            (at, index)
+            for at, path in enumerate(paths)
+            for index in path
+            if index not in seen[at] and lattices[at].candidates[index].is_digit
+        ]
+        if not unseen:
+            break
+        blobs = [lattices[at].blob(lattices[at].candidates[index]) for at, index in unseen]
+        predictions = classifier.predictions(np.stack([seen_as(blob) for blob in blobs]))
+        for (at, index), prediction in zip(unseen, predictions, strict=True):
+            seen[at][index] = prediction
+    for lattice, path, known in zip(lattices, paths, seen, strict=True):
+        yield [(lattice.blob(lattice.candidates[index]), known.get(index)) for index in path]
+
+
+def _parted(reading: list[tuple[Blob, Prediction | None]]) -> tuple[list[tuple[Blob, Prediction]], list[Blob]]:
+    """The digits of a line, and what is none: other writing beside them, or all of the line."""
+    digits = [(blob, prediction) for blob, prediction in reading if prediction is not None]
+    left_out = [blob for blob, prediction in reading if prediction is None]
+    rejected = [prediction.rejected for _, prediction in digits]
+    if len(digits) >= LEAST_OTHER and sum(rejected) >= OTHER_WRITING * len(digits):
+        return [], left_out + [blob for blob, _ in digits]
+    first, last = 0, len(digits)
+    while first < last - 1 and rejected[first]:
+        first += 1
+    while last - 1 > first and rejected[last - 1]:
+        last -= 1
+    return digits[first:last], left_out + [blob for blob, _ in digits[:first] + digits[last:]]
+
+
+def _marks(unread: list[Blob], height: float) -> list[Blob]:
+    """What is unread, the letters of a word as one."""
+    marks: list[Blob] = []
+    for blob in sorted(unread, key=lambda blob: blob.left):
+        near = next((at for at, mark in enumerate(marks) if _is_beside(mark, blob, MARK_GAP * height)), None)
+        if near is None:
+            marks.append(blob)
+        else:
+            marks[near] = joined([marks[near], blob])
+    return sorted(marks, key=lambda mark: (mark.top, mark.left))
+
+
+def _is_beside(mark: Blob, blob: Blob, gap: float) -> bool:
+    """Whether the blob goes on where the mark ends, on the same line."""
+    level = min(mark.top + mark.height, blob.top + blob.height) > max(mark.top, blob.top)
+    return level and blob.left - (mark.left + mark.width) <= gap
+
+
 def annotate(grey: Grey, page: Page) -> Image.Image:
-    """The page with boxes and labels: green where the model is sure, red where it is not.
+    """The page with boxes and labels: green where the model is sure, red where it is not, a ? where nothing is read.
 
     Args:
         grey: uint8 (H, W), the picture that was read.
@@ -151,12 +232,13 @@ def annotate(grey: Grey, page: Page) -> Image.Image:
         A colour picture; higher than the page by the room for the labels of a line at its top.
     """
     digits = [digit for line in page.lines for digit in line.digits]
+    unread = [PageDigit(NO_LABEL, 0.0, box, rejected=True) for box in page.unread]
     heights = [digit.box[3] - digit.box[1] for digit in digits]
     size = max(SMALLEST_LETTER, round(LETTER * float(np.median(heights)))) if heights else SMALLEST_LETTER
     head = size + 4
     pen = Pen(grey.shape[1], grey.shape[0] + head, oversampling=1)
     pen.paste(Image.fromarray(np.ascontiguousarray(grey)), 0, head)
-    for digit in digits:
+    for digit in digits + unread:
         _mark(pen, digit, head, size)
     return pen.finished()
 

@@ -279,7 +279,7 @@ def _schemas() -> dict[str, Any]:
         },
         "Page": {
             "type": "object",
-            "required": ["path", "lines", "model", "provider"],
+            "required": ["path", "lines", "unread", "model", "provider"],
             "properties": {
                 "path": string,
                 "lines": {
@@ -291,6 +291,10 @@ def _schemas() -> dict[str, Any]:
                             "digits": {"type": "array", "items": {"type": "object", "properties": digit}},
                         },
                     },
+                },
+                "unread": {
+                    "type": "array",
+                    "items": {"type": "object", "properties": {"box": digit["box"]}},
                 },
                 "model": string,
                 "provider": string,

@@ -172,10 +172,12 @@ def page_record(model: Model, upload: Upload) -> dict[str, Any]:
         else:
             page = read_page(BytesIO(upload.content), model.classifier)
         if not page.lines:
-            raise NoDigitError(upload.name)
+            raise NoDigitError(upload.name, len(page.unread))
     except PictureError as error:
         return {"path": upload.name, **failure(error)}
-    return {"path": upload.name, "lines": page.record(), "model": model.name, "provider": model.classifier.provider}
+    lines, unread = page.record(), page.unread_record()
+    of_model = {"model": model.name, "provider": model.classifier.provider}
+    return {"path": upload.name, "lines": lines, "unread": unread, **of_model}
 
 
 def explanation_record(model: Model, upload: Upload) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 import edge
 from edge.classifier.page import annotate, read_page
 from edge.picture.ink.components import connect, find_runs
-from edge.picture.ink.text_lines import find_cuts
+from edge.picture.ink.lattice import find_cuts
 
 SIZE = 84  # pixels of the 28x28 image on the page: digits are some 60 high
 MARGIN = 50
@@ -166,7 +166,8 @@ def test_json_is_one_object_a_picture(edge_command, digits, tmp_path):
     ended = edge_command("read", tmp_path, "missing.png", "--model", MODEL, "--json")
     assert ended.code == 1
     good, blank, missing = map(json.loads, ended.out.splitlines())
-    assert list(good) == ["path", "lines", "model", "provider"]
+    assert list(good) == ["path", "lines", "unread", "model", "provider"]
+    assert good["unread"] == []
     (line,) = good["lines"]
     assert line["text"] == "89"
     assert {"label", "confidence", "box"} <= line["digits"][0].keys()

@@ -43,8 +43,9 @@ def read(
 ) -> None:
     """Read every digit of pictures, line by line, from left to right.
 
-    Each line of digits is a line: the picture, the digits, and the confidence of the least certain one. A picture that
-    cannot be read or is blank is told, the others are still read, and the exit code is 1.
+    Each line of digits is a line: the picture, the digits, and the confidence of the least certain one. What looks
+    written and is not read is told beside it. A picture that cannot be read or is blank is told, the others are still
+    read, and the exit code is 1.
     """
     found = listing_of(images, listed, null=null)
     if out is not None and out.suffix.lower() == SUFFIX and len(found) > 1:
@@ -72,6 +73,8 @@ def read(
         if sys.stdout.isatty():  # a line is about to be printed where the bar is
             bar.clear()
         typer.echo(_record(each.path, page, classifier) if as_json else _lines(each.path, page))
+        if page.warning and not as_json:
+            typer.echo(f"edge: {printable(each.path)}: {page.warning}; look at it with --out", err=True)
         if out is not None and drawn is not None:
             _write(drawn, out if out.suffix.lower() == SUFFIX else out / f"{number:03}-{Path(each.path).stem}{SUFFIX}")
     bar.clear()
@@ -93,7 +96,7 @@ def _read(each: Found, classifier: "Classifier", *, draws: bool) -> "tuple[Image
         raise told from error.__cause__
     page = read_grey_page(grey, classifier)
     if not page.lines:
-        raise NoDigitError(each.path)
+        raise NoDigitError(each.path, len(page.unread))
     return annotate(grey, page) if draws else None, page
 
 
@@ -106,7 +109,12 @@ def _lines(path: str, page: "Page") -> str:
 
 
 def _record(path: str, page: "Page", classifier: "Classifier") -> str:
-    facts = {"lines": page.record(), "model": classifier.manifest.name, "provider": classifier.provider}
+    facts = {
+        "lines": page.record(),
+        "unread": page.unread_record(),
+        "model": classifier.manifest.name,
+        "provider": classifier.provider,
+    }
     return json.dumps({"path": path, **facts})
 
 

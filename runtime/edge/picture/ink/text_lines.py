@@ -1,75 +1,51 @@
-"""The digits of a page: the pieces of its ink in lines, and each line as a lattice of candidates.
+"""The digits of a page: the pieces of its ink in lines, without printed boxes, underlines, dashes and points.
 
-Where digits touch, or fall into pieces, a line is cut at every place that may part two digits; what lies between two
-cuts is one candidate for a digit, or a part of one. A path through the lattice of candidates is a way to read the line.
+What is as dark and as sharp as the digits and fits no line is no digit, but it is not passed over in silence: it is
+handed on as unread.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from math import inf, log
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edge.picture.arrays import Floats, Grey, Integers, Mask
-from edge.picture.ink.components import stroke_width
+from edge.picture.arrays import Grey, Integers, Mask
+from edge.picture.ink.components import Measurements
+from edge.picture.ink.lattice import Blob
+from edge.picture.ink.morphology import dilate_mask, erode
 from edge.picture.ink.pieces import Pieces, find_pieces
 from edge.picture.ink.search import Segmentation
 
 # Relative to the usual height of a digit on the page.
 LINK: Final = 1 / 60  # gaps that are bridged at once: the pen skipped
-TALL: Final = 0.55  # what is lower is a part, a dash or a speck
-TALLEST: Final = 2.2  # what is higher is a frame or a drawing; touching lines are not read
+TALL: Final = 0.55  # what is lower is a part, a small digit, a dash or a speck
+TALLEST: Final = 2.2  # what is higher is a drawing; touching lines are not read
 NEAR: Final = 0.12  # a low piece this near belongs to the digit
 ABOVE: Final = 0.3  # and if it lies above or below it, this near
 LEAST_PART: Final = 0.12  # size of a piece that can be a part of a digit
 SAME_LINE: Final = 0.5  # how far the middle of a digit may lie from the line through its neighbours
+LEVEL: Final = 0.6  # or how much of the smaller one's height it shares with the last of them
+SMALL: Final = 0.25  # height of the smallest digit between larger ones, a 0 mostly
+LEAST_TOLD: Final = 0.35  # size of what is told to be unread
+
+# A digit that is low among others has a shape: it is no dash, no point, and lies beside its neighbours.
+SMALL_UPRIGHT: Final = 0.7  # height over width
+SMALL_THICKNESS: Final = 0.36  # stroke width over size: a point has more
+SMALL_BESIDE: Final = 0.5  # of its columns, at least, are nobody else's
 
 # Relative to the piece that looks most like a digit: printed lines and shadows are paler, and edges do not carry them.
 LEAST_DARKNESS: Final = 0.5
 LEAST_SUPPORT: Final = 0.75
 FLAT: Final = 0.3  # height over width: a dash, an underline, a bar
 
-# Cuts from top to bottom, relative to the height of what is cut.
-SWAY: Final = 0.16  # of the height: how far a cut may bend to either side
-STEP: Final = 0.03  # of the height, between the cuts that are tried
-APART: Final = 0.22  # of the height, the least distance between two cuts, and from the ends
-THICKEST: Final = 2.4  # times the stroke width: the ink that a cut may go through
-BEND: Final = 0.06  # price of a step to the side, in pixels of ink: straight cuts first
-
-# Candidates, relative to the usual height of a digit.
-CUT_WIDTH: Final = 0.6  # narrower ink is not cut
-WIDEST: Final = 1.3  # of joined pieces
-WIDEST_GAP: Final = 0.2  # between pieces that are joined
-LEAST_SLICE: Final = 0.35  # rows with ink: lower slices are no digits
-MOST_SLICES: Final = 6  # of one digit
-
-# What a way through the line costs besides what the model says, in the same unit: natural logarithms of probability.
-CUT_COST: Final = 2.0  # for each stroke width of ink that a cut goes through
-JOIN_COST: Final = 6.0  # for each digit's height of blank between what is joined
-LOW_COST: Final = 4.0  # for a digit that is lower than others, for each height that it lacks
-LEAST_PROBABILITY: Final = 1e-4
-
-
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """Connected ink of a line: a digit, a part of one, or several that touch."""
-
-    mask: Mask  # bool (h, w), of its box alone
-    top: int  # where the box lies on the page
-    left: int
-
-    @property
-    def height(self) -> int:
-        """Rows of the box."""
-        return int(self.mask.shape[0])
-
-    @property
-    def width(self) -> int:
-        """Columns of the box."""
-        return int(self.mask.shape[1])
+# An underline: flat, long, and a single stroke.
+UNDERLINE_WIDTH: Final = 1.3  # usual heights
+SINGLE_STROKE: Final = 1.6  # area over thickness and size
+# A printed box, or several side by side: nearly all along each of its four sides there is ink.
+BOX_SIDE: Final = 0.85  # usual heights, the least height and width
+BOX_SIDES: Final = 0.12  # of its height, how far from its edges the sides may lie
+BOX_COVER: Final = 0.9  # of each side
+BOX_LINE: Final = 0.8  # of a usual height: longer straight runs of its ink are its lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +55,12 @@ class PageLines:
     Attributes:
         lines: from top to bottom; of each, the connected ink from left to right.
         digit_height: the usual height of a digit, pixels of the working size.
+        unread: what looks written and is in no line.
     """
 
     lines: list[list[Blob]]
     digit_height: float
+    unread: list[Blob]
 
 
 def find_lines(segmentation: Segmentation) -> PageLines:
@@ -95,26 +73,51 @@ def find_lines(segmentation: Segmentation) -> PageLines:
         No lines where there is no ink.
     """
     if segmentation.pieces is None or segmentation.digit is None:
-        return PageLines([], 0.0)
-    usual = _usual_height(segmentation.pieces, segmentation.light.strength, segmentation.digit.main)
-    pieces = find_pieces(
-        segmentation.ink, segmentation.picture.smoothed, segmentation.light.paper, max(1, round(LINK * usual))
-    )
-    assert pieces is not None
-    written = _written(pieces, segmentation.light.strength, int(np.argmax(pieces.score)))
-    usual = _usual_height(pieces, segmentation.light.strength, int(np.argmax(pieces.score)))
+        return PageLines([], 0.0, [])
+    strength = segmentation.light.strength
+    usual = _usual_height(segmentation.pieces, strength, segmentation.digit.main)
+    ink = segmentation.ink
+    pieces = _pieces(segmentation, ink, usual)
+    boxes = _boxes(pieces, usual)
+    if boxes.any():
+        ink = _without_boxes(ink, pieces, boxes, usual)
+        if not ink.any():
+            return PageLines([], usual, [])
+        pieces = _pieces(segmentation, ink, usual)
+        boxes = np.zeros(len(pieces.score), np.bool_)
+    main = int(np.argmax(pieces.score))
+    written = _written(pieces, strength, main)
+    usual = _usual_height(pieces, strength, main)
     measures = pieces.measures
-    upright = written & (measures.height >= FLAT * measures.width)
-    tall = np.flatnonzero(upright & (measures.height >= TALL * usual) & (measures.height <= TALLEST * usual))
-    if len(tall) == 0:
-        return PageLines([], usual)
-    owner = _owners(pieces, written, tall, usual)
+    written &= ~_underlines(measures, usual)
+    is_tall = (
+        written
+        & (measures.height >= FLAT * measures.width)
+        & (measures.height >= TALL * usual)
+        & (measures.height <= TALLEST * usual)
+    )
+    if not is_tall.any():
+        return PageLines([], usual, [])
+    is_tall |= _small_digits(measures, written & ~is_tall, np.flatnonzero(is_tall), usual)
+    tall = np.flatnonzero(is_tall)
+    owner = _owners(measures, written, is_tall, usual)
     lines = [
         [_blob(pieces, owner, piece) for piece in line]
         for line in _lines(measures.left[tall], measures.right[tall], measures.top[tall], measures.bottom[tall], usual)
         for line in [tall[line].tolist()]
     ]
-    return PageLines(lines, usual)
+    left_over = written & (owner == 0) & (measures.size >= LEAST_TOLD * usual) & (measures.on_edge == 0)
+    left_over &= (measures.height >= FLAT * measures.width) | (measures.width > UNDERLINE_WIDTH * usual)
+    left_over &= measures.stroke_width <= SMALL_THICKNESS * measures.size
+    every = np.arange(len(owner))
+    return PageLines(lines, usual, [_blob(pieces, every, piece) for piece in np.flatnonzero(left_over).tolist()])
+
+
+def _pieces(segmentation: Segmentation, ink: Mask, usual: float) -> Pieces:
+    link = max(1, round(LINK * usual))
+    pieces = find_pieces(ink, segmentation.picture.smoothed, segmentation.light.paper, link)
+    assert pieces is not None
+    return pieces
 
 
 def _written(pieces: Pieces, strength: Grey, main: int) -> Mask:
@@ -134,12 +137,66 @@ def _usual_height(pieces: Pieces, strength: Grey, main: int) -> float:
     return float(np.median(near)) if len(near) else float(height[main])
 
 
-def _owners(pieces: Pieces, written: Mask, tall: Integers, usual: float) -> Integers:
-    """For each piece the tall piece that it is a part of; itself for tall ones, 0 for what belongs to none."""
+def _underlines(measures: Measurements, usual: float) -> Mask:
+    """Long flat strokes."""
+    winding = measures.area / np.maximum(measures.stroke_width * measures.size, 1)
+    flat = (measures.height < FLAT * measures.width) & (measures.width >= UNDERLINE_WIDTH * usual)
+    return np.asarray(flat & (winding <= SINGLE_STROKE), np.bool_)
+
+
+def _boxes(pieces: Pieces, usual: float) -> Mask:
+    """Printed boxes, and rows of them that share sides."""
     measures = pieces.measures
+    large = (measures.height >= BOX_SIDE * usual) & (measures.width >= BOX_SIDE * usual)
+    boxes = np.zeros(len(large), np.bool_)
+    for piece in np.flatnonzero(large).tolist():
+        rows = slice(int(measures.top[piece]), int(measures.bottom[piece]))
+        columns = slice(int(measures.left[piece]), int(measures.right[piece]))
+        ink = pieces.labels[rows, columns] == piece
+        side = max(1, round(BOX_SIDES * len(ink)))
+        boxes[piece] = all(
+            np.count_nonzero(cover) >= BOX_COVER * len(cover)
+            for cover in (
+                ink[:side].any(axis=0),
+                ink[-side:].any(axis=0),
+                ink[:, :side].any(axis=1),
+                ink[:, -side:].any(axis=1),
+            )
+        )
+    return boxes
+
+
+def _without_boxes(ink: Mask, pieces: Pieces, boxes: Mask, usual: float) -> Mask:
+    """The ink without the straight lines of boxes; a digit that touches one stays."""
+    of_boxes = pieces.components.paint(boxes)
+    length = max(3, round(BOX_LINE * usual))
+    lines = np.zeros_like(ink)
+    for rows, columns in ((0, length // 2), (length // 2, 0)):
+        # a line that tilts is in the next row after a while
+        thick = dilate_mask(of_boxes, int(rows == 0), int(columns == 0))
+        core = erode(thick.view(np.uint8) * np.uint8(255), rows, columns) > 0
+        lines |= dilate_mask(core, rows, columns)
+    return ink & ~(of_boxes & dilate_mask(lines, 1))
+
+
+def _small_digits(measures: Measurements, low: Mask, tall: Integers, usual: float) -> Mask:
+    """Low pieces that are digits of their own, a small 0 say, and neither parts of others nor signs."""
+    small = low & (measures.height >= SMALL * usual) & (measures.height >= SMALL_UPRIGHT * measures.width)
+    small &= measures.stroke_width <= SMALL_THICKNESS * measures.size
+    for piece in np.flatnonzero(small).tolist():
+        left, right = int(measures.left[piece]), int(measures.right[piece])
+        level = (measures.top[tall] < measures.bottom[piece]) & (measures.bottom[tall] > measures.top[piece])
+        shared = np.minimum(measures.right[tall], right) - np.maximum(measures.left[tall], left)
+        small[piece] = level.any() and not (shared[level] > (1 - SMALL_BESIDE) * (right - left)).any()
+    return small
+
+
+def _owners(measures: Measurements, written: Mask, is_tall: Mask, usual: float) -> Integers:
+    """For each piece the tall piece that it is a part of; itself for tall ones, 0 for what belongs to none."""
+    tall = np.flatnonzero(is_tall)
     owner = np.zeros(len(measures.area), np.int64)
     owner[tall] = tall
-    low = written & (measures.height < TALL * usual) & (measures.size >= LEAST_PART * usual)
+    low = written & ~is_tall & (measures.height < TALL * usual) & (measures.size >= LEAST_PART * usual)
     for piece in np.flatnonzero(low).tolist():
         across = np.maximum(measures.left[tall] - measures.right[piece], measures.left[piece] - measures.right[tall])
         down = np.maximum(measures.top[tall] - measures.bottom[piece], measures.top[piece] - measures.bottom[tall])
@@ -158,18 +215,19 @@ def _lines(left: Integers, right: Integers, top: Integers, bottom: Integers, usu
     middle = (top + bottom) / 2
     lines: list[list[int]] = []
     for piece in np.argsort(left + right, kind="stable").tolist():
-        offsets = [abs(_expected(line, left + right, middle) - middle[piece]) for line in lines]
+        offsets = [abs(float(np.mean(middle[line[-3:]])) - middle[piece]) for line in lines]
         best = int(np.argmin(offsets)) if offsets else -1
-        if best >= 0 and offsets[best] <= SAME_LINE * usual:
+        if best >= 0 and (offsets[best] <= SAME_LINE * usual or _is_level(lines[best][-1], piece, top, bottom)):
             lines[best].append(piece)
         else:
             lines.append([piece])
     return [np.array(line) for line in sorted(lines, key=lambda line: float(np.mean(middle[line])))]
 
 
-def _expected(line: list[int], across: Integers, middle: Floats) -> float:
-    """Where the next piece of a line should be: at the mean height of its last few."""
-    return float(np.mean(middle[line[-3:]]))
+def _is_level(one: int, other: int, top: Integers, bottom: Integers) -> bool:
+    """Whether two pieces lie side by side: the rows of the lower one are mostly rows of the higher one, too."""
+    shared = min(bottom[one], bottom[other]) - max(top[one], top[other])
+    return bool(shared >= LEVEL * min(bottom[one] - top[one], bottom[other] - top[other]))
 
 
 def _blob(pieces: Pieces, owner: Integers, piece: int) -> Blob:
@@ -179,190 +237,3 @@ def _blob(pieces: Pieces, owner: Integers, piece: int) -> Blob:
     top, bottom = int(measures.top[own].min()), int(measures.bottom[own].max())
     left, right = int(measures.left[own].min()), int(measures.right[own].max())
     return Blob(own[pieces.labels[top:bottom, left:right]], top, left)
-
-
-@dataclass(frozen=True, slots=True)
-class DigitSpan:
-    """Neighbouring slices of a line, taken for one digit.
-
-    Attributes:
-        first: the first slice.
-        last: the slice after the last.
-        cost: besides what the model doubts.
-    """
-
-    first: int
-    last: int
-    cost: float
-
-
-class Lattice:
-    """A line cut into slices, and the candidates that runs of slices are.
-
-    Args:
-        line: its connected ink, from left to right.
-        height: the usual height of a digit, pixels.
-
-    Attributes:
-        candidates: ordered by their first slice.
-    """
-
-    def __init__(self, line: Sequence[Blob], height: float) -> None:
-        self._height = height
-        slices: list[Blob] = []
-        self._before: list[float] = []  # the cost of joining a slice with the one before it
-        self._cut: list[float] = []  # and of parting them
-        for blob in line:
-            parts, prices = _sliced(blob, height)
-            for part, price in zip(parts, [None, *prices], strict=True):
-                gap = max(0, part.left - (slices[-1].left + slices[-1].width)) if slices else 0
-                self._before.append(JOIN_COST * gap / height if price is None else 0.0)
-                self._cut.append(0.0 if price is None else CUT_COST * price)
-                slices.append(part)
-        self._slices = slices
-        self.candidates = [each for first in range(len(slices)) for each in self._runs(first)]
-
-    def blob(self, candidate: DigitSpan) -> Blob:
-        """The ink of a candidate."""
-        return _joined(self._slices[candidate.first : candidate.last])
-
-    def cheapest_path(self, confidences: Mapping[int, float]) -> list[int]:
-        """The indices of the candidates of the cheapest way through the line, from left to right.
-
-        The model need not look at every candidate: what it has not seen is taken to be certain. If all of the path has
-        been seen, no other way is cheaper, whatever the model would say of the rest.
-
-        Args:
-            confidences: of the candidates that the model has seen, by their indices.
-        """
-        total = [0.0] + [inf] * len(self._slices)
-        path: list[int] = [-1] * (len(self._slices) + 1)
-        for index, each in enumerate(self.candidates):
-            price = total[each.first] + each.cost - log(max(confidences.get(index, 1.0), LEAST_PROBABILITY))
-            if price < total[each.last]:
-                total[each.last], path[each.last] = price, index
-        chosen, at = [], len(self._slices)
-        while at > 0:
-            chosen.append(path[at])
-            at = self.candidates[path[at]].first
-        return chosen[::-1]
-
-    def _runs(self, first: int) -> list[DigitSpan]:
-        """Every run of slices from `first` on that can be one digit."""
-        found = []
-        cost = self._cut[first]
-        for last in range(first + 1, min(first + MOST_SLICES, len(self._slices)) + 1):
-            top, left, bottom, right = _box(self._slices[first:last])
-            if last > first + 1:
-                cost += self._before[last - 1]
-                too_far = self._before[last - 1] > JOIN_COST * WIDEST_GAP
-                if too_far or right - left > WIDEST * self._height:
-                    break
-            lacking = max(0.0, 1 - (bottom - top) / self._height)
-            found.append(DigitSpan(first, last, cost + LOW_COST * lacking))
-        return found
-
-
-def _sliced(blob: Blob, height: float) -> tuple[list[Blob], list[float]]:
-    """The blob cut wherever digits may touch; and through how many stroke widths of ink each cut goes."""
-    if blob.width < CUT_WIDTH * height:
-        return [blob], []
-    thickness = max(1.0, stroke_width(blob.mask))
-    found, prices = find_cuts(blob.mask, thickness)
-    paths = list(found)
-    columns = np.arange(blob.width)
-    while True:
-        edges = [np.zeros(blob.height, np.int64), *paths, np.full(blob.height, blob.width)]
-        masks = [blob.mask & (columns >= left[:, None]) & (columns < right[:, None]) for left, right in pairwise(edges)]
-        crumb = next((at for at, mask in enumerate(masks) if mask.any(axis=1).sum() < LEAST_SLICE * height), None)
-        if crumb is None or not paths:
-            return [_tight(mask, blob) for mask in masks], prices
-        # it goes to the neighbour to which more ink leads
-        beside = [at for at in (crumb - 1, crumb) if 0 <= at < len(paths)]
-        dropped = max(beside, key=lambda at: prices[at])
-        del paths[dropped], prices[dropped]
-
-
-def _tight(mask: Mask, blob: Blob) -> Blob:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    inner = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return Blob(inner, blob.top + int(rows[0]), blob.left + int(columns[0]))
-
-
-def _box(blobs: Sequence[Blob]) -> tuple[int, int, int, int]:
-    """Top, left, bottom and right of all of the ink."""
-    return (
-        min(each.top for each in blobs),
-        min(each.left for each in blobs),
-        max(each.top + each.height for each in blobs),
-        max(each.left + each.width for each in blobs),
-    )
-
-
-def _joined(blobs: Sequence[Blob]) -> Blob:
-    """All of the ink in one box."""
-    top, left, bottom, right = _box(blobs)
-    mask = np.zeros((bottom - top, right - left), np.bool_)
-    for each in blobs:
-        mask[each.top - top :, each.left - left :][: each.height, : each.width] |= each.mask
-    return Blob(mask, top, left)
-
-
-def find_cuts(ink: Mask, stroke: float) -> tuple[Integers, list[float]]:
-    """Paths from top to bottom through as little ink as possible.
-
-    Args:
-        ink: bool (h, w), a wide piece.
-        stroke: the stroke width, pixels.
-
-    Returns:
-        int64 (n, h), from left to right and nowhere crossing: in each row, the first column to the right of the cut.
-        For each cut the ink that it goes through, in stroke widths.
-    """
-    height, width = ink.shape
-    margin = max(2, round(APART * height))
-    starts = np.arange(margin, width - margin, max(1, round(STEP * height)))
-    if len(starts) == 0:
-        return np.zeros((0, height), np.int64), []
-    paths, prices = _cheapest(ink, starts, max(1, round(SWAY * height)))
-    chosen: list[int] = []
-    for candidate in np.argsort(prices, kind="stable").tolist():
-        if prices[candidate] > THICKEST * stroke:
-            break
-        if not (np.abs(paths[chosen] - paths[candidate]).mean(axis=1) < margin).any():
-            chosen.append(candidate)
-    chosen.sort(key=lambda each: float(paths[each].mean()))
-    ordered = np.maximum.accumulate(paths[chosen], axis=0)
-    return ordered, [float(prices[each]) / stroke for each in chosen]
-
-
-def _cheapest(ink: Mask, starts: Integers, sway: int) -> tuple[Integers, NDArray[np.float64]]:
-    """For each start the path that crosses least ink and stays within `sway` columns of it.
-
-    Returns:
-        Paths int64 (n, h), prices float64 (n,).
-    """
-    height, width = ink.shape
-    offsets = np.arange(-sway, sway + 1)
-    columns = np.clip(starts[:, None] + offsets, 0, width - 1)  # (n, 2 sway + 1)
-    inked = ink[:, columns]
-    came = np.zeros(inked.shape, np.int8)  # from which column of the row above, relative to each
-    framed = np.full((len(starts), len(offsets) + 2), np.inf)
-    price = framed[:, 1:-1]
-    price[:] = 0
-    for row in range(height):
-        from_left, from_right = framed[:, :-2] + BEND, framed[:, 2:] + BEND
-        left = from_left < price
-        best = np.minimum(from_left, price)
-        right = from_right < best
-        np.subtract(right, left > right, out=came[row], dtype=np.int8)
-        np.minimum(best, from_right, out=best)
-        np.add(best, inked[row], out=price)
-    at = price.argmin(axis=1)
-    every = np.arange(len(starts))
-    prices = price[every, at]
-    paths = np.zeros((len(starts), height), np.int64)
-    for row in range(height - 1, -1, -1):
-        paths[:, row] = columns[every, at]
-        at = at + came[row][every, at]
-    return paths, prices

@@ -1,0 +1,173 @@
+"""`edge read` on pages where more than even digits is written: nothing is dropped, and nothing is read that is none."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+import edge
+from edge.classifier.page import annotate, read_page
+
+SIZE = 84  # pixels of the 28x28 image on the page: digits are some 60 high
+INK, PAPER = 30, 240
+MODEL = "cnn"
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return edge.load(MODEL, provider="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def digits(golden):
+    """One of each label."""
+    return dict(golden)
+
+
+def sheet(width=620, height=200):
+    return Image.new("L", (width, height), PAPER)
+
+
+def put(page, image, left, foot, *, size=SIZE, stretch=1.0):
+    """A digit whose ink stands on `foot` and begins at `left`."""
+    rows, columns = np.flatnonzero(image.max(axis=1) > 90), np.flatnonzero(image.max(axis=0) > 90)
+    tight = Image.fromarray(image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    scale = size / 28
+    mask = tight.resize((round(tight.width * scale * stretch), round(tight.height * scale)), Image.Resampling.BICUBIC)
+    page.paste(Image.new("L", mask.size, INK), (left, foot - mask.height), mask)
+    return left + mask.width
+
+
+def letters(page, left, foot):
+    """A star and an arrow: no digits, and written with the same pen."""
+    pencil = ImageDraw.Draw(page)
+    for ends in ((0, 0, 50, -60), (0, -60, 50, 0), (25, 4, 25, -64), (-4, -30, 54, -30)):
+        pencil.line([left + ends[0], foot + ends[1], left + ends[2], foot + ends[3]], fill=INK, width=6)
+    for ends in ((80, -30, 150, -30), (150, -30, 120, -60), (150, -30, 120, 0), (80, -60, 80, 0)):
+        pencil.line([left + ends[0], foot + ends[1], left + ends[2], foot + ends[3]], fill=INK, width=6)
+
+
+def number(page, digits, text, left, foot, *, step=70):
+    for place, label in enumerate(text):
+        put(page, digits[label], left + step * place, foot)
+
+
+def texts(page, classifier):
+    return [line.text for line in read_page(page, classifier).lines]
+
+
+def test_a_small_zero_among_larger_digits_is_read(digits, classifier):
+    page = sheet()
+    number(page, digits, "91", 40, 130)
+    put(page, digits["0"], 172, 128, size=38)
+    put(page, digits["7"], 230, 130)
+    assert texts(page, classifier) == ["9107"]
+
+
+def test_points_and_dashes_are_no_small_digits(digits, classifier):
+    page = sheet()
+    pencil = ImageDraw.Draw(page)
+    number(page, digits, "35", 40, 130, step=95)
+    pencil.line((96, 100, 120, 100), fill=INK, width=6)
+    pencil.ellipse((192, 122, 202, 132), fill=INK)
+    number(page, digits, "26", 225, 130)
+    read = read_page(page, classifier)
+    assert read.text == "3526"
+    assert read.unread == ()
+
+
+def test_digits_stand_higher_and_lower_on_one_line(digits, classifier):
+    page = sheet()
+    for place, (label, size, foot) in enumerate((("4", 84, 120), ("2", 60, 140), ("5", 84, 150), ("3", 90, 115))):
+        put(page, digits[label], 40 + 85 * place, foot, size=size)
+    assert texts(page, classifier) == ["4253"]
+
+
+def test_a_wide_digit_is_one_digit(digits, classifier):
+    page = sheet()
+    number(page, digits, "3", 40, 130)
+    put(page, digits["0"], 120, 130, stretch=1.6)
+    number(page, digits, "8", 270, 130)
+    assert texts(page, classifier) == ["308"]
+
+
+def test_an_underline_is_no_part_of_the_digits(digits, classifier):
+    page = sheet()
+    number(page, digits, "47", 40, 110)
+    ImageDraw.Draw(page).line((30, 122, 175, 124), fill=INK, width=5)
+    read = read_page(page, classifier)
+    assert read.text == "47"
+    assert read.unread == ()
+    assert max(digit.box[3] for digit in read.lines[0].digits) < 120
+
+
+@pytest.mark.parametrize("apart", [0, 24])
+def test_printed_boxes_are_no_zeros_empty_or_not(digits, classifier, apart):
+    page = sheet(760)
+    for place in range(5):
+        left = 40 + place * (110 + apart)
+        ImageDraw.Draw(page).rectangle((left, 30, left + 110, 140), outline=INK, width=3)
+        if place < 3:
+            put(page, digits["526"[place]], left + 30, 118)
+    read = read_page(page, classifier)
+    assert read.text == "526"
+    assert read.unread == ()
+
+
+def test_a_digit_that_touches_its_box_is_read(digits, classifier):
+    page = sheet()
+    for left in (40, 150):
+        ImageDraw.Draw(page).rectangle((left, 30, left + 110, 140), outline=INK, width=3)
+    put(page, digits["5"], 70, 118)
+    put(page, digits["2"], 180, 143)
+    assert texts(page, classifier) == ["52"]
+
+
+def test_other_writing_above_the_digits_is_told_and_not_read(digits, classifier):
+    page = sheet(height=300)
+    letters(page, 60, 90)
+    number(page, digits, "2085", 40, 230)
+    read = read_page(page, classifier)
+    assert read.text == "2085"
+    (box,) = read.unread
+    assert np.abs(np.subtract(box, (56, 26, 214, 94))).max() <= 12
+
+
+def test_other_writing_beside_a_number_is_told_and_not_read(digits, classifier):
+    page = sheet()
+    number(page, digits, "603", 40, 130)
+    letters(page, 300, 130)
+    read = read_page(page, classifier)
+    assert read.text == "603"
+    assert len(read.unread) == 1
+    assert "1 mark is not read, at " in read.warning
+
+
+def test_what_is_not_read_is_told_in_terminal_json_and_picture(edge_command, digits, tmp_path):
+    page = sheet()
+    number(page, digits, "603", 40, 130)
+    letters(page, 300, 130)
+    page.save(tmp_path / "form.png")
+    ended = edge_command("read", tmp_path / "form.png", "--model", MODEL)
+    assert (ended.code, ended.out.split()[1]) == (0, "603")
+    assert "form.png: 1 mark is not read, at 2" in ended.err
+    quiet = edge_command("read", tmp_path / "form.png", "--model", MODEL, "--json")
+    (mark,) = json.loads(quiet.out)["unread"]
+    assert quiet.err == ""
+    assert len(mark["box"]) == 4
+    drawn = np.asarray(annotate(np.asarray(page), read_page(page, MODEL)))
+    head = drawn.shape[0] - page.height
+    left, top, _, bottom = mark["box"]
+    red = drawn[..., 0].astype(int) - drawn[..., 1] > 60
+    assert red[(top + bottom) // 2 + head, left - 4 : left + 1].any()
+
+
+def test_a_page_of_other_writing_alone_shows_no_digit(edge_command, tmp_path):
+    page = sheet()
+    letters(page, 60, 120)
+    letters(page, 330, 120)
+    page.save(tmp_path / "sketch.png")
+    ended = edge_command("read", tmp_path / "sketch.png", "--model", MODEL)
+    assert ended.code == 1
+    assert "shows no digit, what is written there looks like none" in ended.err
