@@ -86,8 +86,8 @@ def export(
         str | None,
         typer.Option(
             "--input",
-            help="Your model's input, N for the batch: N,1,28,28 or 28,N,28, N,1,32,32:pad or :resize for larger "
-            "pictures; otherwise found by trying.",
+            help="Your model's input, N for the batch: N,1,28,28 or 28,N,28; N,1,32,32:pad or :resize, N,196:resize or "
+            ":crop for pictures of another size; otherwise found by trying.",
             metavar="AXES",
         ),
     ] = None,

@@ -3,7 +3,7 @@
 A file with a model also trains it, and imports what training takes: Lightning, metrics, loggers, progress bars. None
 of it is needed for the model's answers. So what is missing is stood in for while the file is imported and the model is
 made; whatever of it `forward` touches raises the error that it is not installed. `LightningModule` becomes a plain
-`nn.Module` that keeps its hyperparameters.
+`nn.Module` that keeps its hyperparameters, and so does any class that somebody derives a class with a `forward` from.
 
 Modules that lie in a folder above the file, as in a repository that is run from its root, are found there.
 """
@@ -25,13 +25,20 @@ import torch
 from torch import nn
 
 FOLDERS_ABOVE = 4  # of a file, in which its own modules may lie
+# What constructors call at their end, of base classes that are not there; it leaves the weights to the checkpoint.
+_LAST_CALLS = frozenset({"post_init", "init_weights", "register_for_auto_class"})
 
 _INSTALLED = tuple({*sysconfig.get_paths().values(), str(Path(__file__).parents[1])})
 _making: list[object] = []  # not empty while a file is imported or a model is made
 
 
 class _Meta(type):
-    """A class whose attributes are stand-ins too."""
+    """A class whose attributes are stand-ins too; what is derived from it and has a `forward` is a module of torch."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], facts: dict[str, Any]) -> "_Meta":
+        if "forward" in facts and not any(issubclass(base, nn.Module) for base in bases):
+            bases = (*bases, nn.Module)
+        return super().__new__(cls, name, bases, facts)
 
     def __getattr__(cls, name: str) -> Any:  # noqa: ANN401 - whatever it stands for
         if name.startswith("__"):
@@ -44,19 +51,29 @@ class _StandIn(metaclass=_Meta):
 
     of = ""
 
-    def __new__(cls, *arguments: Any, **_options: Any) -> Any:  # noqa: ANN401 - as a decorator it gives the function
+    def __new__(cls, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as a decorator it gives the function
+        if issubclass(cls, nn.Module) or not (arguments or options):  # a copy is made without any
+            return super().__new__(cls)
         _check(cls.of)
         only_function = len(arguments) == 1 and isinstance(arguments[0], FunctionType | type)
         return arguments[0] if only_function else super().__new__(cls)
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - whatever it is given
-        pass
+        if isinstance(self, nn.Module):
+            super().__init__()
+            vars(self)["config"] = next(iter(arguments), None)  # as a model of Hugging Face keeps it
+        else:
+            vars(self).update(options)
 
-    def __call__(self, *arguments: Any, **_options: Any) -> Any:  # noqa: ANN401 - likewise
+    def __call__(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - likewise
+        if isinstance(self, nn.Module):
+            return nn.Module.__call__(self, *arguments, **options)
         _check(self.of)
         return arguments[0] if len(arguments) == 1 and isinstance(arguments[0], FunctionType | type) else self
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - likewise
+        if isinstance(self, nn.Module) and name not in _LAST_CALLS:
+            return nn.Module.__getattr__(self, name)
         if name.startswith("__"):
             raise AttributeError(name)
         return _stand_in(f"{self.of}.{name}")

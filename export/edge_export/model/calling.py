@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,6 +31,8 @@ FIRST_STATES = (
 KEPT_STATES = ("hidden", "hidden_state", "hidden_states", "hidden_cell", "state", "states", "h", "h0", "hc")
 # What they call the size of the batch, in an attribute or beside the class.
 BATCH_SIZES = ("batch_size", "batchsize", "batchSize", "batch", "bs", "n_batch", "BATCH_SIZE", "BATCH", "BS")
+# What they call the right answers, where `forward` computes the loss too.
+LABELS = frozenset({"label", "labels", "target", "targets", "y", "gt", "truth", "true_labels", "y_true"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,29 @@ class More:
             said.append("a size of the batch that is written down is that of the batch that comes")
         if self.method:
             said.append(f"forward begins with the states of {self.method}()")
-        lengths = [name for name in self.wanted if _is_length(name)]
-        if lengths:
-            said.append(f"{lengths[0]} are those of full sequences")
-        if self.method is None and len(self.wanted) > len(lengths):
+        known = {
+            "those of full sequences": [name for name in self.wanted if _is_length(name)],
+            "zeros, for a loss that nobody reads": [name for name in self.wanted if name.lower() in LABELS],
+            "the number of pictures": [name for name in self.wanted if name in BATCH_SIZES],
+        }
+        said += [f"its argument {names[0]} is {what}" for what, names in known.items() if names]
+        if self.method is None and len(self.wanted) > sum(map(len, known.values())):
             said.append("forward begins with empty states")
         return said
+
+
+def in_evaluation(module: nn.Module) -> nn.Module:
+    """The module in evaluation, float32, on the CPU, whatever its class means by `train` and `eval`: some train there.
+
+    Args:
+        module: any; its methods of these names become torch's own.
+    """
+    for part in module.modules():
+        kind = type(part)
+        own = (kind.train, kind.eval) != (nn.Module.train, nn.Module.eval)
+        if own and not _is_torch(kind.__module__) and not isinstance(part, torch.jit.ScriptModule):
+            vars(part).update(train=partial(nn.Module.train, part), eval=partial(nn.Module.eval, part))
+    return nn.Module.float(nn.Module.cpu(nn.Module.eval(module)))
 
 
 def ways(module: nn.Module) -> list[More]:
@@ -105,11 +125,19 @@ def call(model: nn.Module, images: Tensor, preparation: Preparation, more: More)
             setattr(model, more.attribute, states)
         rows = PIXELS if PIXELS in axes_of(preparation.layout) else ROWS
         free = iter([] if more.method is None or more.attribute is not None else [states])
-        given = [
-            torch.full((batch,), rows, dtype=torch.long) if _is_length(name) else next(free, None)
-            for name in more.wanted
-        ]
+        given = [_argument(name, batch, rows) if _is_known(name) else next(free, None) for name in more.wanted]
         return model(pixels, *given)
+
+
+def _is_known(name: str) -> bool:
+    return _is_length(name) or name.lower() in LABELS or name in BATCH_SIZES
+
+
+def _argument(name: str, batch: int, rows: int) -> Tensor | int:
+    """What `forward` wants under a name that says what it is."""
+    if name in BATCH_SIZES:
+        return batch
+    return torch.full((batch,), rows if _is_length(name) else 0, dtype=torch.long)
 
 
 def _states(model: nn.Module, batch: int, pixels: Tensor, more: More) -> Any:  # noqa: ANN401 - whatever it makes
@@ -135,7 +163,7 @@ def _holders(model: nn.Module) -> list[dict[str, Any]]:
 
 
 def _is_torch(name: str) -> bool:
-    return name.partition(".")[0] == "torch"
+    return name.partition(".")[0] in ("torch", "torchvision")
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from typing import Any
 
 from torch import nn
 
-from edge_export.model import absent, importing
+from edge_export.model import absent, fetching, importing
 from edge_export.model.errors import ModelError
 from edge_export.model.importing import Tell, theirs
 from edge_export.model.repairs import without_cuda
@@ -133,7 +133,7 @@ def make(
     Raises:
         ModelError: there is no such module or factory, its code fails, its arguments do not fit, or it makes no module.
     """
-    with absent.stood_in_for() as missing:
+    with absent.stood_in_for() as missing, fetching.nothing_fetched():
         try:
             module = _made(factory, tell, suggested or {}, needed=needed)
         except ModelError as error:
@@ -163,7 +163,7 @@ def _made(factory: Factory, tell: Tell, suggested: Mapping[str, Any], *, needed:
     except TypeError as error:
         raise ModelError(
             f"{factory.label} cannot be called like this: {error}; it is {factory.name}{_signature(maker)}: give its "
-            f"arguments as literals, as in --model '{factory.source}:{_example(factory.name, maker)}'"
+            f"arguments as literals, as in --model '{factory.source}:{_example(source, factory.name, maker)}'"
         ) from error
     except ValueError:
         pass  # a callable without a signature: the call itself will tell
@@ -266,15 +266,19 @@ def _signature(maker: Callable[..., Any]) -> str:
     return str(inspect.signature(maker))
 
 
-def _example(name: str, maker: Callable[..., Any]) -> str:
-    """A call with a value for each argument that needs one."""
+def _example(source: ModuleType, name: str, maker: Callable[..., Any]) -> str:
+    """A call with a value for each argument that needs one; the class of the module that an argument is said to be."""
     needed = [
-        parameter.name
+        parameter
         for parameter in inspect.signature(maker).parameters.values()
         if parameter.default is parameter.empty
         and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     ]
-    return f"{name}({', '.join(f'{one}=...' for one in needed)})"
+    kinds = {one.name: getattr(one.annotation, "__name__", str(one.annotation)) for one in needed}
+    values = {
+        one: f"{kind}()" if isinstance(getattr(source, kind, None), type) else "..." for one, kind in kinds.items()
+    }
+    return f"{name}({', '.join(f'{one}={value}' for one, value in values.items())})"
 
 
 def _choices(source: ModuleType) -> str:

@@ -84,7 +84,9 @@ def find(source: str, name: str, wanted: set[str], tell: Tell) -> ModuleType:
         return known
     with theirs(f"{source} cannot be read"):
         tree = ast.parse(_text(spec))
-    if spec.loader is not None and (_is_installed(spec) or statements.only_define(tree)):
+    inner = statements.opened(tree, name)
+    tree = tree if inner is None else inner
+    if inner is None and spec.loader is not None and (_is_installed(spec) or statements.only_define(tree)):
         tell(f"importing {source}")
         return _run(spec, None)
     needed = statements.needed(tree, wanted)

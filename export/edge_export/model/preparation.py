@@ -26,12 +26,16 @@ Axes = tuple[str | int, ...]
 TRIED = (
     "N,28,28", "N,1,28,28", "28,N,28", "N,784", "N,784,1", "784,N,1", "N,1,784", "N,28,28,1", "N,3,28,28",
 )  # fmt: skip
-# And where none of these fits: LeNet's size, with a border or larger.
-TRIED_LARGER = (
+# And where none of these fits: LeNet's size, with a border or larger; and those of small devices.
+TRIED_RESIZED = (
     "N,1,32,32:pad", "N,1,32,32:resize", "N,32,32:pad", "N,32,32:resize", "N,1024:pad", "N,1024:resize",
     "N,3,32,32:pad", "N,3,32,32:resize", "N,1,64,64:resize",
+    "N,196:resize", "N,1,14,14:resize", "N,14,14:resize", "N,256:resize", "N,1,16,16:resize", "N,16,16:resize",
+    "N,400:resize", "N,1,20,20:resize", "N,400:crop", "N,1,20,20:crop", "N,64:resize", "N,1,8,8:resize",
 )  # fmt: skip
-LARGEST = 512  # rows that a picture may be enlarged to
+SMALLEST, LARGEST = 7, 512  # rows that a picture may be made of
+PILLOW_BITS = 22  # of Pillow's weights
+TIE = 1e-4  # which half a byte is moved by, so that it is rounded alike in any precision
 MOST_PADDED = 40  # rows that anybody makes with a border
 
 BYTES = (0.0, 1 / 255)  # mean and deviation of pixels that were never divided by 255
@@ -59,8 +63,8 @@ def axes_of(layout: str) -> Axes:
     if names not in ([BATCH], ["B"]) or _rows(axes) is None or axes.count(COLOURS) > 1:
         raise ModelError(
             f"--input {layout} is no form of a batch of {ROWS}x{COLUMNS} pictures; name the axes in their order, N for "
-            f"the batch, such as {', '.join(TRIED[:4])}; larger pictures with how they are made: N,1,32,32:pad or "
-            "N,1,32,32:resize"
+            f"the batch, such as {', '.join(TRIED[:4])}; pictures of another size with how they are made: "
+            "N,1,32,32:pad, N,1,32,32:resize, N,1,20,20:crop"
         )
     return tuple(BATCH if axis == "B" else axis for axis in axes)
 
@@ -69,25 +73,26 @@ def _rows(axes: Axes) -> int | None:
     """The rows of the pictures, which are square; None where the axes hold none."""
     sizes = [axis for axis in axes if isinstance(axis, int) and axis not in (1, COLOURS)]
     rows = math.isqrt(math.prod(sizes))
-    return rows if sizes in ([rows, rows], [rows * rows]) and ROWS <= rows <= LARGEST else None
+    return rows if sizes in ([rows, rows], [rows * rows]) and SMALLEST <= rows <= LARGEST else None
 
 
 def layouts_of(text: str) -> tuple[str, ...]:
-    """Reads `--input`: the layout, or two where it does not say how pictures become larger.
+    """Reads `--input`: the layout, or two where it does not say how pictures come to another size.
 
     Raises:
         ModelError: it is no order of the axes of a batch of pictures, or says how in another word.
     """
     axes = axes_of(text)
     how = text.partition(":")[2].strip()
-    if how not in ("", "pad", "resize"):
-        raise ModelError(f"--input {text} does not say how pictures become larger; end it in :pad or :resize")
     plain, rows = written(axes), _rows(axes)
     assert rows is not None
-    if rows == ROWS:
+    if rows == ROWS and not how:
         return (plain,)
-    ways = (how,) if how else ("pad", "resize") if rows <= MOST_PADDED else ("resize",)
-    return tuple(f"{plain}:{way}" for way in ways)
+    ways = ("resize", "crop") if rows < ROWS else ("pad", "resize")
+    if how not in ("", *ways):
+        raise ModelError(f"--input {text} does not say how pictures come to that size; end it in :{' or :'.join(ways)}")
+    likely = ways if rows <= MOST_PADDED else ways[1:]
+    return (plain,) if rows == ROWS else tuple(f"{plain}:{way}" for way in ((how,) if how else likely))
 
 
 def written(axes: Sequence[str | int]) -> str:
@@ -131,7 +136,7 @@ def prepared(images: Tensor, preparation: Preparation) -> Tensor:
     axes = axes_of(preparation.layout)
     rows = _rows(axes) or ROWS
     if rows != ROWS:
-        pixels = _padded(pixels, rows) if preparation.layout.endswith(":pad") else _resized(pixels, rows)
+        pixels = _resized(pixels, rows) if preparation.layout.endswith(":resize") else _cut(pixels, rows)
     if preparation.inverted:
         pixels = 1 - pixels
     colours = [
@@ -155,28 +160,36 @@ def prepared(images: Tensor, preparation: Preparation) -> Tensor:
     return tensor.movedim(0, at) if at else tensor
 
 
-def _padded(pixels: Tensor, rows: int) -> Tensor:
-    """Pictures with a border of background around them."""
+def _cut(pixels: Tensor, rows: int) -> Tensor:
+    """Pictures with a border of background around them, or without their own."""
+    if rows < ROWS:
+        first = (ROWS - rows) // 2
+        return pixels[:, first : first + rows, first : first + rows]
     before = (rows - ROWS) // 2
     after = rows - ROWS - before
     return F.pad(pixels, (before, after, before, after))
 
 
 def _resized(pixels: Tensor, rows: int) -> Tensor:
-    """Pictures enlarged as Pillow does it with its bilinear filter: across, then down, whole bytes after each.
+    """Pictures of another size by Pillow's bilinear filter: across, then down, whole bytes after each.
 
     Source: Pillow's Resample.c.
     """
-    weights = _bilinear(rows).to(pixels.dtype)
-    across = torch.floor(pixels * 255 @ weights.T + 0.5)
-    return torch.floor(weights @ across + 0.5) / 255
+    exact = _bilinear(rows)
+    fine = exact * 2**PILLOW_BITS
+    half = (0.5 - TIE + 2 * TIE * (fine == fine.round()).all(1)).to(pixels.dtype)
+    weights = exact.to(pixels.dtype)
+    across = torch.floor(pixels * 255 @ weights.T + half)
+    return torch.floor(weights @ across + half[:, None]) / 255
 
 
 @cache
 def _bilinear(rows: int) -> Tensor:
     """What each of the rows takes of each of the 28, float64 (rows, 28)."""
-    centres = (torch.arange(rows, dtype=torch.float64) + 0.5) * ROWS / rows
-    weights = (1 - (torch.arange(ROWS, dtype=torch.float64) + 0.5 - centres[:, None]).abs()).clamp_min(0)
+    scale = ROWS / rows
+    centres = (torch.arange(rows, dtype=torch.float64) + 0.5) * scale
+    distances = (torch.arange(ROWS, dtype=torch.float64) + 0.5 - centres[:, None]).abs()
+    weights = (1 - distances / max(scale, 1.0)).clamp_min(0)
     return weights / weights.sum(1, keepdim=True)
 
 

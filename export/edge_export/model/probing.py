@@ -92,7 +92,9 @@ def fit(
             found.append(one)
     if not found:
         raise ModelError(_refusal(reasons, module))
-    return found
+    # A form in which every picture has the same answer is none, where there is another one.
+    telling = [one for one in found if not _alike(one.answers[:1].expand_as(one.answers), one.answers)]
+    return telling or found
 
 
 def _fit(module: nn.Module, preparation: Preparation, output: str | None, classes: int | None) -> Fit:

@@ -2,8 +2,8 @@
 
 The kind of a file is seen by its first bytes. torch's files are read with `weights_only`; objects that it does not
 know, such as the `argparse.Namespace` of a training script, become plain dictionaries: their classes are never
-imported. What is wrapped around the state dict is taken off, one level of it, and what training put in front of the
-names.
+imported. What is wrapped around the state dict is taken off, a few levels of it, and what training put in front of
+the names.
 """
 
 import io
@@ -37,6 +37,7 @@ COUNTERS = ("n_averaged", "num_batches_tracked")
 # Where a checkpoint keeps what its model was made with: Lightning's name, and those that people take.
 ARGUMENTS = ("hyper_parameters", "hparams", "model_args", "model_config", "config", "cfg", "args", "kwargs", "params")
 MOST_NAMED = 4  # of the names that do not fit
+DEEPEST = 3  # levels around a state dict: {"trainer": {"model": {"state_dict": ...}}}
 
 OF_ANOTHER_CLASS = "the file is of another class, or of the class with other arguments; check both"
 SAVE = "torch.save(model.state_dict(), 'weights.pt')"
@@ -139,7 +140,14 @@ def arguments(path: Path, content: bytes) -> tuple[dict[str, Any], bool]:
         if isinstance(entry, Mapping) and not _is_state(entry):
             found = {**entry, **getattr(entry, "__dict__", {})}  # what stands for a Namespace has attributes
             return {str(key): found[key] for key in found.keys() - {"pickled_class"}}, name == ARGUMENTS[0]
-    return {}, False
+    return {str(key): entry for key, entry in entries.items() if _is_plain(entry)}, False
+
+
+def _is_plain(value: object) -> bool:
+    """Whether an entry is a number, a text, or a list of such: what sizes of layers are stored as."""
+    if isinstance(value, list | tuple):
+        return all(_is_plain(one) for one in value)
+    return isinstance(value, int | float | str)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -244,16 +252,29 @@ def _candidates(path: Path, root: object) -> list[StateReading]:
     """The state dicts in what a file holds: itself, or the entries that are one, the usual names first."""
     if _is_state(root):
         return [StateReading(_tensors(root), ())]
-    entries = dict(root) if isinstance(root, Mapping) else {}
-    found = [name for name, entry in entries.items() if _is_state(entry)]
-    found.sort(key=lambda name: USUAL.index(name) if name in USUAL else len(USUAL))
+    entries = _entries(root)
+    level: list[tuple[tuple[str, ...], object]] = [((), root)]
+    found: list[tuple[tuple[str, ...], object]] = []
+    for _ in range(DEEPEST):
+        level = [((*path, name), entry) for path, holder in level for name, entry in _entries(holder).items()]
+        found = [(path, entry) for path, entry in level if _is_state(entry)]
+        if found:
+            break
+    found.sort(key=lambda one: USUAL.index(one[0][-1]) if one[0][-1] in USUAL else len(USUAL))
     if found:
-        return [StateReading(_tensors(entries[name]), (f"the entry {name!r}",)) for name in found]
+        return [StateReading(_tensors(entry), (f"the entry {'.'.join(path)!r}",)) for path, entry in found]
     whole = next((one for one in (root, *entries.values()) if _pickled_class(one)), None)
     if whole is not None:
         raise _whole(path, str(_pickled_class(whole)))
-    held = ", ".join(map(str, list(entries)[: 2 * MOST_NAMED])) or type(root).__name__
+    held = ", ".join(list(entries)[: 2 * MOST_NAMED] if isinstance(root, Mapping) else []) or type(root).__name__
     raise CheckpointError(f"{path} holds no state dict, but {held}; save one with: {SAVE}")
+
+
+def _entries(holder: object) -> dict[str, object]:
+    """What a container holds, by name or by place; nothing where it is none."""
+    if isinstance(holder, list | tuple):
+        return {str(place): entry for place, entry in enumerate(holder)}
+    return {str(name): entry for name, entry in holder.items()} if isinstance(holder, Mapping) else {}
 
 
 def _whole(path: Path, name: str) -> CheckpointError:
@@ -298,6 +319,10 @@ def _readings(candidate: StateReading, wanted: Mapping[str, Tensor]) -> list[Sta
         taken = ", ".join(prefix for prefix in WRAPPERS if any(prefix in name for name in candidate.state))
         readings.append(StateReading(plain, (*candidate.said, f"{taken} in front of the names")))
     first = next(iter(wanted), "")
+    outer = f"{first.partition('.')[0]}."
+    if all(name.startswith(outer) for name in wanted):  # of the network inside, and the class stands around it
+        inside = {outer + name: tensor for name, tensor in plain.items()}
+        readings.append(StateReading(inside, (*candidate.said, f"{outer} put in front of the names")))
     for name in plain:
         prefix = name.removesuffix(first)
         if name.endswith("." + first) and prefix:

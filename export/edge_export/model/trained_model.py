@@ -19,6 +19,7 @@ from edge_export.model import preparation as preparations
 from edge_export.model import probing
 from edge_export.model import state as states
 from edge_export.model.adapter import Adapter
+from edge_export.model.calling import in_evaluation
 from edge_export.model.errors import ModelError
 from edge_export.model.factory import Factory
 from edge_export.model.importing import Tell
@@ -228,13 +229,13 @@ def _own(factory: Factory, path: Path | None, labels: Path | None, told: Told, t
     if unwrapped := states.load(module, path, content, factory.label):
         tell(f"weights: of {path.name} were taken {', '.join(unwrapped)}")
     checkpoint.check_numbers(dict(module.named_parameters()), path)  # of buffers, a mask may well be infinite
-    module = module.eval().cpu().float()
+    module = in_evaluation(module)
     preparation = Preparation("", means, deviations, inverted=told.invert, transposed=told.transpose)
     count = len(named) or len(DIGITS)
     try:
         fits = probing.fit(module, preparation, tried, told.output, count)
     except ModelError as error:
-        fits = [] if told.layout else _larger(module, preparation, told.output, count)
+        fits = [] if told.layout else _of_another_size(module, preparation, told.output, count)
         if not fits:
             raise ModelError(f"{factory.label}: {error}") from error
     chosen = _only(fits, factory)
@@ -253,10 +254,10 @@ def _own(factory: Factory, path: Path | None, labels: Path | None, told: Told, t
     )
 
 
-def _larger(module: nn.Module, preparation: Preparation, output: str | None, classes: int) -> list[Fit]:
-    """The forms of larger pictures that fit; none where none does."""
+def _of_another_size(module: nn.Module, preparation: Preparation, output: str | None, classes: int) -> list[Fit]:
+    """The forms of pictures of another size that fit; none where none does."""
     try:
-        return probing.fit(module, preparation, preparations.TRIED_LARGER, output, classes)
+        return probing.fit(module, preparation, preparations.TRIED_RESIZED, output, classes)
     except ModelError:
         return []
 

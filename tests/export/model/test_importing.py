@@ -1,5 +1,6 @@
 """Files as people have them: notebooks, other encodings, imports that are not there, and names that are taken."""
 
+import copy
 import json
 import random
 import sys
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from edge_export.model import factory, state
+from edge_export.model.calling import in_evaluation
 from edge_export.model.errors import ModelError
 
 NET = "from torch import nn\nclass Net(nn.Linear):\n    def __init__(self):\n        super().__init__(3, 2)\n"
@@ -155,6 +157,142 @@ def test_a_model_that_the_module_made_is_taken_by_its_name(written):
     first, second = make(f"{name}:net"), make(f"{name}:net")
     assert isinstance(first, torch.nn.Linear)
     assert first is not second
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "if __name__ == '__main__':\n    sizes = [3, 2]\n    net = Net()\n    net.train_it()",
+        "def main(size, out=2):\n    net = nn.Linear(3, out)\n    net = net.cuda()\n    raise SystemExit\nmain(3)",
+        "def run():\n    with torch.no_grad():\n        net = nn.Linear(3, 2)\n    raise SystemExit\nrun()",
+        "net = nn.Sequential()\nnet.append(Net())\nnet.add_module('out', nn.Identity())\nnet.fit()",
+    ],
+)
+def test_a_model_that_only_training_makes_is_taken_by_its_name(written, lines):
+    name = written("import torch\n" + NET + lines)
+    net = make(f"{name}:net")
+    assert net(torch.zeros(1, 3)).shape == (1, 2)
+
+
+def test_the_arguments_of_a_script_are_those_that_it_has_without_any(written):
+    name = written("""
+        import argparse
+        from torch import nn
+        parser = argparse.ArgumentParser()
+        group = parser.add_argument_group("sizes")
+        group.add_argument("--hidden", type=int, default=5)
+        parser.add_argument("--no-cuda", action="store_true")
+        args = parser.parse_args()
+        args.cuda = not args.no_cuda
+
+        class Net(nn.Linear):
+            def __init__(self):
+                super().__init__(args.hidden, 2 if args.cuda else 3)
+
+        for _ in range(3):
+            raise SystemExit("trains")
+    """)
+    assert make(f"{name}:Net").weight.shape == (2, 5)
+
+
+def test_classes_of_packages_that_are_not_there_become_modules(written):
+    name = written(
+        """
+        from torch import nn
+        from hub_not_here import HubMixin
+        from transformers_not_here import Config, PreTrained
+
+        class First(HubMixin, nn.Module):
+            def __init__(self, size=3):
+                super().__init__()
+                self.fc = nn.Linear(size, 2)
+
+            def forward(self, x):
+                return self.fc(x)
+
+        class Last(nn.Module, HubMixin):
+            pass
+
+        class Sizes(Config):
+            def __init__(self, size=3, **more):
+                super().__init__(**more)
+                self.size = size
+
+        class Net(PreTrained):
+            def __init__(self, config):
+                super().__init__(config)
+                self.fc = nn.Linear(self.config.size, self.config.classes)
+                self.post_init()
+
+            def forward(self, x):
+                return self.fc(x)
+    """.replace("__init__, forward = First.__init__, First.forward", "pass")
+    )
+    for model in ("First()", "Net(Sizes(classes=2))"):
+        net = make(f"{name}:{model}")
+        assert copy.deepcopy(net)(torch.zeros(1, 3)).shape == (1, 2)
+        assert sorted(net.state_dict()) == ["fc.bias", "fc.weight"]
+        assert not hasattr(net, "init_hidden")
+    assert isinstance(make(f"{name}:Last()"), torch.nn.Module)
+
+
+def test_nothing_is_fetched_while_a_model_is_made(written, in_folder):
+    name = written("""
+        from torch import nn
+        from torch.hub import load_state_dict_from_url
+        from torchvision import datasets, models, transforms
+        data = datasets.FashionMNIST("data", download=True, transform=transforms.ToTensor())
+        epochs = len(data) // 6000
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.model = models.squeezenet1_1(weights="DEFAULT")
+                state = load_state_dict_from_url("https://example.org/weights.pth")
+                del state["fc.weight"]
+                self.model.load_state_dict({} if state.pop("fc.bias") else state, strict=False)
+                self.data = datasets.MNIST("data", train=False, download=True)
+                self.fc = nn.Linear(len(self.data) // 5000, epochs)
+    """)
+    assert make(f"{name}:Net").fc.weight.shape == (10, 2)
+    assert list(in_folder.iterdir()) == [in_folder / f"{name}.py"]
+    assert torch.hub.load_state_dict_from_url.__module__ == "torch.hub"
+    with pytest.raises(RuntimeError, match="not found"):
+        __import__("torchvision").datasets.MNIST("data")
+
+
+@pytest.mark.parametrize(
+    "method", ["def train(self, epochs, loader): raise SystemExit", "def eval(self): self.train(0)"]
+)
+def test_methods_that_are_called_like_torch_s_own_are_not_called(written, method):
+    net = in_evaluation(make(f"{written(NET + '    ' + method)}:Net"))
+    assert not net.training
+    assert not torch.nn.Sequential(net).train().eval()[0].training
+    assert not copy.deepcopy(net).training
+
+
+def test_a_class_that_settings_are_made_of_is_named(written):
+    name = written("""
+        from __future__ import annotations
+        from torch import nn
+
+        class Sizes:
+            hidden = 3
+
+        def make(sizes: Sizes, classes: int):
+            return nn.Linear(sizes.hidden, classes)
+    """)
+    with pytest.raises(ModelError, match=rf"as in --model '{name}:make\(sizes=Sizes\(\), classes=\.\.\.\)'"):
+        make(f"{name}:make")
+
+
+def test_sizes_beside_the_weights_are_arguments(written, in_folder):
+    name = written(NET.replace("self", "self, sizes, name").replace("3, 2", "*sizes"))
+    torch.save({"sizes": [5, 2], "name": "net", "state_dict": {"weight": torch.zeros(2, 5)}, "opt": {}}, "net.pth")
+    suggested, known = state.arguments(in_folder / "net.pth", (in_folder / "net.pth").read_bytes())
+    assert (suggested, known) == ({"sizes": [5, 2], "name": "net"}, False)
+    net = factory.make(factory.parse(f"{name}:Net"), lambda _: None, suggested, needed=True)
+    assert (net.in_features, net.out_features) == (5, 2)
 
 
 def test_arguments_are_those_that_the_checkpoint_was_trained_with(written, in_folder):

@@ -1,4 +1,4 @@
-"""Larger pictures than 28x28, as people make them."""
+"""Pictures of other sizes than 28x28, as people make them."""
 
 import numpy as np
 import pytest
@@ -19,13 +19,15 @@ from edge_train import strokes
         ("[N,1,32,32]:pad", ("N,1,32,32:pad",)),
         ("N,3,224,224", ("N,3,224,224:resize",)),
         ("N,1024:resize", ("N,1024:resize",)),
+        ("N,1,14,14", ("N,1,14,14:resize", "N,1,14,14:crop")),
+        ("N,400:crop", ("N,400:crop",)),
     ],
 )
-def test_a_layout_says_how_pictures_become_larger(text, layouts):
+def test_a_layout_says_how_pictures_come_to_another_size(text, layouts):
     assert preparation.layouts_of(text) == layouts
 
 
-@pytest.mark.parametrize("text", ["N,1,20,20", "N,1,32,28", "N,1,32,32:crop", "N,4096,4096", "N,1,1000:pad", "28,28"])
+@pytest.mark.parametrize("text", ["N,1,6,6", "N,1,32,28", "N,1,32,32:crop", "N,4096,4096", "N,20,20:pad", "28,28"])
 def test_what_is_no_layout_is_told(text):
     with pytest.raises(ModelError, match=f"--input {text} "):
         preparation.layouts_of(text)
@@ -39,12 +41,19 @@ def test_a_border_is_background():
     assert bool((padded[:, :2] == -1).all())
 
 
-@pytest.mark.parametrize("rows", [32, 64])
-def test_enlarged_pictures_are_pillow_s(rows):
+def test_without_its_own_border_a_picture_is_its_middle():
+    pixels = torch.rand(2, 28, 28)
+    assert torch.equal(preparation.prepared(pixels, Preparation("N,1,20,20:crop"))[:, 0], pixels[:, 4:24, 4:24])
+
+
+@pytest.mark.parametrize("rows", [8, 14, 20, 32])
+def test_resized_pictures_are_pillow_s(rows):
     images, _ = strokes.sample(5, seed=4)
-    enlarged = preparation.prepared(torch.from_numpy(images.astype(np.float32) / 255), Preparation(f"N,{rows},{rows}"))
+    resized = preparation.prepared(
+        torch.from_numpy(images.astype(np.float32) / 255), Preparation(f"N,{rows},{rows}:resize")
+    )
     expected = [np.asarray(Image.fromarray(one).resize((rows, rows), Image.Resampling.BILINEAR)) for one in images]
-    np.testing.assert_array_equal((enlarged * 255).round().numpy(), np.stack(expected))
+    np.testing.assert_array_equal((resized * 255).round().numpy(), np.stack(expected))
 
 
 def test_bytes_come_back_exactly():

@@ -71,6 +71,27 @@ def test_what_stands_in_front_of_all_names_is_taken_off_and_said(loaded, prefix,
     assert loaded(prefixed(prefix)) == (f"{said} in front of the names",)
 
 
+@pytest.mark.parametrize(
+    ("saved", "name"),
+    [
+        ({"trainer": {"model": {"state_dict": SAVED}, "epoch": 3}, "version": 2}, "trainer.model.state_dict"),
+        ([SAVED, {"lr": 0.1}], "0"),
+        ({"models": [{"epoch": 1}, SAVED], "optimizer": {"state": {0: {"step": torch.ones(1)}}}}, "models.1"),
+    ],
+)
+def test_several_levels_are_unwrapped(loaded, saved, name):
+    assert loaded(saved)[0] == f"the entry {name!r}"
+
+
+def test_the_weights_of_the_network_inside_fit_the_class_around_it(tmp_path):
+    path = tmp_path / "inner.pt"
+    torch.save(SAVED, path)
+    outer = nn.Module()
+    outer.model = net()
+    assert state.load(outer, path, path.read_bytes(), "nets:Net") == ("model. put in front of the names",)
+    assert torch.equal(outer.state_dict()["model.fc.bias"], SAVED["fc.bias"])
+
+
 def test_both_wrappers_at_once_and_an_entry(loaded):
     assert loaded({"model": prefixed("_orig_mod.module.")}) == (
         "the entry 'model'",
