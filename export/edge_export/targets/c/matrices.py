@@ -7,7 +7,7 @@ Q11, a state is Q15 with a copy as byte for the next product, and the head takes
 convolutional network are those of the `blocks` bundle, in the same arithmetic.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,7 @@ OVER = (0.99999994, 0.13376692, 0.0034905968, 2.053286e-05, 1.32597835e-08)
 UNDER = (1.0, 0.4671, 0.025857598, 0.000327773, 7.735472e-07)
 RATIONAL = np.array([*OVER, *UNDER], np.float32)
 
+_ALL = slice(None)
 _INNER_HALF = {"LSTM": 3, "GRU": 2, "RNN": 0}  # gates that are logistic: they come first
 
 
@@ -220,87 +221,80 @@ def _head(graph: ModelProto, stack: cells.RecurrentStack) -> tuple[Numbers, Numb
     return weights, np.broadcast_to(bias.reshape(-1), len(weights)).copy()
 
 
-def _halved(layer: RecurrentLayer, rows: Numbers) -> Numbers:
+def _halved(layer: RecurrentLayer) -> Numbers:
     """What rows of gates are multiplied by, so that tanh alone is left: (1 + tanh(x / 2)) / 2 is the logistic."""
-    return np.where(np.arange(len(rows)) < _INNER_HALF[layer.cell] * layer.hidden, 0.5, 1.0)
+    rows = len(layer.input_bias[0])
+    return np.where(np.arange(rows) < _INNER_HALF[layer.cell] * layer.hidden, 0.5, 1.0)
 
 
 def _float_layer(layer: RecurrentLayer, direction: int) -> Direction:
-    weights, split, hidden = layer.weights[direction], layer.inputs, layer.hidden
-    half = _halved(layer, weights)
-    biases = layer.input_bias[direction], layer.state_bias[direction]
-    start = _up(split, WIDTH["fp32"]) if layer.cell == "GRU" else split
-    joint = np.zeros((len(weights), start + hidden))
-    joint[:, :split], joint[:, start:] = weights[:, :split], weights[:, split:]
+    start = _up(layer.inputs, WIDTH["fp32"]) if layer.cell == "GRU" else layer.inputs
+    half = _halved(layer)
+    weights = _spread(layer.weights[direction] * half[:, None], layer.inputs, start)
 
-    def matrix(rows: slice, columns: slice, bias: Numbers, start: int = 0) -> FilledMatrix:
-        filled = _filled((joint * half[:, None])[rows, columns].astype(np.float32), "fp32")
-        return FilledMatrix(filled, _filled_up((bias * half)[rows].astype(np.float32), len(filled)), None, start)
+    def matrix(rows: slice, columns: slice, bias: Numbers) -> FilledMatrix:
+        filled = _filled(weights[rows, columns].astype(np.float32), "fp32")
+        return FilledMatrix(filled, _longer((bias * half)[rows].astype(np.float32), filled), None, columns.start or 0)
 
-    both, new = slice(2 * hidden), slice(2 * hidden, None)
-    if layer.cell == "GRU":
-        parts: tuple[FilledMatrix, ...] = (
-            matrix(both, slice(None), biases[0] + biases[1]),
-            matrix(new, slice(start), biases[0]),
-            matrix(new, slice(start, None), biases[1], start),
-        )
-    else:
-        parts = (matrix(slice(None), slice(None), biases[0] + biases[1]),)
-    return Direction(_cell(layer), split, hidden, start, direction == 1, parts)
+    return _direction(layer, direction, start, matrix)
 
 
 def _layer(one: quantised_layers.QuantisedLayer, direction: int) -> Direction:
     layer = one.layer
     split, hidden = layer.inputs, layer.hidden
-    joined = layer.cell != "GRU" and not layer.relu
-    start = split if joined else _up(split, WIDTH["int8"])
-    weights = one.weights[direction].T.astype(np.int64)  # (G * H, K)
-    spread = np.zeros((len(weights), start + hidden), np.int64)
-    spread[:, :split], spread[:, start:] = weights[:, :split], weights[:, split:]
+    gated = layer.cell == "GRU"
+    start = _up(split, WIDTH["int8"]) if gated or layer.relu else split
+    weights = _spread(one.weights[direction].T.astype(np.int64), split, start)
     zeros = np.zeros(start + hidden, np.int64)
     zeros[:split], zeros[start:] = one.input.zero_point, one.state.zero_point
     scales = one.input_scale[direction].astype(np.float64), one.state_scale[direction].astype(np.float64)
-    biases = layer.input_bias[direction], layer.state_bias[direction]
-    unit = (STATE if layer.relu else Q12) * _halved(layer, weights)
+    unit = (STATE if layer.relu else Q12) * _halved(layer)
+    shift = 0
+    if gated:
+        # Q12 of what the reset gate weighs, or less where that would not fit beside Q15: its state is within 127 steps.
+        new, bias = slice(2 * hidden, None), layer.state_bias[direction]
+        of_state = np.abs(weights[new, start:]).sum(1) * 127 * scales[1][new] + np.abs(bias[new])
+        shift = max(0, int(np.ceil(np.log2((of_state.max() * Q12 + 1) / WEIGHED_LIMIT))))
 
-    def matrix(
-        rows: slice, columns: slice, scale: Numbers, bias: Numbers, *, limit: int, shift: int = 0
-    ) -> FilledMatrix:
-        part = spread[rows, columns]
-        begin = columns.start or 0
+    def matrix(rows: slice, columns: slice, bias: Numbers) -> FilledMatrix:
+        of_state = columns.start is not None
+        scale, part = scales[of_state], weights[rows, columns]
         total = np.rint(bias[rows] / scale[rows]).astype(np.int64) - part @ zeros[columns]
-        factor = (scale * unit)[rows].astype(np.float32) / np.float32(1 << shift)
+        factor = (scale * unit)[rows].astype(np.float32) / np.float32(1 << (shift if of_state else 0))
         reach = np.abs(part).sum(1) * 255 + np.abs(total)
         _prove(reach, EXACT, "a gate's")
         _prove(reach * factor.astype(np.float64), PRODUCT_LIMIT, "a gate's scaled")
         filled = _filled(part.astype(np.int8), "int8")
-        height = len(filled)
-        return FilledMatrix(
-            filled, _filled_up(total.astype(np.int32), height), _filled_up(factor, height), begin, limit
-        )
+        limit = GATE_LIMIT if columns == _ALL else WEIGHED_LIMIT if of_state and gated else PRODUCT_LIMIT
+        bias, factor = _longer(total.astype(np.int32), filled), _longer(factor, filled)
+        return FilledMatrix(filled, bias, factor, columns.start or 0, limit)
 
-    everything, inputs, state = slice(None), slice(start), slice(start, None)
-    if joined:
-        parts: tuple[FilledMatrix, ...] = (
-            matrix(everything, everything, scales[0], biases[0] + biases[1], limit=GATE_LIMIT),
-        )
-        return Direction(_cell(layer), split, hidden, start, direction == 1, parts)
-    if layer.relu:
-        parts = (
-            matrix(everything, inputs, scales[0], biases[0] + biases[1], limit=PRODUCT_LIMIT),
-            matrix(everything, state, scales[1], np.zeros(hidden), limit=PRODUCT_LIMIT),
-        )
-        return Direction(_cell(layer), split, hidden, start, direction == 1, parts)
-    both, new = slice(2 * hidden), slice(2 * hidden, None)
-    # Q12 of what the reset gate weighs, or less where that would not fit beside Q15: its state is within 127 steps.
-    of_state = np.abs(spread[new, state]).sum(1) * 127 * scales[1][new] + np.abs(biases[1][new])
-    shift = max(0, int(np.ceil(np.log2((of_state.max() * Q12 + 1) / WEIGHED_LIMIT))))
-    parts = (
-        matrix(both, everything, scales[0], biases[0] + biases[1], limit=GATE_LIMIT),
-        matrix(new, inputs, scales[0], biases[0], limit=PRODUCT_LIMIT),
-        matrix(new, state, scales[1], biases[1], limit=WEIGHED_LIMIT, shift=shift),
-    )
-    return Direction("gru", split, hidden, start, direction == 1, parts, 15 - shift)
+    return _direction(layer, direction, start, matrix, 15 - shift)
+
+
+def _spread(weights: Numbers, split: int, start: int) -> Numbers:
+    """The weights with columns of zeros between those of the inputs and those of the state, which begin at `start`."""
+    return np.insert(weights, [split] * (start - split), 0, axis=1)
+
+
+def _direction(
+    layer: RecurrentLayer,
+    direction: int,
+    start: int,
+    matrix: Callable[[slice, slice, Numbers], FilledMatrix],
+    shift: int = 15,
+) -> Direction:
+    """A direction in the parts that its cell computes apart; `matrix` makes one of rows, columns and a bias."""
+    inputs, state = slice(start), slice(start, None)
+    of_inputs, of_state = layer.input_bias[direction], layer.state_bias[direction]
+    if layer.cell == "GRU":
+        both, new = slice(2 * layer.hidden), slice(2 * layer.hidden, None)
+        parts = [matrix(both, _ALL, of_inputs + of_state), matrix(new, inputs, of_inputs), matrix(new, state, of_state)]
+    elif start != layer.inputs:
+        parts = [matrix(_ALL, inputs, of_inputs + of_state), matrix(_ALL, state, np.zeros_like(of_state))]
+    else:
+        parts = [matrix(_ALL, _ALL, of_inputs + of_state)]
+    return Direction(_cell(layer), layer.inputs, layer.hidden, start, direction == 1, tuple(parts), shift)
 
 
 def _cell(layer: RecurrentLayer) -> str:
@@ -331,30 +325,22 @@ def _integer_stages(graph: ModelProto) -> list[requantisation.QuantisedStage]:
 
 
 def _stage(one: requantisation.QuantisedStage, picture: tuple[int, int, int]) -> StreamedStage:
-    outputs = len(one.bias)
-    kernel = one.weight.transpose(0, 2, 3, 1) if one.weight.ndim == 4 else one.weight.reshape(outputs, *picture)
-    flat, bias = kernel.reshape(outputs, -1), one.bias
+    kernel = one.weight.transpose(0, 2, 3, 1) if one.weight.ndim == 4 else one.weight.reshape(-1, *picture)
+    flat, bias = kernel.reshape(len(kernel), -1), one.bias
     _prove(np.abs(flat.astype(np.int64)).sum(1) * 255 + np.abs(bias.astype(np.int64)), LARGEST, "a stage's")
     matrix = FilledMatrix(_filled(flat, "int8"), bias, one.multiplier)
-    return StreamedStage(matrix, _shape(kernel), picture, one.strides, one.pads, one.pool)
+    return StreamedStage(matrix, kernel.shape, picture, one.strides, one.pads, one.pool)
 
 
 def _float_stage(one: requantisation.Stage, picture: tuple[int, int, int]) -> StreamedStage:
-    product, outputs = one.product, len(one.product.bias)
-    rows, columns, channels = picture
-    kernel = product.weight.reshape(outputs, channels, *product.weight.shape[2:] or (rows, columns))
-    kernel = kernel.transpose(0, 2, 3, 1)
-    largest_float = np.finfo(np.float32).max
-    limits = np.clip(np.stack([one.lower, one.upper]), -largest_float, largest_float).astype(np.float32)
-    flat = kernel.reshape(outputs, -1).astype(np.float32)
+    product, (rows, columns, channels) = one.product, picture
+    kernel = product.weight.reshape(-1, channels, *product.weight.shape[2:] or (rows, columns)).transpose(0, 2, 3, 1)
+    most = np.finfo(np.float32).max
+    limits = np.clip(np.stack([one.lower, one.upper]), -most, most).astype(np.float32)
+    flat = kernel.reshape(len(kernel), -1).astype(np.float32)
     matrix = FilledMatrix(_filled(flat, "fp32"), product.bias.astype(np.float32), None)
     moves = (product.strides, product.pads) if isinstance(product, Convolution) else ((1, 1), (0, 0, 0, 0))
-    return StreamedStage(matrix, _shape(kernel), picture, *moves, one.pool, limits)
-
-
-def _shape(kernel: Numbers) -> tuple[int, int, int, int]:
-    outputs, rows, columns, channels = kernel.shape
-    return outputs, rows, columns, channels
+    return StreamedStage(matrix, kernel.shape, picture, *moves, one.pool, limits)
 
 
 # --- both -------------------------------------------------------------------------------------------------------------
@@ -379,10 +365,6 @@ def _filled(matrix: Numbers, precision: str) -> Numbers:
     return np.pad(matrix, [(0, _up(rows, HEIGHT) - rows), (0, _up(columns, WIDTH[precision]) - columns)])
 
 
-def _filled_up(numbers: Numbers, count: int) -> Numbers:
-    return np.pad(numbers, (0, count - len(numbers)))
-
-
-def largest(values: Sequence[int]) -> int:
-    """The size of an array that serves all of them."""
-    return max([1, *values])
+def _longer(numbers: Numbers, matrix: Numbers) -> Numbers:
+    """A number for each row of the filled matrix."""
+    return np.pad(numbers, (0, len(matrix) - len(numbers)))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.bundle import Bundle
-from edge_export.targets.c.matrices import HEIGHT, RATIONAL, TABLE, CNetwork, Direction, FilledMatrix, Numbers, largest
+from edge_export.targets.c.matrices import RATIONAL, TABLE, CNetwork, FilledMatrix, Numbers
 
 _LINE = 118
 _OFFSET, _PRIME = 2166136261, 16777619  # of FNV-1a
@@ -72,7 +72,7 @@ class _Constants:
 
     def matrix(self, name: str, matrix: FilledMatrix) -> list[str]:
         parts = {"weights": matrix.weights, "bias": matrix.bias, "scale": matrix.scale}
-        return [self.add(f"{name}_{part}", array) for part, array in parts.items() if array is not None]
+        return ["0" if array is None else self.add(f"{name}_{part}", array) for part, array in parts.items()]
 
     def records(self, kind: str, name: str, rows: Iterable[Iterable[object]]) -> None:
         lines = [f"    {{{', '.join(map(str, row))}}}," for row in rows]
@@ -122,6 +122,7 @@ def write(network: CNetwork, source: Bundle, name: str, verdict: str, golden: ND
             for kind, answer, image in zip(kinds, answers, images, strict=True)
         ),
     }
+    more = {"rejection": rejection, "frame": _section("frame", "frame header").strip("\n")}
     enum = f"enum {{ {', '.join(f'{key} = {size}' for key, size in sizes.items())} }};"
     parts = [
         _section("model", "head"),
@@ -131,12 +132,13 @@ def write(network: CNetwork, source: Bundle, name: str, verdict: str, golden: ND
         "/* ---- constants ---- */",
         "\n".join(constants.lines),
         score,
+        _section("frame", "frame"),
         _section("model", "self-test"),
     ]
     return CSource(
         word,
         _with("\n\n".join(part.strip("\n") for part in parts) + "\n", values),
-        _with(_with(_section("model", "header").strip("\n") + "\n", {"rejection": rejection}), values),
+        _with(_with(_section("model", "header").strip("\n") + "\n", more), values),
         constants.size,
         stack,
     )
@@ -165,7 +167,6 @@ def _recurrent(network: CNetwork, constants: _Constants) -> tuple[dict[str, int]
     cell, last = every[0].cell, network.layers[-1]
     exact = precision == "int8"
     features, width = sum(layer.hidden for layer in last), max(layer.hidden for layer in every)
-    between = [sum(layer.hidden for layer in directions) * 28 for directions in network.layers[:-1]]
     sizes = {
         "LAYERS": len(network.layers),
         "DIRECTIONS": len(last),
@@ -174,86 +175,39 @@ def _recurrent(network: CNetwork, constants: _Constants) -> tuple[dict[str, int]
         "CELLS": width if cell == "lstm" else 1,
         "GATES": max(sum(len(matrix.bias) for matrix in layer.matrices) for layer in every),
         "ROW": max(matrix.start + matrix.weights.shape[1] for layer in every for matrix in layer.matrices),
-        "SEQUENCE": largest(between),
+        "SEQUENCE": max([1, *(28 * sum(one.hidden for one in directions) for directions in network.layers[:-1])]),
     }
+    rows = []
     for number, layer in enumerate(every):
-        constants.records("block", f"blocks_{number}", _blocks(number, layer, constants))
-    constants.records(
-        "layer",
-        "layers",
-        (
-            [f"blocks_{number}", len(layer.matrices), layer.inputs, layer.hidden, layer.start, int(layer.backwards)]
-            + ([layer.shift] if exact else [])
-            for number, layer in enumerate(every)
-        ),
-    )
-    constants.matrix("head", head)
-    table = TABLE if exact else RATIONAL
-    squashes = cell != "relu"
-    if squashes:
-        constants.add("TANH", table)
-    kind = "int16_t" if exact else "float"
-    declared = [
-        f"static const struct layer layers[{len(every)}];",
-        *([f"static const {kind} TANH[{len(table)}];"] if squashes else []),
-        *(f"static const {_KINDS[array.dtype.name]} head_{part}[{array.size}];" for part, array in _parts(head)),
-        f"typedef {kind} state_t;",
-    ]
+        parts = enumerate(layer.matrices)
+        blocks = [_block(constants, f"layer_{number}_{part}", matrix) for part, matrix in parts]
+        constants.records("block", f"blocks_{number}", blocks)
+        rows.append([f"blocks_{number}", layer.inputs, layer.hidden, layer.start, int(layer.backwards), layer.shift])
+    constants.records("layer", "layers", rows)
+    constants.records("block", "head", [_block(constants, "head", head)])
+    squash = []
+    if cell != "relu":
+        constants.add("TANH", table := TABLE if exact else RATIONAL)
+        squash = [f"static const {'int16_t' if exact else 'float'} TANH[{len(table)}];", _section(precision, "squash")]
     code = [
         _section(precision, "kernel"),
+        _section("recurrent", "types"),
         _section(precision, "gates"),
-        "\n".join(declared),
-        *([_section(precision, "squash")] if squashes else []),
+        *squash,
         *([_section(precision, "rectified byte" if cell == "relu" else "bounded byte")] if exact else []),
         *([_section(precision, "logistic")] if not exact and cell in ("lstm", "gru") else []),
         _section(precision, cell),
         _section("recurrent", "layers"),
-        _with(_section("recurrent", "logits"), _BY_PRECISION[precision]),
+        _with(_section("recurrent", "logits"), {"rows": _section(precision, "rows").strip()}),
     ]
-    cells, wide = sizes["CELLS"], 4 if not exact else 1
-    stack = 4 * (sizes["GATES"] + cells) + (2 if exact else 4) * (width + features)
-    stack += wide * (sizes["ROW"] + 2 * sizes["SEQUENCE"]) + (0 if exact else 4 * 784)
+    stack = 4 * (sizes["GATES"] + sizes["CELLS"]) + (2 if exact else 4) * (width + features)
+    stack += (1 if exact else 4) * (sizes["ROW"] + 2 * sizes["SEQUENCE"]) + (0 if exact else 4 * 784)
     return sizes, code, stack
 
 
-def _blocks(number: int, layer: Direction, constants: _Constants) -> list[list[object]]:
-    rows: list[list[object]] = []
-    for part, matrix in enumerate(layer.matrices):
-        named = constants.matrix(f"layer_{number}_{part}", matrix)
-        height, columns = matrix.weights.shape
-        limit = [] if matrix.scale is None else [matrix.limit]
-        rows.append([*named, matrix.start, columns, height, *limit])
-    return rows
-
-
-def _parts(matrix: FilledMatrix) -> list[tuple[str, Numbers]]:
-    parts = {"weights": matrix.weights, "bias": matrix.bias, "scale": matrix.scale}
-    return [(part, array) for part, array in parts.items() if array is not None]
-
-
-_BY_PRECISION = {
-    "int8": {
-        "rows": "const value *rows = image;",
-        "head": """int32_t sum = head_bias[k];
-        float product;
-        for (i = 0; i < FEATURES; ++i)
-            sum += head_weights[k * FEATURES + i] * features[i];
-        product = (float)sum * head_scale[k];
-        logits[k] = product;""",
-    },
-    "fp32": {
-        "rows": """float pixels[784];
-    const value *rows = pixels;
-    for (i = 0; i < 784; ++i)
-        pixels[i] = image[i];""",
-        "head": """float sum = head_bias[k];
-        for (i = 0; i < FEATURES; ++i) {
-            const float product = head_weights[k * FEATURES + i] * features[i];
-            sum = sum + product;
-        }
-        logits[k] = sum;""",
-    },
-}
+def _block(constants: _Constants, name: str, matrix: FilledMatrix) -> list[object]:
+    height, columns = matrix.weights.shape
+    return [*constants.matrix(name, matrix), matrix.start, columns, height, matrix.limit]
 
 
 # --- convolutional ----------------------------------------------------------------------------------------------------
@@ -264,35 +218,29 @@ def _chain(network: CNetwork, constants: _Constants) -> tuple[dict[str, int], li
     place = 0
     for number, stage in enumerate(network.stages):
         named = constants.matrix(f"stage_{number}", stage.matrix)
-        if stage.limits is not None:
-            bounds = zip(("lower", "upper"), stage.limits, strict=True)
-            named += [constants.add(f"stage_{number}_{part}", array) for part, array in bounds]
+        for part, limits in zip(
+            ("lower", "upper"), (None, None) if stage.limits is None else stage.limits, strict=True
+        ):
+            named.append("0" if limits is None else constants.add(f"stage_{number}_{part}", limits))
         outputs, height, width, channels = stage.kernel
         top, left, bottom, right = stage.pads
         lines = place
         result = lines + height * (stage.picture[1] + left + right) * channels
         place = result + stage.leaving[1] * outputs
         moves = *stage.strides, top, left, bottom, right, stage.pool, stage.leaving[1]
-        rows.append(
-            [*named, *stage.picture, outputs, height, width, *moves, *stage.matrix.weights.shape, lines, result]
-        )
+        shape = stage.matrix.weights.shape
+        rows.append([*named, *stage.picture, outputs, height, width, *moves, *shape, lines, result])
     constants.records("stage", "stages", rows)
     sizes = {
         "STAGES": len(rows),
-        "TOTALS": max(-(-stage.kernel[0] // HEIGHT) * HEIGHT for stage in network.stages),
+        "TOTALS": max(len(stage.matrix.weights) for stage in network.stages),
         "WINDOW": max(stage.matrix.weights.shape[1] for stage in network.stages),
         "VALUES": place,
     }
-    exact = network.precision == "int8"
-    limits = "const float *scale;" if exact else "const float *lower, *upper;  /* what it is clipped to */"
-    code = [
-        _section(network.precision, "kernel"),
-        _with(_section("convolutional", "types"), {"limits": limits}),
-        _section(network.precision, "stage"),
-        _section("convolutional", "chain"),
-        _section("convolutional", "logits"),
-    ]
-    stack = 4 * (sizes["STAGES"] + sizes["TOTALS"]) + (1 if exact else 4) * (sizes["WINDOW"] + place + 28)
+    precision = network.precision
+    templates = ((precision, "kernel"), ("convolutional", "types"), (precision, "stage"), ("convolutional", "chain"))
+    code = [_section(*one) for one in (*templates, ("convolutional", "logits"))]
+    stack = 4 * (sizes["STAGES"] + sizes["TOTALS"]) + (1 if precision == "int8" else 4) * (sizes["WINDOW"] + place + 28)
     return sizes, code, stack
 
 

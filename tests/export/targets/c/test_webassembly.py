@@ -31,26 +31,16 @@ _spec.loader.exec_module(driving)
 
 
 @pytest.fixture(scope="module")
-def made():
-    """The C of lstm-20 in int8, which was judged on strokes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edge_export.parity.evaluation_data.STROKE_IMAGES", 60)
-        patch.setattr("edge_export.parity.evaluation_data.CALIBRATION_IMAGES", 40)
-        yield c.form(shipped.info("lstm-20"), REQUEST)
+def module(made):
+    """The module, and who compiled it."""
+    return webassembly.compiled(made.source)
 
 
-@pytest.fixture(scope="module")
-def packed(made):
-    """The module with its evidence."""
-    return webassembly.pack(made, shipped.info("lstm-20"))
-
-
-@pytest.fixture(scope="module")
-def written(made, tmp_path_factory):
-    """The page."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(c, "form", lambda *_: made)
-        return registry.write("html", shipped.info("lstm-20"), tmp_path_factory.mktemp("page"), REQUEST)
+@pytest.fixture
+def ready(made, module, monkeypatch):
+    """A page of lstm-20 takes the C and the module that are there."""
+    monkeypatch.setattr(c, "form", lambda *_: made)
+    monkeypatch.setattr(webassembly, "compiled", lambda _: module)
 
 
 def replayed(packed, folder):
@@ -64,15 +54,15 @@ def replayed(packed, folder):
 
 
 @needs_wasm
-def test_the_logits_in_node_have_the_bits_of_the_referee(made, packed, tmp_path):
-    report = replayed(packed, tmp_path)
+def test_the_logits_in_node_have_the_bits_of_the_referee(made, ready, tmp_path):
+    report = replayed(webassembly.pack(made, shipped.info("lstm-20")), tmp_path)
     assert report["passed"]
     found = np.array(report["logits"], np.float32).reshape(made.golden.shape)
     np.testing.assert_array_equal(found.view(np.uint32), made.golden.view(np.uint32))
 
 
 @needs_wasm
-def test_a_logit_with_another_bit_fails(made, tmp_path):
+def test_a_logit_with_another_bit_fails(made, ready, tmp_path):
     golden = made.golden.copy()
     golden[3, 4] = np.nextafter(golden[3, 4], np.float32(100))
     report = replayed(webassembly.pack(dataclasses.replace(made, golden=golden), shipped.info("lstm-20")), tmp_path)
@@ -81,7 +71,8 @@ def test_a_logit_with_another_bit_fails(made, tmp_path):
 
 
 @needs_wasm
-def test_the_module_and_whose_it_is_are_under_the_digest(packed):
+def test_the_module_and_whose_it_is_are_under_the_digest(made, ready):
+    packed = webassembly.pack(made, shipped.info("lstm-20"))
     assert bundle.read(packed.data).manifest.precision == "int8"
     assert shipped.info("lstm-20").sha256.encode() in packed.data
     with pytest.raises(bundle.BundleDamagedError):
@@ -89,7 +80,8 @@ def test_the_module_and_whose_it_is_are_under_the_digest(packed):
 
 
 @needs_wasm
-def test_the_page_is_small_and_asks_nobody(written):
+def test_the_page_is_small_and_asks_nobody(ready, tmp_path):
+    written = registry.write("html", shipped.info("lstm-20"), tmp_path, REQUEST)
     (path,) = written.paths
     assert path.name == "lstm-20-int8-c.html"
     assert path.stat().st_size <= LARGEST_BYTES
@@ -108,8 +100,7 @@ def test_without_a_compiler_the_way_out_is_told(made, tmp_path, monkeypatch):
 
 
 @needs_wasm
-def test_without_node_the_referee_answers(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(c, "form", lambda *_: made)
+def test_without_node_the_referee_answers(ready, tmp_path, monkeypatch):
     found = shutil.which
     monkeypatch.setattr(shutil, "which", lambda name: None if name == "node" else found(name))
     done = registry.write("html", shipped.info("lstm-20"), tmp_path, REQUEST)
@@ -141,9 +132,10 @@ def no_network():
 
 
 @needs_wasm
-def test_the_page_verifies_itself_and_answers_a_drawing(written, tmp_path):
+def test_the_page_verifies_itself_and_answers_a_drawing(ready, tmp_path):
     if driving.CHROMIUM is None or driving.DRIVER is None:
         pytest.skip(driving.MISSING)
+    written = registry.write("html", shipped.info("lstm-20"), tmp_path / "page", REQUEST)
     with driving.browser(tmp_path) as page:
         page.open(written.paths[0].as_uri())
         page.wait_for(lambda: page.run("return document.querySelectorAll('#bars li').length === 10"))

@@ -2,7 +2,7 @@
 struct stage {
     const weight *weights;
     const total *bias;
-    @limits@
+    const float *scale, *lower, *upper;  /* of int8; what fp32 is clipped to */
     int rows, columns, channels, outputs, kernel_rows, kernel_columns, row_stride, column_stride;
     int top, left, bottom, right, pool, pooled_columns, padded_outputs, padded_window;
     int lines, result;  /* where its rows lie among the values, and the row that it gives */

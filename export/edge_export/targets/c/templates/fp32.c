@@ -10,6 +10,7 @@
 
 typedef float value;  /* what a layer reads */
 typedef float weight;
+typedef float state_t;
 typedef float total;
 
 enum { STEPS = 28 };
@@ -34,26 +35,6 @@ static void multiply(const float *weights, const float *x, int rows, int columns
 }
 
 /*== gates ==*/
-/* A part of a layer's product: what row[start..] gives for some gates. */
-struct block {
-    const weight *weights;
-    const total *bias;
-    int start, columns, rows;
-};
-
-struct layer {
-    const struct block *blocks;
-    int parts, inputs, hidden, start, backwards;
-};
-
-struct work {
-    float gates[GATES];
-    float cell[CELLS];  /* of an LSTM */
-    float state[HIDDEN];
-    value row[ROW];  /* what enters the layer, then its state */
-    value sequence[2][SEQUENCE];
-};
-
 static void gate(const struct block *block, const value *row, float *gates)
 {
     int i;
@@ -62,10 +43,27 @@ static void gate(const struct block *block, const value *row, float *gates)
         gates[i] = gates[i] + block->bias[i];
 }
 
+static float as_logit(const float *features, int k)
+{
+    float sum = head->bias[k];
+    int i;
+    for (i = 0; i < FEATURES; ++i) {
+        const float product = head->weights[k * FEATURES + i] * features[i];
+        sum = sum + product;
+    }
+    return sum;
+}
+
 static value as_byte(float state)
 {
     return state;
 }
+
+/*== rows ==*/
+float pixels[784];
+    const value *rows = pixels;
+    for (i = 0; i < 784; ++i)
+        pixels[i] = image[i];
 
 /*== squash ==*/
 /* numbers[i] = tanh(numbers[i]) within 4e-7: a quotient of polynomials in x and x squared. */

@@ -1,6 +1,7 @@
 /*== kernel ==*/
 typedef uint8_t value;  /* what a layer reads */
 typedef int8_t weight;
+typedef int16_t state_t;
 typedef int32_t total;  /* of products: exact, the generator proved that it fits */
 
 enum { ONE = 32768, HALF = 16384, STEPS = 28 };  /* numbers in (-1, 1) are Q15: 32768 stands for 1 */
@@ -132,28 +133,6 @@ static void multiply(const int8_t *weights, const uint8_t *x, int rows, int colu
 }
 
 /*== gates ==*/
-/* A part of a layer's product: what row[start..] gives for some gates, in Q12 within the limit. */
-struct block {
-    const weight *weights;
-    const total *bias;
-    const float *scale;
-    int start, columns, rows;
-    int32_t limit;
-};
-
-struct layer {
-    const struct block *blocks;
-    int parts, inputs, hidden, start, backwards, shift;
-};
-
-struct work {
-    int32_t gates[GATES];
-    int32_t cell[CELLS];  /* of an LSTM, Q11: it stays within 28 */
-    int16_t state[HIDDEN];
-    value row[ROW];  /* what enters the layer, then its state as bytes */
-    value sequence[2][SEQUENCE];
-};
-
 static void gate(const struct block *block, const value *row, int32_t *gates)
 {
     int i;
@@ -165,6 +144,20 @@ static void gate(const struct block *block, const value *row, int32_t *gates)
         gates[i] = least > block->limit ? block->limit : least;
     }
 }
+
+static float as_logit(const int16_t *features, int k)
+{
+    int32_t sum = head->bias[k];
+    float product;
+    int i;
+    for (i = 0; i < FEATURES; ++i)
+        sum += head->weights[k * FEATURES + i] * features[i];
+    product = (float)sum * head->scale[k];
+    return product;
+}
+
+/*== rows ==*/
+const value *rows = image;
 
 /*== squash ==*/
 /* numbers[i] = tanh(numbers[i]), Q12 within (-8, 8) to Q15: straight lines between the entries of the table. */

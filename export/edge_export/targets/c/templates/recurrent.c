@@ -1,3 +1,28 @@
+/*== types ==*/
+/* A part of a layer's product: what row[start..] gives for some gates; those of int8 are Q12 within the limit. */
+struct block {
+    const weight *weights;
+    const total *bias;
+    const float *scale;  /* of int8 */
+    int start, columns, rows, limit;
+};
+
+struct layer {
+    const struct block *blocks;
+    int inputs, hidden, start, backwards, shift;
+};
+
+struct work {
+    total gates[GATES];
+    total cell[CELLS];  /* of an LSTM; Q11 of int8 stays within 28 */
+    state_t state[HIDDEN];
+    value row[ROW];  /* what enters the layer, then its state as the product reads it */
+    value sequence[2][SEQUENCE];
+};
+
+static const struct layer layers[LAYERS * DIRECTIONS];
+static const struct block head[1];
+
 /*== layers ==*/
 static void run(const struct layer *layer, const value *rows, value *sequence, int width, struct work *work)
 {
@@ -39,7 +64,6 @@ void @name@_logits(const uint8_t image[784], float logits[@NAME@_CLASSES])
         }
         rows = sequence;
     }
-    for (k = 0; k < @NAME@_CLASSES; ++k) {
-        @head@
-    }
+    for (k = 0; k < @NAME@_CLASSES; ++k)
+        logits[k] = as_logit(features, k);
 }
