@@ -5,6 +5,7 @@ replayed in Node with the very files that go into the page, and by its own butto
 """
 
 import base64
+import functools
 import gzip
 import json
 import re
@@ -179,9 +180,14 @@ def _replaced(html: str, pattern: str, by: str) -> str:
 
 def _data(identifier: str, content: bytes) -> str:
     """An element with compressed bytes, as `unpacked` in local.js reads them."""
+    size, signs = _compressed(content)
+    return f'<script type="application/octet-stream" data-bytes="{size}" id="{identifier}">{signs}</script>'
+
+
+@functools.lru_cache(maxsize=2)  # the runtime is the same in the page of every bundle, and takes a second
+def _compressed(content: bytes) -> tuple[int, str]:
     packed = gzip.compress(content, 9, mtime=0)
-    kind = f'type="application/octet-stream" data-bytes="{len(packed)}"'
-    return f'<script {kind} id="{identifier}">{_written(packed)}</script>'
+    return len(packed), _written(packed)
 
 
 def _written(content: bytes) -> str:

@@ -272,7 +272,8 @@ def two_commands(bundle_path, images, tmp_path):
     ],
 )
 def test_streams_that_are_closed_or_full_are_no_traceback(two_commands, redirection, code, told):
-    for arguments in two_commands:
+    # What differs where a model runs is the line of its provider, on the standard error.
+    for arguments in two_commands if "2>" in redirection else two_commands[:1]:
         line = f"exec {shlex.join([*RUN, *arguments])} {redirection}"
         done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == code

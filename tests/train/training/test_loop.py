@@ -1,5 +1,7 @@
 """What the loop measures: logits, scores and the temperature that makes probabilities honest."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -108,9 +110,12 @@ def test_of_a_run_that_goes_on_from_a_model_the_last_epoch_is_kept():
     assert state.best_epoch == state.epochs[1]
 
 
+few_strokes = cache(strokes.sample)
+
+
 def few_digits(teacher: torch.nn.Module | None = None) -> loop.TrainingData:
-    images, labels = strokes.sample(120, seed=31)
-    drawn, drawn_labels = strokes.sample(60, seed=32)
+    images, labels = few_strokes(120, seed=31)
+    drawn, drawn_labels = few_strokes(60, seed=32)
     return loop.TrainingData(
         Split("strokes-training", images, labels),
         Split("strokes-validation", images[:40], labels[:40]),
