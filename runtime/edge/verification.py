@@ -9,20 +9,13 @@ only when it was asked there. The last two steps stand on the two before, and ar
     placement   every node ran on that provider
     evidence    the logits are PyTorch's within the tolerance, the labels the same, the probabilities and scores theirs
 
-A graph of a stranger is run in a child process with limits of time and memory (`verify_apart`): whatever it does to it,
-the outcome is a table.
+A bundle of a stranger is verified in a child process: `edge.isolation`.
 """
 
-import json
-import math
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Literal, Self
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,18 +28,12 @@ from edge.bundle.signature import Trusted
 from edge.classifier.rejection import Scorer
 from edge.classifier.softmax import softmax
 from edge.errors import BundleError, EdgeError, ProviderError, VerificationError
-from edge.session import cpu, providers, runtime, saturation, session
-from edge.session.providers import PROVIDERS, Provider
+from edge.session import cpu, saturation, session
+from edge.session.providers import Provider
 from edge.session.session import Session
 
 StepName = Literal["digest", "load", "placement", "evidence"]
 STEPS: tuple[StepName, ...] = ("digest", "load", "placement", "evidence")
-
-_ENDED = "it was ended by"
-_TOLD = "edge.verification: "  # what the lines of a child begin with
-_ROOT = str(Path(__file__).parents[1])  # the child imports this package, wherever it was imported from
-_LEAST_MEMORY_BYTES = 2 << 30
-_LEAST_SECONDS = 120.0  # a slow device takes seconds to import what it needs
 
 # A softmax in float16 keeps 11 bits, and each probability is at most 1: half a thousandth, with room for exp.
 PROBABILITY_TOLERANCE = 2e-3
@@ -160,139 +147,27 @@ def verify(
         KeyFileError: a public key cannot be read.
         InputError: an unknown provider, or settings for one that takes none.
     """
-    taken = list(_steps(path, provider, signature.public_keys(trusted), provider_options))
+    taken = list(steps(path, provider, signature.public_keys(trusted), provider_options))
     return Verification(os.fspath(path), taken[-1][1], tuple(step for step, _ in taken))
 
 
-def verify_apart(
-    path: str | os.PathLike[str],
-    provider: Provider = "auto",
-    limits: "ChildLimits | None" = None,
-    *,
-    trusted: Trusted | None = None,
-    provider_options: Mapping[str, str] | None = None,
-) -> Verification:
-    """Takes the steps in a child process, for a bundle that nobody vouches for.
-
-    Args:
-        path: the bundle.
-        provider: as `verify` takes it.
-        limits: what the child may take; by default what any bundle of that size needs many times over.
-        trusted: as `verify` takes it.
-        provider_options: as `verify` takes them.
-
-    Returns:
-        The outcome; that the child ended, hung or took too much is a step that failed.
-
-    Raises:
-        KeyFileError: a public key cannot be read.
-        InputError: an unknown provider, or settings for one that takes none.
-    """
-    if provider not in PROVIDERS or provider_options:
-        providers.check(provider, provider_options)
-    name, keys = os.fspath(path), signature.public_keys(trusted)
-    allowed = limits or ChildLimits.of(path)
-    # Other providers reserve more address space than there is memory.
-    on_cpu = provider == "cpu" or (provider == "auto" and "onnxruntime-gpu" not in runtime.runtimes())
-    memory = allowed.memory_bytes if on_cpu else 0
-    # -P: a folder called edge where the command is typed is not this package.
-    settings = [name, provider, json.dumps(provider_options or {}), str(memory), str(allowed.seconds), *keys]
-    command = [sys.executable, "-P", "-m", "edge.verification", *settings]
-    try:
-        done = subprocess.run(  # noqa: S603 - this Python, and the path that was asked for
-            command,
-            capture_output=True,
-            check=False,
-            timeout=allowed.seconds,
-            encoding="utf-8",
-            errors="replace",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([_ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])},
-        )
-        output, cause = done.stdout, _ending(done.returncode, done.stderr, allowed)
-    except subprocess.TimeoutExpired as error:
-        told = error.stdout or b""
-        output = told.decode(errors="replace") if isinstance(told, bytes) else told
-        cause = f"it did not end within {allowed.seconds:g} s"
-    except OSError:
-        return verify(
-            path, provider, trusted=keys or None, provider_options=provider_options
-        )  # no process can be started here
-    steps, placed = [], None
-    for line in output.splitlines():
-        if line.startswith(_TOLD):
-            record = json.loads(line.removeprefix(_TOLD))
-            placed = record.pop("provider")
-            steps.append(Step(**record))
-    if cause and (not steps or (steps[0].passed and len(steps) < len(STEPS))):
-        # A runtime for other processors dies with any bundle, once it is imported: after the first step.
-        blamed = runtime.crash() if steps and cause.startswith(_ENDED) else None
-        detail = blamed or f"{cause}; do not use this bundle on this machine"
-        steps.append(Step(STEPS[len(steps)], passed=False, detail=detail))
-    return Verification(name, placed, tuple(steps))
-
-
-@dataclass(frozen=True, slots=True)
-class ChildLimits:
-    """What a child process may take.
-
-    Attributes:
-        memory_bytes: of address space.
-        seconds: of time, and of processor time.
-    """
-
-    memory_bytes: int
-    seconds: float
-
-    @classmethod
-    def of(cls, path: str | os.PathLike[str]) -> Self:
-        """What a bundle of that size needs many times over: an ordinary one takes 0.1 GB and half a second."""
-        try:
-            size = Path(path).stat().st_size
-        except (OSError, ValueError):
-            size = 0
-        return cls(memory_bytes=_LEAST_MEMORY_BYTES + 32 * size, seconds=_LEAST_SECONDS + size / 1e6)
-
-
-def _ending(code: int, complaint: str, allowed: ChildLimits) -> str:
-    """How a child ended before its time, in words; empty where it did not."""
-    if code == 0:
-        return ""
-    if ending := runtime.ended_by(code):
-        return f"{_ENDED} {ending}"
-    if "MemoryError" in complaint or "bad_alloc" in complaint:
-        return f"it needs more than {allowed.memory_bytes / 1e9:.1f} GB of memory"
-    return f"it ended with {(complaint.strip().splitlines() or [f'exit code {code}'])[-1]}"
-
-
-def _child(name: str, provider: str, provider_options: str, memory: str, seconds: str, *keys: str) -> None:
-    """The steps, each told as soon as it is taken, under the limits."""
-    _limit(int(memory), float(seconds))
-    for step, placed in _steps(name, provider, keys, json.loads(provider_options)):
-        print(_TOLD + json.dumps({**asdict(step), "provider": placed}), flush=True)  # noqa: T201 - to the parent
-
-
-def _limit(memory_bytes: int, seconds: float) -> None:
-    """Where the system has such limits, which Windows does not."""
-    try:
-        import resource
-    except ImportError:
-        return
-    if memory_bytes:
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), math.ceil(seconds) + 1))
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no file
-
-
-def _steps(
+def steps(
     path: str | os.PathLike[str],
     provider: Provider,
     keys: tuple[str, ...],
     provider_options: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Step, str | None]]:
-    """Each step, and where the model runs, as far as that is known."""
+    """Takes the steps, one after the other.
+
+    Args:
+        path: the bundle.
+        provider: as `verify` takes it.
+        keys: public keys, one of which must have signed it; none asks for no signature.
+        provider_options: as `verify` takes them.
+
+    Yields:
+        Each step, and where the model runs, as far as that is known.
+    """
     try:
         source = bundle.read(path, trusted=keys)
     except BundleError as error:
@@ -484,7 +359,3 @@ def _complaints(result: Replay, evidence: Evidence) -> list[str]:
 def _rounded_up(value: float) -> str:
     # Two digits rounded to the nearest could fall below the value: a tenth more never does.
     return f"{value * 1.1:.1e}" if np.isfinite(value) else "no size"
-
-
-if __name__ == "__main__":
-    _child(*sys.argv[1:])

@@ -14,8 +14,8 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edge.bundle.fields import finite, parse_object
 from edge.bundle.input import COLUMNS, ROWS
-from edge.bundle.manifest import finite, parse_object
 from edge.errors import BundleError
 
 if TYPE_CHECKING:

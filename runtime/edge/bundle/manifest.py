@@ -7,11 +7,11 @@ are, and refused only where they would be used.
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
+from edge.bundle import fields
 from edge.bundle.input import INPUT, OUTPUTS, PICTURE_RECIPE, Input
 from edge.errors import BundleError, ProtocolError
 from edge.text.files import is_file_name
@@ -27,10 +27,6 @@ ProviderName = Literal["cpu", "cuda"]
 
 # Facts that a newer edge added: where there are none, a bundle has the bytes that it always had.
 _LATER = ("preparation", "warning")
-
-_JSON_NAMES: dict[type, str] = {str: "a string", int: "an integer", list: "a list", dict: "an object"}
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +211,8 @@ def from_json(text: str | bytes) -> Manifest:
         ProtocolError: the protocol number is not the one this edge knows.
         BundleError: the text is no JSON object, or a field is missing, of the wrong type or out of range.
     """
-    record = parse_object(text, "manifest")
-    protocol = _take(record, "protocol", int)
+    record = fields.parse_object(text, "manifest")
+    protocol = fields.take(record, "protocol", int)
     if protocol > PROTOCOL:
         raise ProtocolError(
             f"the bundle speaks protocol {protocol}, this edge knows protocol {PROTOCOL}; "
@@ -228,207 +224,125 @@ def from_json(text: str | bytes) -> Manifest:
             "re-export it with `edge export`"
         )
     manifest = Manifest(
-        name=_take(record, "name", str),
-        model=_take(record, "model", str),
-        architecture=_take(record, "architecture", dict),
-        parameters=_take(record, "parameters", int),
-        labels=_strings(record, "labels"),
-        picture=_take(record, "picture", dict),
-        precision=_take(record, "precision", str),
-        method=_take(record, "method", str),
-        int8_weight_share=_number(record, "int8_weight_share"),
-        int8_verdict=_optional_string(record, "int8_verdict"),
-        int8_target=_optional_string(record, "int8_target"),
-        providers=_strings(record, "providers"),
-        accuracy=tuple(_accuracy(item) for item in _take(record, "accuracy", list)),
-        temperature=_number(record, "temperature"),
-        checkpoint_sha256=_take(record, "checkpoint_sha256", str),
-        opset=_take(record, "opset", int),
-        ir_version=_take(record, "ir_version", int),
-        minimum_onnxruntime=_take(record, "minimum_onnxruntime", str),
-        versions=_versions(_take(record, "versions", dict)),
-        input=_input(_take(record, "input", dict)),
+        name=fields.take(record, "name", str),
+        model=fields.take(record, "model", str),
+        architecture=fields.take(record, "architecture", dict),
+        parameters=fields.take(record, "parameters", int),
+        labels=fields.strings(record, "labels"),
+        picture=fields.take(record, "picture", dict),
+        precision=fields.take(record, "precision", str),
+        method=fields.take(record, "method", str),
+        int8_weight_share=fields.number(record, "int8_weight_share"),
+        int8_verdict=fields.optional_string(record, "int8_verdict"),
+        int8_target=fields.optional_string(record, "int8_target"),
+        providers=fields.strings(record, "providers"),
+        accuracy=tuple(_accuracy(item) for item in fields.take(record, "accuracy", list)),
+        temperature=fields.number(record, "temperature"),
+        checkpoint_sha256=fields.take(record, "checkpoint_sha256", str),
+        opset=fields.take(record, "opset", int),
+        ir_version=fields.take(record, "ir_version", int),
+        minimum_onnxruntime=fields.take(record, "minimum_onnxruntime", str),
+        versions=_versions(fields.take(record, "versions", dict)),
+        input=_input(fields.take(record, "input", dict)),
         rejection=_rejection(record),
-        outputs=_strings(record, "outputs") if "outputs" in record else OUTPUTS,
+        outputs=fields.strings(record, "outputs") if "outputs" in record else OUTPUTS,
         preparation=_preparation(record),
-        warning=_optional_string(record, "warning"),
+        warning=fields.optional_string(record, "warning"),
         protocol=protocol,
     )
     _check_ranges(manifest)
     return manifest
 
 
-def parse_object(text: str | bytes, what: str) -> dict[str, Any]:
-    """Parses one JSON object; `what` names it in the error.
-
-    Raises:
-        BundleError: the text is no JSON, no object, or holds NaN or an infinity.
-    """
-    try:
-        record = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"the {what} is no JSON: {error}; re-export the bundle with `edge export`") from error
-    if not isinstance(record, dict):
-        raise BundleError(f"the {what} is no JSON object; re-export the bundle with `edge export`")
-    return record
-
-
-def finite(value: object) -> float | None:
-    """The value as a float if it is a finite JSON number (true and false are none), otherwise None."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
 def _check_ranges(manifest: Manifest) -> None:
     if not is_file_name(manifest.name):
-        raise _wrong("name", "a name that a file may have", manifest.name)
+        raise fields.wrong("name", "a name that a file may have", manifest.name)
     if not manifest.labels:
-        raise _wrong("labels", "at least one label", [])
+        raise fields.wrong("labels", "at least one label", [])
     if len(set(manifest.labels)) != len(manifest.labels):
-        raise _wrong("labels", "labels that differ", list(manifest.labels))
+        raise fields.wrong("labels", "labels that differ", list(manifest.labels))
     if not manifest.providers:
-        raise _wrong("providers", "at least one provider", [])
+        raise fields.wrong("providers", "at least one provider", [])
     if not 0 <= manifest.int8_weight_share <= 1:
-        raise _wrong("int8_weight_share", "a share from 0 to 1", manifest.int8_weight_share)
+        raise fields.wrong("int8_weight_share", "a share from 0 to 1", manifest.int8_weight_share)
     if manifest.temperature <= 0:
-        raise _wrong("temperature", "a number above 0", manifest.temperature)
+        raise fields.wrong("temperature", "a number above 0", manifest.temperature)
 
 
 def _input(record: dict[str, Any]) -> Input:
-    shape = _take(record, "shape", list)
+    shape = fields.take(record, "shape", list)
     if not all(isinstance(axis, int | str) and not isinstance(axis, bool) for axis in shape):
-        raise _wrong("shape", "a list of sizes and axis names", shape)
+        raise fields.wrong("shape", "a list of sizes and axis names", shape)
     return Input(
         shape=tuple(shape),
-        dtype=_take(record, "dtype", str),
-        ink=_take(record, "ink", int),
-        background=_take(record, "background", int),
+        dtype=fields.take(record, "dtype", str),
+        ink=fields.take(record, "ink", int),
+        background=fields.take(record, "background", int),
     )
 
 
 def _rejection(record: Mapping[str, Any]) -> Rejection | None:
     if record.get("rejection") is None:
         return None
-    facts = _take(record, "rejection", dict)
-    classes = len(_take(record, "labels", list))
+    facts = fields.take(record, "rejection", dict)
+    classes = len(fields.take(record, "labels", list))
     return Rejection(
-        threshold=_number(facts, "threshold"),
+        threshold=fields.number(facts, "threshold"),
         energy=_pair(facts, "energy"),
         distance=_pair(facts, "distance"),
         centres=_rows(facts, "centres", [classes] * classes),
         whitening=_rows(facts, "whitening", range(1, classes + 1)),
-        data=_take(facts, "data", str),
-        images=_take(facts, "images", int),
-        rejected=_number(facts, "rejected"),
+        data=fields.take(facts, "data", str),
+        images=fields.take(facts, "images", int),
+        rejected=fields.number(facts, "rejected"),
     )
 
 
 def _preparation(record: Mapping[str, Any]) -> Preparation | None:
     if record.get("preparation") is None:
         return None
-    facts = _take(record, "preparation", dict)
-    mean = _take(facts, "mean", list)
-    deviation = _numbers("deviation", _take(facts, "deviation", list), len(mean))
+    facts = fields.take(record, "preparation", dict)
+    mean = fields.take(facts, "mean", list)
+    deviation = fields.numbers("deviation", fields.take(facts, "deviation", list), len(mean))
     if not all(one > 0 for one in deviation):
-        raise _wrong("deviation", "numbers above 0", facts["deviation"])
+        raise fields.wrong("deviation", "numbers above 0", facts["deviation"])
     return Preparation(
-        layout=_take(facts, "layout", str),
-        mean=_numbers("mean", mean, len(mean)),
+        layout=fields.take(facts, "layout", str),
+        mean=fields.numbers("mean", mean, len(mean)),
         deviation=deviation,
-        inverted=_flag(facts, "inverted"),
-        transposed=_flag(facts, "transposed"),
-        output=_take(facts, "output", str),
+        inverted=fields.flag(facts, "inverted"),
+        transposed=fields.flag(facts, "transposed"),
+        output=fields.take(facts, "output", str),
     )
 
 
 def _versions(record: dict[str, Any]) -> dict[str, str]:
     if not all(isinstance(version, str) for version in record.values()):
-        raise _wrong("versions", "an object of strings", record)
+        raise fields.wrong("versions", "an object of strings", record)
     return record
 
 
 def _accuracy(record: object) -> Accuracy:
     if not isinstance(record, dict):
-        raise _wrong("accuracy", "a list of objects", record)
+        raise fields.wrong("accuracy", "a list of objects", record)
     return Accuracy(
-        data=_take(record, "data", str),
-        split=_take(record, "split", str),
-        images=_take(record, "images", int),
-        of=_take(record, "of", str),
-        accuracy=_number(record, "accuracy"),
+        data=fields.take(record, "data", str),
+        split=fields.take(record, "split", str),
+        images=fields.take(record, "images", int),
+        of=fields.take(record, "of", str),
+        accuracy=fields.number(record, "accuracy"),
     )
 
 
-def _take(record: Mapping[str, Any], key: str, kind: type[T]) -> T:
-    if key not in record:
-        raise BundleError(f"the manifest has no `{key}`; re-export the bundle with `edge export`")
-    value = record[key]
-    # bool is an int in Python, but never one in a manifest.
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise _wrong(key, _JSON_NAMES.get(kind, "a value"), value)
-    return value
-
-
-def _number(record: Mapping[str, Any], key: str) -> float:
-    number = finite(_take(record, key, object))
-    if number is None:
-        raise _wrong(key, "a finite number", record[key])
-    return number
-
-
-def _optional_string(record: Mapping[str, Any], key: str) -> str | None:
-    value = record.get(key)
-    if value is not None and not isinstance(value, str):
-        raise _wrong(key, "a string or null", value)
-    return value
-
-
-def _flag(record: Mapping[str, Any], key: str) -> bool:
-    value = record.get(key)
-    if not isinstance(value, bool):
-        raise _wrong(key, "true or false", value)
-    return value
-
-
-def _numbers(key: str, values: object, count: int) -> tuple[float, ...]:
-    numbers = [finite(value) for value in values] if isinstance(values, list) else []
-    if len(numbers) != count or None in numbers:
-        raise _wrong(key, f"{count} finite numbers", values)
-    return tuple(number for number in numbers if number is not None)
-
-
 def _pair(record: Mapping[str, Any], key: str) -> tuple[float, float]:
-    median, spread = _numbers(key, _take(record, key, list), 2)
+    median, spread = fields.numbers(key, fields.take(record, key, list), 2)
     if spread <= 0:
-        raise _wrong(key, "a median and a spread above 0", record[key])
+        raise fields.wrong(key, "a median and a spread above 0", record[key])
     return median, spread
 
 
 def _rows(record: Mapping[str, Any], key: str, sizes: Sequence[int]) -> tuple[tuple[float, ...], ...]:
-    rows = _take(record, key, list)
+    rows = fields.take(record, key, list)
     if len(rows) != len(sizes):
-        raise _wrong(key, f"{len(sizes)} rows", rows)
-    return tuple(_numbers(key, row, size) for row, size in zip(rows, sizes, strict=True))
-
-
-def _strings(record: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    values = _take(record, key, list)
-    if not all(isinstance(value, str) for value in values):
-        raise _wrong(key, "a list of strings", values)
-    return tuple(values)
-
-
-def _wrong(key: str, expected: str, value: object) -> BundleError:
-    shown = repr(value)[:60]
-    return BundleError(
-        f"`{key}` in the manifest should be {expected}, but is {shown}; re-export the bundle with `edge export`"
-    )
-
-
-def _refuse_constant(text: str) -> float:
-    raise ValueError(f"{text} is no JSON number")
+        raise fields.wrong(key, f"{len(sizes)} rows", rows)
+    return tuple(fields.numbers(key, row, size) for row, size in zip(rows, sizes, strict=True))

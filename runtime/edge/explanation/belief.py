@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from edge.bundle import ort_format
 from edge.bundle.input import COLUMNS
 from edge.bundle.manifest import Manifest
-from edge.classifier.classifier import Classifier, as_batch
+from edge.classifier.classifier import Classifier
+from edge.classifier.images import as_batch
 from edge.classifier.softmax import softmax
 from edge.errors import BundleError, InputError
 from edge.session import session

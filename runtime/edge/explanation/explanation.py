@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge.bundle import shipped
-from edge.classifier.classifier import Classifier, Prediction, as_batch, load
+from edge.classifier.classifier import Classifier, Prediction, load
+from edge.classifier.images import as_batch
 from edge.errors import InputError
 from edge.explanation import belief, occlusion
 from edge.explanation.occlusion import Occlusion

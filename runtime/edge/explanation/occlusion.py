@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge.bundle.input import COLUMNS, ROWS
-from edge.classifier.classifier import Classifier, as_batch
+from edge.classifier.classifier import Classifier
+from edge.classifier.images import as_batch
 from edge.errors import InputError
 from edge.text.table import percent
 

@@ -10,7 +10,8 @@ from edge.bundle import bundle, signature
 from edge.bundle.wire import encode_metadata
 from edge.classifier import classifier
 from edge.errors import BundleError, EdgeError, KeyFileError, SignatureError, WriteError
-from edge.verification import verify, verify_apart
+from edge.isolation import verify_apart
+from edge.verification import verify
 
 pytest.importorskip("cryptography", reason="the extra sign is not installed")
 

@@ -66,7 +66,7 @@ def test_settings_reach_the_provider(edge_command, bundle_path, monkeypatch):
         given.update(options, provider=provider)
         return Verification(str(path), None, ())
 
-    monkeypatch.setattr("edge.verification.verify_apart", verify)
+    monkeypatch.setattr("edge.isolation.verify_apart", verify)
     words = ["--provider-option", "device_type=GPU", "--provider-option", "path=a=b", "--provider-option", "empty="]
     edge_command("verify", bundle_path, "--provider", "cuda", *words)
     assert given["provider"] == "cuda"

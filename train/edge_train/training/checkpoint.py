@@ -15,8 +15,8 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from edge.bundle.fields import finite
 from edge.bundle.input import DIGITS
-from edge.bundle.manifest import finite
 from edge.errors import EdgeError
 from edge.text import files
 from edge_train.models import networks, specification

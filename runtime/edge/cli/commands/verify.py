@@ -28,7 +28,7 @@ def verify(
 
     Four steps, without torch: the digest of the file, its load, where its nodes run, and its evidence.
     """
-    from edge import verification
+    from edge import isolation, verification
 
     settings = provider_settings(provider_option, provider)
     trusted = signature.public_keys(key or None)
@@ -40,7 +40,7 @@ def verify(
             typer.echo(f"edge: {printable(str(error))}", err=True)
             failed += 1
             continue
-        outcome = verification.verify_apart(path, provider, trusted=trusted or None, provider_options=settings)
+        outcome = isolation.verify_apart(path, provider, trusted=trusted or None, provider_options=settings)
         typer.echo(f"{printable(name)}: {'verified' if outcome.passed else 'FAILED'}")
         for line in aligned(verification.table(outcome)):
             typer.echo(printable(line))
