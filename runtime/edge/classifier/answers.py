@@ -138,9 +138,29 @@ def answer(classifier: Classifier, block: Sequence[Found], read: Read) -> list[A
     return [
         Answer(each.path, error=image)
         if isinstance(image, PictureError)
-        else Answer(each.path, image, next(predictions))
+        else told(each.path, image, next(predictions), classifier)
         for each, image in zip(block, read_ones, strict=True)
     ]
+
+
+def told(path: str, image: NDArray[np.uint8], prediction: Prediction, classifier: Classifier) -> Answer:
+    """The answer to a picture that was read: its prediction, or that it shows digits that touch.
+
+    Args:
+        path: of the picture.
+        image: uint8 (28, 28), what the model saw.
+        prediction: what it said.
+        classifier: the model.
+
+    Raises:
+        ProviderError: onnxruntime failed.
+    """
+    if prediction.rejected:
+        from edge.classifier.touching import count_digits  # few pictures are rejected
+
+        if (digits := count_digits(image, classifier)) > 1:
+            return Answer(path, error=SeveralDigitsError(path, digits))
+    return Answer(path, image, prediction)
 
 
 def json_line(answer: Answer, top: int | None = None) -> str:

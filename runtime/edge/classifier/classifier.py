@@ -17,7 +17,7 @@ from edge.bundle.manifest import Manifest
 from edge.bundle.signature import Trusted
 from edge.classifier.images import as_batch
 from edge.classifier.rejection import Scorer
-from edge.errors import BundleError, InputError
+from edge.errors import BundleError, InputError, SeveralDigitsError
 from edge.session import cpu, profile, session
 from edge.session.batching import LEAST_IMAGES_PER_THREAD, Batching, run_in_parts
 from edge.session.providers import Provider
@@ -154,7 +154,14 @@ class Classifier:
         self.manifest.check_pictures()
         from edge.picture import preprocessing  # Pillow is not needed by those who bring arrays
 
-        return self.predict_image(preprocessing.read_digit(source))
+        image = preprocessing.read_digit(source)
+        prediction = self.predict_image(image)
+        if prediction.rejected:
+            from edge.classifier.touching import count_digits  # few pictures are rejected
+
+            if (digits := count_digits(image, self)) > 1:
+                raise SeveralDigitsError(preprocessing.name_of(source), digits)
+        return prediction
 
     def predict_image(self, image: NDArray[np.uint8]) -> Prediction:
         """Says what a prepared image shows.

@@ -6,7 +6,6 @@ through the line wins.
 """
 
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -15,11 +14,12 @@ from PIL import Image
 
 from edge.bundle import shipped
 from edge.classifier.classifier import Classifier, Prediction, load
+from edge.classifier.touching import read_lines
 from edge.drawing import GREEN, RED, Pen
 from edge.picture import preprocessing
 from edge.picture.arrays import Grey
 from edge.picture.ink import normalisation
-from edge.picture.ink.lattice import Blob, Lattice, doubt, joined
+from edge.picture.ink.lattice import Blob, joined
 from edge.picture.ink.search import Segmentation, find_digit
 from edge.picture.ink.text_lines import find_lines
 
@@ -146,9 +146,10 @@ def read_grey_page(grey: Grey, classifier: Classifier) -> Page:
         return _only_digit(grey, classifier)
     full, segmentation = find_digit(grey, WORKING_PIXELS)
     found = find_lines(segmentation)
-    lattices = [Lattice(line, found.digit_height) for line in found.lines]
     lines, unread = [], list(found.unread)
-    for reading in _readings(lattices, lambda blob: _image(full, segmentation, blob), classifier):
+    for reading in read_lines(
+        found.lines, found.digit_height, lambda blob: _image(full, segmentation, blob), classifier
+    ):
         digits, left_out = _parted(reading)
         unread += left_out
         if digits:
@@ -158,34 +159,6 @@ def read_grey_page(grey: Grey, classifier: Classifier) -> Page:
         tuple(PageLine(tuple(_digit(prediction, _bounds(blob, scale)) for blob, prediction in line)) for line in lines),
         tuple(_bounds(blob, scale) for blob in _marks(unread, found.digit_height)),
     )
-
-
-def _readings(
-    lattices: list[Lattice], seen_as: Callable[[Blob], Grey], classifier: Classifier
-) -> Iterator[list[tuple[Blob, Prediction | None]]]:
-    """The cheapest way through each line: its ink from left to right, read, or left out where there is None."""
-    seen: list[dict[int, Prediction]] = [{} for _ in lattices]
-    while True:
-        paths = [
-            lattice.cheapest_path(
-                {index: doubt(each.confidence, rejected=each.rejected) for index, each in known.items()}
-            )
-            for lattice, known in zip(lattices, seen, strict=True)
-        ]
-        unseen = [
-            (at, index)
-            for at, path in enumerate(paths)
-            for index in path
-            if index not in seen[at] and lattices[at].candidates[index].is_digit
-        ]
-        if not unseen:
-            break
-        blobs = [lattices[at].blob(lattices[at].candidates[index]) for at, index in unseen]
-        predictions = classifier.predictions(np.stack([seen_as(blob) for blob in blobs]))
-        for (at, index), prediction in zip(unseen, predictions, strict=True):
-            seen[at][index] = prediction
-    for lattice, path, known in zip(lattices, paths, seen, strict=True):
-        yield [(lattice.blob(lattice.candidates[index]), known.get(index)) for index in path]
 
 
 def _parted(reading: list[tuple[Blob, Prediction | None]]) -> tuple[list[tuple[Blob, Prediction]], list[Blob]]:

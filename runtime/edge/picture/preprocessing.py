@@ -97,14 +97,14 @@ def read_digit(source: Source) -> Grey:
     """
     made = preprocess(_opened(source))
     if not made.image.any():
-        raise NoDigitError(_name(source))
+        raise NoDigitError(name_of(source))
     found = made.segmentation
     if found is not None and found.pieces is not None and found.digit is not None:
         from edge.picture.ink.digit import count_digits  # as in `preprocess`
 
         count = count_digits(found.pieces, found.digit, found.light.strength)
         if count > 1:
-            raise SeveralDigitsError(_name(source), count)
+            raise SeveralDigitsError(name_of(source), count)
     return made.image
 
 
@@ -225,5 +225,6 @@ def _digit_or_error(source: Source) -> Grey | PictureError:
         return error
 
 
-def _name(source: Source) -> str:
+def name_of(source: Source) -> str:
+    """What messages call a picture: its path, if it has one."""
     return os.fspath(source) if isinstance(source, str | os.PathLike) else "the picture"

@@ -19,7 +19,7 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from edge.bundle.input import COLUMNS, ROWS
-from edge.classifier.answers import Answer, failure
+from edge.classifier.answers import Answer, failure, told
 from edge.classifier.classifier import Prediction
 from edge.classifier.page import read_grey_page, read_page
 from edge.errors import BundleError, NoDigitError, PictureError
@@ -152,9 +152,18 @@ async def answers(model: Model, reader: UploadReader, found: list[Upload]) -> li
     return [
         Answer(upload.name, error=image)
         if isinstance(image, PictureError)
-        else Answer(upload.name, image, next(predictions))
+        else await _told(model, reader, upload, image, next(predictions))
         for upload, image in zip(found, read, strict=True)
     ]
+
+
+async def _told(
+    model: Model, reader: UploadReader, upload: Upload, image: NDArray[np.uint8], prediction: Prediction
+) -> Answer:
+    """The answer to a picture; one that is rejected is looked at again beside the event loop."""
+    if prediction.rejected and upload.image is None:
+        return await reader.run(told, upload.name, image, prediction, model.classifier)
+    return Answer(upload.name, image, prediction)
 
 
 def with_image(line: str, answer: Answer) -> str:

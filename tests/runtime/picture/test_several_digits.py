@@ -57,6 +57,35 @@ def test_neighbours_that_nearly_touch_are_several(digits):
         preprocessing.read_digit(page([digits[label] for label in (2, 3, 6, 8)], step=round(DIGIT * 0.62)))
 
 
+@pytest.mark.parametrize("pair", ["24", "53", "86"])
+def test_two_digits_that_overlap_a_little_are_refused_where_a_model_tells(digits, pair, edge_command, tmp_path):
+    sheet = overlapping(*(digits[int(label)] for label in pair))
+    with pytest.raises(edge.SeveralDigitsError) as caught:
+        edge.load("cnn", provider="cpu").predict(sheet)
+    assert caught.value.digits == 2
+    sheet.save(tmp_path / "pair.png")
+    ended = edge_command("predict", tmp_path / "pair.png", "--json", "--model", "cnn", "--provider", "cpu")
+    assert json.loads(ended.out)["digits"] == 2
+    assert ended.code == 1
+
+
+def overlapping(one, other):
+    """Two digits whose ink overlaps by 3 pixels where they are nearest."""
+    masks = [
+        np.asarray(Image.fromarray(image).resize((DIGIT, DIGIT), Image.Resampling.BICUBIC)) for image in (one, other)
+    ]
+    first, second = (mask > 127 for mask in masks)
+    both = first.any(axis=1) & second.any(axis=1)
+    right = DIGIT - np.argmax(first[:, ::-1], axis=1)
+    gaps = DIGIT + np.argmax(second, axis=1) - right
+    step = DIGIT - int(gaps[both].min()) - 3
+    ink = np.zeros((SIDE, SIDE + DIGIT), np.uint8)
+    for left, mask in zip((30, 30 + step), masks, strict=True):
+        here = ink[45 : 45 + DIGIT, left : left + DIGIT]
+        np.maximum(here, mask, out=here)
+    return Image.fromarray((240 - ink * (210 / 255)).astype(np.uint8))
+
+
 def test_every_single_digit_is_one(digits):
     for image in digits:
         for size in (60, 110, 190):

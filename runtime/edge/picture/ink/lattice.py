@@ -5,7 +5,7 @@ cuts is one candidate for a digit, or a part of one. What is no digit at all may
 the lattice is a way to read the line.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf, log
@@ -38,6 +38,9 @@ CUT_COST: Final = 2.0  # for each stroke width of ink that a cut goes through
 JOIN_COST: Final = 6.0  # for each digit's height of blank between what is joined
 LOW_COST: Final = 4.0  # for a slice that is lower than other digits, for each height that it lacks
 LEAVING_COST: Final = 7.0  # for a piece that is read as nothing, for each height that it has
+SOUND: Final = (
+    0.5  # what is read at this confidence and not rejected is not cut: any cut would cost more than its doubt
+)
 REJECTED_COST: Final = 4.0  # for what the model takes for no digit
 LEAST_PROBABILITY: Final = 1e-4
 
@@ -77,6 +80,11 @@ class DigitSpan:
     cost: float
     is_digit: bool = True
 
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The first slice and the one after the last."""
+        return self.first, self.last
+
 
 class Lattice:
     """A line cut into slices, and the candidates that runs of slices are.
@@ -84,19 +92,20 @@ class Lattice:
     Args:
         line: its connected ink, from left to right.
         height: the usual height of a digit, pixels.
+        whole: the places in the line of pieces that are not cut.
 
     Attributes:
         candidates: ordered by their first slice.
     """
 
-    def __init__(self, line: Sequence[Blob], height: float) -> None:
+    def __init__(self, line: Sequence[Blob], height: float, whole: Container[int] = ()) -> None:
         self._height = height
         slices: list[Blob] = []
         self._before: list[float] = []  # the cost of joining a slice with the one before it
         self._cut: list[float] = []  # and of parting them
         self._pieces: list[tuple[int, int]] = []  # the first slice of each piece, and the one after its last
-        for blob in line:
-            parts, prices = _sliced(blob, height)
+        for at, blob in enumerate(line):
+            parts, prices = ([blob], []) if at in whole or not can_be_cut(blob, height) else _sliced(blob, height)
             self._pieces.append((len(slices), len(slices) + len(parts)))
             for part, price in zip(parts, [None, *prices], strict=True):
                 gap = max(0, part.left - (slices[-1].left + slices[-1].width)) if slices else 0
@@ -110,6 +119,11 @@ class Lattice:
             for first, last in self._pieces
         ]
         self.candidates.sort(key=lambda each: each.first)
+
+    def whole(self, at: int) -> int | None:
+        """The index of the candidate that is all of a piece of the line, if there is one."""
+        ends = self._pieces[at]
+        return next((n for n, each in enumerate(self.candidates) if each.is_digit and each.ends == ends), None)
 
     def blob(self, candidate: DigitSpan) -> Blob:
         """The ink of a candidate."""
@@ -158,6 +172,11 @@ class Lattice:
         return found
 
 
+def can_be_cut(blob: Blob, height: float) -> bool:
+    """Whether ink is wide enough to be more than one digit."""
+    return blob.width >= CUT_WIDTH * height
+
+
 def doubt(confidence: float, *, rejected: bool) -> float:
     """What a candidate costs that the model reads with that confidence, 0 to 1, or rejects."""
     return REJECTED_COST * rejected - log(max(confidence, LEAST_PROBABILITY))
@@ -165,8 +184,6 @@ def doubt(confidence: float, *, rejected: bool) -> float:
 
 def _sliced(blob: Blob, height: float) -> tuple[list[Blob], list[float]]:
     """The blob cut wherever digits may touch; and through how many stroke widths of ink each cut goes."""
-    if blob.width < CUT_WIDTH * height:
-        return [blob], []
     thickness = max(1.0, stroke_width(blob.mask))
     found, prices = find_cuts(blob.mask, thickness)
     paths = list(found)
