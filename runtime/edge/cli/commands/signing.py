@@ -1,4 +1,4 @@
-"""`edge sign`: says in a bundle who vouches for it."""
+"""`edge keygen` and `edge sign`: a key, and who vouches for a bundle by it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,21 @@ import typer
 
 from edge.bundle import bundle, shipped, signature
 from edge.text.terminal import printable
+
+
+def keygen(
+    file: Annotated[
+        Path,
+        typer.Argument(help="Where the private key goes; the public one goes beside it, with .pub behind its name."),
+    ],
+) -> None:
+    """Make a key to sign bundles with.
+
+    The private key stays with who signs. The public one goes to the devices, where it says whose bundles are trusted.
+    """
+    key = signature.write_new_key(file)
+    typer.echo(f"{printable(str(file))}: private key; keep it secret, and keep a copy of it")
+    typer.echo(f"{printable(str(file))}{signature.PUBLIC_SUFFIX}: public key {key}")
 
 
 def sign(
