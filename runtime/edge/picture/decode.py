@@ -4,6 +4,7 @@ What a file may cost is in `edge.picture.limits`, what becomes of its mode and o
 """
 
 import io
+import logging
 import os
 import stat
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from edge.errors import InputError, PictureError, PictureNotFoundError, UnreadablePictureError
-from edge.picture import colour, libtiff, limits, luminance, plain_png
+from edge.picture import colour, containers, libtiff, limits, luminance, plain_png
 from edge.picture.arrays import Grey
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
@@ -30,6 +31,9 @@ MOST_STREAM_BYTES: Final = 4 * limits.MOST_PIXELS + 1_000_000
 # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as its shorter side keeps this many pixels: a digit that
 # takes a thirtieth of the picture is then still larger than the 20 pixels that it ends as.
 ENOUGH_PIXELS: Final = 1000
+
+# Without any handler Python would print what Pillow logs about a file; who sets up logging still gets it.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def read_grey(source: Source, *, enough_pixels: int = ENOUGH_PIXELS) -> Grey:
@@ -212,9 +216,11 @@ def _from_colours(stream: BinaryIO, name: str, enough_pixels: int, grey: GreyPic
     stream.seek(0)
     image, held_bytes = _open(stream, name)
     image.draft("RGB", (enough_pixels, enough_pixels))
-    with _memory_for(image, held_bytes, name):
+    with _memory_for(image, held_bytes + image.width * image.height, name):  # the luminance is still there
         image.load()
-        levels = np.ascontiguousarray(luminance.upright(luminance.mix(image, mixture, as_array(grey)), image))
+        mixed = np.empty((image.height, image.width), np.uint8)
+        luminance.mix(image, mixture, mixed)
+        levels = np.ascontiguousarray(luminance.upright(mixed, image))
     levels.flags.writeable = False
     return levels
 
@@ -223,7 +229,10 @@ def _open(stream: BinaryIO, name: str) -> tuple[Image.Image, int]:
     """Reads the header alone, and refuses what should not be decoded; with the bytes that the decoder will hold."""
     with luminance.silently():
         try:
+            containers.refuse_parts(stream, name)
             image = Image.open(stream, formats=FORMATS)
+        except UnreadablePictureError:
+            raise
         except Image.DecompressionBombError as cause:
             raise UnreadablePictureError(limits.too_large(name)) from cause
         except Exception as cause:  # see luminance_of
@@ -232,7 +241,7 @@ def _open(stream: BinaryIO, name: str) -> tuple[Image.Image, int]:
             known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
             raise UnreadablePictureError(f"{name} is not a picture that can be read; give a {known} file") from cause
     limits.refuse_size(image, name)
-    return image, limits.coefficient_bytes(image, stream, name)
+    return image, limits.held_beside(image, stream, name)
 
 
 def _memory_for(image: Image.Image, held_bytes: int, name: str) -> AbstractContextManager[None]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge.picture import colour
+from edge.picture import colour, containers
 from edge.picture.arrays import Floats, Grey
 
 _STRIP_PIXELS: Final = 1 << 18  # converted at a time
@@ -61,8 +61,12 @@ def convert(image: Image.Image) -> Grey:
         uint8 (H, W), 0 black to 255 white.
     """
     levels = _luminance(image)
-    if has_colours(image) and colour.lacks_contrast(levels):
-        levels = mix(image, colour.strongest_mixture(small_colours(image)), levels)
+    if (
+        has_colours(image)
+        and colour.lacks_contrast(levels)
+        and (mixture := colour.strongest_mixture(small_colours(image))) is not None
+    ):
+        mix(image, mixture, levels)
     return upright(levels, image)
 
 
@@ -102,24 +106,29 @@ def _opaque(image: Image.Image) -> Image.Image:
 def has_colours(image: Image.Image) -> bool:
     """Whether all of a picture is of colours that may differ where its luminance does not."""
     if image.mode == "RGBA":
-        return image.getchannel("A").getextrema() == (255, 255)
+        return all(strip.getchannel("A").getextrema() == (255, 255) for _, strip in _strips(image))
     return image.mode in ("RGB", "P", "CMYK") and "transparency" not in image.info
 
 
 def small_colours(image: Image.Image) -> Image.Image:
-    """A small copy of a picture, mode RGB."""
+    """A small copy of a picture without transparent parts, mode RGB."""
     method = Image.Resampling.NEAREST if image.mode == "P" else Image.Resampling.BOX
-    return image.resize((colour.SIDE, colour.SIDE), method).convert("RGB")
+    size = (colour.SIDE, colour.SIDE)
+    if image.mode == "RGBA":  # Pillow would copy all of it first, multiplied by its transparency
+        return Image.merge("RGB", [image.getchannel(band).resize(size, method) for band in "RGB"])
+    return image.resize(size, method).convert("RGB")
 
 
-def mix(image: Image.Image, mixture: Floats | None, otherwise: Grey) -> Grey:
-    """The mixture of a picture's colours, strip by strip, uint8 (H, W); without a mixture, what is given."""
-    if mixture is None:
-        return otherwise
-    grey = np.empty((image.height, image.width), np.uint8)
+def mix(image: Image.Image, mixture: Floats, levels: Grey) -> None:
+    """The mixture of a picture's colours, strip by strip.
+
+    Args:
+        image: a decoded picture with colours.
+        mixture: as `edge.picture.colour.strongest_mixture` gives it.
+        levels: uint8 (H, W), takes the result.
+    """
     for rows, strip in _strips(image):
-        grey[rows] = colour.mixed(strip.convert("RGB"), mixture)
-    return grey
+        levels[rows] = colour.mixed(strip.convert("RGB"), mixture)
 
 
 def _eight_bits(image: Image.Image) -> Grey:
@@ -209,7 +218,7 @@ def may_be_turned(image: Image.Image) -> bool:
 
 def upright(grey: Grey, original: Image.Image) -> Grey:
     """Grey levels turned as the camera was held; a view where that will do."""
-    if not may_be_turned(original):
+    if not may_be_turned(original) or containers.is_heavy(original.info.get("exif", b"")):
         return grey
     with silently():
         try:

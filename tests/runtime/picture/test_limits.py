@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 import edge
-from edge.picture import decode, limits
+from edge.picture import containers, decode, limits
 
 
 def drawn():
@@ -23,9 +23,9 @@ def drawn():
     return image
 
 
-def saved(image, kind="PNG"):
+def saved(image, kind="PNG", **options):
     file = io.BytesIO()
-    image.save(file, kind)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -104,8 +104,11 @@ def tiff_of_fractions(width, height):
 
 def test_pictures_whose_pixels_take_much_are_refused_by_what_they_take():
     for content, words in (
-        (tiff_of_fractions(8000, 6000), "8000 x 6000 pixels of TIFF, F, take 288 MB of at most 250"),
-        (saved(Image.new("RGBA", (4000, 4000)), "WEBP"), "4000 x 4000 pixels of WEBP, RGBA, take 272 MB"),
+        (tiff_of_fractions(8000, 6000), "8000 x 6000 pixels of TIFF, F, take 288 MB of at most 230"),
+        (
+            saved(Image.new("RGBA", (4000, 4000)), "WEBP", lossless=True, method=0, quality=0),
+            "4000 x 4000 pixels of WEBP, RGBA, take 272 MB",
+        ),
     ):
         with pytest.raises(edge.UnreadablePictureError, match=words):
             decode.read_grey(content)
@@ -160,13 +163,13 @@ def test_scans_are_counted_in_a_jpeg_that_is_not_progressive_too(fill):
     np.testing.assert_allclose(
         decode.read_grey(plane_by_plane(0, fill)), np.asarray(drawn().convert("L")).astype(float), atol=40
     )
-    with pytest.raises(edge.UnreadablePictureError, match=r"passes over its picture 103 times"):
+    with pytest.raises(edge.UnreadablePictureError, match=r"passes over its picture 65 times"):
         decode.read_grey(plane_by_plane(100, fill))
 
 
 def test_pictures_that_are_decoded_at_the_same_time_share_the_memory(monkeypatch):
-    content = saved(Image.new("RGB", (1500, 1000), "white"), "PNG")  # 7.5 MB while it is decoded
-    monkeypatch.setattr(limits, "memory", limits.DecodingMemory(8_000_000))
+    content = saved(Image.new("RGB", (900, 600), "white"), "PNG")  # 2.7 MB while it is decoded
+    monkeypatch.setattr(limits, "memory", limits.DecodingMemory(3_000_000))
     under_way, most = 0, 0
     load = decode._load
 
@@ -182,7 +185,7 @@ def test_pictures_that_are_decoded_at_the_same_time_share_the_memory(monkeypatch
     with ThreadPoolExecutor(4) as pool:
         shapes = [grey.shape for grey in pool.map(decode.read_grey, [content] * 8)]
 
-    assert shapes == [(1000, 1500)] * 8
+    assert shapes == [(600, 900)] * 8
     assert most == 1
 
 
@@ -192,6 +195,61 @@ def test_the_coefficients_of_a_progressive_jpeg_count_however_small_it_is_decode
     monkeypatch.setattr(memory, "taken", lambda needed: taken.append(needed) or nullcontext())
     monkeypatch.setattr(limits, "memory", memory)
     file = io.BytesIO()
-    Image.new("L", (4000, 3000), 255).save(file, "JPEG", progressive=True)
-    assert decode.read_grey(file.getvalue()).shape == (1500, 2000)
-    assert taken[0] > 2 * 4000 * 3000
+    Image.new("L", (2000, 2000), 255).save(file, "JPEG", progressive=True)
+    assert decode.read_grey(file.getvalue()).shape == (1000, 1000)
+    assert taken[0] > 2 * 2000 * 2000
+
+
+def claiming(content, width, height):
+    """A JPEG that claims another size."""
+    start = next(content.index(marker) for marker in (b"\xff\xc0", b"\xff\xc2") if marker in content)
+    return content[: start + 5] + struct.pack(">HH", height, width) + content[start + 9 :]
+
+
+def test_a_large_jpeg_may_be_passed_over_less_often_than_a_small_one():
+    assert decode.read_grey(with_scans(30)).shape == (70, 90)
+    with pytest.raises(edge.UnreadablePictureError, match=r"21 times or more, .* \(at most 20 times\)"):
+        decode.read_grey(claiming(with_scans(30), 10_000, 10_000))
+
+
+def test_scans_are_counted_across_the_windows_that_a_file_is_read_in(monkeypatch):
+    content = with_scans(60)
+    for size in (5, 64, 301):
+        monkeypatch.setattr(containers, "_WINDOW_BYTES", size)
+        assert containers.scans(io.BytesIO(content), 1000) == content.count(b"\xff\xda")
+
+
+def test_markers_without_number_count_as_a_scan_too_many():
+    assert containers.scans(io.BytesIO(with_scans(0)[:-2] + b"\xff\xfe\0\2" * 100_001), 64) == 65
+
+
+def test_a_picture_of_several_pictures_is_a_jpeg_too():
+    file = io.BytesIO()
+    drawn().save(file, "MPO", save_all=True, append_images=[drawn()])
+    assert decode.read_grey(file.getvalue()).shape == (70, 90)
+    two = file.getvalue()
+    notes = two[2 : two.index(b"\xff\xdb")]
+    scanned = plane_by_plane(100)
+    with pytest.raises(edge.UnreadablePictureError, match=r"passes over its picture 65 times"):
+        decode.read_grey(scanned[:2] + notes + scanned[2:])
+
+
+def bmp_in_runs(width, height, runs):
+    palette = bytes(level for grey in range(256) for level in (grey, grey, grey, 0))
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(runs), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHI", 0, 0, 0, 54 + len(palette)) + head + palette + runs
+
+
+def test_a_bmp_in_runs_may_not_be_large():
+    assert decode.read_grey(bmp_in_runs(2, 2, b"\2\7\0\0\2\x09\0\1")).tolist() == [[9, 9], [7, 7]]
+    for content in (bmp_in_runs(3000, 2000, b"\0\1"), bmp_in_runs(2, 2, b"\0\0" * 2_500_001)):
+        with pytest.raises(edge.UnreadablePictureError, match="BMP in runs, which takes too long"):
+            decode.read_grey(content)
+
+
+def test_a_tile_of_a_tiff_that_is_larger_than_the_picture_counts():
+    entries = [(256, 4, 100), (257, 4, 100), (258, 3, 8), (259, 3, 8), (262, 3, 1), (277, 3, 1)]
+    entries += [(322, 4, 50_000), (323, 4, 40_000), (324, 4, 8), (325, 4, 8)]
+    fields = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    with pytest.raises(edge.UnreadablePictureError, match="100 x 100 pixels of TIFF, L, take 2000 MB"):
+        decode.read_grey(b"II*\0" + struct.pack("<IH", 8, len(entries)) + fields + bytes(4))

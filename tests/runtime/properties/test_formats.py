@@ -137,3 +137,19 @@ def test_a_mutated_png_is_pillow_s_picture_or_unreadable(content):
         np.testing.assert_array_equal(plain_png.decode(plain[0], [plain[1]])[0], expected)
     with suppress(UnreadablePictureError):
         assert decode.read_grey(content).dtype == np.uint8
+
+
+def saved(kind: str) -> bytes:
+    file = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {"exif": exif} if kind in ("JPEG", "TIFF", "WEBP") else {}
+    Image.fromarray(np.arange(400, dtype=np.uint8).reshape(20, 20)).save(file, kind, **options)
+    return file.getvalue()
+
+
+@thorough
+@given(st.sampled_from(["JPEG", "GIF", "TIFF", "WEBP", "BMP"]).map(saved).flatmap(mutations))
+def test_a_mutated_picture_is_grey_levels_or_unreadable(content):
+    with suppress(UnreadablePictureError):
+        assert decode.read_grey(content).dtype == np.uint8

@@ -49,21 +49,22 @@ def shrink(picture: Grey | Image.Image, most_pixels: int) -> Grey:
     return resize(image, max(1, round(image.height / scale)), max(1, round(image.width / scale)))
 
 
-def stretch(full: Image.Image, small: Grey) -> tuple[Image.Image, Grey]:
-    """A picture and its small copy, the darkest level of the copy moved to 0 and the lightest to 255.
+def stretched(small: Grey) -> list[int]:
+    """The level that each level of a picture becomes, so that the darkest of a small copy is 0 and the lightest 255.
 
-    Both stay as they are where the copy has a wide range of levels, or one level alone.
+    Each stays as it is where the copy has a wide range of levels, or one level alone.
 
     Args:
-        full: mode L.
         small: uint8 (h, w).
+
+    Returns:
+        256 levels.
     """
     darkest, lightest = int(small.min()), int(small.max())
     levels = lightest - darkest
     if levels >= WIDE_RANGE or levels == 0:
-        return full, small
-    table = [min(max(level - darkest, 0), levels) * 255 // levels for level in range(256)]
-    return full.point(table), np.array(table, np.uint8)[small]
+        return list(range(256))
+    return [min(max(level - darkest, 0), levels) * 255 // levels for level in range(256)]
 
 
 def histogram(values: Grey) -> Integers:

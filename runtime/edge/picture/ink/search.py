@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-from PIL import Image, ImageChops
+from PIL import Image
 
 from edge.picture.arrays import Grey, Mask
 from edge.picture.ink.binarisation import EvenLight, at_least, even_light, ink_polarity, threshold
@@ -24,7 +24,7 @@ from edge.picture.ink.levels import (
     quantile,
     separability,
     shrink,
-    stretch,
+    stretched,
 )
 from edge.picture.ink.morphology import smooth
 from edge.picture.ink.pieces import CHUNKY, Pieces, find_pieces
@@ -213,8 +213,9 @@ def find_digit(picture: Grey | Image.Image, working_pixels: int = WORKING_PIXELS
         The full picture with dark ink on light paper, its levels spread, mode L; and what was found in it at working
         size.
     """
-    full, small = stretch(as_image(picture), shrink(picture, working_pixels))
-    look = Look(small)
+    small = shrink(picture, working_pixels)
+    table = stretched(small)
+    look = Look(np.array(table, np.uint8)[small])
     likely, unlikely = look.inverted, not look.inverted
     best = look.attempt(likely, USUAL)
     if look.is_in_doubt:
@@ -231,7 +232,10 @@ def find_digit(picture: Grey | Image.Image, working_pixels: int = WORKING_PIXELS
         best = _better(best, segment(best.picture, fitting, WELCOME))
     if best.digit is not None and best.digit.support < LEAST_SUPPORT and min(small.shape) >= SMALLEST_SHADED:
         best = replace(best, digit=None)
-    return (ImageChops.invert(full) if best.picture.inverted else full), best
+    if best.picture.inverted:
+        table = [255 - level for level in table]
+    full = as_image(picture)  # once: a copy may take a hundred megabytes
+    return (full if table == list(range(256)) else full.point(table)), best
 
 
 def _one_tone(look: Look, best: Segmentation) -> Segmentation:
