@@ -3,11 +3,17 @@
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Final, cast
 
 from edge.batch import remote
 from edge.batch.inputs import is_address
 from edge.errors import PictureError, PictureNotFoundError, UnreadablePictureError
 from edge.picture.paths import SUFFIXES, Found, Place
+
+# Pictures in an archive are read as a whole: 100 megapixels of grey without compression fit.
+MOST_MEMBER_BYTES: Final = 150_000_000
+# A header of an archive says how long a name is, and what follows is read as one.
+_MOST_HEADER_BYTES: Final = 1 << 20
 
 
 def members(file: str) -> Iterator[Found]:
@@ -26,7 +32,7 @@ def members(file: str) -> Iterator[Found]:
     try:
         with (
             remote.open_file(file) if is_address(file) else Path(file).open("rb") as opened,
-            tarfile.open(fileobj=opened, mode="r:") as archive,
+            tarfile.open(fileobj=cast(BinaryIO, _Headers(opened)), mode="r:") as archive,
         ):
             while (member := archive.next()) is not None:
                 archive.members.clear()  # type: ignore[attr-defined]  # else it keeps every header
@@ -35,6 +41,9 @@ def members(file: str) -> Iterator[Found]:
                     if name.name.startswith("."):  # what macOS leaves beside each file
                         continue
                     found = True
+                    if member.size > MOST_MEMBER_BYTES:
+                        yield Found(f"{file}/{member.name}", _too_large(file, member))
+                        continue
                     yield Found(f"{file}/{member.name}", place=Place(file, member.offset_data, member.size))
     except PictureError as error:
         yield Found(file, error)
@@ -68,6 +77,27 @@ def contents(file: str, places: Sequence[Place]) -> list[bytes | PictureError]:
             return read
     except (OSError, ValueError) as error:
         return [_unreadable(file, error)] * len(places)
+
+
+class _Headers:
+    """A file of which headers are read: a header that claims gigabytes is no reason to read them."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        if size > _MOST_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return self._file.read(size)
+
+
+def _too_large(file: str, member: tarfile.TarInfo) -> PictureError:
+    name = f"{file}/{member.name}"
+    return UnreadablePictureError(
+        f"{name if name.isprintable() else repr(name)} has {member.size // 1_000_000} MB, in an archive a picture may "
+        f"have {MOST_MEMBER_BYTES // 1_000_000}; unpack it"
+    )
 
 
 def _unreadable(file: str, error: Exception) -> PictureError:

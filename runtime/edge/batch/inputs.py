@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Bytes are held for so many pictures at a time and thread: photographs have 5 MB, and a network likes many requests.
 FETCHED_AT_A_TIME = 32
+# What is larger is read one by one.
+FETCHED_BYTES_AT_A_TIME = 32_000_000
 
 ARCHIVE = ".tar"
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -134,8 +136,17 @@ def _pieces(block: Sequence[Found]) -> Iterator[Sequence[Found]]:
     if all(each.place is None and not is_address(each.path) for each in block):
         yield block
         return
-    for start in range(0, len(block), FETCHED_AT_A_TIME):
-        yield block[start : start + FETCHED_AT_A_TIME]
+    piece: list[Found] = []
+    held = 0
+    for each in block:
+        size = 0 if each.place is None or each.place.size == IN_A_ROW else each.place.size
+        if piece and (len(piece) == FETCHED_AT_A_TIME or held + size > FETCHED_BYTES_AT_A_TIME):
+            yield piece
+            piece, held = [], 0
+        piece.append(each)
+        held += size
+    if piece:
+        yield piece
 
 
 def _fetch_rows(pictures: Sequence[Found]) -> list[bytes | PictureError]:

@@ -52,6 +52,19 @@ _PRIVATE: Final = b"PRIVATE KEY-----"
 # What stands before the 32 bytes of a public key in DER: a sequence of the algorithm's name, and a string of bits.
 _DER: Final = bytes.fromhex("302a300506032b6570032100")
 
+# Points of small order, which have no private key: for each of them anybody finds signatures that hold, and a key of
+# zeros is what stands in a setting that nobody has filled in. The bit of the sign is left out.
+# Source: Chalkias, Garillot and Nikolaenko, "Taming the Many EdDSAs", 2020, table 1.
+_OF_SMALL_ORDER: Final = frozenset(
+    {
+        "00" * 32,
+        "01" + "00" * 31,
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        *(f"{first}{'ff' * 30}7f" for first in ("ec", "ed", "ee")),
+    }
+)
+
 _MOST_FILE_BYTES: Final = 1 << 16  # hundreds of keys
 PUBLIC_SUFFIX: Final = ".pub"
 
@@ -170,7 +183,11 @@ def public_keys(trusted: Trusted | None) -> tuple[str, ...]:
         named = "the list of trusted keys is empty"
     if not trusted:
         raise KeyFileError(f"{named}, so that no bundle could be loaded; name one, or leave it out")
-    return tuple(key for each in trusted for key in _keys_of(each))
+    keys = tuple(key for each in trusted for key in _keys_of(each))
+    for key in keys:
+        if f"{key[:-2]}{int(key[-2:], 16) & 0x7F:02x}" in _OF_SMALL_ORDER:
+            raise KeyFileError(f"the key {key} is nobody's: anybody can sign for it; give one that `edge keygen` wrote")
+    return keys
 
 
 def read_private_key(path: str | os.PathLike[str]) -> "Ed25519PrivateKey":

@@ -208,6 +208,8 @@ def test_what_no_trusted_key_signed_is_refused(refusal, keys):
     for told, damaged in expected.items():
         assert told in refusal(damaged, "--key", key)
     assert "a trusted key is no Ed25519 key" in refusal(data, "--key", "release.key.pub")
+    for nobodys in ("0" * 64, "ee" + "f" * 62):
+        assert "is nobody's: anybody can sign for it" in refusal(data, "--key", nobodys)
 
 
 def test_a_wrong_use_is_told(program):

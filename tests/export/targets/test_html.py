@@ -179,7 +179,7 @@ def opened_with_keys(folder, tmp_path_factory):
     changed = redigested(signed.replace(b'"name":"lstm-20"', b'"name":"lstm-21"'))
     asking = {
         "signed": (signed, key),
-        "signed, key in PEM": (signed, ["0" * 64, pem]),
+        "signed, key in PEM": (signed, ["2" * 64, pem]),
         "signed, nobody asks": (signed, None),
         "unsigned": (unsigned.data, key),
         "signed by another": (bundle.signed(unsigned, others).data, [key]),
@@ -189,6 +189,7 @@ def opened_with_keys(folder, tmp_path_factory):
         "flipped byte": (signed[:2000] + bytes([signed[2000] ^ 1]) + signed[2001:], key),
         "no key": (signed, []),
         "no such key": (signed, "release.key.pub"),
+        "nobody's key": (signed, "ee" + "f" * 62),
     }
     place = tmp_path_factory.mktemp("signed")
     for number, (data, _) in enumerate(asking.values()):
@@ -241,6 +242,7 @@ def test_without_keys_nobody_asks_who_signed(opened_with_keys):
         ("flipped byte", "do not match its digest"),
         ("no key", "the list of trusted keys is empty"),
         ("no such key", "is no Ed25519 key"),
+        ("nobody's key", "is nobody's: anybody can sign for it"),
     ],
 )
 def test_what_no_trusted_key_signed_is_refused(opened_with_keys, name, expected):

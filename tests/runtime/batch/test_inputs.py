@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.batch import inputs
+from edge.batch import archives, inputs
 from edge.batch.listing import Listing, Selection, lines_of, shards
 from edge.errors import InputError, PictureError, PictureNotFoundError
 from edge.picture.paths import Found, Place
@@ -199,3 +199,38 @@ def test_addresses_are_known_from_paths():
     yes = ["s3://bucket/7.png", "https://host/7.png", "memory://7.png", "gs+x://y"]
     no = ["7.png", "/a/b.png", "C:\\a.png", "C:/a.png", "://x", "a b://c", os.fspath(Path("x:") / "y")]
     assert [inputs.is_address(text) for text in yes + no] == [True] * len(yes) + [False] * len(no)
+
+
+def test_a_member_of_an_archive_that_is_no_picture_s_size_is_not_read(monkeypatch):
+    write_tar("large.tar", {"a.png": bytes(1000), "b.png": bytes(10)})
+    monkeypatch.setattr(archives, "MOST_MEMBER_BYTES", 100)
+    large, small = inputs.expand(["large.tar"])
+    assert str(large.problem) == "large.tar/a.png has 0 MB, in an archive a picture may have 0; unpack it"
+    assert small.problem is None
+
+
+def test_a_header_that_claims_gigabytes_is_not_read(tmp_path):
+    header = tarfile.TarInfo("long")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 1 << 32
+    path = tmp_path / "long.tar"
+    path.write_bytes(header.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    (found,) = inputs.expand([str(path)])
+    assert "a header of 4294967" in str(found.problem)
+
+
+def test_links_devices_and_folders_in_an_archive_are_no_pictures():
+    with tarfile.open("strange.tar", "w") as archive:
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE):
+            member = tarfile.TarInfo("../../etc/passwd.png")
+            member.type, member.linkname = kind, "/etc/passwd"
+            archive.addfile(member)
+    (found,) = inputs.expand(["strange.tar"])
+    assert "holds no pictures" in str(found.problem)
+
+
+def test_many_bytes_are_held_for_few_pictures_at_a_time(monkeypatch):
+    held = []
+    monkeypatch.setattr(archives, "contents", lambda _, places: held.append(len(places)) or [b""] * len(places))
+    block = [Found(f"x.tar/{size}.png", place=Place("x.tar", 0, size)) for size in (20_000_000, 20_000_000, 1, 1)]
+    assert len(inputs.read_digits(block)) == 4
+    assert held == [1, 3]

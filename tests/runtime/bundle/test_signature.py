@@ -173,6 +173,24 @@ def test_settings_that_name_no_key_let_nothing_through(bundle_path, monkeypatch)
             use(bundle_path)
 
 
+ORDER_OF_THE_FIELD = 2**255 - 19
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        *(0, 1, ORDER_OF_THE_FIELD - 1, ORDER_OF_THE_FIELD, ORDER_OF_THE_FIELD + 1),
+        int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"),
+        int.from_bytes(bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), "little"),
+    ],
+)
+@pytest.mark.parametrize("sign", [0, 1])
+def test_a_key_that_nobody_can_own_is_refused(y, sign, bundle_path, monkeypatch):
+    monkeypatch.setenv("EDGE_TRUSTED_KEYS", (y + (sign << 255)).to_bytes(32, "little").hex())
+    with pytest.raises(KeyFileError, match="is nobody's: anybody can sign for it"):
+        classifier.load(bundle_path)
+
+
 def test_bundles_in_ort_format_are_refused_where_keys_are_given(public, tmp_path):
     path = tmp_path / "model.ort"
     path.write_bytes(b"\0\0\0\0ORTM")

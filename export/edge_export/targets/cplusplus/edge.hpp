@@ -253,6 +253,18 @@ inline Bytes check_digest(Bytes file) {
   return *body;
 }
 
+/// Whether a key of Ed25519 is a point of small order: it has no private key, and signatures that hold.
+inline bool is_of_small_order(std::string key) {
+  const std::string zeros(60, '0'), ones(60, 'f');
+  key[62] = "0123456701234567"[std::stoi(key.substr(62, 1), nullptr, 16)];  // without the bit of the sign
+  for (const std::string& each : {"00" + zeros + "00", "01" + zeros + "00", "ec" + ones + "7f", "ed" + ones + "7f",
+                                  "ee" + ones + "7f",
+                                  std::string("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+                                  std::string("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")})
+    if (key == each) return true;
+  return false;
+}
+
 /// A public key as 64 hexadecimal digits.
 inline std::string public_key(const std::string& source) {
   static constexpr Bytes begin = "-----BEGIN PUBLIC KEY-----", end = "-----END PUBLIC KEY-----";
@@ -268,6 +280,8 @@ inline std::string public_key(const std::string& source) {
   for (char& digit : digits) digit = static_cast<char>(digit >= 'A' && digit <= 'F' ? digit + ('a' - 'A') : digit);
   if (!is_hexadecimal(digits, 64))
     throw SignatureError("a trusted key is no Ed25519 key: give 64 hexadecimal digits or the text of a .pub file");
+  if (is_of_small_order(digits))
+    throw SignatureError("the key " + digits + " is nobody's: anybody can sign for it; give one of `edge keygen`");
   return digits;
 }
 

@@ -27,6 +27,14 @@ const SIGNATURE = "edge.signature";
 const BITS = "edge.bits"; // of a C form: SHA-256 of the logits of all golden images, as float32
 const OUR_KEYS = [MANIFEST, EVIDENCE, ROWS, BITS, SIGNATURE, DIGEST];
 const DIGEST_DIGITS = 64;
+// Ed25519's points of small order, without the bit of their sign: they have no private key, and signatures that hold.
+const OF_SMALL_ORDER = new Set([
+  "00".repeat(32),
+  "01" + "00".repeat(31),
+  "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+  "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+  ...["ec", "ed", "ee"].map((first) => first + "ff".repeat(30) + "7f"),
+]);
 const SIGNATURE_LENGTH = "ed25519 ".length + 64 + 1 + 128; // docs/signing.md: the key and the signature, in digits
 const PUBLIC_KEY_DER = "302a300506032b6570032100"; // what stands before the 32 bytes of a key in PEM
 
@@ -351,8 +359,17 @@ async function checkSignature(bytes, entries, trusted) {
   return key;
 }
 
-/** A public key as 64 hexadecimal digits. */
+/** A public key as 64 hexadecimal digits, which is somebody's. */
 function publicKey(source) {
+  const key = keyDigits(source);
+  const sign = (parseInt(key.slice(-2), 16) & 127).toString(16).padStart(2, "0");
+  if (OF_SMALL_ORDER.has(key.slice(0, -2) + sign)) {
+    throw new BundleError(`the key ${key} is nobody's: anybody can sign for it; give one that \`edge keygen\` wrote`);
+  }
+  return key;
+}
+
+function keyDigits(source) {
   if (/^[0-9a-fA-F]{64}$/.test(source)) return source.toLowerCase();
   const block = /-----BEGIN PUBLIC KEY-----([A-Za-z0-9+/=\s]*)-----END PUBLIC KEY-----/.exec(source);
   const digits = block ? hexadecimal(fromBase64(block[1])) : "";
