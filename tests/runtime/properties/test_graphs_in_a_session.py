@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from edge.bundle import graph, wire
 from edge.errors import BundleError
-from edge.verification import STEPS, ChildLimits, verify_apart
+from edge.isolation import ChildLimits, verify_apart
+from edge.verification import STEPS
 
 thorough = settings(
     max_examples=int(os.environ.get("EDGE_FUZZ_EXAMPLES", "40")),
