@@ -9,7 +9,7 @@ from edge.picture import paths
 from edge.picture.paths import IN_A_ROW, STANDARD_INPUT, Found
 
 if TYPE_CHECKING:
-    from edge.picture.arrays import Grey
+    from edge.picture.arrays import Prepared
     from edge.picture.decode import Source
 
 # Bytes are held for so many pictures at a time and thread: photographs have 5 MB, and a network likes many requests.
@@ -86,22 +86,22 @@ def sources(block: Sequence[Found], typed: "Callable[[], Source] | None" = None)
     return found
 
 
-def read_digits(block: Sequence[Found], typed: "Callable[[], Source] | None" = None) -> "list[Grey | PictureError]":
-    """The images of a block of pictures, wherever they are.
+def read_digits(block: Sequence[Found], typed: "Callable[[], Source] | None" = None) -> "list[Prepared | PictureError]":
+    """What the model sees of a block of pictures, wherever they are.
 
     Args:
         block: pictures.
         typed: gives the standard input, where that is one of them.
 
     Returns:
-        For each uint8 (28, 28), or why there is none; the error says the picture's path.
+        For each the image and its likeness, or why there is none; the error says the picture's path.
 
     Raises:
         MissingExtraError: as for `expand`.
     """
     from edge.picture import preprocessing
 
-    images: list[Grey | PictureError] = []
+    images: list[Prepared | PictureError] = []
     for some in _pieces(block):
         opened = sources(some, typed)
         outcomes = iter(preprocessing.read_digits([each for each in opened if not isinstance(each, PictureError)]))

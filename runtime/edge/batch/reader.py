@@ -17,7 +17,7 @@ from edge.session.providers import Provider
 
 if TYPE_CHECKING:
     from edge.classifier.classifier import Classifier
-    from edge.picture.arrays import Grey
+    from edge.picture.arrays import Prepared
 
 Column = NDArray[Any]
 
@@ -96,20 +96,20 @@ class Reader:
         }
 
 
-def _read_paths(block: Sequence[Found]) -> "list[Grey | PictureError]":
+def _read_paths(block: Sequence[Found]) -> "list[Prepared | PictureError]":
     from edge.batch import inputs
 
     return inputs.read_digits(block)
 
 
-def _read_bytes(block: Sequence[Found], contents: Sequence[Any]) -> "list[Grey | PictureError]":
+def _read_bytes(block: Sequence[Found], contents: Sequence[Any]) -> "list[Prepared | PictureError]":
     """The images of pictures whose bytes are there; the errors say what each is called."""
     from edge.batch import inputs
     from edge.picture import preprocessing
 
     good = [bytes(each) for each in contents if isinstance(each, bytes | bytearray | memoryview)]
     outcomes = iter(preprocessing.read_digits(good))
-    images: list[Grey | PictureError] = []
+    images: list[Prepared | PictureError] = []
     for each, content in zip(block, contents, strict=True):
         if not isinstance(content, bytes | bytearray | memoryview):
             images.append(UnreadablePictureError(f"{each.path} holds no bytes; give those of a picture file"))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edge.classifier.classifier import Classifier, Prediction
 from edge.errors import NoDigitError, PictureError, SeveralDigitsError
+from edge.picture.arrays import Prepared
 from edge.picture.paths import Found
 from edge.session.batching import LEAST_IMAGES_PER_THREAD, startable_threads
 
@@ -42,7 +43,7 @@ _BLOCKS_PER_WORKER = 2
 _FLOAT32 = ".9g"  # nine digits tell any two float32 values apart
 _quoted = cache(json.dumps)  # labels and names, which repeat in every line
 
-Read = Callable[[Sequence[Found]], list[NDArray[np.uint8] | PictureError]]
+Read = Callable[[Sequence[Found]], list[Prepared | PictureError]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,8 @@ def answers(
     Args:
         classifier: the model.
         found: the pictures, in the order in which they are wanted.
-        read: gives for each picture of a block the image that the model sees, uint8 (28, 28), or why there is none;
-            called from several threads at once, if there are more workers than one.
+        read: gives for each picture of a block what the model sees, or why there is nothing; called from
+            several threads at once, if there are more workers than one.
         workers: blocks worked on at a time, at least 1.
         cut: cuts the pictures into blocks; `blocks` without. Which pictures are in a block together can be seen in the
             last digit of their probabilities.
@@ -132,35 +133,38 @@ def answer(classifier: Classifier, block: Sequence[Found], read: Read) -> list[A
     Raises:
         ProviderError: onnxruntime failed.
     """
-    read_ones = read(block)
-    images = [image for image in read_ones if not isinstance(image, PictureError)]
-    predictions = iter(classifier.predictions(np.stack(images)) if images else ())
+    seen = read(block)
+    good = [each for each in seen if not isinstance(each, PictureError)]
+    predictions: Iterator[Prediction] = iter(())
+    if good:
+        images, likeness = zip(*good, strict=True)
+        predictions = iter(classifier.predictions(np.stack(images), likeness))
     return [
-        Answer(each.path, error=image)
-        if isinstance(image, PictureError)
-        else told(each.path, image, next(predictions), classifier)
-        for each, image in zip(block, read_ones, strict=True)
+        Answer(each.path, error=one)
+        if isinstance(one, PictureError)
+        else told(each.path, one, next(predictions), classifier)
+        for each, one in zip(block, seen, strict=True)
     ]
 
 
-def told(path: str, image: NDArray[np.uint8], prediction: Prediction, classifier: Classifier) -> Answer:
+def told(path: str, seen: Prepared, prediction: Prediction, classifier: Classifier) -> Answer:
     """The answer to a picture that was read: its prediction, or that it shows digits that touch.
 
     Args:
         path: of the picture.
-        image: uint8 (28, 28), what the model saw.
+        seen: what the model saw.
         prediction: what it said.
         classifier: the model.
 
     Raises:
         ProviderError: onnxruntime failed.
     """
-    if prediction.rejected:
-        from edge.classifier.touching import count_digits  # few pictures are rejected
+    if classifier.doubts(prediction, seen.likeness):
+        from edge.classifier.touching import count_digits  # few pictures are doubted
 
-        if (digits := count_digits(image, classifier)) > 1:
+        if (digits := count_digits(seen.image, classifier)) > 1:
             return Answer(path, error=SeveralDigitsError(path, digits))
-    return Answer(path, image, prediction)
+    return Answer(path, seen.image, prediction)
 
 
 def json_line(answer: Answer, top: int | None = None) -> str:

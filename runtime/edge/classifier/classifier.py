@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.bundle import bundle, shipped, signature
 from edge.bundle.bundle import Bundle
-from edge.bundle.input import COLUMNS, OUTPUTS, ROWS, SCORE
+from edge.bundle.input import COLUMNS, DIGITS, OUTPUTS, ROWS, SCORE
 from edge.bundle.manifest import Manifest
 from edge.bundle.signature import Trusted
 from edge.classifier.images import as_batch
@@ -42,8 +42,8 @@ class Prediction(NamedTuple):
         shares: probability of each, in their order.
         model: name of the bundle.
         provider: where it was computed, such as "cpu".
-        score: how much the image looks like any label, about 0 for a usual digit and lower for others; None where the
-            bundle cannot say.
+        score: how much the image looks like any label, about 0 for a usual digit and lower for others, and with it what
+            reading knows of its picture; None where the bundle cannot say.
         rejected: whether that is so low that the image is probably none of the labels.
     """
 
@@ -84,6 +84,7 @@ class Classifier:
         self._threshold = -math.inf if facts is None else facts.threshold
         self._scorer = None if facts is None or running.has_score else Scorer.of(facts)
         self._asked = (OUTPUTS[1], SCORE) if running.has_score else (OUTPUTS[1],)
+        self._shows_digits = source.manifest.labels == DIGITS  # of other labels reading knows no likeness
         self._labels, self._name, self._provider = source.manifest.labels, source.manifest.name, running.provider
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -154,12 +155,12 @@ class Classifier:
         self.manifest.check_pictures()
         from edge.picture import preprocessing  # Pillow is not needed by those who bring arrays
 
-        image = preprocessing.read_digit(source)
-        prediction = self.predict_image(image)
-        if prediction.rejected:
-            from edge.classifier.touching import count_digits  # few pictures are rejected
+        seen = preprocessing.read_digit(source)
+        prediction = self._predictions(as_batch(seen.image), (seen.likeness,))[0]
+        if self.doubts(prediction, seen.likeness):
+            from edge.classifier.touching import count_digits  # few pictures are doubted
 
-            if (digits := count_digits(image, self)) > 1:
+            if (digits := count_digits(seen.image, self)) > 1:
                 raise SeveralDigitsError(preprocessing.name_of(source), digits)
         return prediction
 
@@ -179,11 +180,12 @@ class Classifier:
             raise InputError(f"{len(batch)} images are not one; give uint8 ({ROWS}, {COLUMNS}), or ask `predictions`")
         return self._predictions(batch)[0]
 
-    def predictions(self, images: ArrayLike) -> list[Prediction]:
+    def predictions(self, images: ArrayLike, likeness: Sequence[float] | None = None) -> list[Prediction]:
         """Says what prepared images show.
 
         Args:
             images: uint8 (N, 28, 28) or (28, 28), ink 255 on background 0; N may be 0.
+            likeness: what reading adds to the score of each, as `edge.picture.preprocessing.read_digit` gives it.
 
         Returns:
             A prediction for each.
@@ -193,7 +195,7 @@ class Classifier:
             BundleError: the model answers with what is no number.
             ProviderError: onnxruntime failed.
         """
-        return self._predictions(as_batch(images))
+        return self._predictions(as_batch(images), likeness)
 
     def run(self, images: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64] | None]:
         """Computes everything that the model says of prepared images.
@@ -222,18 +224,23 @@ class Classifier:
         logits: NDArray[np.float32],
         probabilities: NDArray[np.float32],
         scores: NDArray[np.float64] | None,
+        likeness: Sequence[float] | None = None,
     ) -> list[Prediction]:
-        """What the outputs of `run` say of each image."""
-        return self._told(probabilities.tolist(), None if scores is None else scores.tolist())
+        """What the outputs of `run` say of each image; and reading, as in `predictions`."""
+        return self._told(probabilities.tolist(), None if scores is None else scores.tolist(), likeness)
 
-    def _predictions(self, batch: NDArray[np.uint8]) -> list[Prediction]:
+    def _predictions(self, batch: NDArray[np.uint8], likeness: Sequence[float] | None = None) -> list[Prediction]:
         if self._scorer is not None:
-            return self.to_predictions(*self.run(batch))
+            return self.to_predictions(*self.run(batch), likeness)
         probabilities, *scores = self._fetch(self._asked, batch)
-        return self._told(probabilities.tolist(), scores[0].tolist() if scores else None)
+        return self._told(probabilities.tolist(), scores[0].tolist() if scores else None, likeness)
 
-    def _told(self, rows: list[list[float]], scores: list[float] | None) -> list[Prediction]:
+    def _told(
+        self, rows: list[list[float]], scores: list[float] | None, likeness: Sequence[float] | None
+    ) -> list[Prediction]:
         """One image should cost little more than its run: no array is made here, and no property asked."""
+        if likeness is not None and scores is not None and self._shows_digits:
+            scores = [score + more for score, more in zip(scores, likeness, strict=True)]
         labels, name, provider, threshold = self._labels, self._name, self._provider, self._threshold
         told = []
         for row, score in zip(rows, repeat(None) if scores is None else scores, strict=scores is not None):
@@ -260,6 +267,12 @@ class Classifier:
         """
         found = self.run(images)
         return [None] * len(found[0]) if found[2] is None else found[2].tolist()
+
+    def doubts(self, prediction: Prediction, likeness: float) -> bool:
+        """Whether the model rejects a picture, with what reading added to its score or without."""
+        if prediction.rejected or prediction.score is None:
+            return prediction.rejected
+        return self.rejects(prediction.score - likeness if self._shows_digits else prediction.score)
 
     def rejects(self, score: float | None) -> bool:
         """Whether an image of that score is probably none of the labels."""

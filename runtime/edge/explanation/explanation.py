@@ -132,16 +132,20 @@ def explain(source: "Source", model: str | os.PathLike[str] | Classifier = shipp
     classifier = model if isinstance(model, Classifier) else load(model, provider="cpu")
     classifier.manifest.check_pictures()
     name = Path(os.fsdecode(source)).name if isinstance(source, str | os.PathLike) else "picture"
-    return explain_image(preprocessing.read_digit(source), classifier, name)
+    seen = preprocessing.read_digit(source)
+    return explain_image(seen.image, classifier, name, seen.likeness)
 
 
-def explain_image(image: ArrayLike, classifier: Classifier, name: str = "picture") -> Explanation:
+def explain_image(
+    image: ArrayLike, classifier: Classifier, name: str = "picture", likeness: float = 0.0
+) -> Explanation:
     """Says why a model answers as it does to a prepared image.
 
     Args:
         image: uint8 (28, 28) or (1, 28, 28), ink 255 on background 0.
         classifier: the model.
         name: of the picture, for what is drawn.
+        likeness: what reading adds to its score.
 
     Raises:
         InputError: not exactly one image, or another shape or type.
@@ -151,7 +155,7 @@ def explain_image(image: ArrayLike, classifier: Classifier, name: str = "picture
     batch = as_batch(image)
     if len(batch) != 1:
         raise InputError(f"{len(batch)} images cannot be explained at once; give one, uint8 (28, 28)")
-    prediction, labels = classifier.predictions(batch)[0], classifier.labels
+    prediction, labels = classifier.predictions(batch, (likeness,))[0], classifier.labels
     if not belief.is_recurrent(classifier.manifest):
         found = occlusion.measure(classifier, batch)
         return Explanation(name, batch[0], prediction, labels, occlusion=found)

@@ -16,7 +16,7 @@ from PIL import Image
 from edge.bundle.input import COLUMNS, PICTURE_RECIPE, ROWS
 from edge.errors import InputError, NoDigitError, PictureError, SeveralDigitsError
 from edge.picture import decode, limits
-from edge.picture.arrays import Grey, Mask
+from edge.picture.arrays import Grey, Mask, Prepared
 from edge.picture.ink import levels, normalisation
 
 if TYPE_CHECKING:
@@ -80,14 +80,14 @@ def read(source: Source) -> Grey:
     return preprocess(_opened(source)).image
 
 
-def read_digit(source: Source) -> Grey:
-    """The image that the model sees, of a picture that shows one digit: others are refused.
+def read_digit(source: Source) -> Prepared:
+    """What the model sees of a picture that shows one digit, and how much it looks like one: others are refused.
 
     Args:
         source: as `read` takes it.
 
     Returns:
-        uint8 (28, 28), ink 255 on background 0, not all zero.
+        The image, uint8 (28, 28), ink 255 on background 0, not all zero; and its likeness.
 
     Raises:
         PictureError: the file is missing, is no picture, is damaged, or is too large.
@@ -98,24 +98,26 @@ def read_digit(source: Source) -> Grey:
     made = preprocess(_opened(source))
     if not made.image.any():
         raise NoDigitError(name_of(source))
-    found = made.segmentation
-    if found is not None and found.pieces is not None and found.digit is not None:
-        from edge.picture.ink.digit import count_digits  # as in `preprocess`
+    found, near = made.segmentation, made.close_up
+    if found is None or near is None or found.pieces is None or found.digit is None:
+        return Prepared(made.image)
+    from edge.picture.ink.digit import count_digits  # as in `preprocess`
+    from edge.picture.ink.likeness import likeness
 
-        count = count_digits(found.pieces, found.digit, found.light.strength)
-        if count > 1:
-            raise SeveralDigitsError(name_of(source), count)
-    return made.image
+    count = count_digits(found.pieces, found.digit, found.light.strength)
+    if count > 1:
+        raise SeveralDigitsError(name_of(source), count)
+    return Prepared(made.image, likeness(made.image, found, near.ink))
 
 
-def read_digits(sources: Sequence[Source]) -> list[Grey | PictureError]:
-    """The images of several pictures: the same as `read_digit` gives, sooner where many are small plain files.
+def read_digits(sources: Sequence[Source]) -> list[Prepared | PictureError]:
+    """What the model sees of several pictures: the same as `read_digit` gives, sooner where many are small plain files.
 
     Args:
         sources: as `read` takes them.
 
     Returns:
-        For each picture uint8 (28, 28), or the error that `read_digit` raises for it.
+        For each picture what `read_digit` gives, or the error that `read_digit` raises for it.
 
     Raises:
         InputError: an array of another shape or type.
@@ -124,7 +126,7 @@ def read_digits(sources: Sequence[Source]) -> list[Grey | PictureError]:
     usual = _are_ready(greys) & greys.any(axis=(1, 2))
     images = dict(zip(positions, greys.copy(), strict=True))
     ready = {position for position, good in zip(positions, usual.tolist(), strict=True) if good}
-    return [images[at] if at in ready else _digit_or_error(source) for at, source in enumerate(sources)]
+    return [Prepared(images[at]) if at in ready else _digit_or_error(source) for at, source in enumerate(sources)]
 
 
 def luminance(source: Source, *, enough_pixels: int = decode.ENOUGH_PIXELS) -> Grey:
@@ -218,7 +220,7 @@ def _are_ready(greys: Grey) -> NDArray[np.bool_]:
     return 2 * dark > _BORDER.size
 
 
-def _digit_or_error(source: Source) -> Grey | PictureError:
+def _digit_or_error(source: Source) -> Prepared | PictureError:
     try:
         return read_digit(source)
     except PictureError as error:

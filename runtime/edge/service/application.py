@@ -266,13 +266,13 @@ class Application:
         uploads.check_recipe(model, found)
         self._pictures += 1
         try:
-            read = await self._reader.images(found)
+            seen = await self._reader.images(found)
         finally:
             self._pictures -= 1
-        for image in read:
-            if isinstance(image, PictureError):
-                raise image
-        return b"".join([image.tobytes() for image in read if not isinstance(image, PictureError)])
+        for each in seen:
+            if isinstance(each, PictureError):
+                raise each
+        return b"".join([each.image.tobytes() for each in seen if not isinstance(each, PictureError)])
 
     async def _server(self, scope: Scope, receive: Receive, send: Send) -> None:
         facts = {"name": "edge", "version": edge.__version__, "extensions": list(inference.EXTENSIONS)}

@@ -25,6 +25,7 @@ from edge.classifier.page import read_grey_page, read_page
 from edge.errors import BundleError, NoDigitError, PictureError
 from edge.explanation.explanation import explain_image
 from edge.picture import preprocessing
+from edge.picture.arrays import Prepared
 from edge.service.microbatching import IMAGE_BYTES
 from edge.service.repository import Model
 from edge.service.requests import RequestError
@@ -123,18 +124,18 @@ class UploadReader:
         """Calls a function in one of the threads; it is not called at all where the request is cancelled before."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, functools.partial(function, *arguments))
 
-    async def images(self, found: list[Upload]) -> list[NDArray[np.uint8] | PictureError]:
-        """What the model sees of each picture, uint8 (28, 28), or why it cannot be read."""
-        return list(await asyncio.gather(*(self.run(_image, each) for each in found)))
+    async def images(self, found: list[Upload]) -> list[Prepared | PictureError]:
+        """What the model sees of each picture, or why it cannot be read."""
+        return list(await asyncio.gather(*(self.run(_seen, each) for each in found)))
 
     def close(self) -> None:
         """Lets go of the threads."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _image(upload: Upload) -> NDArray[np.uint8] | PictureError:
+def _seen(upload: Upload) -> Prepared | PictureError:
     if upload.image is not None:
-        return upload.image
+        return Prepared(upload.image)
     try:
         return preprocessing.read_digit(BytesIO(upload.content))
     except PictureError as error:
@@ -143,27 +144,25 @@ def _image(upload: Upload) -> NDArray[np.uint8] | PictureError:
 
 async def answers(model: Model, reader: UploadReader, found: list[Upload]) -> list[Answer]:
     """What becomes of each picture; the images go through the model's batcher."""
-    read = await reader.images(found)
-    images = [image for image in read if not isinstance(image, PictureError)]
+    seen = await reader.images(found)
+    good = [each for each in seen if not isinstance(each, PictureError)]
     predictions: Iterator[Prediction] = iter(())
-    if images:
-        outputs = await model.batcher.submit(b"".join([image.tobytes() for image in images]))
-        predictions = iter(model.classifier.to_predictions(*outputs))
+    if good:
+        outputs = await model.batcher.submit(b"".join([each.image.tobytes() for each in good]))
+        predictions = iter(model.classifier.to_predictions(*outputs, [each.likeness for each in good]))
     return [
-        Answer(upload.name, error=image)
-        if isinstance(image, PictureError)
-        else await _told(model, reader, upload, image, next(predictions))
-        for upload, image in zip(found, read, strict=True)
+        Answer(upload.name, error=each)
+        if isinstance(each, PictureError)
+        else await _told(model, reader, upload, each, next(predictions))
+        for upload, each in zip(found, seen, strict=True)
     ]
 
 
-async def _told(
-    model: Model, reader: UploadReader, upload: Upload, image: NDArray[np.uint8], prediction: Prediction
-) -> Answer:
-    """The answer to a picture; one that is rejected is looked at again beside the event loop."""
-    if prediction.rejected and upload.image is None:
-        return await reader.run(told, upload.name, image, prediction, model.classifier)
-    return Answer(upload.name, image, prediction)
+async def _told(model: Model, reader: UploadReader, upload: Upload, seen: Prepared, prediction: Prediction) -> Answer:
+    """The answer to a picture; one that is doubted is looked at again beside the event loop."""
+    if upload.image is None and model.classifier.doubts(prediction, seen.likeness):
+        return await reader.run(told, upload.name, seen, prediction, model.classifier)
+    return Answer(upload.name, seen.image, prediction)
 
 
 def with_image(line: str, answer: Answer) -> str:
@@ -191,7 +190,8 @@ def page_record(model: Model, upload: Upload) -> dict[str, Any]:
 
 def explanation_record(model: Model, upload: Upload) -> dict[str, Any]:
     """Why a picture is read as it is, as `edge explain --json` prints it; called beside the event loop."""
-    image = _image(upload)
-    if isinstance(image, PictureError):
-        return {"path": upload.name, **failure(image)}
-    return {"path": upload.name, **explain_image(image, model.classifier, upload.name).record()}
+    seen = _seen(upload)
+    if isinstance(seen, PictureError):
+        return {"path": upload.name, **failure(seen)}
+    found = explain_image(seen.image, model.classifier, upload.name, seen.likeness)
+    return {"path": upload.name, **found.record()}

@@ -11,6 +11,7 @@ import edge
 from edge.classifier import answers
 from edge.errors import NoDigitError, PictureNotFoundError, ProviderError, UnreadablePictureError
 from edge.picture import preprocessing
+from edge.picture.arrays import Prepared
 from edge.picture.paths import Found
 
 
@@ -32,7 +33,7 @@ def image(number):
 def test_the_answers_come_in_the_order_of_the_pictures(loaded, linear, count, workers):
     def read(block):
         time.sleep(0.002 * (int(block[0].path) % 3))  # later blocks are ready sooner
-        return [image(int(each.path)) for each in block]
+        return [Prepared(image(int(each.path))) for each in block]
 
     rows = [row for block in answers.answers(loaded, found(count), read, workers=workers) for row in block]
     assert [row.path for row in rows] == [str(number) for number in range(count)]
@@ -55,7 +56,7 @@ def test_where_the_system_gives_few_threads_those_do_the_work(loaded, monkeypatc
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", scarce)
-    read = lambda block: [image(int(each.path)) for each in block]  # noqa: E731
+    read = lambda block: [Prepared(image(int(each.path))) for each in block]  # noqa: E731
     rows = [row for block in answers.answers(loaded, found(300), read, workers=4) for row in block]
     assert [row.path for row in rows] == [str(number) for number in range(300)]
 
@@ -64,7 +65,8 @@ def test_where_the_system_gives_few_threads_those_do_the_work(loaded, monkeypatc
 def test_a_picture_that_cannot_be_read_keeps_its_place(loaded, workers):
     def read(block):
         return [
-            UnreadablePictureError("bad; worse") if int(each.path) % 3 == 0 else image(int(each.path)) for each in block
+            UnreadablePictureError("bad; worse") if int(each.path) % 3 == 0 else Prepared(image(int(each.path)))
+            for each in block
         ]
 
     rows = [row for block in answers.answers(loaded, found(100), read, workers=workers) for row in block]
@@ -77,7 +79,7 @@ def test_only_a_window_of_pictures_is_read_ahead(loaded):
 
     def read(block):
         begun.append(len(block))
-        return [image(0) for _ in block]
+        return [Prepared(image(0)) for _ in block]
 
     stream = answers.answers(loaded, found(10_000), read, workers=2)
     next(stream)
@@ -126,8 +128,9 @@ def test_reading_many_is_reading_each(images, tmp_path):
         if isinstance(expected, NoDigitError):
             assert str(outcome) == str(expected)
         else:
-            np.testing.assert_array_equal(outcome, expected)
-            assert outcome.flags.writeable == expected.flags.writeable
+            np.testing.assert_array_equal(outcome.image, expected.image)
+            assert outcome.image.flags.writeable == expected.image.flags.writeable
+            assert outcome.likeness == expected.likeness
     assert preprocessing.read_digits([]) == []
 
 
@@ -136,4 +139,4 @@ def test_reading_many_gives_the_errors_in_their_places(images, tmp_path):
     (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:60])
     good, cut = str(tmp_path / "good.png"), str(tmp_path / "cut.png")
     kinds = [type(each) for each in preprocessing.read_digits([good, "missing.png", cut, str(tmp_path), good])]
-    assert kinds == [np.ndarray, PictureNotFoundError, UnreadablePictureError, UnreadablePictureError, np.ndarray]
+    assert kinds == [Prepared, PictureNotFoundError, UnreadablePictureError, UnreadablePictureError, Prepared]

@@ -12,6 +12,7 @@ from edge.bundle.input import OUTPUTS, SCORE
 from edge.bundle.manifest import Rejection
 from edge.classifier.rejection import Scorer
 from edge.errors import BundleError
+from edge.picture import preprocessing
 
 CLASSES = 10
 UNIT = tuple(tuple(map(float, row[: place + 1])) for place, row in enumerate(np.eye(CLASSES)))
@@ -101,6 +102,34 @@ def test_the_command_marks_a_rejected_picture_and_exits_with_0(edge_command, str
     assert record["rejected"] is True
     assert record["label"] in "0123456789"
     assert isinstance(record["score"], float)
+
+
+def test_what_reading_knows_of_a_picture_is_added_to_its_score(strict, images):
+    classifier = strict(-1e6)
+    page = Image.new("L", (200, 200), 235)
+    page.paste(40, (30, 30), Image.fromarray(images[2]).resize((140, 140)))
+    seen = preprocessing.read_digit(page)
+    alone = classifier.predict_image(seen.image).score
+    assert seen.likeness > 0
+    assert classifier.predict(page).score == pytest.approx(alone + seen.likeness)
+    assert classifier.predictions(seen.image, [-3.0])[0].score == pytest.approx(alone - 3)
+    assert classifier.to_predictions(*classifier.run(seen.image), [-3.0])[0].score == pytest.approx(alone - 3)
+    between = strict(alone - 1)
+    assert [between.predictions(seen.image, [less])[0].rejected for less in (0.0, -2.0)] == [False, True]
+    above = strict(alone + 1)
+    forgiven = above.predictions(seen.image, [2.0])[0]
+    assert not forgiven.rejected
+    assert [above.doubts(forgiven, added) for added in (2.0, 0.5)] == [True, False]  # by the model alone, then not
+
+
+def test_of_other_labels_than_digits_reading_knows_nothing(bundle_path, repack, images):
+    bundle_path.write_bytes(repack(rejection=rejection(), labels=tuple("abcdefghij")))
+    classifier = edge.load(bundle_path, provider="cpu")
+    assert classifier.predictions(images[2], [-3.0]) == classifier.predictions(images[2])
+
+
+def test_without_a_score_likeness_says_nothing(bundle_path, images):
+    assert edge.load(bundle_path, provider="cpu").predictions(images[2], [-9.0])[0].score is None
 
 
 def test_read_marks_what_is_no_digit(strict, images):

@@ -90,7 +90,7 @@ def test_every_single_digit_is_one(digits):
     for image in digits:
         for size in (60, 110, 190):
             sheet = page([image], size=size)
-            assert np.array_equal(preprocessing.read_digit(sheet), preprocessing.read(sheet))
+            assert np.array_equal(preprocessing.read_digit(sheet).image, preprocessing.read(sheet))
 
 
 def underlined(sheet):

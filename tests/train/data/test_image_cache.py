@@ -39,7 +39,7 @@ def test_a_file_is_what_the_runtime_would_show_the_model(files, cache):
     found = image_cache.read(files, cache)
     assert not found.problems
     for path, image in zip(files, found.images, strict=True):
-        np.testing.assert_array_equal(image, preprocessing.read_digit(path))
+        np.testing.assert_array_equal(image, preprocessing.read_digit(path).image)
 
 
 def test_the_second_time_nothing_is_decoded_and_everything_is_the_same(files, cache, decoded):

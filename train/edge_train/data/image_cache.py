@@ -93,13 +93,13 @@ def _block(files: Sequence[Path], kept: dict[str, NDArray[np.uint8]]) -> list[tu
     read_now = dict(zip(unknown, preprocessing.read_digits([files[index] for index in unknown]), strict=True))
     found: list[tuple[str, NDArray[np.uint8] | str]] = []
     for index, digest in enumerate(digests):
-        image = read_now.get(index)
-        if isinstance(image, PictureError):
-            found.append((digest, str(image)))
+        seen = read_now.get(index)
+        if isinstance(seen, PictureError):
+            found.append((digest, str(seen)))
         elif not digest:
             found.append((digest, f"{files[index]} could not be read at first; try again"))
         else:
-            found.append((digest, kept[digest] if image is None else image))
+            found.append((digest, kept[digest] if seen is None else seen.image))
     return found
 
 

@@ -46,8 +46,8 @@ def explain(
     if gif is not None and not is_recurrent(classifier.manifest):
         raise InputError(f"{classifier.manifest.name} does not read row by row; leave --gif away, --out draws its map")
     classifier.manifest.check_pictures()
-    image = preprocessing.read_digit(sys.stdin.buffer if source == paths.STANDARD_INPUT else source)
-    found = explain_image(image, classifier, Path(source).name)
+    seen = preprocessing.read_digit(sys.stdin.buffer if source == paths.STANDARD_INPUT else source)
+    found = explain_image(seen.image, classifier, Path(source).name, seen.likeness)
     if out is not None:
         write_atomically(out, found.png(), "the picture")
     if gif is not None:

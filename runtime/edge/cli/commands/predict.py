@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edge.classifier.answers import Answer
     from edge.classifier.classifier import Prediction
     from edge.cli.step_strips import StepStrips
-    from edge.picture.arrays import Grey
+    from edge.picture.arrays import Prepared
 
 MAX_NAME_COLUMNS = 60  # longer paths push their own line only
 
@@ -201,7 +201,7 @@ def rejected_as(prediction: "Prediction") -> str:
     return "no digit" if tuple(prediction.probabilities) == DIGITS else "none of the labels"
 
 
-def _read(typed: list[bytes] | None, block: Sequence[paths.Found]) -> "list[Grey | PictureError]":
+def _read(typed: list[bytes] | None, block: Sequence[paths.Found]) -> "list[Prepared | PictureError]":
     """The images of a block of pictures, or what is wrong with them; keeps what is typed, if it is given a place."""
 
     def standard_input() -> bytes | BinaryIO:
