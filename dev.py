@@ -133,7 +133,8 @@ def test() -> None:
     with ThreadPoolExecutor() as beside, tempfile.TemporaryFile("w+", encoding="utf-8") as told:
         devices = beside.submit(test_as_on_devices, source, newest, told)
         try:
-            run([python, *MEASURED, "-m", "pytest", "--durations=5", "-q", *full], **surroundings())
+            found = {**surroundings(), **core(Path(sys.executable))}
+            run([python, *MEASURED, "-m", "pytest", "--durations=5", "-q", *full], **found)
         finally:
             say("\ndev.py: the tests as on devices:")
             devices.exception()
@@ -154,14 +155,19 @@ def test_as_on_devices(source: Path, newest: Path, told: IO[str]) -> None:
         newest: the interpreter of `THIN`.
         told: takes what the tests print.
     """
-    core = {"COVERAGE_CORE": "sysmon"} if version_of(newest) >= MONITORED else {}
     thin = program(THIN, "python")
-    run([thin, *MEASURED, "-m", "pytest", "-q", "tests/runtime"], folder=source, told=told, EDGE_THIN=str(THIN), **core)
+    found = {"EDGE_THIN": str(THIN), **core(newest)}
+    run([thin, *MEASURED, "-m", "pytest", "-q", "tests/runtime"], folder=source, told=told, **found)
     run([program(THIN, "edge"), "doctor"], told=told)
     oldest = program(OLDEST, "python")
     rest = [f"--ignore={folder}" for folder in WITHOUT_VERSIONS]
     run([oldest, "-m", "pytest", "-q", "tests/runtime", *rest], folder=source, told=told, EDGE_THIN=str(OLDEST))
     run([program(OLDEST, "edge"), "doctor"], told=told)
+
+
+def core(python: Path) -> dict[str, str]:
+    """How coverage counts lines in an interpreter."""
+    return {"COVERAGE_CORE": "sysmon"} if version_of(python) >= MONITORED else {}
 
 
 def without_extras() -> list[str]:

@@ -55,6 +55,24 @@ def versions_read_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def operators_translated_once() -> Iterator[None]:
+    """torch's newer exporter translates all 500 operators that it knows anew for every export: half of its time."""
+    try:
+        from torch.onnx._internal._lazy_import import onnxscript_apis
+    except ImportError:  # another torch keeps them elsewhere; its exports take longer
+        yield
+        return
+
+    @cache
+    def translated() -> object:
+        return type(onnxscript_apis).__getattr__(onnxscript_apis, "get_torchlib_ops")()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(vars(onnxscript_apis), "get_torchlib_ops", translated)
+        yield
+
+
 @pytest.fixture(scope="session")
 def digits() -> Split:
     """60 strokes with their labels."""
