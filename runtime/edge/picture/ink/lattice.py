@@ -25,7 +25,7 @@ THICKEST: Final = 2.4  # times the stroke width: the ink that a cut may go throu
 BEND: Final = 0.06  # price of a step to the side, in pixels of ink: straight cuts first
 
 # Candidates, relative to the usual height of a digit.
-CUT_WIDTH: Final = 0.6  # narrower ink is not cut
+CUT_WIDTH: Final = 0.7  # narrower ink is not cut: letters would become pairs of digits
 WIDEST: Final = 1.3  # of joined pieces, and of what is cut
 WIDEST_PIECE: Final = 2.2  # of one piece, of its own height
 WIDEST_GAP: Final = 0.2  # between pieces that are joined
