@@ -52,7 +52,7 @@ def run_self_test(
             program = Path(scratch) / "self_test"
             test = f"-D{source.name.upper()}_SELF_TEST"
             try:
-                version = build(source, compiler, (*flags, test), program)
+                version = build(source, (compiler, *flags, test), program)
             except DeploymentError:
                 if flags == NATIVE:
                     continue  # not every compiler knows the machine that it runs on
@@ -62,22 +62,22 @@ def run_self_test(
     return results
 
 
-def build(source: CSource, compiler: str, flags: tuple[str, ...], target: Path) -> str:
+def build(source: CSource, command: tuple[str, ...], target: Path, words: int = 1) -> str:
     """Compiles a C form, in the folder of what is made of it, and says who compiled it.
 
     Args:
         source: the two files.
-        compiler: a C compiler.
-        flags: what it is given.
+        command: the compiler and its flags.
         target: the program, library or module.
+        words: how many words of the command name the compiler.
 
     Raises:
         DeploymentError: the compiler does not take it.
     """
     write_files(source, target.parent)
-    told = _run([compiler, "--version"], target.parent)
-    version = (told.stdout.splitlines() or [compiler])[0]
-    done = _run([compiler, *flags, f"{source.name}.c", "-o", str(target)], target.parent)
+    told = _run([*command[:words], "--version"], target.parent)
+    version = (told.stdout.splitlines() or [command[0]])[0]
+    done = _run([*command, f"{source.name}.c", "-o", str(target)], target.parent)
     if done.returncode != 0:
         said = done.stderr.strip().splitlines() or ["it says nothing"]
         reason = next((line for line in said if "error" in line), said[0])

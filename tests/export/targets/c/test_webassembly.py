@@ -5,6 +5,7 @@ import importlib.util
 import json
 import shutil
 import subprocess
+import sys
 from importlib import resources
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from edge.bundle import bundle, shipped
 from edge_export.targets import c, registry
-from edge_export.targets.c import webassembly
+from edge_export.targets.c import compilation, webassembly
 from edge_export.targets.registry import DeploymentError, TargetRequest
 
 REQUEST = TargetRequest(data="strokes", engine="c")
@@ -94,9 +95,25 @@ def test_the_page_is_small_and_asks_nobody(ready, tmp_path):
 def test_without_a_compiler_the_way_out_is_told(made, tmp_path, monkeypatch):
     monkeypatch.setattr(c, "form", lambda *_: made)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(DeploymentError, match=r"on Debian: apt install clang lld; or leave --engine out"):
+    monkeypatch.setattr(webassembly, "find_spec", lambda _: None)
+    with pytest.raises(DeploymentError, match=r"on Debian: apt install clang lld; elsewhere: pip install ziglang"):
         registry.write("html", shipped.info("lstm-20"), tmp_path / "out", REQUEST)
     assert not (tmp_path / "out").exists()
+
+
+def test_clang_may_come_as_a_python_package(made, tmp_path, monkeypatch):
+    commands = []
+
+    def build(source, command, target, words):
+        commands.append(command[:words])
+        target.write_bytes(b"module")
+        return "zig"
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(webassembly, "find_spec", lambda name: name == "ziglang" or None)
+    monkeypatch.setattr(compilation, "build", build)
+    assert webassembly.compiled(made.source) == (b"module", "zig")
+    assert commands == [(sys.executable, "-m", "ziglang", "cc")]
 
 
 @needs_wasm
