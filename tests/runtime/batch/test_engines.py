@@ -1,4 +1,4 @@
-"""Ray, Dask, Parquet and S3, in an environment of their own: what edge does with them, and they with edge."""
+"""Ray, Dask and S3, in an environment of their own: what edge does with them, and they with edge."""
 
 import json
 import os
@@ -32,9 +32,7 @@ def check(tree, bundle_path, tmp_path):
     return run
 
 
-@pytest.mark.parametrize(
-    "script", ["tables.py", "s3.py", "dask_frame.py", "ray_data.py", "ray_engine.py", "serve_replicas.py"]
-)
+@pytest.mark.parametrize("script", ["s3.py", "dask_frame.py", "ray_data.py", "ray_engine.py", "serve_replicas.py"])
 def test_what_others_have_is_read_and_what_edge_has_is_understood(check, script):
     checks = check(script)
     assert len(checks) >= 3

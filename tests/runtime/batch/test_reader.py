@@ -91,7 +91,7 @@ def test_pictures_at_an_address_are_fetched(reader, picture_bytes, printed, edge
 
 
 def test_without_what_reads_them_tables_and_addresses_say_what_to_install(edge_command, monkeypatch, bundle_path):
-    for module in ("pyarrow", "fsspec", "fsspec.core", "ray"):
+    for module in ("pyarrow", "pyarrow.parquet", "fsspec", "fsspec.core", "ray"):
         monkeypatch.setitem(sys.modules, module, None)
     for extra, words in {
         "tables": ["a.parquet"],
