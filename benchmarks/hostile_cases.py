@@ -254,7 +254,6 @@ def checkpoints() -> list[Case]:
         "hidden": 1.5,
         "layers": 1,
         "bidirectional": False,
-        "log_softmax": False,
     }
     changes: list[tuple[int, str, dict[str, object] | str]] = [
         (5, f"{with_name} /tmp/edge-escaped", {"name": "/tmp/edge-escaped"}),  # noqa: S108 - that is the attack
@@ -274,6 +273,7 @@ def checkpoints() -> list[Case]:
         return ["export", "--checkpoint", "weights.safetensors", "--data", "strokes", "--out", "out"]
 
     return [
-        *(Case(kind, name, _export(change)) for kind, name, change in changes),
+        # quoted wherever it is shown, a label may be what it likes
+        *(Case(kind, name, _export(change), (0, 1) if "label" in name else (1,)) for kind, name, change in changes),
         Case(6, "a weight that is NaN", nan),
     ]
