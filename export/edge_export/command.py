@@ -146,6 +146,10 @@ def export(
     ]
     if done.manifest.warning is not None:
         lines.append(f"warning: {done.manifest.warning}")
+    if done.left_out:
+        lines.append(
+            f"warning: {done.left_out} drawn digits are read otherwise than by PyTorch, and are not in the evidence"
+        )
     lines.append(f"bundle: {done.path}, {done.size_bytes / 1000:.0f} KB; report: {done.report}")
     if done.flip_sheet is not None:
         lines.append(f"pictures whose label changed: {done.flip_sheet}")

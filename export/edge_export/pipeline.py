@@ -36,7 +36,11 @@ from edge_train.training.evaluation import accuracy_record
 LOCATE_IMAGES = 64  # enough to show where an error begins, few enough to keep every tensor of them
 
 # What each of `graph.exporters` is called for people.
-EXPORTER_WORDS = {"tracing": "tracing exporter", "exported program": "newer exporter, torch.export"}
+EXPORTER_WORDS = {
+    "tracing": "tracing exporter",
+    "exported program": "newer exporter, torch.export",
+    "picture by picture": "tracing exporter, and repeated for each picture, because its forward loops over them",
+}
 
 DEFAULT_OUT = Path("bundles")
 
@@ -148,10 +152,11 @@ def export(request: ExportRequest, tell: Tell) -> Exported:
         rejection=rejection_threshold.fit(bulk, data.parity) if reference.labelled else None,
         warning=warning,
     )
+    proof = packing.evidence(chosen, request.precision, lambda images: session.run(final, images, len(images)))
     packed = packing.pack(
         model,
         facts,
-        packing.evidence(chosen, request.precision, lambda images: session.run(final, images, len(images))),
+        proof,
         row_logits.of(chosen, model, None if taken is None else taken.quantised),
     )
     row_logits.check(packed, request.precision)
@@ -172,6 +177,7 @@ def export(request: ExportRequest, tell: Tell) -> Exported:
             reported_only=None if data.test is None else data.test.name,
             fp32=converted.model,
             exporter=converted.exporter,
+            left_out=packing.left_out(proof),
         ),
     )
 

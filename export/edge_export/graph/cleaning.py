@@ -49,11 +49,12 @@ _BODIES = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 _MOVING = _ORDERED | {"Transpose", "Gather", "Slice", "Concat", "Split"}
 
 
-def clean(model: ModelProto) -> ModelProto:
+def clean(model: ModelProto, sizes: tuple[int, int] = SIZES) -> ModelProto:
     """The model with the same answers and as few nodes as the passes above leave.
 
     Args:
         model: takes `image`, uint8 [batch, 28, 28]; stays as it is.
+        sizes: of the batches that it is run with; both 1 for a graph that takes one picture only.
 
     Raises:
         ConversionError: the graph does not run at both sizes of the batch.
@@ -64,12 +65,12 @@ def clean(model: ModelProto) -> ModelProto:
     optimizer.optimize_ir(cleaned)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(cleaned)
     for simplify in (fold_sizes, omit_zero_states, fix_reshapes, drop_moves, take_final_states):
-        simplify(cleaned)
+        simplify(cleaned, sizes)
         common.RemoveUnusedNodesPass()(cleaned)
     cleaned = rewriter.rewrite(cleaned)
     optimizer.optimize_ir(cleaned)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(cleaned)
-    drop_moves(cleaned)
+    drop_moves(cleaned, sizes)
     common.RemoveUnusedNodesPass()(cleaned)
     common.RemoveUnusedOpsetsPass()(cleaned)
     common.ClearMetadataAndDocStringPass()(cleaned)  # notes of the exporter and the optimiser about themselves
@@ -107,7 +108,7 @@ class TensorValues:
         return axes if axes.count(-1) <= 1 else None
 
 
-def measure(model: ir.Model) -> TensorValues:
+def measure(model: ir.Model, sizes: tuple[int, int] = SIZES) -> TensorValues:
     """Runs a graph with two batches and looks at every tensor.
 
     Raises:
@@ -115,7 +116,7 @@ def measure(model: ir.Model) -> TensorValues:
     """
     graph = model.graph
     random = np.random.default_rng(SEED)
-    images = [random.integers(0, 256, (size, ROWS, COLUMNS)) for size in SIZES]
+    images = [random.integers(0, 256, (size, ROWS, COLUMNS)) for size in sizes]
     pictures = [np.where(random.random(one.shape) < INK, one, 0).astype(np.uint8) for one in images]
     tapped = ir.to_proto(model)
     declared = {output.name for output in tapped.graph.output}
@@ -129,7 +130,7 @@ def measure(model: ir.Model) -> TensorValues:
     except Exception as error:  # onnxruntime's exceptions share no base class
         reason = " ".join(str(error).split())[:300]
         raise ConversionError(
-            f"the exported graph does not run with {' and '.join(map(str, SIZES))} pictures: {reason}; its batch axis "
+            f"the exported graph does not run with {' and '.join(map(str, sizes))} pictures: {reason}; its batch axis "
             "is frozen: take the batch size from the input, as in x.view(x.size(0), -1)"
         ) from error
     values = {name: (np.asarray(one), np.asarray(other)) for name, one, other in zip(names, few, many, strict=True)}
@@ -180,9 +181,9 @@ def _of_sizes(graph: ir.Graph) -> Iterable[str]:
 # --- the passes -------------------------------------------------------------------------------------------------------
 
 
-def fold_sizes(model: ir.Model) -> None:
+def fold_sizes(model: ir.Model, sizes: tuple[int, int] = SIZES) -> None:
     """Pass 1."""
-    measured = measure(model)
+    measured = measure(model, sizes)
     for node in model.graph:
         for value in node.outputs:
             if value.name not in measured.of_sizes or value.is_graph_output():
@@ -218,9 +219,9 @@ def _broadcast(graph: ir.Graph, measured: TensorValues, value: ir.Value, one: Ar
             use.node.replace_input_with(use.idx, stored)
 
 
-def omit_zero_states(model: ir.Model) -> None:
+def omit_zero_states(model: ir.Model, sizes: tuple[int, int] = SIZES) -> None:
     """Pass 2."""
-    measured = measure(model)
+    measured = measure(model, sizes)
     for node in model.graph:
         for place in FIRST_STATES.get(node.op_type, ()):
             state = node.inputs[place] if place < len(node.inputs) else None
@@ -238,9 +239,9 @@ def omit_zero_states(model: ir.Model) -> None:
             del node.attributes["activations"]
 
 
-def fix_reshapes(model: ir.Model) -> None:
+def fix_reshapes(model: ir.Model, sizes: tuple[int, int] = SIZES) -> None:
     """Pass 3."""
-    measured = measure(model)
+    measured = measure(model, sizes)
     for node in model.graph:
         if node.op_type != "Reshape" or constant(node.inputs[1]) is not None:
             continue
@@ -250,9 +251,9 @@ def fix_reshapes(model: ir.Model) -> None:
             node.replace_input_with(1, target)
 
 
-def drop_moves(model: ir.Model) -> None:
+def drop_moves(model: ir.Model, sizes: tuple[int, int] = SIZES) -> None:
     """Pass 4."""
-    measured = measure(model)
+    measured = measure(model, sizes)
     for node in list(model.graph):
         given = measured.axes(node.outputs[0])
         if given is None or not _is_ordered(node, measured):
@@ -269,7 +270,7 @@ def drop_moves(model: ir.Model) -> None:
             replace(node, _reshaped(model.graph, root, taken, given, node.outputs[0].name))
 
 
-def take_final_states(model: ir.Model) -> None:
+def take_final_states(model: ir.Model, sizes: tuple[int, int] = SIZES) -> None:
     """Pass 5."""
     graph = model.graph
     layers = [node for node in graph if node.op_type in FIRST_STATES]
@@ -279,7 +280,7 @@ def take_final_states(model: ir.Model) -> None:
         layer.outputs[1].name = layer.outputs[1].name or f"{layer.outputs[0].name}_final"
     if not layers:
         return
-    measured = measure(model)
+    measured = measure(model, sizes)
     known = {value for layer in layers for value in layer.outputs}
     for node in list(graph):
         value = node.outputs[0]

@@ -3,7 +3,8 @@
 Tracing comes first: it takes a tenth of a second and keeps recurrent layers fused. Where it fails, or leaves a graph
 that still computes sizes or is mostly moving numbers about, the exported program is tried too, and the smaller of
 those that say what PyTorch says is taken. Neither is needed: where torch has no tracing exporter any more, the other
-one writes the same operators, the recurrent ones from the layers' own weights.
+one writes the same operators, the recurrent ones from the layers' own weights. A module whose batch no exporter can
+leave free is exported for one picture, which the graph repeats.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,13 +16,14 @@ from onnx import ModelProto
 from torch import Tensor, nn
 
 from edge.bundle.input import COLUMNS, ROWS
-from edge_export.graph import cleaning, form, pixels, program, tracing
+from edge_export.graph import alone, cleaning, form, pixels, program, tracing
 from edge_export.graph.builder import IR_VERSION, LOGITS, OPSET, ConversionError, Converted, Tap
 from edge_export.graph.session import open_session, run
 
 Export = Callable[[nn.Module], ModelProto]
 
 EXPORTERS: Mapping[str, Export] = {"tracing": tracing.export, "exported program": program.export}
+ALONE: Mapping[str, Export] = {"picture by picture": alone.export}
 
 # A traced graph of more nodes, most of which compute nothing, is worth a second look, which takes some seconds.
 MANY_NODES = 150
@@ -72,9 +74,12 @@ def convert(
     whole = _Whole(module, temperature).eval()
     found: dict[str, ModelProto] = {}
     failures: dict[str, ConversionError] = {}
-    for name, export in exporters.items():
+    for name, export in (*exporters.items(), *ALONE.items()):
+        if name in ALONE and found:
+            break
         try:
-            model = _cleaned(export(whole), classes)
+            exported = export(whole)
+            model = _checked(exported if name in ALONE else pixels.fold(cleaning.clean(exported)), classes)
             _check_answers(whole, model)
         except ConversionError as error:
             failures[name] = error
@@ -89,8 +94,7 @@ def convert(
     return Converted(found[best], _taps(module, found[best]), best)
 
 
-def _cleaned(model: ModelProto, classes: int) -> ModelProto:
-    cleaned = pixels.fold(cleaning.clean(model))
+def _checked(cleaned: ModelProto, classes: int) -> ModelProto:
     for value, rank in ((cleaned.graph.input[0], 3), *((output, 2) for output in cleaned.graph.output)):
         axes = value.type.tensor_type.shape.dim
         if len(axes) == rank and not axes[0].HasField("dim_value"):

@@ -23,16 +23,18 @@ BATCH = "batch"  # the name of the only free axis
 TRACED = 23
 
 
-def export(whole: nn.Module) -> ModelProto:
+def export(whole: nn.Module, *, alone: bool = False) -> ModelProto:
     """The graph of a module, as it was traced.
 
     Args:
         whole: uint8 images [batch, 28, 28] to logits and probabilities, in evaluation mode, on the CPU.
+        alone: whether it is traced with one picture, and the graph takes one only.
 
     Raises:
         ConversionError: torch cannot trace the module, or an operator has no ONNX form.
     """
-    example = torch.zeros(TRACED, ROWS, COLUMNS, dtype=torch.uint8)
+    example = torch.zeros(1 if alone else TRACED, ROWS, COLUMNS, dtype=torch.uint8)
+    free = {} if alone else {name: {0: BATCH} for name in (NAME, LOGITS, PROBABILITIES)}
     failure: Exception | None = None
     for opset, ir_version in OPSETS.items():
         buffer = io.BytesIO()
@@ -45,7 +47,7 @@ def export(whole: nn.Module) -> ModelProto:
                     buffer,  # type: ignore[arg-type]
                     input_names=[NAME],
                     output_names=[LOGITS, PROBABILITIES],
-                    dynamic_axes={name: {0: BATCH} for name in (NAME, LOGITS, PROBABILITIES)},
+                    dynamic_axes=free,
                     opset_version=opset,
                     dynamo=False,
                 )
@@ -54,7 +56,8 @@ def export(whole: nn.Module) -> ModelProto:
             continue
         model = onnx.load_from_string(buffer.getvalue())
         model.ir_version, model.producer_name, model.producer_version = ir_version, PRODUCER, ""
-        _free_batch(model)
+        if not alone:
+            _free_batch(model)
         return model
     reason = next(iter(str(failure).strip().splitlines()), type(failure).__name__)
     raise ConversionError(f"torch cannot trace the model: {reason}") from failure

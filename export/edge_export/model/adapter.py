@@ -48,15 +48,21 @@ class Adapter(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, float [batch, classes], of float images [batch, 28, 28] in [0, 1]."""
+        alone = self.answer.alone
+        pictures = [images[at : at + 1] for at in range(len(images))] if alone else [images]
+        answers = [self._answer(some) for some in pictures]
+        numbers = torch.cat(answers) if alone else answers[0]
+        if self.logarithm:
+            numbers = torch.log(numbers.clamp_min(LEAST))
+        return numbers if self.columns is None else numbers[:, self.columns]
+
+    def _answer(self, images: Tensor) -> Tensor:
+        """What the module says in one call; the repairs are counted anew in each."""
         with (
             Repaired(self.repairs) if self.repairs else nullcontext(),
             unpacked(self.model) if self.repairs.packed else nullcontext(),
         ):
-            returned = call(self.model, images, self.preparation, self.more)
-        numbers = self.answer.take(returned)
-        if self.logarithm:
-            numbers = torch.log(numbers.clamp_min(LEAST))
-        return numbers if self.columns is None else numbers[:, self.columns]
+            return self.answer.take(call(self.model, images, self.preparation, self.more))
 
     def narrowed(self, columns: Sequence[int]) -> "Adapter":
         """The same module, as if it had those classes only."""

@@ -24,12 +24,14 @@ class ClassOutput:
         time: the axis whose last step is taken; None where there are no steps.
         single: the axes that are 1 at every batch size and go, after the step was taken.
         classes: how many there are.
+        alone: whether they are those of one picture, and the output has no axis for a batch.
     """
 
     name: str
     time: int | None
     single: tuple[int, ...]
     classes: int
+    alone: bool = False
 
     @property
     def words(self) -> str:
@@ -45,6 +47,8 @@ class ClassOutput:
     def take(self, returned: object) -> Tensor:
         """The numbers of the classes, [batch, classes], of what `forward` returned."""
         tensor = outputs(returned)[self.name]
+        if self.alone:
+            return tensor.reshape(1, self.classes)
         if self.time is not None:
             tensor = tensor.select(self.time, -1)
         return torch.squeeze(tensor, self.single) if self.single else tensor
@@ -90,6 +94,24 @@ def find(returned: Mapping[int, object], name: str | None, classes: int | None =
         said = ", ".join(f"{key} {shape}".strip() for key, shape in shapes.items()) or type(returned[small]).__name__
         raise ModelError(f"it gives {said} for {small} pictures, where one number for each class was expected")
     return best
+
+
+def find_alone(returned: object, name: str | None, classes: int | None = None) -> ClassOutput:
+    """Where the numbers of the classes are in what `forward` returned for one picture.
+
+    Args:
+        returned: what `forward` returned.
+        name: of the output; None takes the first that has the form.
+        classes: how many there should be.
+
+    Raises:
+        ModelError: no output has as many numbers as there are classes, all along one axis.
+    """
+    given = {key: tensor for key, tensor in outputs(returned).items() if name in (None, key)}
+    fitting = [key for key, tensor in given.items() if tensor.numel() == classes == max(tensor.shape, default=0)]
+    if not fitting:
+        raise ModelError("it gives no number for each class of one picture either")
+    return ClassOutput(fitting[0], None, (), given[fitting[0]].numel(), alone=True)
 
 
 def kind(numbers: Tensor) -> Kind:

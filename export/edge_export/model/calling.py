@@ -88,7 +88,8 @@ def in_evaluation(module: nn.Module) -> nn.Module:
 
 def ways(module: nn.Module) -> list[More]:
     """What a module may want, the plainest first."""
-    parameters = list(inspect.signature(module.forward).parameters.values())
+    compiled = isinstance(module, torch.jit.ScriptModule)
+    parameters = [] if compiled else list(inspect.signature(module.forward).parameters.values())
     wanted = tuple(
         one.name
         for one in parameters[1:]
@@ -170,7 +171,8 @@ def _is_torch(name: str) -> bool:
 def _put_back(model: nn.Module) -> Iterator[None]:
     """What runs inside leaves the attributes of a module, its parts and their modules as they were."""
     attributes = [(one, {name: one[name] for name in one if not name.startswith("_")}) for one in _holders(model)]
-    buffers = [(one, dict(one)) for one in (vars(part)["_buffers"] for part in model.modules())]
+    stored = [vars(part).get("_buffers") for part in model.modules()]  # a ScriptModule has none in sight
+    buffers = [(one, dict(one)) for one in stored if isinstance(one, dict)]
     try:
         yield
     finally:

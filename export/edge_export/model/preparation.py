@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from functools import cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -58,6 +59,8 @@ def axes_of(layout: str) -> Axes:
         ModelError: it is no order of the axes of a batch of pictures.
     """
     words = layout.partition(":")[0].strip().strip("[]()").replace("x", ",").replace(" ", "").split(",")
+    if is_alone(layout):
+        words[0] = BATCH
     axes: Axes = tuple(int(word) if word.isdecimal() else word.upper() for word in words)
     names = [axis for axis in axes if isinstance(axis, str)]
     if names not in ([BATCH], ["B"]) or _rows(axes) is None or axes.count(COLOURS) > 1:
@@ -67,6 +70,11 @@ def axes_of(layout: str) -> Axes:
             "N,1,32,32:pad, N,1,32,32:resize, N,1,20,20:crop"
         )
     return tuple(BATCH if axis == "B" else axis for axis in axes)
+
+
+def is_alone(layout: str) -> bool:
+    """Whether a layout says that the module is given one picture at a time, as "1,1,28,28" does."""
+    return layout.strip().strip("[(").startswith("1,")
 
 
 def _rows(axes: Axes) -> int | None:
@@ -187,10 +195,11 @@ def _resized(pixels: Tensor, rows: int) -> Tensor:
 def _bilinear(rows: int) -> Tensor:
     """What each of the rows takes of each of the 28, float64 (rows, 28)."""
     scale = ROWS / rows
-    centres = (torch.arange(rows, dtype=torch.float64) + 0.5) * scale
-    distances = (torch.arange(ROWS, dtype=torch.float64) + 0.5 - centres[:, None]).abs()
-    weights = (1 - distances / max(scale, 1.0)).clamp_min(0)
-    return weights / weights.sum(1, keepdim=True)
+    # By NumPy, because the calls of torch that a model makes may be answered in single precision.
+    centres = (np.arange(rows) + 0.5) * scale
+    distances = np.abs(np.arange(ROWS) + 0.5 - centres[:, None])
+    weights = np.maximum(1 - distances / max(scale, 1.0), 0)
+    return torch.from_numpy(weights / weights.sum(1, keepdims=True))
 
 
 def arguments(preparation: Preparation) -> list[str]:

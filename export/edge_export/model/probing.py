@@ -92,9 +92,49 @@ def fit(
             found.append(one)
     if not found:
         raise ModelError(_refusal(reasons, module))
-    # A form in which every picture has the same answer is none, where there is another one.
-    telling = [one for one in found if not _alike(one.answers[:1].expand_as(one.answers), one.answers)]
-    return telling or found
+    return _telling(found)
+
+
+def fit_alone(
+    module: nn.Module, preparation: Preparation, tried: Sequence[str], output: str | None, classes: int
+) -> list[Fit]:
+    """The forms that fit a module that takes one picture only, likewise.
+
+    Raises:
+        ModelError: none fits; the message says what came back.
+    """
+    found: list[Fit] = []
+    reasons: dict[str, str] = {}
+    images, _ = drawn_digits(KIND_IMAGES)
+    for layout in tried:
+        one = replace(preparation, layout=layout)
+        for more in ways(module):
+            try:
+                with Repaired(Repairs()) as seen, torch.no_grad():
+                    returned = _tried(partial(call, module, images[:1], one, more))
+                where = answers.find_alone(returned, output, classes)
+            except (Unfit, ModelError) as error:
+                reasons.setdefault(layout, str(error))
+                continue
+            repairs = replace(
+                _repairs(seen.seen, seen.seen, where, returned), moves=seen.cuda, still=seen.random, single=seen.double
+            )
+            adapter = Adapter(module, one, where, repairs=replace(repairs, axes={}), more=more)
+            numbers = _answers(adapter, images)
+            adapter.logarithm = answers.kind(numbers) == "probabilities"
+            adapter.preparation = replace(one, output=_words(adapter, numbers))
+            new = Fit(adapter, numbers[: SIZES[1]], seen.cuda)
+            if not any(_alike(new.answers, other.answers) for other in found):
+                found.append(new)
+            break
+    if not found:
+        raise ModelError(_refusal(reasons, module))
+    return _telling(found)
+
+
+def _telling(found: list[Fit]) -> list[Fit]:
+    """The forms without those in which every picture has the same answer, if there are others."""
+    return [one for one in found if not _alike(one.answers[:1].expand_as(one.answers), one.answers)] or found
 
 
 def _fit(module: nn.Module, preparation: Preparation, output: str | None, classes: int | None) -> Fit:
@@ -113,7 +153,7 @@ def _fit_in(module: nn.Module, preparation: Preparation, more: More, output: str
     small, large = SIZES
     seen: dict[int, Repaired] = {}
     returned: dict[int, object] = {}
-    random = False
+    random = double = False
     for size in SIZES:
         with Repaired(Repairs()) as seen[size], torch.no_grad():
             try:
@@ -123,14 +163,14 @@ def _fit_in(module: nn.Module, preparation: Preparation, more: More, output: str
                     raise
                 wanted = ", ".join(more.wanted)
                 raise Unfit(f"forward also wants {wanted}, and takes no empty ones: {error}") from error
-        random = random or seen[size].random
+        random, double = random or seen[size].random, double or seen[size].double
     try:
         where = answers.find(returned, output, classes)
     except ModelError as error:
         raise Unfit(str(error)) from error
     cuda = any(one.cuda for one in seen.values())
     repairs = _repairs(seen[small].seen, seen[large].seen, where, returned[large])
-    repairs = replace(repairs, moves=cuda, packed=all(one.packed for one in seen.values()), still=random)
+    repairs = replace(repairs, moves=cuda, packed=all(one.packed for one in seen.values()), still=random, single=double)
     adapter = Adapter(module, preparation, where, repairs=repairs, more=more)
     few, many = (_answers(adapter, images[:size]) for size in SIZES)
     turned = _answers(adapter, images[[2, 0]])
@@ -199,7 +239,9 @@ def _alike(one: Tensor, other: Tensor) -> bool:
 def _refusal(reasons: dict[str, str], module: nn.Module) -> str:
     """Why no form fits: the cause where it is known, otherwise what came back of each."""
     if mixing := [layout for layout, said in reasons.items() if said == MIXES]:
-        return f"as [{mixing[0]}], {MIXES}; {ADVICE_MIXES}"
+        alone = mixing[0].replace("N", "1", 1)
+        asked = f"; if it shall be asked picture by picture, say --input {alone}" if alone.startswith("1,") else ""
+        return f"as [{mixing[0]}], {MIXES}; {ADVICE_MIXES}{asked}"
     grouped = _grouped(reasons)
     if len(grouped) == 1 and len(reasons) > 1:
         return f"it takes pictures in none of the {len(reasons)} forms that edge tried: {next(iter(grouped.values()))}"

@@ -12,6 +12,7 @@ to the call of one number.
 | a softmax or sigmoid at the end  | nothing: what enters it are the logits                                           |
 | `torch.randn` and the like       | the mean of what would be drawn: an answer must not depend on chance             |
 | packing sequences of full length | nothing: a recurrent layer takes them as they are                                |
+| `.double()`, `dtype=float64`     | the precision that everything else has: the weights are float32                  |
 """
 
 import inspect
@@ -66,6 +67,7 @@ class Repairs:
         dropout: whether a dropout was always on.
         packed: whether sequences of full length are packed.
         still: whether random numbers are their mean.
+        single: whether double precision is that of the pictures.
     """
 
     axes: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
@@ -75,9 +77,10 @@ class Repairs:
     dropout: bool = False
     packed: bool = False
     still: bool = False
+    single: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.axes or self.skipped or self.moves or self.packed or self.still)
+        return bool(self.axes or self.skipped or self.moves or self.packed or self.still or self.single)
 
 
 class Repaired(TorchFunctionMode):
@@ -93,6 +96,7 @@ class Repaired(TorchFunctionMode):
         self.seen: list[Seen] = []
         self.cuda = False
         self.random = False
+        self.double = False
         self.packed: bool | None = None  # whether sequences were packed, and all of them were of full length
 
     def __torch_function__(
@@ -110,6 +114,12 @@ class Repaired(TorchFunctionMode):
                 return args[0]
             args = tuple(_on_cpu(func, one) if place else one for place, one in enumerate(args))
             named = {key: _on_cpu(Tensor.to if key == "device" else func, one) for key, one in named.items()}
+        if func is Tensor.double or any(map(_is_double, (*args, *named.values()))):
+            self.double = True
+            if func is Tensor.double:
+                return args[0].to(torch.get_default_dtype())
+            args = tuple(torch.get_default_dtype() if _is_double(one) else one for one in args)
+            named = {key: torch.get_default_dtype() if _is_double(one) else one for key, one in named.items()}
         if getattr(func, "__name__", "") == "_pack_padded_sequence":
             sequence, lengths, batch_first = args
             full = bool((lengths == sequence.shape[1 if batch_first else 0]).all())
@@ -208,6 +218,11 @@ def _is_elsewhere(func: Call, value: object) -> bool:
     if isinstance(value, str):
         return value.partition(":")[0] in DEVICES
     return func is Tensor.to and isinstance(value, int) and not isinstance(value, bool)  # of `get_device()`
+
+
+def _is_double(value: object) -> bool:
+    named = isinstance(value, str) and value == "torch.DoubleTensor"
+    return named or value is torch.float64 or value is torch.DoubleTensor
 
 
 def _on_cpu(func: Call, value: Any) -> Any:  # noqa: ANN401 - an argument may be anything

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,9 @@ class TrainedModel:
         """The fp32 graph: written from the weights where edge knows the model, exported by torch otherwise."""
         if self.checkpoint is not None:
             return conversion.convert(self.checkpoint)
-        return exporters.convert(self.module, classes=self.classes, temperature=self.temperature)
+        alone = isinstance(self.module, Adapter) and self.module.answer.alone
+        chosen = {} if alone else exporters.EXPORTERS
+        return exporters.convert(self.module, classes=self.classes, temperature=self.temperature, exporters=chosen)
 
     def labelled_by(self, data: tuple[str, ...]) -> "TrainedModel":
         """The model with the labels of the data, where it has none of its own.
@@ -232,11 +234,13 @@ def _own(factory: Factory, path: Path | None, labels: Path | None, told: Told, t
     module = in_evaluation(module)
     preparation = Preparation("", means, deviations, inverted=told.invert, transposed=told.transpose)
     count = len(named) or len(DIGITS)
+    alone = told.layout is not None and preparations.is_alone(told.layout)
+    fit = probing.fit_alone if alone else probing.fit
     try:
-        fits = probing.fit(module, preparation, tried, told.output, count)
+        fits = fit(module, preparation, tried, told.output, count)
     except ModelError as error:
-        fits = [] if told.layout else _of_another_size(module, preparation, told.output, count)
-        if not fits:
+        fits = _otherwise(module, preparation, None if told.layout is None else tried, told.output, count)
+        if not fits or probing.MIXES in str(error):
             raise ModelError(f"{factory.label}: {error}") from error
     chosen = _only(fits, factory)
     tell(_found(chosen))
@@ -254,12 +258,19 @@ def _own(factory: Factory, path: Path | None, labels: Path | None, told: Told, t
     )
 
 
-def _of_another_size(module: nn.Module, preparation: Preparation, output: str | None, classes: int) -> list[Fit]:
-    """The forms of pictures of another size that fit; none where none does."""
-    try:
-        return probing.fit(module, preparation, preparations.TRIED_RESIZED, output, classes)
-    except ModelError:
-        return []
+def _otherwise(
+    module: nn.Module, preparation: Preparation, told: Sequence[str] | None, output: str | None, classes: int
+) -> list[Fit]:
+    """The forms of pictures of another size that fit, or those of one picture at a time; none where none does."""
+    ways: list[tuple[Callable[..., list[Fit]], Sequence[str]]] = [(probing.fit_alone, told or preparations.TRIED)]
+    if told is None:
+        ways.insert(0, (probing.fit, preparations.TRIED_RESIZED))
+    for way, tried in ways:
+        try:
+            return way(module, preparation, tried, output, classes)
+        except ModelError:
+            continue
+    return []
 
 
 def _only(fits: list[Fit], factory: Factory) -> Fit:
@@ -290,6 +301,8 @@ def _found(chosen: Fit) -> str:
     adapter: Adapter = chosen.adapter
     repairs = adapter.repairs
     parts = [f"takes [{adapter.preparation.layout}]", f"gives {adapter.preparation.output}"]
+    if adapter.answer.alone:
+        parts.append("takes one picture at a time, and the graph does so for each of a batch")
     if repairs.axes:
         parts.append("a squeeze() without an axis keeps the batch axis, also at one picture")
     if repairs.moves:
@@ -298,6 +311,8 @@ def _found(chosen: Fit) -> str:
         parts.append("sequences of full length are not packed")
     if repairs.dropout:
         parts.append("a dropout that is on in evaluation is left out")
+    if repairs.single:
+        parts.append("double precision is float32, as its weights are")
     if repairs.still:
         parts.append("random numbers that forward draws are their mean")
     parts += adapter.more.words

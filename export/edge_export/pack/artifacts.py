@@ -51,6 +51,7 @@ class CheckedExport:
         reported_only: the data that decided nothing; `None` where there was none.
         fp32: the graph of the weights before anything was rounded.
         exporter: which of torch's exporters it comes from; `None` where it was written from the weights.
+        left_out: the drawn digits that are no evidence, because the bundle reads them otherwise than PyTorch.
     """
 
     name: str
@@ -66,6 +67,7 @@ class CheckedExport:
     reported_only: str | None
     fp32: ModelProto
     exporter: str | None = None
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class Exported:
         manifest: of the bundle.
         size_bytes: of the bundle.
         fp32: the graph of the weights before anything was rounded.
+        left_out: the drawn digits that are no evidence, because the bundle reads them otherwise than PyTorch.
     """
 
     path: Path
@@ -93,6 +96,7 @@ class Exported:
     manifest: Manifest
     size_bytes: int
     fp32: ModelProto
+    left_out: int = 0
 
 
 def write(folder: Path, export: CheckedExport) -> Exported:
@@ -125,6 +129,7 @@ def write(folder: Path, export: CheckedExport) -> Exported:
         manifest=packed.manifest,
         size_bytes=packed.size,
         fp32=export.fp32,
+        left_out=export.left_out,
     )
 
 
@@ -147,6 +152,7 @@ def report(packed: Bundle, export: CheckedExport) -> bytes:
         "calibration": export.calibration,
         "decided_on": export.reference.split.name,
         "reported_only": export.reported_only,
+        "evidence_left_out": export.left_out,
         "torch_accuracy": export.reference.accuracy,
         "tolerances": {
             precision: dataclasses.asdict(limits) for precision, limits in export.reference.tolerances.items()

@@ -120,6 +120,11 @@ def evidence(trained: TrainedModel, precision: Precision, run: verification.Run)
     return Evidence(images, expected, kinds, float(limits.max()), undecided, tuple(limits.tolist()))
 
 
+def left_out(proof: Evidence) -> int:
+    """How many of the drawn digits are no evidence, because the packed graph reads them otherwise than PyTorch."""
+    return STROKES - sum(kind.startswith(DRAWN) for kind in proof.kinds)
+
+
 def manifest(
     trained: TrainedModel,
     *,

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from edge_export.model import factory, state
+from edge.bundle.manifest import Preparation
+from edge_export.model import factory, probing, state
 from edge_export.model.calling import in_evaluation
 from edge_export.model.errors import ModelError
 
@@ -269,6 +270,24 @@ def test_methods_that_are_called_like_torch_s_own_are_not_called(written, method
     assert not net.training
     assert not torch.nn.Sequential(net).train().eval()[0].training
     assert not copy.deepcopy(net).training
+
+
+def test_double_precision_is_that_of_the_weights(written):
+    name = written("""
+        import torch
+        from torch import nn
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fc = nn.Linear(784, 10).double()
+
+            def forward(self, x):
+                return self.fc(x.double().flatten(1)) + torch.zeros(10, dtype=torch.float64)
+    """)
+    (fit,) = probing.fit(in_evaluation(make(f"{name}:Net")), Preparation("", output="logits"), ["N,28,28"], None)
+    assert fit.adapter.repairs.single
+    assert fit.answers.dtype == torch.float32
 
 
 def test_a_class_that_settings_are_made_of_is_named(written):

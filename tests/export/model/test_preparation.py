@@ -21,6 +21,7 @@ from edge_train import strokes
         ("N,1024:resize", ("N,1024:resize",)),
         ("N,1,14,14", ("N,1,14,14:resize", "N,1,14,14:crop")),
         ("N,400:crop", ("N,400:crop",)),
+        ("1,1,28,28", ("N,1,28,28",)),
     ],
 )
 def test_a_layout_says_how_pictures_come_to_another_size(text, layouts):

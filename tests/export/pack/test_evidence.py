@@ -23,6 +23,7 @@ def test_a_digit_that_the_packed_graph_reads_otherwise_is_no_evidence(lstm):
         return logits, logits
 
     evidence = packing.evidence(trained, "int8", run)
+    assert packing.left_out(evidence) == 1
     assert evidence.kinds == tuple(kind for at, kind in enumerate(kinds) if at != 3)
     assert not any(np.array_equal(image, changed) for image in evidence.images)
     np.testing.assert_array_equal(evidence.logits, np.delete(expected, 3, 0))

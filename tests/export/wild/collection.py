@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from edge_export.model import factory
+from edge_export.model.calling import in_evaluation
 from edge_train import strokes
 
 MODULES = Path(__file__).parent / "modules"
@@ -65,10 +66,10 @@ def padded(x: Tensor) -> Tensor:
     return F.pad(channel(x), (2, 2, 2, 2))
 
 
-def enlarged(x: Tensor) -> Tensor:
+def resized(x: Tensor, rows: int) -> Tensor:
     pictures = [Image.fromarray(one) for one in (x * 255).round().byte().numpy()]
-    resized = [np.asarray(one.resize((64, 64), Image.Resampling.BILINEAR), np.float32) for one in pictures]
-    return channel(torch.from_numpy(np.stack(resized) / 255))
+    others = [np.asarray(one.resize((rows, rows), Image.Resampling.BILINEAR), np.float32) for one in pictures]
+    return channel(torch.from_numpy(np.stack(others) / 255))
 
 
 def colours(x: Tensor) -> Tensor:
@@ -143,6 +144,7 @@ class Wild:
         nodes: of its graph, at most.
         candidates: the int8 candidates that must be built of it; None where nobody looks.
         extra: what `forward` wants besides, of a batch.
+        weights: the model whose trained weights it has; None for its own.
     """
 
     model: str
@@ -157,6 +159,7 @@ class Wild:
     nodes: int = 12
     candidates: tuple[str, ...] | None = None
     extra: Callable[[nn.Module, int], Sequence[Any]] = field(default=lambda _net, _count: ())
+    weights: str | None = None
 
     def answers(self, net: nn.Module, images: np.ndarray) -> Tensor:
         """Its answer to uint8 images, as its author computes it."""
@@ -209,12 +212,21 @@ def full_lengths(_net: nn.Module, count: int) -> tuple:
     return (torch.full((count,), 28),)
 
 
+def right_answers(_net: nn.Module, count: int) -> tuple:
+    return (torch.zeros(count, dtype=torch.long),)
+
+
+def one_by_one(net: nn.Module, x: Tensor) -> Tensor:
+    return torch.stack([net(picture[None]) for picture in x])
+
+
 def without_dropout(net: nn.Module, x: Tensor) -> Tensor:
     return net.fc2(F.elu(net.fc1(F.leaky_relu(net.conv(x)).flatten(1))))
 
 
 MNIST, HALF = ("--normalise", "0.1307,0.3081"), ("--normalise", "half")
 CHANNEL, ROWS = "N,1,28,28", "N,28,28"
+SEQUENTIAL = "a Sequential beside no class"
 
 # What is expected of a graph: how many fused operators and nodes, and which int8 candidates.
 FUSED, LSTM = ("weight-only", "stepped", "branched"), ("weight-only", "dynamic-lstm", "stepped", "branched")
@@ -234,7 +246,7 @@ WILD: dict[str, Wild] = {
     "lstm x2, (h0, c0)": Wild("origins.py:Stack('LSTM', 28, 16, 2, 10)", rows, ROWS, save=with_history, **TWO_LSTM),
     "bilstm x2": Wild("origins.py:Stack('LSTM', 28, 10, 2, 10, bidirectional=True)", rows, ROWS, recurrent=2, nodes=11),
     "cnn": Wild("origins.py:Cnn", channel, CHANNEL, nodes=13, save=parallel, **QDQ),
-    "cnn-16k, ends in squeeze()": Wild("origins.py:TinyCnn", mnist_channel, CHANNEL, MNIST, nodes=16, **QDQ),
+    "cnn-16k, ends in squeeze()": Wild("origins.py:TinyCnn", mnist_channel, CHANNEL, MNIST, nodes=16),
     # recurrent forms
     "time first": Wild("recurrent.py:TimeFirst", lambda x: x.transpose(0, 1), "28,N,28", **ONE_LSTM),
     "turns the batch, keeps its size": Wild("recurrent.py:KeepsBatchSize", rows, ROWS, recurrent=1, nodes=7),
@@ -303,13 +315,22 @@ WILD: dict[str, Wild] = {
         "habits.py:LeNet32", padded, "N,1,32,32:pad", ("--input", "N,1,32,32:pad"), nodes=17, **QDQ
     ),
     "any size, trained on 64x64": Wild(
-        "habits.py:AnySize", enlarged, "N,1,64,64:resize", ("--input", "N,1,64,64:resize"), nodes=20
+        "habits.py:AnySize", lambda x: resized(x, 64), "N,1,64,64:resize", ("--input", "N,1,64,64:resize"), nodes=20
     ),
     "features and logits": Wild("habits.py:FeaturesToo", channel, CHANNEL, read=second, **QDQ),
     "settings as one argument": Wild("habits.py:ConfigNet(Config(hidden=20))", rows, ROWS, nodes=12, **QDQ),
     "Lightning that is not installed": Wild("habits.py:LitNet", channel, ROWS, save=with_hyperparameters, **ONE),
     "rows backwards, random states": Wild("habits.py:Backwards", rows, ROWS, recurrent=1, nodes=9),
-    "a Sequential beside no class": Wild("habits.py:net", rows, ROWS, nodes=6, **QDQ),
+    "one picture at a time": Wild(
+        "habits.py:OnePicture", rows, ROWS, by_hand=one_by_one, said=softmax, nodes=1, weights=SEQUENTIAL
+    ),
+    "a loop over the pictures, a loss": Wild(
+        "habits.py:Loops", rows, ROWS, read=second, extra=right_answers, nodes=1, weights=SEQUENTIAL
+    ),
+    "14x14": Wild(
+        "habits.py:Small", lambda x: resized(x, 14).flatten(1), "N,196:resize", ("--input", "N,196:resize"), nodes=15
+    ),
+    SEQUENTIAL: Wild("habits.py:net", rows, ROWS, nodes=6, **QDQ),
 }  # fmt: skip
 
 
@@ -327,10 +348,13 @@ def new(wild: Wild, seed: int = SEED) -> nn.Module:
 def made(name: str) -> nn.Module:
     """The trained model."""
     net, stored = new(WILD[name]), load_file(WEIGHTS)
+    owner = WILD[name].weights
+    names = (net if owner is None else new(WILD[owner])).state_dict()
     state = {key: tensor.clone() for key, tensor in net.state_dict().items()}
-    state |= {key: stored[f"{name}/{key}"].to(value.dtype) for key, value in state.items()}
+    for (key, value), own in zip(state.items(), names, strict=True):
+        state[key] = stored[f"{owner or name}/{own}"].to(value.dtype)
     net.load_state_dict(state)
-    return net.eval()
+    return in_evaluation(net)
 
 
 def train(name: str) -> nn.Module:
@@ -338,7 +362,7 @@ def train(name: str) -> nn.Module:
     wild, net = WILD[name], new(WILD[name])
     images, drawn = strokes.sample(DRAWN, seed=SEED)
     labels = torch.from_numpy(drawn)
-    optimiser = torch.optim.Adam(net.train().parameters(), RATE)
+    optimiser = torch.optim.Adam(net.parameters(), RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
     for _ in range(STEPS):
         chosen = torch.randint(0, DRAWN, (BATCH,))
@@ -348,7 +372,7 @@ def train(name: str) -> nn.Module:
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
         schedule.step()
-    return net.eval()
+    return in_evaluation(net)
 
 
 def _logits(wild: Wild, answers: Tensor) -> Tensor:
@@ -361,7 +385,7 @@ def main() -> None:
     """Trains those that are named, all without a name, and stores their weights in half precision."""
     stored = load_file(WEIGHTS) if WEIGHTS.is_file() else {}
     images, labels = strokes.sample(1000, seed=SEED + 1)
-    for name in sys.argv[1:] or WILD:
+    for name in sys.argv[1:] or [name for name, wild in WILD.items() if wild.weights is None]:
         net = train(name)
         with torch.no_grad():
             right = (WILD[name].answers(net, images).argmax(1).numpy() == labels).mean()
