@@ -139,6 +139,8 @@ def candidate_table(rows: Sequence[dict[str, Any]]) -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
+        if "failed" in row:
+            lines.append(f"| {row['name']} | all | | | | | refused: {row['failed'].removeprefix('edge: ')} |")
         for one in row.get("candidates", []):
             outcome = "refused" if not one["passed"] else "taken" if one["name"] == row["method"] else ""
             gain = one["gain"]
