@@ -244,9 +244,12 @@ def frozen_by_size(net: nn.Module, images: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("forward", [frozen_by_stack, frozen_by_size])
-def test_a_batch_size_that_the_trace_froze_is_refused(forward):
-    with pytest.raises(ConversionError, match=r"frozen|take the batch size from the input"):
-        exporters.convert(module(forward, head=nn.Linear(784, 10)), classes=10, temperature=1.0)
+def test_what_no_exporter_leaves_the_batch_free_of_is_exported_picture_by_picture(forward, images, answers):
+    net = module(forward, head=nn.Linear(784, 10))
+    done = exporters.convert(net, classes=10, temperature=1.0)
+    assert done.exporter == "picture by picture"
+    assert operators(done.model) == ["Scan"]
+    np.testing.assert_allclose(answers(done.model, images), logits_of(net, images), atol=2e-5)
 
 
 @pytest.mark.parametrize("sizes", [lambda count: (count, 784), lambda count: (count, -1)])
