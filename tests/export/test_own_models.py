@@ -17,7 +17,6 @@ from edge import verification
 from edge.bundle import bundle
 from edge.classifier import classifier
 from edge_export import pipeline
-from edge_export.graph.builder import ConversionError
 from edge_export.int8 import candidates
 from edge_export.int8.quantisation import QuantisationError
 from edge_export.model import trained_model
@@ -225,10 +224,12 @@ def test_a_flip_of_own_labels_is_shown(export_own, tmp_path, monkeypatch):
     assert done.flip_sheet.is_file()
 
 
-def test_a_frozen_batch_axis_is_refused_and_nothing_written(export_own, tmp_path):
-    with pytest.raises(ConversionError, match=r"does not run with 2 and 3 pictures.*take the batch size from"):
-        export_own("Frozen")
-    assert not (tmp_path / "out").exists()
+def test_what_freezes_the_batch_axis_is_exported_picture_by_picture(export_own, digits):
+    network, done = export_own("Frozen")
+    loaded = classifier.load(done.path, provider="cpu")
+    for count in (1, 3):
+        images = digits.images[:count]
+        np.testing.assert_allclose(loaded.logits(images), logits_of(network, images), atol=1e-4)
 
 
 def test_nothing_to_quantise_is_told(export_own, tmp_path):
