@@ -139,6 +139,7 @@ class Application:
             await respond_error(scope, noted, code, message)
         finally:
             self._memory.give_back(scope)
+            scope.pop(ANSWER, None)  # it holds the request, which holds the scope: garbage that only a collection finds
         self._observer.request(scope, scope.get(ROUTE, "none"), scope.get(STATUS, 0), time.perf_counter() - started)
 
     def close(self) -> None:
