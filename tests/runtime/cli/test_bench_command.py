@@ -1,6 +1,7 @@
 """What people see: aligned tables, progress on the standard error, exit codes, and nothing lost on Ctrl-C."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -157,12 +158,18 @@ def test_without_matplotlib_one_line_says_what_to_install_before_anything_is_mea
 def test_ctrl_c_gives_what_was_measured_and_exits_with_130(bundle_path, tmp_path):
     plot = ["--plot", tmp_path / "plot.svg"] if find_spec("matplotlib") else []
     command = [sys.executable, "-m", "edge", "bench", bundle_path, "--json", *plot]
+    # coverage takes a lock at every new line, and an interrupt while it is held would keep it for ever
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")}
     begun = subprocess.Popen(
-        [*command, "--seconds", "1000", "--cold-starts", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--seconds", "1000", "--cold-starts", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=surroundings,
     )
     assert begun.stderr.readline() == "latency: 3 configurations of 1000 s in 8 rounds\n"
     begun.send_signal(signal.SIGINT)
-    out, err = begun.communicate()
+    out, err = begun.communicate(timeout=120)
     assert begun.returncode == 130
     document = json.loads(out)
     assert document["complete"] is False
