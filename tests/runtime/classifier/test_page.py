@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-import edge
 from edge.classifier.page import annotate, read_page
 from edge.picture.ink.components import connect, find_runs
 from edge.picture.ink.lattice import find_cuts
@@ -15,17 +14,6 @@ from edge.picture.ink.lattice import find_cuts
 SIZE = 84  # pixels of the 28x28 image on the page: digits are some 60 high
 MARGIN = 50
 MODEL = "cnn"
-
-
-@pytest.fixture(scope="module")
-def classifier():
-    return edge.load(MODEL, provider="cpu", threads=1)
-
-
-@pytest.fixture(scope="module")
-def digits(golden):
-    """One of each label."""
-    return dict(golden)
 
 
 def page(digits, lines, *, step=66, between=90, slope=0.0, ink=30, paper=240):

@@ -6,23 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-import edge
 from edge.classifier.page import annotate, read_page
 
 SIZE = 84  # pixels of the 28x28 image on the page: digits are some 60 high
 INK, PAPER = 30, 240
 MODEL = "cnn"
-
-
-@pytest.fixture(scope="module")
-def classifier():
-    return edge.load(MODEL, provider="cpu", threads=1)
-
-
-@pytest.fixture(scope="module")
-def digits(golden):
-    """One of each label."""
-    return dict(golden)
 
 
 def sheet(width=620, height=200):

@@ -6,18 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from edge.errors import InputError, UnreadablePictureError
 from edge.picture import decode
-
-
-@pytest.fixture
-def seven() -> Image.Image:
-    """A dark 7 on white, of another height than width, so that a wrong turn shows."""
-    image = Image.new("L", (60, 80), 255)
-    ImageDraw.Draw(image).line([(12, 14), (46, 14), (24, 66)], fill=0, width=7)
-    return image
 
 
 def saved(image: Image.Image, path: Path, **options) -> Path:
