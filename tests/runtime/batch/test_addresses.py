@@ -1,4 +1,4 @@
-"""Pictures at addresses of fsspec, here in the memory of this process; S3 is asked in `engines/s3.py`."""
+"""Addresses that fail, and tables at addresses, in the memory of this process; `engines/s3.py` asks S3."""
 
 from pathlib import Path
 
@@ -15,21 +15,6 @@ def store(tree):
         system.pipe(f"/digits/{path}", path.read_bytes())
     yield system
     system.rm("/digits", recursive=True)
-
-
-def labels(rows):
-    return {row["path"].partition("tree/")[2]: row.get("label") for row in rows}
-
-
-def test_all_that_is_below_an_address_is_read(store, printed):
-    assert labels(printed("memory://digits/tree/")) == labels(printed("tree"))
-
-
-def test_a_pattern_and_a_file_stand_for_themselves(store, printed):
-    expected = labels(printed("tree"))
-    assert set(labels(printed("memory://digits/tree/0/*/*.png"))) == {name for name in expected if name[:2] == "0/"}
-    (row,) = printed("memory://digits/tree/0/0/0.png")
-    assert row["label"] == expected["0/0/0.png"]
 
 
 def test_what_fails_is_tried_again_and_then_told(store, edge_command, bundle_path, monkeypatch):
