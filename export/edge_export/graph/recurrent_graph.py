@@ -134,7 +134,7 @@ def write_layers(
     for layer in layers:
         state = f"{layer.name}.state"  # [directions, batch, hidden]
         one = fused(layer)
-        here.node(one.operator, [sequence, *one.operands], layer.sequence, **_attributes(layer), domain=one.domain)
+        here.node(one.operator, [sequence, *one.operands], layer.sequence, **attributes(layer), domain=one.domain)
         here.nodes[-1].output.append(state)
         if layer is not layers[-1]:
             sequence = _joined(constants, here, layer)
@@ -145,15 +145,16 @@ def write_layers(
         here.node("Squeeze", [state, constants.weight(axis, np.array([0], np.int64))], features)
 
 
-def _attributes(layer: RecurrentLayer) -> dict[str, object]:
-    attributes: dict[str, object] = {"hidden_size": layer.hidden}
+def attributes(layer: RecurrentLayer) -> dict[str, object]:
+    """What the fused operator of a layer is told of it."""
+    told: dict[str, object] = {"hidden_size": layer.hidden}
     if layer.directions == 2:
-        attributes["direction"] = "bidirectional"
+        told["direction"] = "bidirectional"
     if layer.cell == "GRU":
-        attributes["linear_before_reset"] = 1  # torch applies the reset gate after the recurrent product
+        told["linear_before_reset"] = 1  # torch applies the reset gate after the recurrent product
     if layer.relu:
-        attributes["activations"] = ["Relu"] * layer.directions
-    return attributes
+        told["activations"] = ["Relu"] * layer.directions
+    return told
 
 
 def _joined(constants: GraphBuilder, here: GraphBuilder, layer: RecurrentLayer) -> str:

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from edge_export.int8.processors import ProcessorProfile
-from edge_export.int8.recurrent import quantised_layers
+from edge_export.int8.recurrent import nodes, quantised_layers
+from edge_export.int8.recurrent.nodes import CalibratedNodes
 from edge_export.int8.recurrent.quantised_layers import CalibratedStack
 
 
@@ -20,12 +21,14 @@ class CalibratedModel:
         images: uint8 (N, 28, 28), ink 255 on background 0: training data, for the ranges of activations.
         profile: of the processors that it is for.
         stack: its recurrent layers, calibrated; `None` where the model is no stack of them.
+        nodes: its recurrent nodes where it is no stack of layers; `None` where none of them can be integers.
     """
 
     model: ModelProto
     images: NDArray[np.uint8]
     profile: ProcessorProfile
     stack: CalibratedStack | None
+    nodes: CalibratedNodes | None = None
 
     @property
     def operators(self) -> set[str]:
@@ -41,4 +44,5 @@ def calibrate(model: ModelProto, images: NDArray[np.uint8], profile: ProcessorPr
         images: uint8 (N, 28, 28), ink 255 on background 0: training data.
         profile: of the processors that the candidates are for.
     """
-    return CalibratedModel(model, images, profile, quantised_layers.calibrate_stack(model, images))
+    stack = quantised_layers.calibrate_stack(model, images)
+    return CalibratedModel(model, images, profile, stack, None if stack else nodes.calibrate(model, images))

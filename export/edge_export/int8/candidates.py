@@ -4,7 +4,7 @@
 |----------------|--------------------------------|-----------------------------------|-----------------------------|
 | `weight-only`  | recurrent models               | fp32                              | bytes                       |
 | `dynamic-lstm` | models with an LSTM            | int8 in the LSTM, fused           | bytes, single pictures      |
-| `stepped`      | stacks of LSTM, GRU or RNN     | int8, row by row                  | bytes, many pictures        |
+| `stepped`      | LSTM, GRU and RNN              | int8, row by row                  | bytes, many pictures        |
 | `branched`     | the same                       | fused for a few, stepped for many | bytes, and both             |
 | `static-qdq`   | convolutions, fully connected  | int8, ranges calibrated           | bytes, larger models' speed |
 | `blocks`       | plain chains of those          | int8 throughout, blocks of pixels | bytes, and speed            |
@@ -24,7 +24,7 @@ from edge_export.int8.calibration import CalibratedModel, calibrate
 from edge_export.int8.convolutional import blocks, static_qdq
 from edge_export.int8.processors import ProcessorProfile
 from edge_export.int8.quantisation import QuantisationError, QuantisedModel, int8_share
-from edge_export.int8.recurrent import forms
+from edge_export.int8.recurrent import forms, node_forms
 
 # An int8 model, or `None` where the way to make it does not suit the model.
 Build = Callable[[CalibratedModel], QuantisedModel | None]
@@ -45,13 +45,25 @@ class Candidate:
     integer_products: bool = True
 
 
+def _either(of_a_stack: Build, of_nodes: Build) -> Build:
+    """Recurrent layers are read as a stack where they are one, and node by node elsewhere."""
+    return lambda source: of_a_stack(source) or of_nodes(source)
+
+
 CANDIDATES: dict[str, Candidate] = {
     "weight-only": Candidate(
-        "int8 weights, fp32 arithmetic: smaller, not faster", forms.weight_only, integer_products=False
+        "int8 weights, fp32 arithmetic: smaller, not faster",
+        _either(forms.weight_only, node_forms.weight_only),
+        integer_products=False,
     ),
-    "dynamic-lstm": Candidate("int8 weights and int8 products in the LSTM", forms.dynamic_lstm),
-    "stepped": Candidate("int8 weights and int8 products, row by row", forms.stepped),
-    "branched": Candidate("int8 weights; int8 products, row by row, for many pictures at once", forms.branched),
+    "dynamic-lstm": Candidate(
+        "int8 weights and int8 products in the LSTM", _either(forms.dynamic_lstm, node_forms.dynamic_lstm)
+    ),
+    "stepped": Candidate("int8 weights and int8 products, row by row", _either(forms.stepped, node_forms.stepped)),
+    "branched": Candidate(
+        "int8 weights; int8 products, row by row, for many pictures at once",
+        _either(forms.branched, node_forms.branched),
+    ),
     "static-qdq": Candidate("int8 weights and int8 products, a small last layer in fp32", static_qdq.static_qdq),
     "blocks": Candidate("int8 weights and int8 products throughout, in blocks of pixels", blocks.in_blocks),
     "blocks-percentile": Candidate(

@@ -142,7 +142,8 @@ class Wild:
         save: its state dict to what its author saves.
         recurrent: fused recurrent operators in its graph.
         nodes: of its graph, at most.
-        candidates: the int8 candidates that must be built of it; None where nobody looks.
+        candidates: the int8 candidates that must be built of it; None where nobody looks. Every network with recurrent
+            operators must get those of `FUSED`, and with an LSTM those of `LSTM`.
         extra: what `forward` wants besides, of a batch.
         weights: the model whose trained weights it has; None for its own.
     """

@@ -45,9 +45,12 @@ from edge_export.graph.recurrent_graph import GATES, RecurrentLayer
 # Attributes with the values that the equations above stand for; any other value is another model.
 _KNOWN: dict[str, frozenset[object] | None] = {
     "direction": frozenset({b"forward", b"bidirectional"}),
+    "layout": frozenset({0}),  # time first
     "linear_before_reset": frozenset({1}),
     "hidden_size": None,  # any
 }
+# What ONNX's operators take: X, W, R, B, sequence_lens, initial_h, initial_c, P (of peepholes).
+INITIAL_H, INITIAL_C = 5, 6
 _GLUE = frozenset({"Squeeze", "Transpose", "Reshape", "Flatten"})
 
 
@@ -86,7 +89,7 @@ def read(model: ModelProto) -> RecurrentStack | None:
     while end < len(nodes) and nodes[end].op_type in _GLUE:
         end += 1
     before, inside, rest = nodes[:first], nodes[first:end], tuple(nodes[end:])
-    layers = [_layer(nodes[place], arrays) for place in places]
+    layers = [read_layer(nodes[place], arrays) for place in places]
     features = inside[-1].output[0]
     hidden_from_rest = {output for node in (*before, *inside) for output in node.output} - {features}
     if (
@@ -104,24 +107,36 @@ def read(model: ModelProto) -> RecurrentStack | None:
     return RecurrentStack(known, features, rest) if len(known) == len(layers) else None
 
 
-def _layer(node: NodeProto, arrays: dict[str, NDArray[Any]]) -> RecurrentLayer | None:
+def read_layer(
+    node: NodeProto, arrays: dict[str, NDArray[Any]], *, name: str = "", with_states: bool = False
+) -> RecurrentLayer | None:
+    """The layer that a recurrent node is, or `None` where it computes otherwise than the equations above.
+
+    Args:
+        node: LSTM, GRU or RNN.
+        arrays: the constants of its graph.
+        name: prefix for the names of its tensors; empty takes that of its sequence.
+        with_states: whether it may begin with states that it is given.
+    """
     attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
     activations = set(attributes.pop("activations", []))
     relu = activations == {b"Relu"}
-    constants = [name for name in node.input[1:] if name]
+    entering = [*node.input, *[""] * (8 - len(node.input))]
+    allowed = {INITIAL_H, INITIAL_C} if with_states else set()
     if (
         (activations and not (relu and node.op_type == "RNN"))
-        or any(not _is_known(name, value) for name, value in attributes.items())
+        or any(not _is_known(attribute, value) for attribute, value in attributes.items())
         or (node.op_type == "GRU" and "linear_before_reset" not in attributes)
-        or constants != list(node.input[1:4])  # weights and biases, no initial state, no peepholes
-        or len(constants) != 3
-        or any(name not in arrays for name in constants)
+        or any(entering[place] for place in range(4, 8) if place not in allowed)
+        or any(weights not in arrays for weights in entering[1:3])
+        or (entering[3] and entering[3] not in arrays)
     ):
         return None
-    of_inputs, of_state, biases = (arrays[name].astype(np.float64) for name in constants)
-    gates = of_inputs.shape[1]
+    of_inputs, of_state = (arrays[weights].astype(np.float64) for weights in entering[1:3])
+    directions, gates, _ = of_inputs.shape
+    biases = arrays[entering[3]].astype(np.float64) if entering[3] else np.zeros((directions, 2 * gates))
     return RecurrentLayer(
-        name=node.output[0].removesuffix(".sequence"),
+        name=name or node.output[0].removesuffix(".sequence"),
         cell=node.op_type,
         relu=relu,
         weights=np.concatenate([of_inputs, of_state], axis=2),

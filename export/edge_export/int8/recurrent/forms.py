@@ -21,9 +21,8 @@ from edge.bundle.branches import CONDITION, LIMIT
 from edge_export.graph import recurrent_graph
 from edge_export.graph.builder import GraphBuilder
 from edge_export.graph.recurrent_graph import FusedOperator, RecurrentLayer
-from edge_export.int8 import operators
 from edge_export.int8.calibration import CalibratedModel
-from edge_export.int8.operators import DYNAMIC_LSTM_OPERATOR, MICROSOFT, RECURRENT, beyond_onnx
+from edge_export.int8.operators import DYNAMIC_LSTM_OPERATOR, MICROSOFT, beyond_onnx
 from edge_export.int8.quantisation import Bits, QuantisedModel
 from edge_export.int8.recurrent import scan
 from edge_export.int8.recurrent.quantised_layers import CalibratedStack, QuantisedLayer, quantise_layers
@@ -47,23 +46,19 @@ Write = Callable[[GraphBuilder, tuple[QuantisedLayer, ...], str], None]
 
 def weight_only(source: CalibratedModel) -> QuantisedModel | None:
     """int8 weights that become float when the session loads."""
-    if not source.operators & RECURRENT or "Conv" in source.operators:
-        return None
     # Its products are fp32, so that 8 bits are right on every processor.
-    return _rewritten(source, 8, _write_floats) or QuantisedModel(operators.quantise_weights(source.model))
+    return _rewritten(source, 8, _write_floats)
 
 
 def dynamic_lstm(source: CalibratedModel) -> QuantisedModel | None:
     """The fused int8 operator for every LSTM."""
-    if "LSTM" not in source.operators or "Conv" in source.operators:
+    if "LSTM" not in source.operators:
         return None
-    bits = source.profile.bits
 
     def write(builder: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str) -> None:
         write_fused(builder, builder, layers, features, integers=lambda layer: layer.cell == "LSTM")
 
-    as_stack = _rewritten(source, bits, write, per_row=False)
-    return as_stack or QuantisedModel(operators.quantise_lstms(source.model, bits), (DYNAMIC_LSTM_OPERATOR,))
+    return _rewritten(source, source.profile.bits, write, per_row=False)
 
 
 def stepped(source: CalibratedModel) -> QuantisedModel | None:
@@ -80,7 +75,7 @@ def branched(source: CalibratedModel) -> QuantisedModel | None:
     """The fused operators for a few pictures, row by row for many."""
     # Both branches share the weights, and a fused LSTM of integer products is faster with one scale for all of them.
     stack = source.stack
-    fused = stack is not None and any(_has_integer_products(layer) for layer in stack.stack.layers)
+    fused = stack is not None and any(has_integer_products(layer) for layer in stack.stack.layers)
     return _rewritten(source, source.profile.bits, _write_branches, per_row=not fused)
 
 
@@ -90,7 +85,8 @@ def few_pictures(layer: RecurrentLayer) -> int:
     return max(1, min(MOST_FEW, product // layer.hidden))
 
 
-def _has_integer_products(layer: RecurrentLayer) -> bool:
+def has_integer_products(layer: RecurrentLayer) -> bool:
+    """Whether the fused operator of a layer is the faster one with products of integers."""
     return layer.cell == "LSTM" and layer.hidden >= LEAST_INTEGER_UNITS
 
 
@@ -125,7 +121,7 @@ def replace_layers(calibrated: CalibratedStack, layers: tuple[QuantisedLayer, ..
     builder.nodes.extend(stack.rest)
     used = {name for node in stack.rest for name in node.input}
     builder.weights.extend(weight for weight in calibrated.rest.graph.initializer if weight.name in used)
-    _unname_constants(builder)
+    unname_constants(builder)
     model = copy.deepcopy(calibrated.rest)
     del model.graph.node[:], model.graph.initializer[:]
     model.graph.node.extend(builder.nodes)
@@ -133,7 +129,7 @@ def replace_layers(calibrated: CalibratedStack, layers: tuple[QuantisedLayer, ..
     return model
 
 
-def _unname_constants(builder: GraphBuilder) -> None:
+def unname_constants(builder: GraphBuilder) -> None:
     """Takes the names off nodes that fold away when the session loads: nobody sees them, and each costs bytes."""
     constant = {weight.name for weight in builder.weights}
     for node in builder.nodes:
@@ -149,7 +145,7 @@ def _write_branches(builder: GraphBuilder, layers: tuple[QuantisedLayer, ...], f
     """batch_size < few ? fused : stepped."""
     scan.write_batch_size(builder)
     few, many = GraphBuilder(), GraphBuilder()
-    write_fused(builder, few, layers, f"{features}_of_few", integers=_has_integer_products)
+    write_fused(builder, few, layers, f"{features}_of_few", integers=has_integer_products)
     scan.write(builder, many, layers, f"{features}_of_many")
     limit = builder.weight(LIMIT, np.array([few_pictures(layers[0].layer)], np.int64))
     builder.node("Less", [scan.BATCH_SIZE, limit], CONDITION)
@@ -190,14 +186,24 @@ def write_fused(
     quantised = {one.layer.name: one for one in layers}
 
     def fused(layer: RecurrentLayer) -> FusedOperator:
-        one = quantised[layer.name]
-        if not integers(layer):
-            return FusedOperator([*_float_weights(constants, one), _biases(constants, one)], layer.cell)
-        weights, quantisation = _integer_weights(constants, one)
-        operands = [*weights, _biases(constants, one), "", "", "", "", *quantisation]
-        return FusedOperator(operands, DYNAMIC_LSTM_OPERATOR, MICROSOFT)
+        return fused_operator(constants, quantised[layer.name], integers=integers(layer))
 
     recurrent_graph.write_layers(constants, here, [one.layer for one in layers], fused, features, axis="axis_0")
+
+
+def fused_operator(constants: GraphBuilder, one: QuantisedLayer, *, integers: bool) -> FusedOperator:
+    """The fused operator of a layer, with int8 weights.
+
+    Args:
+        constants: takes the weights, and what is computed from them alone.
+        one: the layer.
+        integers: whether its products are of integers, which suits an LSTM only.
+    """
+    if not integers:
+        return FusedOperator([*_float_weights(constants, one), _biases(constants, one)], one.layer.cell)
+    weights, quantisation = _integer_weights(constants, one)
+    operands = [*weights, _biases(constants, one), "", "", "", "", *quantisation]
+    return FusedOperator(operands, DYNAMIC_LSTM_OPERATOR, MICROSOFT)
 
 
 def _write_floats(builder: GraphBuilder, layers: tuple[QuantisedLayer, ...], features: str) -> None:

@@ -8,7 +8,9 @@ The equations are in `cells`, those of rounding in `edge_export.int8.quantisatio
 """
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,22 +176,30 @@ def equalise_states(
             sequences.append(sequence)
             entering = None
             continue
-        largest = sequence.max(axis=(0, 2)).astype(np.float64)  # (D, H)
-        unit = np.maximum(largest, max(QUIET * largest.max(), 1e-6)) / FULL
-        gates = unit[..., None]  # an RNN has one gate: its rows are its units
-        weights[..., layer.inputs :] *= unit[:, None, :]
-        layers.append(
-            replace(
-                layer,
-                weights=weights / gates,
-                input_bias=layer.input_bias / unit,
-                state_bias=layer.state_bias / unit,
-                sequence=f"{layer.sequence}.equalised",  # no longer what PyTorch computes there
-            )
-        )
+        unit = rectified_units(sequence.max(axis=(0, 2)))
+        layers.append(scale_states(replace(layer, weights=weights), unit))
         sequences.append((sequence / unit[:, None, :]).astype(np.float32))
         entering = unit.reshape(-1)
     return replace(stack, layers=tuple(layers)), replace(observed, sequences=tuple(sequences)), entering
+
+
+def rectified_units(largest: NDArray[np.floating[Any]]) -> Array:
+    """What a step of each rectified unit stands for, float64 (D, H), by its largest value in calibration."""
+    largest = largest.astype(np.float64)
+    return np.asarray(np.maximum(largest, max(QUIET * largest.max(), 1e-6)) / FULL)
+
+
+def scale_states(layer: RecurrentLayer, unit: Array) -> RecurrentLayer:
+    """The rectified layer whose states are those of `layer` divided by `unit`, float64 (D, H)."""
+    weights = layer.weights.copy()
+    weights[..., layer.inputs :] *= unit[:, None, :]
+    return replace(
+        layer,
+        weights=weights / unit[..., None],  # an RNN has one gate: its rows are its units
+        input_bias=layer.input_bias / unit,
+        state_bias=layer.state_bias / unit,
+        sequence=f"{layer.sequence}.equalised",  # no longer what PyTorch computes there
+    )
 
 
 def moments(observed: ObservedStates, position: int, direction: int) -> Array:
@@ -208,18 +218,34 @@ def moments(observed: ObservedStates, position: int, direction: int) -> Array:
     else:
         below = observed.sequences[position - 1]
         inputs = np.concatenate(list(below.transpose(1, 0, 2, 3)), axis=2)
-    states = observed.sequences[position][:, direction]  # (28, N, H)
+    states = observed.sequences[position][:, direction]
+    return sum_of_products(inputs, states, direction) / (len(inputs) * len(observed.images))
+
+
+def sum_of_products(
+    inputs: NDArray[np.float32], states: NDArray[np.float32], direction: int, first: NDArray[np.float32] | None = None
+) -> Array:
+    """The sum of a a^T over all rows a = (inputs, state before) of a direction of a layer, float64 (I + H, I + H).
+
+    Args:
+        inputs: float32 (T, N, I).
+        states: float32 (T, N, H), after each row.
+        direction: 0 reads the rows downwards, 1 upwards.
+        first: the states that it begins with, float32 (N, H); None is zeros.
+    """
     before = np.zeros_like(states)
     if direction == 0:
         before[1:] = states[:-1]
     else:
         before[:-1] = states[1:]
+    if first is not None:
+        before[-direction] = first
     size = inputs.shape[2] + states.shape[2]
     total = np.zeros((size, size))
     for row, state in zip(inputs, before, strict=True):
         both = np.concatenate([row, state], axis=1).astype(np.float64)
         total += both.T @ both
-    return total / (len(inputs) * len(observed.images))
+    return total
 
 
 def quantise_layers(calibrated: CalibratedStack, bits: Bits, *, per_row: bool = True) -> tuple[QuantisedLayer, ...]:
@@ -234,28 +260,49 @@ def quantise_layers(calibrated: CalibratedStack, bits: Bits, *, per_row: bool = 
     quantised: list[QuantisedLayer] = []
     entering = PIXEL
     for position, layer in enumerate(calibrated.stack.layers):
-        state = RECTIFIED if layer.relu else BOUNDED
-        steps = np.repeat([entering.scale, state.scale], [layer.inputs, layer.hidden])
-        values, of_inputs, of_state = [], [], []
-        for direction, weights in enumerate(layer.weights * steps):  # (G * H, K)
-            occurring = moments(calibrated.observed, position, direction) / np.outer(steps, steps)
-            if layer.relu:
-                # The state's values are as large as pixels but mostly far below their largest: its weights would take
-                # nearly all integers of a scale that both share.
-                scales = [quantise_rows(part, bits)[1] for part in np.split(weights, [layer.inputs], axis=1)]
-            elif per_row:
-                scales = [quantise_rows(weights, bits)[1]] * 2
-            else:
-                scales = [_best_scale(weights, occurring, bits)] * 2
-            by_column = np.repeat(np.concatenate(scales, axis=1), [layer.inputs, layer.hidden], axis=1)
-            values.append(compensate_rounding(weights, by_column.astype(np.float64), occurring, bits).T)
-            of_inputs.append(scales[0])
-            of_state.append(scales[1])
-        input_scale = _of_directions(of_inputs)
-        state_scale = _of_directions(of_state) if layer.relu else input_scale
-        quantised.append(QuantisedLayer(layer, np.stack(values), input_scale, state_scale, entering, state))
-        entering = state
+        occurring = [moments(calibrated.observed, position, direction) for direction in range(layer.directions)]
+        quantised.append(quantise_layer(layer, occurring, entering, bits, per_row=per_row))
+        entering = quantised[-1].state
     return tuple(quantised)
+
+
+def quantise_layer(
+    layer: RecurrentLayer,
+    occurring: Sequence[Array],
+    entering: QuantisationParameters,
+    bits: Bits,
+    *,
+    per_row: bool = True,
+) -> QuantisedLayer:
+    """A layer in integers.
+
+    Args:
+        layer: rectified states scaled to 255.
+        occurring: for each direction, what `moments` gives.
+        entering: how a byte of what enters stands for a number.
+        bits: of the weights.
+        per_row: as for `quantise_layers`.
+    """
+    state = RECTIFIED if layer.relu else BOUNDED
+    steps = np.repeat([entering.scale, state.scale], [layer.inputs, layer.hidden])
+    values, of_inputs, of_state = [], [], []
+    for weights, moment in zip(layer.weights * steps, occurring, strict=True):  # (G * H, K)
+        of_bytes = moment / np.outer(steps, steps)
+        if layer.relu:
+            # The state's values are as large as pixels but mostly far below their largest: its weights would take
+            # nearly all integers of a scale that both share.
+            scales = [quantise_rows(part, bits)[1] for part in np.split(weights, [layer.inputs], axis=1)]
+        elif per_row:
+            scales = [quantise_rows(weights, bits)[1]] * 2
+        else:
+            scales = [_best_scale(weights, of_bytes, bits)] * 2
+        by_column = np.repeat(np.concatenate(scales, axis=1), [layer.inputs, layer.hidden], axis=1)
+        values.append(compensate_rounding(weights, by_column.astype(np.float64), of_bytes, bits).T)
+        of_inputs.append(scales[0])
+        of_state.append(scales[1])
+    input_scale = _of_directions(of_inputs)
+    state_scale = _of_directions(of_state) if layer.relu else input_scale
+    return QuantisedLayer(layer, np.stack(values), input_scale, state_scale, entering, state)
 
 
 def _best_scale(weights: Array, moments: Array, bits: Bits) -> NDArray[np.float32]:

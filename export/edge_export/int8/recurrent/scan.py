@@ -37,10 +37,11 @@ def write(constants: GraphBuilder, here: GraphBuilder, layers: tuple[QuantisedLa
     for position, one in enumerate(layers):
         last = position == len(layers) - 1
         weights = store_weights(constants, one)
-        cells = [_Cell(constants, one, direction, weights) for direction in range(one.layer.directions)]
-        ends = [_scan(here, cell, sequence, keep_sequence=not last) for cell in cells]
+        cells = [Cell(constants, one, direction, weights) for direction in range(one.layer.directions)]
+        kept = None if last else TensorProto.UINT8
+        ends = [scan(here, cell, sequence, zero_states(here, cell, BATCH_SIZE), kept) for cell in cells]
         if last:
-            _side_by_side(here, [end.state for end in ends], features, axis=1)
+            _side_by_side(here, [end.states[0] for end in ends], features, axis=1)
         else:
             sequence = _side_by_side(here, [end.sequence for end in ends], f"{one.layer.name}.stepped", axis=2)
 
@@ -52,33 +53,55 @@ def write_batch_size(constants: GraphBuilder) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _End:
-    state: str  # float32 [batch, hidden], after the last row
-    sequence: str  # uint8 [28, batch, hidden]; empty where it is not kept
+class End:
+    """What a direction of a layer ends with: names of tensors.
+
+    Attributes:
+        states: float32 [batch, hidden] each, after the last row that it reads: h, and c of an LSTM.
+        sequence: [T, batch, hidden], the state h after each row; empty where it is not kept.
+    """
+
+    states: tuple[str, ...]
+    sequence: str
 
 
-def _scan(here: GraphBuilder, cell: "_Cell", sequence: str, *, keep_sequence: bool) -> _End:
+def zero_states(here: GraphBuilder, cell: "Cell", batch_size: str) -> list[str]:
+    """The states that a direction begins with where nobody gives any; `batch_size` is the name of an int64 [1]."""
+    size = cell.constants.weight(f"hidden_{cell.layer.hidden}", np.array([cell.layer.hidden], np.int64))
+    shape = here.node("Concat", [batch_size, size], f"{cell.name}.state_shape", axis=0)
+    start = here.node("ConstantOfShape", [shape], f"{cell.name}.start")
+    return [start, start] if cell.layer.cell == "LSTM" else [start]
+
+
+def scan(here: GraphBuilder, cell: "Cell", sequence: str, starts: list[str], kept: int | None) -> End:
+    """Writes the steps of a direction of a layer.
+
+    Args:
+        here: takes the nodes.
+        cell: the direction.
+        sequence: name of the rows as bytes, uint8 [T, batch, inputs].
+        starts: names of the states that it begins with, float32 [batch, hidden] each.
+        kept: the type of the sequence of states that is kept, `TensorProto.UINT8` or `FLOAT`; None keeps none.
+    """
     layer, name = cell.layer, cell.name
-    size = cell.constants.weight(f"hidden_{layer.hidden}", np.array([layer.hidden], np.int64))
-    shape = here.node("Concat", [BATCH_SIZE, size], f"{name}.state_shape", axis=0)
-    start = here.node("ConstantOfShape", [shape], f"{name}.start")
     body = GraphBuilder()
     states = cell.step(body)
-    end = _End(f"{name}.end", f"{name}.states" if keep_sequence else "")
+    end = End(
+        (f"{name}.end", *(f"{name}.end_{state}" for state in states[1:])), "" if kept is None else f"{name}.states"
+    )
     taken = [_tensor(state, TensorProto.FLOAT, layer.hidden) for state in states]
     taken.append(_tensor("x", TensorProto.UINT8, layer.inputs))
     given = [_tensor(f"{state}_next", TensorProto.FLOAT, layer.hidden) for state in states]
-    outputs = [end.state, *[f"{name}.end_{state}" for state in states[1:]]]
-    if keep_sequence:
-        given.append(
-            _tensor(body.node("QuantizeLinear", ["h_next", *cell.unit], "h_kept"), TensorProto.UINT8, layer.hidden)
-        )
+    outputs = [*end.states]
+    if kept is not None:
+        row = ("QuantizeLinear", ["h_next", *cell.unit]) if kept == TensorProto.UINT8 else ("Identity", ["h_next"])
+        given.append(_tensor(body.node(*row, "h_kept"), kept, layer.hidden))
         outputs.append(end.sequence)
     backwards = {"scan_input_directions": [1]} if cell.direction == 1 else {}
-    if backwards and keep_sequence:
+    if backwards and kept is not None:
         backwards["scan_output_directions"] = [1]
     graph = helper.make_graph(body.nodes, f"{name}.step", taken, given)
-    here.node("Scan", [*[start] * len(states), sequence], outputs[0], body=graph, num_scan_inputs=1, **backwards)
+    here.node("Scan", [*starts, sequence], outputs[0], body=graph, num_scan_inputs=1, **backwards)
     here.nodes[-1].output.extend(outputs[1:])
     return end
 
@@ -87,10 +110,18 @@ def _tensor(name: str, kind: int, width: int) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, ["batch", width])
 
 
-class _Cell:
+class Cell:
     """One direction of a layer: its constants, laid out for the products, and its step."""
 
     def __init__(self, constants: GraphBuilder, one: QuantisedLayer, direction: int, weights: str) -> None:
+        """Writes the constants.
+
+        Args:
+            constants: takes them.
+            one: the layer.
+            direction: 0 reads the rows downwards, 1 upwards.
+            weights: name of the layer's weights, as `store_weights` gives it.
+        """
         self.constants = constants
         self.layer = one.layer
         self.direction = direction

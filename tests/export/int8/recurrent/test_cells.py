@@ -87,10 +87,6 @@ def computed_weights(model):
     node(model, "recurrent.0.sequence").input[2] = "negative"
 
 
-def no_biases(model):
-    del node(model, "recurrent.0.sequence").input[3]
-
-
 def reset_before_the_product(model):
     attribute(node(model, "recurrent.1.sequence"), "linear_before_reset", 0)
 
@@ -147,7 +143,6 @@ def the_sequence_has_no_state_beside_it(model):
     [
         initial_state,
         computed_weights,
-        no_biases,
         reset_before_the_product,
         reset_as_onnx_does_without_being_told,
         other_activations,
@@ -182,3 +177,13 @@ def test_reading_leaves_the_graph_as_it_was(converted):
     before = model.SerializeToString(deterministic=True)
     cells.read(model)
     assert model.SerializeToString(deterministic=True) == before
+
+
+def test_a_layer_without_biases_has_zeros(converted):
+    model = copy.deepcopy(converted("gru")[1].model)
+    node(model, "recurrent.0.sequence").input.pop()
+    lower, upper = cells.read(model).layers
+    assert not lower.input_bias.any()
+    assert not lower.state_bias.any()
+    assert lower.input_bias.shape == lower.state_bias.shape == (1, 3 * 12)
+    assert upper.input_bias.any()
