@@ -47,7 +47,7 @@ PYTHON = "3.13"  # that suite's
 PACKAGES = "python3,libstdc++6"
 TOOLS = {"mmdebstrap": "mmdebstrap", "qemu-aarch64": "qemu-user", "qemu-x86_64": "qemu-user"}
 TEST_SECONDS = 600
-STEP_SECONDS = 1800
+STEP_SECONDS = 5400
 TESTS = ("tests/runtime/picture/test_everywhere.py", "tests/runtime/session", "tests/runtime/bundle", "tests/runtime")
 
 

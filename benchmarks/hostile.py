@@ -3,12 +3,13 @@
 Why: each of these once ended in a traceback, in gigabytes, or in an answer that was none. The table is the proof that
 each kind is told in one line now, and what it costs to be told.
 
-    python benchmarks/hostile.py [--only WORDS] [--kinds N ...] [--before REV] [--out FOLDER]
+    python benchmarks/hostile.py [--only WORDS] [--kinds N ...] [--before REV [--keep]] [--out FOLDER]
 
 Every input is made in a temporary folder (`hostile_files.py`) and given to `edge` in a process of its own: its exit
 code, the last line that it writes, its most memory and its processor time are noted. `--before` gives the same inputs
-to an earlier state of edge, from the history of this repository. The numbers are those of the list of kinds at the end
-of the table. A process may take 10 s of processor time; what still runs then is ended by a signal.
+to an earlier state of edge, from the history of this repository; that state does not change, so that `--keep` takes
+over what `--out` says of it already. The numbers are those of the list of kinds in `hostile_cases.py`. A process may take
+60 s of processor time, 120 s in all and 4 GB; what wants more is ended, with all that it started, and the table says so.
 
 A line is bad where there is a traceback, a signal, or nothing at all, where a picture takes more than 300 MB or 3 s, or
 where the exit code is not the one that is expected. `--out` writes hostile.json and hostile.md; exit code 1 where a
@@ -26,6 +27,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +42,7 @@ from edge.text.files import write_atomically
 SCHEMA = "edge.hostile/1"
 ROOT = Path(__file__).resolve().parent.parent
 MOST_MEGABYTES, MOST_SECONDS = 300, 3.0
-CPU_SECONDS, WALL_SECONDS = 10, 150
+CPU_SECONDS, WALL_SECONDS, ENDED_MEGABYTES = 60, 120, 4000
 
 EDGE = """
 try:
@@ -49,9 +51,21 @@ except ImportError:
     from edge.cli import main
 main()
 """
-# A child starts with the memory of its parent, so that a small process starts them all.
+# A child starts with the memory of its parent, so that a small process starts them all. What a child has started counts
+# with it: they are in one session, which is ended as a whole.
 STARTER = """
-import json, os, resource, signal, subprocess, sys
+import json, os, resource, signal, subprocess, sys, time
+def held(session):
+    total = 0
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                if os.getsid(int(name)) == session:
+                    with open(f"/proc/{name}/statm") as file:
+                        total += int(file.read().split()[1]) * resource.getpagesize()
+            except (OSError, ValueError, IndexError):
+                pass
+    return total / 1e6
 for line in sys.stdin:
     asked = json.loads(line)
     def limited():
@@ -59,12 +73,30 @@ for line in sys.stdin:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with open(asked["out"], "wb") as out, open(asked["err"], "wb") as err:
         child = subprocess.Popen(asked["words"], stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=asked["env"],
-                                 cwd=asked["cwd"], preexec_fn=limited)
-        signal.signal(signal.SIGALRM, lambda *_: child.kill())
-        signal.alarm(asked["wall"])
-        _, status, usage = os.wait4(child.pid, 0)
-        signal.alarm(0)
-    print(json.dumps([os.waitstatus_to_exitcode(status), usage.ru_maxrss, usage.ru_utime + usage.ru_stime]), flush=True)
+                                 cwd=asked["cwd"], preexec_fn=limited, start_new_session=True)
+    end, why, status = time.monotonic() + asked["wall"], "", None
+    while status is None:
+        found, status, usage = os.wait4(child.pid, os.WNOHANG)
+        if found == 0:
+            status = None
+            most = held(child.pid)
+            if most > asked["megabytes"]:
+                why = f"ended at {most:.0f} MB"
+            elif time.monotonic() > end:
+                why = f"did not end in {asked['wall']} s"
+            if why:
+                os.killpg(child.pid, signal.SIGKILL)
+                _, status, usage = os.wait4(child.pid, 0)
+            else:
+                time.sleep(0.02)
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    code = os.waitstatus_to_exitcode(status)
+    if code == -signal.SIGXCPU:
+        why = f"did not end in {asked['cpu']} s of processor time"
+    print(json.dumps([code, usage.ru_maxrss, usage.ru_utime + usage.ru_stime, why]), flush=True)
 """
 
 
@@ -78,6 +110,7 @@ class Ending:
         has_traceback: whether there is one on the standard error.
         megabytes: its most memory.
         seconds: its processor time.
+        forced: why it was ended by this program; empty where it ended by itself.
         is_bad: whether that is not what edge promises.
     """
 
@@ -86,6 +119,7 @@ class Ending:
     has_traceback: bool
     megabytes: float
     seconds: float
+    forced: str
     is_bad: bool
 
 
@@ -108,11 +142,12 @@ class Starter:
             "err": str(err),
             "cpu": CPU_SECONDS,
             "wall": WALL_SECONDS,
+            "megabytes": ENDED_MEGABYTES,
         }
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(json.dumps(asked), file=self._process.stdin, flush=True)
-        code, kilobytes, seconds = json.loads(self._process.stdout.readline())
+        code, kilobytes, seconds, forced = json.loads(self._process.stdout.readline())
         told, said = (path.read_text(encoding="utf-8", errors="replace") for path in (err, out))
         lines_told = [*told.split("\n"), *said.split("\n")] if code == 0 else [*said.split("\n"), *told.split("\n")]
         failed = [one for one in lines_told if " FAILED " in one]  # the table of `edge verify`
@@ -123,7 +158,7 @@ class Starter:
         bad = traced or code < 0 or not last or code not in case.codes or "\x1b" in said + told or "NaN" in said
         if case.kind in PICTURES:
             bad = bad or kilobytes > MOST_MEGABYTES * 1e3 or seconds > MOST_SECONDS
-        return Ending(code, last[:240], traced, round(kilobytes / 1e3, 1), round(seconds, 2), bad)
+        return Ending(code, last[:240], traced, round(kilobytes / 1e3, 1), round(seconds, 2), forced, bad)
 
     def close(self) -> None:
         """Lets it end."""
@@ -136,11 +171,15 @@ def main() -> int:
     parser.add_argument("--only", metavar="WORDS", default="", help="cases with these words in their name")
     parser.add_argument("--kinds", metavar="N", type=int, nargs="*", help="cases of these kinds")
     parser.add_argument("--before", metavar="REV", help="an earlier commit to compare with")
+    parser.add_argument(
+        "--keep", action="store_true", help="what FOLDER says of the earlier commit is not measured again"
+    )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="for hostile.json and hostile.md")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="edge-hostile-") as temporary:
         scratch = Path(temporary)
-        states = {"now": ROOT} if options.before is None else {"now": ROOT, "before": earlier(options.before, scratch)}
+        states = {"now": ROOT} if options.before is None else {"before": earlier(options.before, scratch), "now": ROOT}
+        kept = kept_rows(options.out, options.before) if options.keep and options.out else {}
         starter = Starter(scratch)
         document = {
             "schema": SCHEMA,
@@ -157,6 +196,9 @@ def main() -> int:
         # One state after the other, and written after each row: a whole run takes its time.
         for state, root in states.items():
             for case, row in zip(chosen, document["rows"], strict=True):
+                if state == "before" and (known := kept.get((case.kind, case.name))):
+                    row.update(known)
+                    continue
                 row.update(measured(case, state, root, starter, scratch))
                 print(line(row, state), file=sys.stderr, flush=True)
                 if options.out:
@@ -173,14 +215,37 @@ def written(document: dict[str, Any], folder: Path) -> None:
     write_atomically(folder / "hostile.md", markdown(document).encode())
 
 
+def kept_rows(folder: Path, revision: str) -> dict[tuple[int, str], dict[str, Any]]:
+    """What a document says of an earlier state, by the kinds and names of the cases."""
+    path = folder / "hostile.json"
+    document = json.loads(path.read_bytes()) if path.is_file() else {}
+    if document.get("before") != revision:
+        return {}
+    wanted = ("file_bytes", "before")
+    return {
+        (row["kind"], row["name"]): {key: row[key] for key in wanted} for row in document["rows"] if "before" in row
+    }
+
+
 def earlier(revision: str, scratch: Path) -> Path:
     """The sources of an earlier state, unpacked."""
-    command = [shutil.which("git") or "git", "archive", revision, "runtime", "train", "export"]
+    rooms = ["runtime", "train", "export"]
+    command = [shutil.which("git") or "git", "archive", revision, *rooms, "pyproject.toml"]
     archive = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     if archive.returncode:
         raise SystemExit(f"--before {revision}: {archive.stderr.decode().strip()}; name a commit of this repository")
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as packed:
         packed.extractall(scratch / "before", filter="data")
+    # Which modules hold its commands is said by what is installed, which is the present state's.
+    project = tomllib.loads((scratch / "before" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    installed = scratch / "before" / "runtime" / f"edge_toolkit-{project['version']}.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: edge-toolkit\nVersion: {project['version']}\n")
+    groups = project.get("entry-points", {})
+    lines = [
+        f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in of.items()) for group, of in groups.items()
+    ]
+    (installed / "entry_points.txt").write_text("\n".join(lines))
     return scratch / "before"
 
 
@@ -205,7 +270,8 @@ def line(row: dict[str, Any], state: str) -> str:
     """A part of a row, as progress."""
     one = row[state]
     cost = f"exit {one['code']}, {one['megabytes']:.0f} MB, {one['seconds']:.1f} s"
-    return f"{'!!' if one['is_bad'] else '  '} {row['kind']:>2} {row['name']}: {state}: {cost}: {one['line']}"
+    mark = "!!" if one["is_bad"] else "  "
+    return f"{mark} {row['kind']:>2} {row['name']}: {state}: {cost}: {one['forced'] or one['line']}"
 
 
 def markdown(document: dict[str, Any]) -> str:
@@ -217,7 +283,8 @@ def markdown(document: dict[str, Any]) -> str:
     meant = (
         "MB is the most memory of the process, s its processor time, Python's start and imports included. **Bold** is "
         "what does not hold: a traceback, a signal, nothing said, another exit code than the one that fits, or a "
-        f"picture above {MOST_MEGABYTES} MB or {MOST_SECONDS:.0f} s."
+        f"picture above {MOST_MEGABYTES} MB or {MOST_SECONDS:.0f} s. A process is ended after {CPU_SECONDS} s of "
+        f"processor time, {WALL_SECONDS} s, or at {ENDED_MEGABYTES} MB."
     )
     text = [
         "# Hostile files and awkward machines",
@@ -252,11 +319,12 @@ def shown(ending: dict[str, Any]) -> list[str]:
     line = ending["line"].replace("|", "\\|").replace("`", "'")
     line = ascii(line)[1:-1] if not line.isprintable() else re.sub(" {2,}", " ", line)
     traced = "**traceback:** " if ending["has_traceback"] else ""
+    said = f"{traced}`{line}`" if line else "(nothing)"
     return [
         code,
         f"{ending['megabytes']:.0f}",
         f"{ending['seconds']:.1f}",
-        f"{traced}`{line}`" if line else "(nothing)",
+        f"**{ending['forced']}**" if ending["forced"] else said,
     ]
 
 

@@ -56,7 +56,7 @@ def members(file: str) -> Iterator[Found]:
         yield Found(file, PictureNotFoundError(f"the archive {file} holds no pictures ({kinds}); name another"))
 
 
-def contents(file: str, places: Sequence[Place]) -> list[bytes | PictureError]:
+def contents(file: str, places: Sequence[Place]) -> list[bytes | remote.Large | PictureError]:
     """The bytes of pictures of one archive.
 
     Args:
@@ -70,7 +70,7 @@ def contents(file: str, places: Sequence[Place]) -> list[bytes | PictureError]:
         return remote.fetch([file] * len(places), [(place.start, place.start + place.size) for place in places])
     try:
         with Path(file).open("rb") as archive:
-            read: list[bytes | PictureError] = []
+            read: list[bytes | remote.Large | PictureError] = []
             for place in places:
                 archive.seek(place.start)
                 read.append(archive.read(place.size))

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from edge.batch.remote import Large
 from edge.errors import NoDigitError, PictureError, SeveralDigitsError, UnreadablePictureError
 from edge.picture import paths
 from edge.picture.paths import IN_A_ROW, STANDARD_INPUT, Found
@@ -21,7 +22,7 @@ ARCHIVE = ".tar"
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 TABLE = ".parquet"
 
-Fetch = Callable[[Sequence[Found]], list[bytes | PictureError]]
+Fetch = Callable[[Sequence[Found]], Sequence[bytes | Large | PictureError]]
 
 _AS_BYTES = "the picture given as bytes"  # how errors call it
 
@@ -69,7 +70,13 @@ def sources(block: Sequence[Found], typed: "Callable[[], Source] | None" = None)
     Raises:
         MissingExtraError: as for `expand`.
     """
-    found: list[Source | PictureError] = [each.path if each.problem is None else each.problem for each in block]
+    return [each.fetch() if isinstance(each, Large) else each for each in _sources(block, typed)]
+
+
+def _sources(
+    block: Sequence[Found], typed: "Callable[[], Source] | None" = None
+) -> "list[Source | Large | PictureError]":
+    found: list[Source | Large | PictureError] = [each.path if each.problem is None else each.problem for each in block]
     elsewhere: dict[tuple[str, Fetch], list[int]] = defaultdict(list)
     for at, each in enumerate(block):
         if each.problem is not None:
@@ -103,11 +110,18 @@ def read_digits(block: Sequence[Found], typed: "Callable[[], Source] | None" = N
 
     images: list[Prepared | PictureError] = []
     for some in _pieces(block):
-        opened = sources(some, typed)
-        outcomes = iter(preprocessing.read_digits([each for each in opened if not isinstance(each, PictureError)]))
+        opened = _sources(some, typed)
+        outcomes = iter(
+            preprocessing.read_digits([each for each in opened if not isinstance(each, PictureError | Large)])
+        )
         for each, source in zip(some, opened, strict=True):
-            outcome = source if isinstance(source, PictureError) else next(outcomes)
-            if isinstance(outcome, PictureError) and isinstance(source, bytes) and each.path != STANDARD_INPUT:
+            outcome: Prepared | PictureError
+            if isinstance(source, Large):  # held alone
+                fetched = source.fetch()
+                outcome = fetched if isinstance(fetched, PictureError) else preprocessing.read_digits([fetched])[0]
+            else:
+                outcome = source if isinstance(source, PictureError) else next(outcomes)
+            if isinstance(outcome, PictureError) and isinstance(source, bytes | Large) and each.path != STANDARD_INPUT:
                 outcome = named(outcome, each.path)
             images.append(outcome)
     return images
@@ -156,14 +170,14 @@ def _fetch_rows(pictures: Sequence[Found]) -> list[bytes | PictureError]:
     return parquet.contents(places[0].file, places)
 
 
-def _fetch_members(pictures: Sequence[Found]) -> list[bytes | PictureError]:
+def _fetch_members(pictures: Sequence[Found]) -> Sequence[bytes | Large | PictureError]:
     from edge.batch import archives
 
     places = [each.place for each in pictures if each.place is not None]
     return archives.contents(places[0].file, places)
 
 
-def _fetch_addresses(pictures: Sequence[Found]) -> list[bytes | PictureError]:
+def _fetch_addresses(pictures: Sequence[Found]) -> Sequence[bytes | Large | PictureError]:
     from edge.batch import remote
 
     return remote.fetch([each.path for each in pictures])

@@ -4,14 +4,15 @@ A column chunk is compressed page by page, so rows are cheap in their order and 
 kept, because blocks that are read side by side come a little out of order.
 """
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from edge.batch import remote
+from edge.batch import parquet_pages, remote
 from edge.batch.inputs import is_address
 from edge.errors import MissingExtraError, PictureError, PictureNotFoundError, UnreadablePictureError
 from edge.picture.paths import IN_A_ROW, Found, Place
@@ -27,9 +28,26 @@ OF_BYTES = ("bytes", "image", "img", "picture", "content", "png", "jpg", "jpeg")
 OF_PATHS = ("path", "paths", "file", "filename", "url", "uri")
 
 _BATCH_BYTES = 8_000_000  # read at a time
+_MOST_BATCH_BYTES = 64_000_000  # where each row may name the largest value of a dictionary
+_LONGEST_PATH = 32_768
 _MOST_ROWS = 4096
 _BATCHES_KEPT = 32
+_MOST_KEPT_BYTES = 256_000_000
 _TABLES_OPEN = 4
+
+
+class _Table(NamedTuple):
+    """A Parquet file that is open.
+
+    Attributes:
+        file: as pyarrow sees it.
+        source: its bytes.
+        name: its path or address.
+    """
+
+    file: "ParquetFile"
+    source: BinaryIO
+    name: str
 
 
 def rows(file: str) -> Iterator[Found]:
@@ -43,16 +61,26 @@ def rows(file: str) -> Iterator[Found]:
     """
     try:
         opened = _open(file)
-        holds_bytes, column = _column(opened.schema_arrow, file)
+        facts = opened.file.metadata
+        holds_bytes, column = _column(opened.file.schema_arrow, file)
+        # A row is a byte at least, and each takes place in the list of pictures.
+        if facts.num_rows > (size := opened.source.seek(0, os.SEEK_END)):
+            raise UnreadablePictureError(
+                f"the table {file} claims {facts.num_rows} rows and has {size} bytes; write it again"
+            )
         if holds_bytes:
-            for row in range(opened.metadata.num_rows):
+            for row in range(facts.num_rows):
                 yield Found(f"{file}#{row}", place=Place(file, row, IN_A_ROW))
         else:
-            batches = opened.iter_batches(columns=[column])
-            paths = chain.from_iterable(batch.column(0).to_pylist() for batch in batches)
-            for row, path in enumerate(paths):
+            groups = range(facts.num_row_groups)
+            batches = chain.from_iterable(_batches(opened, group, column, _MOST_ROWS) for group in groups)
+            for row, path in enumerate(chain.from_iterable(batch.to_pylist() for batch in batches)):
+                if path is not None and len(path) > _LONGEST_PATH:
+                    told = f"{file}#{row} holds a path of {len(path)} characters; it cannot be one"
+                    yield Found(f"{file}#{row}", UnreadablePictureError(told))
+                    continue
                 yield Found(path or f"{file}#{row}")  # where there is no path, the error says which row
-        if opened.metadata.num_rows == 0:
+        if facts.num_rows == 0:
             yield Found(file, PictureNotFoundError(f"the table {file} has no rows; name another"))
     except PictureError as error:
         yield Found(file, error)
@@ -84,17 +112,18 @@ class _Rows:
     def __init__(self, file: str) -> None:
         self._file = file
         self._table = _open(file)
-        holds_bytes, column = _column(self._table.schema_arrow, file)
+        holds_bytes, column = _column(self._table.file.schema_arrow, file)
         if not holds_bytes:
             raise UnreadablePictureError(f"the table {file} holds no bytes of pictures any more; begin anew")
-        self._columns = [column]
-        facts = self._table.metadata
+        self._column = column
+        facts = self._table.file.metadata
         self._first = [0]  # row of each row group, and of the end
         for group in range(facts.num_row_groups):
             self._first.append(self._first[-1] + facts.row_group(group).num_rows)
         a_row = sum(facts.row_group(g).total_byte_size for g in range(facts.num_row_groups)) // max(facts.num_rows, 1)
         self._batch_rows = max(1, min(_MOST_ROWS, _BATCH_BYTES // max(a_row, 1)))
         self._kept: OrderedDict[int, list[bytes | None]] = OrderedDict()
+        self._held_bytes = 0
         self._lock = threading.Lock()
         self._coming: Iterator[tuple[int, list[bytes | None]]] = iter(())
         self._group = -1  # which one that is
@@ -116,18 +145,17 @@ class _Rows:
         for first, values in self._coming:
             self._next = first + len(values)
             self._kept[first] = values
-            if len(self._kept) > _BATCHES_KEPT:
-                self._kept.popitem(last=False)
+            self._held_bytes += sum(map(len, filter(None, values)))
+            while len(self._kept) > 1 and (len(self._kept) > _BATCHES_KEPT or self._held_bytes > _MOST_KEPT_BYTES):
+                _, dropped = self._kept.popitem(last=False)
+                self._held_bytes -= sum(map(len, filter(None, dropped)))
             if first <= row < self._next:
                 return self._told(row, values[row - first])
         raise OSError("it ends early")
 
     def _batches(self, group: int) -> Iterator[tuple[int, list[bytes | None]]]:
         first = self._first[group]
-        for batch in self._table.iter_batches(self._batch_rows, row_groups=[group], columns=self._columns):
-            values: Any = batch.column(0)
-            while hasattr(values, "flatten") and str(values.type).startswith("struct"):
-                (values,) = values.flatten()
+        for values in _batches(self._table, group, self._column, self._batch_rows):
             yield first, values.to_pylist()
             first += len(values)
 
@@ -140,13 +168,33 @@ def _reader(file: str) -> _Rows:
     return _Rows(file)
 
 
-def _open(file: str) -> "ParquetFile":
+def _batches(table: _Table, group: int, column: str, most_rows: int) -> Iterator[Any]:
+    """The values of a column in a row group, so many at a time that they cannot be more than memory.
+
+    Raises:
+        UnreadablePictureError: unpacking its pages would take more memory than any real one.
+    """
+    facts = table.file.metadata.row_group(group)
+    for chunk in map(facts.column, range(facts.num_columns)):
+        if chunk.path_in_schema == column and (
+            largest := parquet_pages.largest_dictionary(table.source, chunk, table.name)
+        ):
+            most_rows = max(1, min(most_rows, _MOST_BATCH_BYTES // largest))
+    for batch in table.file.iter_batches(most_rows, row_groups=[group], columns=[column]):
+        values: Any = batch.column(0)
+        while hasattr(values, "flatten") and str(values.type).startswith("struct"):
+            (values,) = values.flatten()
+        yield values
+
+
+def _open(name: str) -> _Table:
     try:
+        import pyarrow as pa
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
-        raise MissingExtraError(f"predict {file}", EXTRA, "pyarrow") from error
-    source = remote.open_file(file) if is_address(file) else file
-    return ParquetFile(source, buffer_size=1 << 20)
+        raise MissingExtraError(f"predict {name}", EXTRA, "pyarrow") from error
+    source = remote.open_file(name) if is_address(name) else pa.OSFile(name)
+    return _Table(ParquetFile(source, buffer_size=1 << 20), source, name)
 
 
 def _column(schema: "pa.Schema", file: str) -> tuple[bool, str]:

@@ -1,13 +1,21 @@
-"""Pictures at an address, such as `s3://bucket/digits/7.png`: fsspec finds and fetches them (extra `remote`)."""
+"""Pictures at an address, such as `s3://bucket/digits/7.png`: fsspec finds and fetches them (extra `remote`).
+
+What is there may be of any size, and nobody can be trusted to say so. Many files are fetched side by side, each up to a
+size that photographs have; what is larger is left and fetched alone, up to the size that pictures in archives may have.
+"""
 
 import time
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO, cast
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from edge.errors import MissingExtraError, PictureError, PictureNotFoundError, UnreadablePictureError
+from edge.picture import stopping
 from edge.picture.paths import SUFFIXES, Found
 
 if TYPE_CHECKING:
+    import asyncio
+
     from fsspec import AbstractFileSystem
 
 EXTRA = "remote"
@@ -17,7 +25,32 @@ _WEB = ("http://", "https://")  # no listings there, and ? begins a query
 # A network that fails once mostly answers the next time; a row that says "failed" would stay in a finished part.
 _TRIES = 3
 _SECONDS_BETWEEN_TRIES = 0.5
-_LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, PictureError)
+
+# 32 of them are held at a time by each thread.
+MOST_BYTES_BESIDE: Final = 8_000_000
+MOST_BYTES: Final = 150_000_000
+_SECONDS_BETWEEN_LOOKS: Final = 0.2  # whether anybody still waits
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """A file that is too large to be held beside others.
+
+    Attributes:
+        address: where it is.
+    """
+
+    address: str
+
+    def fetch(self) -> bytes | PictureError:
+        """All of it, or why there is nothing."""
+        (content,) = _contents([self.address], [None], [MOST_BYTES + 1])
+        if isinstance(content, bytes) and len(content) > MOST_BYTES:
+            return UnreadablePictureError(
+                f"{self.address} is too large (more than {MOST_BYTES // 1_000_000} MB); scale it down or crop it"
+            )
+        return content
 
 
 def expand(address: str) -> Iterator[Found]:
@@ -49,7 +82,9 @@ def expand(address: str) -> Iterator[Found]:
         yield Found(system.unstrip_protocol(each))
 
 
-def fetch(addresses: Sequence[str], ranges: Sequence[tuple[int, int]] | None = None) -> list[bytes | PictureError]:
+def fetch(
+    addresses: Sequence[str], ranges: Sequence[tuple[int, int]] | None = None
+) -> "list[bytes | Large | PictureError]":
     """What is at addresses, fetched side by side where their system can.
 
     Args:
@@ -57,31 +92,89 @@ def fetch(addresses: Sequence[str], ranges: Sequence[tuple[int, int]] | None = N
         ranges: begin and end of what is wanted of each, bytes; all of it without.
 
     Returns:
-        For each its bytes, or why there are none.
+        For each its bytes, or that it is large and has to be fetched alone, or why there are none.
 
     Raises:
         MissingExtraError: fsspec, or what it needs for this kind of address, is not installed.
         PictureError: no system of that name is known.
+        StoppedError: nobody waits for them any more.
     """
+    if ranges is not None:
+        return list(_contents(addresses, [start for start, _ in ranges], [end for _, end in ranges]))
+    found = _contents(addresses, [None] * len(addresses), [MOST_BYTES_BESIDE + 1] * len(addresses))
+    return [
+        Large(address) if isinstance(each, bytes) and len(each) > MOST_BYTES_BESIDE else each
+        for address, each in zip(addresses, found, strict=True)
+    ]
+
+
+def _contents(
+    addresses: Sequence[str], starts: Sequence[int | None], ends: Sequence[int]
+) -> list[bytes | PictureError]:
+    """The bytes from starts to ends; where there is no start, a whole file is asked for and read up to there."""
     system, _ = _filesystem(addresses[0])
     paths = [str(system._strip_protocol(address)) for address in addresses]  # noqa: SLF001 - fsspec's own name for it
     answers: list[object] = [None] * len(paths)
     waiting = list(range(len(paths)))
     for tried in range(_TRIES):
         time.sleep(_SECONDS_BETWEEN_TRIES * tried)
-        starts = [ranges[at][0] if ranges else None for at in waiting]
-        ends = [ranges[at][1] if ranges else None for at in waiting]
-        # unlike `cat` it takes names with the signs of a pattern as they are
-        found = system.cat_ranges([paths[at] for at in waiting], starts, ends, on_error="return")
+        stopping.check()
+        found = _asked(
+            system, [paths[at] for at in waiting], [starts[at] for at in waiting], [ends[at] for at in waiting]
+        )
         for at, answer in zip(waiting, found, strict=True):
             answers[at] = answer
         waiting = [at for at in waiting if not isinstance(answers[at], (bytes, *_LASTING))]
         if not waiting:
             break
+    for at in waiting:  # stores refuse to send the beginning of nothing
+        if starts[at] is None and _is_empty(system, paths[at]):
+            answers[at] = b""
     return [
         answer if isinstance(answer, bytes) else _error(address, answer)
         for address, answer in zip(addresses, answers, strict=True)
     ]
+
+
+def _asked(
+    system: "AbstractFileSystem", paths: list[str], starts: list[int | None], ends: list[int]
+) -> Sequence[object]:
+    """Asks once: for each the bytes, or the error."""
+    from fsspec.asyn import AsyncFileSystem
+
+    if paths[0].lower().startswith(_WEB):
+        from edge.batch import web
+
+        return _waited(web.get_all(cast(Any, system), paths, starts, ends), cast(Any, system).loop)
+    if isinstance(system, AsyncFileSystem):
+        return _waited(system._cat_ranges(paths, [start or 0 for start in starts], ends), system.loop)  # noqa: SLF001
+    # unlike `cat` it takes names with the signs of a pattern as they are
+    return cast(Sequence[object], system.cat_ranges(paths, [start or 0 for start in starts], ends, on_error="return"))
+
+
+def _waited(task: Coroutine[object, object, Any], loop: "asyncio.AbstractEventLoop") -> Sequence[object]:
+    """What a task of another thread's loop gives; it is given up with whoever waits for it."""
+    import asyncio
+
+    future = asyncio.run_coroutine_threadsafe(task, loop)
+    try:
+        while True:
+            try:
+                return cast(Sequence[object], future.result(_SECONDS_BETWEEN_LOOKS))
+            except TimeoutError:
+                if future.done():
+                    raise
+                stopping.check()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def _is_empty(system: "AbstractFileSystem", path: str) -> bool:
+    try:
+        return bool(system.info(path).get("size") == 0)
+    except Exception:  # noqa: BLE001 - the first error is told
+        return False
 
 
 def open_file(address: str) -> BinaryIO:
@@ -101,6 +194,8 @@ def open_file(address: str) -> BinaryIO:
 
 
 def _error(address: str, cause: object) -> PictureError:
+    if isinstance(cause, PictureError) and not isinstance(cause, OSError):
+        return cause
     if isinstance(cause, FileNotFoundError):
         return PictureNotFoundError(f"there is no file {address}; check the address")
     if isinstance(cause, PermissionError):

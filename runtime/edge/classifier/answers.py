@@ -7,6 +7,7 @@ first answers come while the last pictures are still on the disk.
 
 import json
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from edge.classifier.classifier import Classifier, Prediction
 from edge.errors import NoDigitError, PictureError, SeveralDigitsError
+from edge.picture import stopping
 from edge.picture.arrays import Prepared
 from edge.picture.paths import Found
 from edge.session.batching import LEAST_IMAGES_PER_THREAD, startable_threads
@@ -98,15 +100,22 @@ def answers(
     usual = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="edge-read")
+    left = threading.Event()
+
+    def work(block: Sequence[Found]) -> list[Answer]:
+        with stopping.stoppable(left):
+            return answer(classifier, block, read)
+
     try:
         window: deque[Future[list[Answer]]] = deque(
-            pool.submit(answer, classifier, block, read) for block in islice(waiting, workers * _BLOCKS_PER_WORKER)
+            pool.submit(work, block) for block in islice(waiting, workers * _BLOCKS_PER_WORKER)
         )
         while window:
             done = window.popleft().result()
-            window.extend(pool.submit(answer, classifier, block, read) for block in islice(waiting, 1))
+            window.extend(pool.submit(work, block) for block in islice(waiting, 1))
             yield done
     finally:
+        left.set()  # of a run that ends early, a block of photographs would take seconds
         pool.shutdown(cancel_futures=True)
         sys.setswitchinterval(usual)
 

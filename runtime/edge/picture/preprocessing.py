@@ -15,7 +15,7 @@ from PIL import Image
 
 from edge.bundle.input import COLUMNS, PICTURE_RECIPE, ROWS
 from edge.errors import InputError, NoDigitError, PictureError, SeveralDigitsError
-from edge.picture import decode, limits
+from edge.picture import decode, limits, stopping
 from edge.picture.arrays import Grey, Mask, Prepared
 from edge.picture.ink import levels, normalisation
 
@@ -121,6 +121,7 @@ def read_digits(sources: Sequence[Source]) -> list[Prepared | PictureError]:
 
     Raises:
         InputError: an array of another shape or type.
+        StoppedError: nobody waits for them any more.
     """
     positions, greys = decode.plain_greys(sources, (ROWS, COLUMNS))
     usual = _are_ready(greys) & greys.any(axis=(1, 2))
@@ -221,6 +222,7 @@ def _are_ready(greys: Grey) -> NDArray[np.bool_]:
 
 
 def _digit_or_error(source: Source) -> Prepared | PictureError:
+    stopping.check()
     try:
         return read_digit(source)
     except PictureError as error:

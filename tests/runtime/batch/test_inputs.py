@@ -201,7 +201,8 @@ def test_addresses_are_known_from_paths():
     assert [inputs.is_address(text) for text in yes + no] == [True] * len(yes) + [False] * len(no)
 
 
-def test_a_member_of_an_archive_that_is_no_picture_s_size_is_not_read(monkeypatch):
+def test_a_member_of_an_archive_that_is_no_picture_s_size_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     write_tar("large.tar", {"a.png": bytes(1000), "b.png": bytes(10)})
     monkeypatch.setattr(archives, "MOST_MEMBER_BYTES", 100)
     large, small = inputs.expand(["large.tar"])
@@ -218,7 +219,8 @@ def test_a_header_that_claims_gigabytes_is_not_read(tmp_path):
     assert "a header of 4294967" in str(found.problem)
 
 
-def test_links_devices_and_folders_in_an_archive_are_no_pictures():
+def test_links_devices_and_folders_in_an_archive_are_no_pictures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with tarfile.open("strange.tar", "w") as archive:
         for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE):
             member = tarfile.TarInfo("../../etc/passwd.png")

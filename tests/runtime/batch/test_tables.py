@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from edge.batch import inputs, parquet_pages
+from edge.batch import parquet as tables
+from edge.errors import PictureError
+
 pa = pytest.importorskip("pyarrow", reason="needs the extra `tables`: pip install pyarrow")
 from pyarrow import parquet  # noqa: E402 - where it is there
 
@@ -99,3 +103,69 @@ def test_a_table_that_is_not_there_is_told(tree, asked):
     ended = asked("none.parquet")
     assert ended.code == 1
     assert "there is no file none.parquet" in ended.err
+
+
+def told(file):
+    """Why a table, or its only row, is not read."""
+    (found,) = inputs.expand([file])
+    (read,) = inputs.read_digits([found]) if found.problem is None else (found.problem,)
+    return str(read)
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_a_page_that_becomes_too_large_is_not_unpacked(tmp_path, monkeypatch, dictionary):
+    file = str(tmp_path / "zeros.parquet")
+    table = pa.table({"bytes": [bytes(2_000_000)]})
+    parquet.write_table(table, file, compression="zstd", use_dictionary=dictionary)
+    assert Path(file).stat().st_size < 20_000
+    assert "is not a picture that can be read" in told(file)
+    tables._reader.cache_clear()
+    monkeypatch.setattr(parquet_pages, "MOST_PAGE_BYTES", 1_000_000)
+    assert told(file) == (
+        f"the table {file} has a page of 2 MB, or very many of them (at most 1 MB, 200000 pages); "
+        "write it with smaller row groups"
+    )
+
+
+def test_rows_that_all_name_one_large_value_are_read_a_few_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "_MOST_BATCH_BYTES", 400_000)
+    monkeypatch.setattr(tables, "_MOST_KEPT_BYTES", 500_000)
+    file = str(tmp_path / "same.parquet")
+    parquet.write_table(pa.table({"bytes": [bytes(90_000)] * 50}), file)
+    wanted = []
+    usual = parquet.ParquetFile.iter_batches
+    spied = lambda self, rows, **others: wanted.append(rows) or usual(self, rows, **others)  # noqa: E731
+    monkeypatch.setattr(parquet.ParquetFile, "iter_batches", spied)
+    listed = list(inputs.expand([file]))
+    read = inputs.read_digits(listed)
+    assert wanted == [4]  # of 90 kB, in 400
+    assert [str(each).split(" ")[0] for each in read] == [f"{file}#{row}" for row in range(50)]
+    assert sum(map(len, tables._reader(file)._kept.values())) <= 5
+
+
+def test_a_table_of_more_rows_than_bytes_is_no_table(tmp_path):
+    file = str(tmp_path / "rows.parquet")
+    parquet.write_table(pa.table({"path": ["7.png"] * 200_000}), file)
+    size = Path(file).stat().st_size
+    assert told(file) == f"the table {file} claims 200000 rows and has {size} bytes; write it again"
+
+
+def test_a_path_that_is_a_book_is_none(tmp_path):
+    file = str(tmp_path / "paths.parquet")
+    parquet.write_table(pa.table({"path": ["7" * 40_000, "8.png"]}), file)
+    long, short = inputs.expand([file])
+    assert str(long.problem) == f"{file}#0 holds a path of 40000 characters; it cannot be one"
+    assert short.path == "8.png"
+
+
+def test_no_change_of_one_byte_ends_otherwise_than_in_a_line(tmp_path, picture_bytes):
+    file = tmp_path / "t.parquet"
+    parquet.write_table(pa.table({"bytes": picture_bytes[:3]}), file)
+    good = file.read_bytes()
+    for at in range(4, len(good), len(good) // 40):
+        file.write_bytes(good[:at] + bytes([good[at] ^ 0xFF]) + good[at + 1 :])
+        tables._reader.cache_clear()
+        found = list(inputs.expand([str(file)]))
+        read = inputs.read_digits([each for each in found if each.problem is None])
+        assert len(found) <= len(good)
+        assert not any("\n" in str(each) for each in read if isinstance(each, PictureError))

@@ -10,7 +10,7 @@ from PIL import Image
 import edge
 from edge.classifier import answers
 from edge.errors import NoDigitError, PictureNotFoundError, ProviderError, UnreadablePictureError
-from edge.picture import preprocessing
+from edge.picture import preprocessing, stopping
 from edge.picture.arrays import Prepared
 from edge.picture.paths import Found
 
@@ -140,3 +140,38 @@ def test_reading_many_gives_the_errors_in_their_places(images, tmp_path):
     good, cut = str(tmp_path / "good.png"), str(tmp_path / "cut.png")
     kinds = [type(each) for each in preprocessing.read_digits([good, "missing.png", cut, str(tmp_path), good])]
     assert kinds == [Prepared, PictureNotFoundError, UnreadablePictureError, UnreadablePictureError, Prepared]
+
+
+def test_a_run_that_is_left_does_not_wait_for_the_pictures_that_its_workers_have_before_them(loaded):
+    begun, ended = threading.Semaphore(0), []
+
+    def read(block):
+        if block[0].path == "0":
+            return [Prepared(image(int(each.path))) for each in block]
+        begun.release()
+        give_up = time.monotonic() + 30
+        try:
+            while time.monotonic() < give_up:  # a block of photographs
+                stopping.check()
+                time.sleep(0.001)
+        except stopping.StoppedError:
+            ended.append(block[0].path)
+            raise
+        raise AssertionError("it was not stopped")
+
+    run = answers.answers(loaded, found(300), read, workers=2)
+    assert len(next(run)) == 4
+    assert begun.acquire(timeout=10)
+    run.close()
+    assert ended
+
+
+def test_between_two_pictures_whoever_reads_them_looks_whether_anybody_waits():
+    asked = threading.Event()
+    pictures = [np.full((40, 40), 255, np.uint8)] * 2
+    with stopping.stoppable(asked):
+        assert len(preprocessing.read_digits(pictures)) == 2
+        asked.set()
+        with pytest.raises(stopping.StoppedError):
+            preprocessing.read_digits(pictures)
+    assert len(preprocessing.read_digits(pictures)) == 2
