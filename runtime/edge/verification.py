@@ -283,7 +283,7 @@ def _evidence_step(source: Bundle, running: Session) -> Step:
     if evidence.logits.shape[1] != len(source.manifest.labels):
         detail = f"it has {evidence.logits.shape[1]} classes for {len(source.manifest.labels)} labels; re-export it"
         return Step("evidence", passed=False, detail=detail)
-    result = replay(running.run, evidence, source.manifest.temperature)
+    result = replay(running.run_whole, evidence, source.manifest.temperature)
     score_error = _score_error(source, running, evidence)
     worst = _worst(result, evidence)
     largest, allowed = result.image_errors[worst], evidence.limit(worst)
@@ -320,7 +320,7 @@ def _score_error(source: Bundle, running: Session, evidence: Evidence) -> float:
     """How far the graph's scores are from those of its own logits, as a share of each, or of 1 where it is less."""
     if source.manifest.rejection is None or not running.has_score:
         return 0.0
-    logits, scores = running.fetch([OUTPUTS[0], SCORE], evidence.images)
+    logits, scores = running.fetch((OUTPUTS[0], SCORE), evidence.images)
     expected = Scorer.of(source.manifest.rejection).scores(logits)
     return float((np.abs(scores - expected) / np.maximum(np.abs(expected), 1)).max())
 

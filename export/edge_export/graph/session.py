@@ -36,7 +36,7 @@ class _Deployed:
     session: thin_session.Session
 
     def run(self, names: list[str] | None, feed: dict[str, NDArray[np.uint8]]) -> list[NDArray[Any]]:
-        return self.session.fetch(OUTPUTS if names is None else names, feed[IMAGE])
+        return self.session.fetch(OUTPUTS if names is None else tuple(names), feed[IMAGE])
 
 
 def open_deployed(model: ModelProto) -> RuntimeSession:

@@ -121,7 +121,7 @@ def check(packed: bytes, precision: Precision) -> None:
     limit = TOLERANCES[precision].logit_error
     for index, (image, kind) in enumerate(zip(evidence.images, evidence.kinds, strict=True)):
         allowed = evidence.limit(index) if limit is None else limit
-        rows, logits = running.fetch([belief.OUTPUT, LOGITS], image[None])
+        rows, logits = running.fetch((belief.OUTPUT, LOGITS), image[None])
         error = float(np.abs(rows[-1] - logits[0]).max())
         if not error <= allowed:
             raise ParityError(

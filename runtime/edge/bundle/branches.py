@@ -1,4 +1,6 @@
-"""A model that computes a few images in another way than many, as two models without the choice between them.
+"""Smaller models of one file, for sessions that need less of it: without a choice, or without some outputs.
+
+A model that computes a few images in another way than many becomes two models without the choice between them.
 
 Some int8 bundles hold two ways to compute the same over the same weights: an `If` on the condition `is_few`, which is
 `batch_size` < `few`, a constant of the graph. So one file is fast at both ends for every client. The choice costs each
@@ -7,10 +9,14 @@ some 100 us for 16, where everything else takes 50 and 500. A session of one of 
 
 Here the nodes of a branch are put in the place of the `If`, and nodes that lead nowhere after that are left out, which
 ONNX Runtime does not do. The weights stay as they are; those that nothing reads any more are dropped by ONNX Runtime.
+
+A session computes every output of its model, whatever is fetched: who wants logits alone waits for the score, whose
+small nodes take a microsecond or two each, where a small model takes fifty. A model without the outputs that nobody
+asks for does without their nodes.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from edge.bundle.wire import BYTES, VARINT, Buffer, WireError, encode_bytes, encode_integer, fields
@@ -27,6 +33,9 @@ _TENSOR_NAME, _TENSOR_RAW = 8, 9
 _VALUE_NAME = 1
 
 _BRANCHES = (b"then_branch", b"else_branch")
+
+# What a damaged model ends in; whoever makes a session of it will say what is wrong.
+_DAMAGED = (WireError, IndexError, KeyError, ValueError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,20 +62,60 @@ def split(model: bytes) -> Branches | None:
     if CONDITION.encode() not in model:
         return None
     try:
-        parts = list(fields(model))
-        graphs = [value for number, _, value in parts if number == _MODEL_GRAPH]
-        if len(graphs) != 1 or not isinstance(graphs[0], memoryview) or (found := _split_graph(graphs[0])) is None:
+        opened = _opened(model)
+        if opened is None or (found := _split_graph(opened.graph)) is None:
             return None
-        few, many = (
-            b"".join(
-                encode_bytes(number, graph) if number == _MODEL_GRAPH else _encoded(number, wire_type, value)
-                for number, wire_type, value in parts
-            )
-            for graph in (found.few, found.many)
-        )
-        return Branches(few, many, found.limit)
-    except (WireError, IndexError, KeyError, ValueError):  # whoever makes a session of it will say what is wrong
+        return Branches(opened.with_graph(found.few), opened.with_graph(found.many), found.limit)
+    except _DAMAGED:
         return None
+
+
+def cut(model: bytes, outputs: Collection[str]) -> bytes | None:
+    """The model without what only its other outputs are computed from; None where that is nothing.
+
+    Args:
+        model: a serialised ModelProto.
+        outputs: names of outputs to be kept.
+    """
+    kept = {name.encode() for name in outputs}
+    try:
+        opened = _opened(model)
+        if opened is None:
+            return None
+        parts = _messages(opened.graph)
+        given = {bytes(_messages(value)[_VALUE_NAME][0]): bytes(value) for value in parts[_GRAPH_OUTPUT]}
+        nodes = _needed(parts[_GRAPH_NODE], kept)
+        if not kept < given.keys() or len(nodes) == len(parts[_GRAPH_NODE]):
+            return None
+        rest = (field for field in fields(opened.graph) if field[0] not in {_GRAPH_NODE, _GRAPH_OUTPUT})
+        return opened.with_graph(
+            b"".join(_encoded(*field) for field in rest)
+            + b"".join(encode_bytes(_GRAPH_NODE, bytes(node)) for node in nodes)
+            + b"".join(encode_bytes(_GRAPH_OUTPUT, value) for name, value in given.items() if name in kept)
+        )
+    except _DAMAGED:
+        return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Opened:
+    """A model's fields, and the one graph among them."""
+
+    fields: list[tuple[int, int, int | memoryview]]
+    graph: memoryview
+
+    def with_graph(self, graph: bytes) -> bytes:
+        """The model with another graph, serialised."""
+        return b"".join(
+            encode_bytes(number, graph) if number == _MODEL_GRAPH else _encoded(number, wire_type, value)
+            for number, wire_type, value in self.fields
+        )
+
+
+def _opened(model: bytes) -> _Opened | None:
+    parts = list(fields(model))
+    graphs = [value for number, _, value in parts if number == _MODEL_GRAPH]
+    return _Opened(parts, graphs[0]) if len(graphs) == 1 and isinstance(graphs[0], memoryview) else None
 
 
 def _split_graph(graph: memoryview) -> Branches | None:
@@ -122,13 +171,15 @@ def _inlined(branch: dict[int, list[memoryview]], result: memoryview) -> list[me
 
 
 def _needed(nodes: list[memoryview], outputs: set[bytes]) -> list[memoryview]:
-    """The nodes, in order of computation, that the outputs are computed from."""
-    needed, kept = set(outputs), []
-    for node in reversed(nodes):
-        if not needed.isdisjoint(map(bytes, _messages(node)[_NODE_OUTPUT])):
-            needed.update(_read_by(node))
-            kept.append(node)
-    return kept[::-1]
+    """The nodes, in their order, that the outputs are computed from."""
+    makers = {bytes(name): place for place, node in enumerate(nodes) for name in _messages(node)[_NODE_OUTPUT]}
+    waiting, kept = [*outputs], set[int]()
+    while waiting:
+        place = makers.get(waiting.pop())
+        if place is not None and place not in kept:
+            kept.add(place)
+            waiting.extend(_read_by(nodes[place]))
+    return [node for place, node in enumerate(nodes) if place in kept]
 
 
 def _read_by(node: memoryview) -> Iterator[bytes]:

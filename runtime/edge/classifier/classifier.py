@@ -4,7 +4,6 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -238,18 +237,20 @@ class Classifier:
     def _told(
         self, rows: list[list[float]], scores: list[float] | None, likeness: Sequence[float] | None
     ) -> list[Prediction]:
-        """One image should cost little more than its run: no array is made here, and no property asked."""
         if likeness is not None and scores is not None and self._shows_digits:
             scores = [score + more for score, more in zip(scores, likeness, strict=True)]
-        labels, name, provider, threshold = self._labels, self._name, self._provider, self._threshold
-        told = []
-        for row, score in zip(rows, repeat(None) if scores is None else scores, strict=scores is not None):
-            if not (sum(row) < _MOST_OF_ALL and (score is None or -math.inf < score < math.inf)):  # so that NaN fails
-                raise self._no_numbers()
-            confidence = max(row)
-            label, is_rejected = labels[row.index(confidence)], score is not None and score < threshold
-            told.append(Prediction(label, confidence, labels, tuple(row), name, provider, score, is_rejected))
-        return told
+        if scores is None:
+            return [self._told_of(row, None) for row in rows]
+        return [self._told_of(row, score) for row, score in zip(rows, scores, strict=True)]
+
+    def _told_of(self, row: list[float], score: float | None) -> Prediction:
+        """One image should cost little more than its run: no array is made here, and no property asked."""
+        if not (sum(row) < _MOST_OF_ALL and (score is None or -math.inf < score < math.inf)):  # so that NaN fails
+            raise self._no_numbers()
+        labels, confidence = self._labels, max(row)
+        is_rejected = score is not None and score < self._threshold
+        label = labels[row.index(confidence)]
+        return Prediction(label, confidence, labels, tuple(row), self._name, self._provider, score, is_rejected)
 
     def scores(self, images: ArrayLike) -> list[float | None]:
         """How much prepared images look like any label: about 0 for a usual digit, lower for others.
@@ -312,7 +313,7 @@ class Classifier:
         (logits,) = self._fetch(_LOGITS, as_batch(images))
         return self._check(logits)
 
-    def _fetch(self, outputs: Sequence[str], batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    def _fetch(self, outputs: tuple[str, ...], batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """The outputs of that names: each float32 (N, classes), or (N,) for the score."""
         count, classes = len(batch), len(self._labels)
         if 0 < count <= self._unplanned or 0 < count <= self.batching.direct_images:
@@ -334,7 +335,8 @@ class Classifier:
         return whole
 
     def _check(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        if not np.isfinite(values).all():
+        # One product tells of almost every array that it is in order, and costs a fifth of looking at each number.
+        if not math.isfinite(np.vdot(values, values)) and not np.isfinite(values).all():
             raise self._no_numbers()
         return values
 

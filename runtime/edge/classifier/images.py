@@ -35,7 +35,9 @@ def as_batch(images: ArrayLike) -> NDArray[np.uint8]:
         raise InputError(f"{_kind(images, array)}, {_EXPECTED}; {_conversion(array)}")
     if array.shape[-2:] != _IMAGE or array.ndim > 3:
         raise InputError(f"the images have shape {array.shape}, {_EXPECTED}; {_reshaping(array)}")
-    batch = np.ascontiguousarray(array if array.ndim == 3 else array[None])
+    batch = array if array.ndim == 3 else array[None]
+    if not batch.flags.c_contiguous:
+        batch = np.ascontiguousarray(batch)
     if _is_of_ones(batch):
         raise InputError(f"the images hold 0 and 1 only, {_EXPECTED}; multiply them by {INPUT.ink}")
     return batch

@@ -61,7 +61,7 @@ def rows(classifier: Classifier, image: ArrayLike) -> NDArray[np.float32]:
     if (data := classifier.bundle.data_with_rows) is None:
         raise BundleError(_missing(manifest, in_ort_format=ort_format.is_ort(classifier.bundle.data)))
     running = session.create(data, provider="cpu", threads=1, manifest=manifest)
-    (logits,) = running.fetch([OUTPUT], batch)
+    (logits,) = running.fetch((OUTPUT,), batch)
     return softmax(logits.astype(np.float64) / manifest.temperature).astype(np.float32)
 
 

@@ -30,11 +30,51 @@ class NoProfileError(ProviderError):
     """Where the nodes ran cannot be measured, because onnxruntime writes that to a file and none can be written."""
 
 
+class _Sessions:
+    """Native sessions of one graph, each opened at its first use: of all its outputs, and of those that suffice."""
+
+    __slots__ = ("_can_be_cut", "_lock", "_model", "_open", "_whole", "runs")
+
+    def __init__(
+        self,
+        model: bytes,
+        open_one: Callable[[bytes], Any],
+        *,
+        whole: Any = None,  # noqa: ANN401 - onnxruntime is untyped
+        can_be_cut: bool,
+    ) -> None:
+        self._model = model
+        self._open = open_one
+        self._whole = None if whole is None else _bare_run(whole)
+        self._can_be_cut = can_be_cut
+        self.runs: dict[tuple[str, ...], Callable[..., Any]] = {}
+        self._lock = threading.Lock()
+
+    def run_of(self, outputs: tuple[str, ...]) -> Callable[..., Any]:
+        """What runs the smallest session that gives these outputs; kept in `runs`."""
+        with self._lock:
+            if outputs not in self.runs:
+                part = branches.cut(self._model, outputs) if self._can_be_cut else None
+                self.runs[outputs] = self._run_of_all() if part is None else _bare_run(self._open(part))
+            return self.runs[outputs]
+
+    def run_of_all(self) -> Callable[..., Any]:
+        """What runs the session of the whole graph."""
+        with self._lock:
+            return self._run_of_all()
+
+    def _run_of_all(self) -> Callable[..., Any]:
+        if self._whole is None:
+            self._whole = _bare_run(self._open(self._model))
+        return self._whole
+
+
 class Session:
     """A model loaded on one provider; may be used from several threads at once.
 
-    A model that computes a few images in another way than many (`edge.bundle.branches`) is loaded once for each: for
-    many when the first batch of that size comes.
+    A session of ONNX Runtime computes all that its model holds. So on the CPU there is one for each set of outputs that
+    is asked for, and one each for a few images and for many, where the model computes them in two ways
+    (`edge.bundle.branches`): each is opened when it is first needed.
 
     Attributes:
         provider: where it runs, proved: short name of a provider, such as "cpu".
@@ -42,16 +82,16 @@ class Session:
         provider_options: settings of that provider, as they were asked for.
         threads: threads inside one operator.
         has_score: whether the graph gives `score` beside `logits` and `probabilities`.
+        has_branches: whether a few images are computed in another way than many.
         few_images: batches of fewer images are computed in the way for a few; by the file's own limit until it is set
-            to what was measured here. Without meaning where there is one way only, see `has_branches`.
+            to what was measured here. Without meaning where there is one way only.
     """
 
     __slots__ = (
-        "_lock",
-        "_open_many",
-        "_run",
-        "_run_many",
+        "_few",
+        "_many",
         "few_images",
+        "has_branches",
         "has_score",
         "provider",
         "provider_options",
@@ -61,31 +101,25 @@ class Session:
 
     def __init__(
         self,
-        native: Any,  # noqa: ANN401 - onnxruntime is untyped
+        few: _Sessions,
+        many: _Sessions | None,
+        *,
         provider: str,
         reason: str,
         threads: int,
-        *,
+        has_score: bool,
         provider_options: Mapping[str, str] | None = None,
-        open_many: Callable[[], Any] | None = None,
         few_images: int = sys.maxsize,
     ) -> None:
-        self._run = _bare_run(native)
-        self._run_many: Callable[..., Any] | None = None
-        self._open_many = open_many
-        self._lock = threading.Lock()
+        self._few = few
+        self._many = few if many is None else many
+        self.has_branches = many is not None
         self.few_images = few_images
         self.provider = provider
         self.reason = reason
         self.provider_options = dict(provider_options or {})
         self.threads = threads
-        outputs = {value.name: value for value in native.get_outputs()}
-        self.has_score = SCORE in outputs and len(outputs[SCORE].shape) == 1 and outputs[SCORE].type == "tensor(float)"
-
-    @property
-    def has_branches(self) -> bool:
-        """Whether a few images are computed in another way than many."""
-        return self._open_many is not None
+        self.has_score = has_score
 
     def run(self, images: "NDArray[np.uint8]") -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
         """Runs one batch.
@@ -99,20 +133,33 @@ class Session:
         Raises:
             ProviderError: onnxruntime failed, for example for lack of memory.
         """
-        logits, probabilities = self.fetch(list(OUTPUTS), images)
+        logits, probabilities = self.fetch(OUTPUTS, images)
         return logits, probabilities
 
-    def fetch(self, outputs: Sequence[str], images: "NDArray[np.uint8]") -> "list[NDArray[np.float32]]":
+    def fetch(self, outputs: tuple[str, ...], images: "NDArray[np.uint8]") -> "list[NDArray[np.float32]]":
         """Runs one batch and gives the outputs of those names, in that order.
 
         Args:
-            outputs: names of outputs of the graph.
+            outputs: names of outputs of the graph. What only others need is not computed, on the CPU.
             images: uint8 (N, 28, 28), N at least 1, ink 255 on background 0.
 
         Raises:
             ProviderError: onnxruntime failed, for example for lack of memory.
         """
-        run = self._run if len(images) < self.few_images else self._for_many()
+        sessions = self._sessions(images)
+        return self._fetched(sessions.runs.get(outputs) or sessions.run_of(outputs), outputs, images)
+
+    def run_whole(self, images: "NDArray[np.uint8]") -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
+        """Runs one batch through the whole graph, whose every node must then succeed; as `run` otherwise."""
+        logits, probabilities = self._fetched(self._sessions(images).run_of_all(), OUTPUTS, images)
+        return logits, probabilities
+
+    def _sessions(self, images: "NDArray[np.uint8]") -> _Sessions:
+        return self._few if len(images) < self.few_images else self._many
+
+    def _fetched(
+        self, run: Callable[..., Any], outputs: tuple[str, ...], images: "NDArray[np.uint8]"
+    ) -> "list[NDArray[np.float32]]":
         try:
             results: list[NDArray[np.float32]] = run(outputs, {NAME: images}, None)
         except failures() as error:
@@ -122,13 +169,6 @@ class Session:
                 f"{first_line(error)}; {'try a smaller batch' if many else 'check the bundle with `edge verify`'}"
             ) from error
         return results
-
-    def _for_many(self) -> Callable[..., Any]:
-        if self._run_many is None:
-            with self._lock:
-                if self._run_many is None:
-                    self._run_many = self._run if self._open_many is None else _bare_run(self._open_many())
-        return self._run_many
 
 
 def create(
@@ -172,11 +212,19 @@ def create(
         # Other providers have the operators of the way for a few more often than those of the way for many.
         native, placed, reason = open_on(first, provider, options, manifest), provider, "as asked for"
     _check_interface(native, None if manifest is None else len(manifest.labels))
-    if ways is None or placed != "cpu":
-        running = Session(native, placed, reason, count, provider_options=provider_options)
-    else:
-        open_many = functools.partial(open_on, ways.many, "cpu", options, manifest)
-        running = Session(native, placed, reason, count, open_many=open_many, few_images=ways.limit)
+    open_one = functools.partial(open_on, provider=placed, options=options, manifest=manifest)
+    # A large model takes its time before the outputs part, and its weights would be in memory twice.
+    can_be_cut = placed == "cpu" and len(data) < SMALL_MODEL_BYTES
+    running = Session(
+        _Sessions(first, open_one, whole=native, can_be_cut=can_be_cut),
+        None if ways is None or placed != "cpu" else _Sessions(ways.many, open_one, can_be_cut=can_be_cut),
+        provider=placed,
+        reason=reason,
+        threads=count,
+        has_score=_gives_score(native),
+        provider_options=provider_options,
+        few_images=sys.maxsize if ways is None else ways.limit,
+    )
     if manifest is not None and SCORE in manifest.outputs and not running.has_score:
         raise BundleError(
             f"the manifest promises the output {SCORE}, the graph has none; re-export it with `edge export`"
@@ -234,6 +282,13 @@ def _bare_run(native: Any) -> Callable[..., Any]:  # noqa: ANN401 - onnxruntime 
 def default_threads(size_bytes: int) -> int:
     """The threads for a model of that size: 1 for small ones, else every CPU that the process may use."""
     return 1 if size_bytes < SMALL_MODEL_BYTES else cpu.allowed()
+
+
+def _gives_score(native: Any) -> bool:  # noqa: ANN401 - onnxruntime is untyped
+    return any(
+        value.name == SCORE and len(value.shape) == 1 and value.type == "tensor(float)"
+        for value in native.get_outputs()
+    )
 
 
 def _check_interface(native: Any, labels: int | None) -> None:  # noqa: ANN401 - onnxruntime is untyped

@@ -67,3 +67,14 @@ def test_another_choice_of_that_name_is_left_alone():
     tensor = encode_integer(1, 1) + encode_integer(2, 7) + encode_bytes(8, "few") + encode_bytes(9, bytes(8))
     for graph in (encode_bytes(1, node), encode_bytes(1, node) + encode_bytes(5, tensor)):
         assert branches.split(encode_integer(1, 7) + encode_bytes(7, graph)) is None
+
+
+def test_a_model_without_an_output_holds_no_node_of_its_own():
+    whole = data("lstm-20")
+    lean = branches.cut(whole, ["logits"])
+    assert len(lean) < len(whole)
+    assert not any(encode_bytes(4, operator) in lean for operator in ("Softmax", "ReduceLogSumExp"))
+    assert branches.cut(lean, ["logits"]) is None, "nothing is left to be taken out"
+    assert branches.cut(whole, ["logits", "probabilities", "score"]) is None
+    assert branches.cut(whole, ["rows"]) is None, "it has no such output"
+    assert branches.cut(whole[:-1000], ["logits"]) is None

@@ -180,18 +180,50 @@ def test_a_few_images_and_many_are_each_computed_in_their_way(with_branches):
 def test_what_is_for_many_is_loaded_when_many_come_and_only_once(with_branches, monkeypatch):
     opened = []
     real = session.open_on
-    monkeypatch.setattr(session, "open_on", lambda data, *rest: opened.append(data) or real(data, *rest))
+    monkeypatch.setattr(session, "open_on", lambda data, *a, **named: opened.append(data) or real(data, *a, **named))
     running = session.create(with_branches.data, provider="cpu", threads=1, manifest=with_branches.manifest)
     ways = branches.split(with_branches.data)
-    images = np.zeros((40, 28, 28), np.uint8)
-    running.run(images[:1])
+    images, everything = np.zeros((40, 28, 28), np.uint8), ("logits", "probabilities", "score")
+    running.fetch(everything, images[:1])
     assert opened == [ways.few]
-    at_once = [threading.Thread(target=running.run, args=(images,)) for _ in range(8)]
+    at_once = [threading.Thread(target=running.fetch, args=(everything, images)) for _ in range(8)]
     for each in at_once:
         each.start()
     for each in at_once:
         each.join()
     assert opened == [ways.few, ways.many]
+
+
+@pytest.mark.parametrize("name", ["rnn", "rnn-int8", "cnn-16k-int8"])
+def test_what_is_not_asked_for_is_not_computed_and_what_is_has_the_same_bits(name, monkeypatch):
+    source, opened = bundle.read(shipped.locate(name)), []
+    real = session.open_on
+    monkeypatch.setattr(session, "open_on", lambda data, *a, **named: opened.append(data) or real(data, *a, **named))
+    running = session.create(source.data, provider="cpu", threads=1, manifest=source.manifest)
+    images = np.random.default_rng(3).integers(0, 256, (40, 28, 28), np.uint8)
+    for batch in (images[:1], images):
+        every = running.fetch(("logits", "probabilities", "score"), batch)
+        for outputs, wanted in (
+            (("logits",), every[:1]),
+            (("probabilities",), every[1:2]),
+            (("probabilities", "score"), every[1:]),
+            (("logits", "probabilities"), every[:2]),
+        ):
+            for found, expected in zip(running.fetch(outputs, batch), wanted, strict=True):
+                np.testing.assert_array_equal(found, expected)
+    ways = 2 if running.has_branches else 1
+    assert len(opened) == 4 * ways, "the whole, and three that lack the score"
+    assert sum(b"ReduceLogSumExp" in data for data in opened) == ways
+
+
+def test_a_large_model_is_loaded_once_whatever_is_asked_for(monkeypatch):
+    monkeypatch.setattr(session, "SMALL_MODEL_BYTES", 1000)
+    source, opened = bundle.read(shipped.locate("rnn")), []
+    real = session.open_on
+    monkeypatch.setattr(session, "open_on", lambda data, *a, **named: opened.append(data) or real(data, *a, **named))
+    running = session.create(source.data, provider="cpu", threads=1, manifest=source.manifest)
+    running.fetch(("logits",), np.zeros((1, 28, 28), np.uint8))
+    assert len(opened) == 1
 
 
 @without_cuda

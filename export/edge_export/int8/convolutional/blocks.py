@@ -12,6 +12,10 @@ the result is the same picture.
 The file holds the weights once: they are padded and put side by side by nodes that fold when the session loads. The
 picture goes in as it is: a pixel is a byte, channels come last, nothing is converted or transposed.
 
+One product is left to fp32: the first, where a pooling follows it. With one input channel the fp32 kernel wastes
+nothing, and after the pooling a quarter of the numbers is left to be rounded. The numbers are the same integers, below
+2^24 and therefore exact in fp32, and so are the bytes that come out.
+
 | candidate           | ranges of the activations                                                                   |
 |---------------------|---------------------------------------------------------------------------------------------|
 | `blocks`            | up to the largest value                                                                     |
@@ -29,7 +33,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from onnx import ModelProto, helper
+from onnx import ModelProto, TensorProto, helper
 
 from edge.bundle.input import COLUMNS, ROWS
 from edge_export.graph.builder import IMAGE, LOGITS, GraphBuilder
@@ -37,6 +41,7 @@ from edge_export.graph.session import open_session
 from edge_export.int8.calibration import CalibratedModel
 from edge_export.int8.convolutional.network import UnsuitableError, read
 from edge_export.int8.convolutional.requantisation import (
+    LARGEST_BYTE,
     MULTIPLE,
     QuantisedStage,
     Stage,
@@ -60,6 +65,8 @@ COPY_NS = 10.0
 MERGED_COPY_NS = 7.5
 INNER, COLUMN_TILE = 4, 16
 WIDTHS = (1, 2, 3, 4, 6, 8)
+
+EXACT = 1 << 24  # integers below it, and their sums, are exact in fp32
 
 Axes = tuple[int, ...]
 
@@ -171,6 +178,7 @@ def write(
     model: ModelProto,
     *,
     width_of: Callable[[QuantisedStage, Axes], int] = cheapest_width,
+    fp32_first: Callable[[QuantisedStage], bool] | None = None,
 ) -> ModelProto:
     """The integer graph, with what follows the logits, and the names and versions, of the fp32 model.
 
@@ -178,11 +186,15 @@ def write(
         stages: of `quantise_stages`; the last one is linear.
         model: the fp32 model that they come from.
         width_of: gives the width of the blocks of a convolution that reads a picture of these axes.
+        fp32_first: whether the first product is computed in fp32; `is_faster_in_fp32` by default.
     """
     builder = GraphBuilder()
+    fp32_first = is_faster_in_fp32 if fp32_first is None else fp32_first
     tensor = _Tensor(IMAGE, (ROWS, COLUMNS), (ROWS, COLUMNS, 1))
     for index, stage in enumerate(stages):
-        if stage.weight.ndim == 4:
+        if index == 0 and fp32_first(stage):
+            tensor = _first_in_fp32(builder, stage, tensor, "stage.0")
+        elif stage.weight.ndim == 4:
             tensor = _convolution(builder, stage, tensor, f"stage.{index}", width_of(stage, tensor.picture))
         else:
             tensor = _linear(builder, stage, tensor, f"stage.{index}", last=index == len(stages) - 1)
@@ -226,6 +238,52 @@ def _convolution(builder: GraphBuilder, stage: QuantisedStage, tensor: _Tensor, 
     )
     picture = rows // pool, columns * width // pool, outputs
     return _Tensor(pooled, picture, picture)
+
+
+def is_faster_in_fp32(stage: QuantisedStage) -> bool:
+    """Whether a convolution of the raw pixels is computed in fp32: it is pooled, and its sums are exact there."""
+    weights = np.abs(stage.weight.reshape(len(stage.bias), -1).astype(np.int64)).sum(1)
+    largest = LARGEST_BYTE * weights + np.abs(stage.bias.astype(np.int64))
+    return stage.weight.ndim == 4 and stage.pool > 1 and bool(largest.max() < EXACT)
+
+
+def _first_in_fp32(builder: GraphBuilder, stage: QuantisedStage, tensor: _Tensor, name: str) -> _Tensor:
+    """Convolution and pooling of the raw pixels in fp32, then bytes with channels last.
+
+    ONNX Runtime multiplies by a number for each of a few channels slowly, and moves a QuantizeLinear in front of a
+    pooling: so the multipliers are repeated for a whole row, and stand between the two.
+    """
+    floats = builder.node("Cast", [tensor.name], f"{name}.pixels", to=TensorProto.FLOAT)
+    axis = builder.weight("channel_axis", np.array([1], np.int64))
+    weight = builder.weight(f"{name}.weight", stage.weight)
+    bias = builder.weight(f"{name}.bias", stage.bias)
+    product = builder.node(
+        "Conv",
+        [
+            builder.node("Unsqueeze", [floats, axis], f"{name}.input"),
+            builder.node("Cast", [weight], f"{name}.weight_float", to=TensorProto.FLOAT),
+            builder.node("Cast", [bias], f"{name}.bias_float", to=TensorProto.FLOAT),
+        ],
+        f"{name}.product",
+        kernel_shape=list(stage.weight.shape[2:]),
+        strides=list(stage.strides),
+        pads=list(stage.pads),
+    )
+    window = [stage.pool, stage.pool]
+    pooled = builder.node("MaxPool", [product], f"{name}.output", kernel_shape=window, strides=window)
+    last = builder.node("Transpose", [pooled], f"{name}.channels_last", perm=[0, 2, 3, 1])
+    top, left, bottom, right = stage.pads
+    sides = tensor.picture[0] + top + bottom, tensor.picture[1] + left + right
+    rows, columns = (
+        ((side - kernel) // stride + 1) // stage.pool
+        for side, kernel, stride in zip(sides, stage.weight.shape[2:], stage.strides, strict=True)
+    )
+    picture = rows, columns, len(stage.bias)
+    in_rows = _reshaped(builder, _Tensor(last, picture, picture), (rows, columns * len(stage.bias)), f"{name}.rows")
+    multiplier = _repeated(builder, stage.multiplier, columns, f"{name}.weight_scale")
+    scaled = builder.node("Mul", [in_rows, multiplier], f"{name}.scaled")
+    rounded = builder.node("QuantizeLinear", [scaled, *_as_bytes(builder)], f"{name}.bytes")
+    return _Tensor(rounded, (rows, columns * len(stage.bias)), picture)
 
 
 def _linear(builder: GraphBuilder, stage: QuantisedStage, tensor: _Tensor, name: str, *, last: bool) -> _Tensor:

@@ -1,6 +1,7 @@
 """The integer graph in blocks of pixels: exact integers, a bundle's form, weights stored once, nothing left in fp32."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -12,7 +13,7 @@ from torch import nn
 
 from edge_export.graph import conversion, exporters, form
 from edge_export.int8.convolutional import blocks
-from edge_export.int8.convolutional.blocks import COVERED_SHARE, cheapest_width
+from edge_export.int8.convolutional.blocks import COVERED_SHARE, EXACT, cheapest_width, is_faster_in_fp32
 from edge_export.int8.convolutional.network import UnsuitableError, read
 from edge_export.int8.convolutional.requantisation import QuantisedStage, quantise_stages, remove_unused, to_stages
 from edge_export.int8.quantisation import int8_share
@@ -54,8 +55,12 @@ def test_the_graph_computes_the_integers(fp32, digits, images, in_integers, answ
 def test_whatever_the_block_is(*, forced, drawn, digits, images, in_integers, answers):
     fp32 = conversion.convert(drawn(Convolutional(CHAINS["pooled"]))).model
     network = integers(fp32, digits.images)
-    forced_first = blocks.write(network, fp32, width_of=lambda _stage, picture: forced if picture[2] == 1 else 1)
+    widths = {"width_of": lambda _stage, picture: forced if picture[2] == 1 else 1}
+    forced_first = blocks.write(network, fp32, **widths, fp32_first=lambda _: False)
     assert_computes(forced_first, in_integers(network, images), images, answers)
+    assert np.array_equal(answers(forced_first, images), answers(blocks.write(network, fp32), images)), (
+        "the first product in fp32 gives the same bits"
+    )
 
 
 @pytest.mark.parametrize("share", [1.0, COVERED_SHARE])
@@ -81,10 +86,22 @@ def test_a_candidate_says_nearly_what_the_fp32_graph_says(share, fp32, digits, a
 
 
 def test_every_product_is_one_of_integers_and_nothing_is_converted_on_the_way(fp32, digits):
-    model = blocks.build(fp32, digits.images, 7)
+    network = integers(fp32, digits.images)
+    model = blocks.write(network, fp32)
     operators = Counter(node.op_type for node in model.graph.node)
-    assert operators["QLinearConv"] + operators["QGemm"] == len(to_stages(read(fp32)))
-    assert not operators.keys() & {"Conv", "Gemm", "MatMul", "Cast", "QuantizeLinear", "DequantizeLinear"}
+    in_fp32 = int(is_faster_in_fp32(network[0]))
+    assert operators["QLinearConv"] + operators["QGemm"] == len(network) - in_fp32
+    assert (operators["Conv"], operators["QuantizeLinear"]) == (in_fp32, in_fp32)
+    assert not operators.keys() & {"Gemm", "MatMul", "DequantizeLinear"}
+    assert in_fp32 or "Cast" not in operators
+
+
+def test_only_a_pooled_product_whose_sums_are_exact_is_left_to_fp32():
+    pooled = QuantisedStage(np.ones((4, 1, 3, 3), np.int8), np.zeros(4, np.int32), np.ones(4, np.float32), pool=2)
+    assert is_faster_in_fp32(pooled)
+    assert not is_faster_in_fp32(replace(pooled, pool=1))
+    assert not is_faster_in_fp32(replace(pooled, bias=np.full(4, EXACT - 9 * 255, np.int32)))
+    assert is_faster_in_fp32(replace(pooled, bias=np.full(4, 1 - EXACT + 9 * 255, np.int32)))
 
 
 def test_weights_are_stored_once_and_in_their_range(fp32, digits):
@@ -99,7 +116,7 @@ def test_weights_are_stored_once_and_in_their_range(fp32, digits):
 
 def test_what_makes_a_kernel_of_a_block_folds_when_the_session_loads(drawn, digits, tmp_path):
     fp32 = conversion.convert(drawn(Convolutional(CHAINS["pooled"]))).model
-    model = blocks.build(fp32, digits.images, 7)
+    model = blocks.write(integers(fp32, digits.images), fp32, fp32_first=lambda _: False)
     assert "Pad" in {node.op_type for node in model.graph.node}
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
