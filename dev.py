@@ -3,6 +3,7 @@
     python3 dev.py demo     exports the shipped LSTM to int8, verifies it, and reads a picture with it
     python3 dev.py test     passes every gate: format, lint, types, import rules; all tests; the built wheel without
                             torch on the newest Python at hand; the oldest versions that are admitted; coverage
+    python3 dev.py exhaustive  runs every test, those that `test` leaves out too, on the oldest Python at hand
     python3 dev.py gates    passes format, lint, types and import rules alone, before a commit
     python3 dev.py pythons  runs the runtime's tests from the built wheel on every Python at hand
     python3 dev.py elsewhere  runs the thin wheel under emulation as processors of boards that are not here
@@ -35,9 +36,11 @@ from typing import IO
 from development.environments import (
     CLIENTS,
     CONSTRAINTS,
+    EARLIEST,
     ENGINES,
     EVERYTHING,
     MINIMUM_PYTHON,
+    MONITORED,
     NEWEST_PYTHON,
     OLDEST,
     ROOT,
@@ -82,7 +85,9 @@ CHANGED_BY_EXTRAS = ("test_public_api.py", "cli/test_cli.py", "cli/test_doctor.p
 # nothing about it that the tests of those rooms do not say.
 WITHOUT_VERSIONS = ("tests/runtime/batch", "tests/runtime/bench", "tests/runtime/text")
 
-MONITORED = (3, 12)  # from here on coverage can have Python count the lines itself, at a fifth of what tracing costs
+# What a representative stands for in `test`: every shipped bundle, every model of a collection, every form.
+REPRESENTATIVE = ["-m", "not exhaustive"]
+
 MEASURED = ["-m", "coverage", "run", f"--rcfile={ROOT / 'pyproject.toml'}", f"--data-file={ROOT / '.coverage'}"]
 
 
@@ -126,15 +131,15 @@ def test() -> None:
     set_up_clients()
     web()
     cpp()
-    newest = pythons_at_hand()[-1]
+    oldest, newest = pythons_at_hand()[0], pythons_at_hand()[-1]
     set_up_device(THIN, wheel, newest)
-    set_up_device(OLDEST, wheel, Path(sys.executable), lowest=True)
+    set_up_device(OLDEST, wheel, oldest, lowest=True)
     full = [f"--ignore={path}" for path in without_extras()]
     with ThreadPoolExecutor() as beside, tempfile.TemporaryFile("w+", encoding="utf-8") as told:
         devices = beside.submit(test_as_on_devices, source, newest, told)
         try:
-            found = {**surroundings(), **core(Path(sys.executable))}
-            run([python, *MEASURED, "-m", "pytest", "--durations=5", "-q", *full], **found)
+            found = {**surroundings(), **core(python)}
+            run([python, *MEASURED, "-m", "pytest", "--durations=5", "-q", *REPRESENTATIVE, *full], **found)
         finally:
             say("\ndev.py: the tests as on devices:")
             devices.exception()
@@ -157,11 +162,12 @@ def test_as_on_devices(source: Path, newest: Path, told: IO[str]) -> None:
     """
     thin = program(THIN, "python")
     found = {"EDGE_THIN": str(THIN), **core(newest)}
-    run([thin, *MEASURED, "-m", "pytest", "-q", "tests/runtime"], folder=source, told=told, **found)
+    run([thin, *MEASURED, "-m", "pytest", "-q", *REPRESENTATIVE, "tests/runtime"], folder=source, told=told, **found)
     run([program(THIN, "edge"), "doctor"], told=told)
     oldest = program(OLDEST, "python")
     rest = [f"--ignore={folder}" for folder in WITHOUT_VERSIONS]
-    run([oldest, "-m", "pytest", "-q", "tests/runtime", *rest], folder=source, told=told, EDGE_THIN=str(OLDEST))
+    tests = [*REPRESENTATIVE, "tests/runtime", *rest]
+    run([oldest, "-m", "pytest", "-q", *tests], folder=source, told=told, EDGE_THIN=str(OLDEST))
     run([program(OLDEST, "edge"), "doctor"], told=told)
 
 
@@ -176,6 +182,18 @@ def without_extras() -> list[str]:
     changed = {folder / name for name in CHANGED_BY_EXTRAS}
     same = [path for path in folder.rglob("test_*.py") if path not in changed]
     return sorted(str(path) for path in same if not ASKS_FOR_AN_EXTRA.search(path.read_text(encoding="utf-8")))
+
+
+def exhaustive() -> None:
+    """Every test of the tree, on the oldest Python at hand, where `test` takes one that counts lines itself."""
+    set_up_everything()
+    set_up_clients()
+    web()
+    cpp()
+    oldest, folder = pythons_at_hand()[0], EVERYTHING
+    if version_of(program(EVERYTHING, "python")) != version_of(oldest):
+        set_up_everything(folder := EARLIEST, oldest)
+    run([program(folder, "python"), "-m", "pytest", "--durations=5", "-q"], **surroundings())
 
 
 def clients() -> None:
@@ -328,6 +346,7 @@ def bench() -> None:
 TASKS = {
     "demo": demo,
     "test": test,
+    "exhaustive": exhaustive,
     "gates": gates,
     "pythons": pythons,
     "elsewhere": elsewhere,

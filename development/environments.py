@@ -12,7 +12,7 @@ import sys
 import tarfile
 import time
 import tomllib
-import venv
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -21,10 +21,12 @@ CONSTRAINTS = ROOT / "constraints.txt"
 STAMP = "edge-setup.txt"
 MINIMUM_PYTHON = (3, 11)
 NEWEST_PYTHON = (3, 14)
+MONITORED = (3, 12)  # from here on Python itself can count the lines that run; to trace them costs two fifths more time
 
 EVERYTHING = ROOT / ".venv"  # editable, with the extra `dev`
+EARLIEST = ROOT / ".venv-earliest"  # the same on the oldest Python at hand, for `dev.py exhaustive`
 THIN = ROOT / ".venv-thin"  # the built wheel with the extra `cpu`, on the newest Python: what a device has
-OLDEST = ROOT / ".venv-oldest"  # the same on this Python, with the lowest versions that pyproject.toml admits
+OLDEST = ROOT / ".venv-oldest"  # the same on the oldest Python, with the lowest versions that pyproject.toml admits
 CLIENTS = ROOT / ".venv-clients"  # other people's clients of `edge serve`, without edge
 ENGINES = ROOT / ".venv-engines"  # Ray, Dask, pyarrow and a play of S3, with what a device has
 
@@ -33,13 +35,18 @@ ENGINES = ROOT / ".venv-engines"  # Ray, Dask, pyarrow and a play of S3, with wh
 IMPORTED = "torch, torchvision, onnx, onnxruntime.quantization, onnxscript, matplotlib.pyplot"
 
 
-def set_up_everything() -> None:
-    """The environment for development: everything, with edge itself editable."""
-    python = Path(sys.executable)
-    if make_environment(EVERYTHING, python):
-        install(EVERYTHING, ["-c", CONSTRAINTS, "-e", ".[dev]"])
-        run([program(EVERYTHING, "python"), "-c", f"import {IMPORTED}"])
-        finish_environment(EVERYTHING, python)
+def set_up_everything(folder: Path = EVERYTHING, python: Path | None = None) -> None:
+    """The environment for development: everything, with edge itself editable.
+
+    Args:
+        folder: where it is made; `EVERYTHING` is there before any other.
+        python: its interpreter; this one, or the newest at hand where this one cannot count lines itself.
+    """
+    python = python or (Path(sys.executable) if sys.version_info >= MONITORED else pythons_at_hand()[-1])
+    if make_environment(folder, python):
+        install(folder, ["-c", CONSTRAINTS, "-e", ".[dev]"])
+        run([program(folder, "python"), "-c", f"import {IMPORTED}"])
+        finish_environment(folder, python)
 
 
 def set_up_clients() -> None:
@@ -95,6 +102,7 @@ def build(python: Path) -> tuple[Path, Path]:
     return next(target.glob("*.whl")), target / archive.name.removesuffix(".tar.gz")
 
 
+@cache
 def pythons_at_hand() -> list[Path]:
     """The interpreters that can run edge, one for each minor version, the oldest first; this one is among them."""
     found = {version_of(Path(sys.executable)): Path(sys.executable)}
@@ -109,7 +117,7 @@ def pythons_at_hand() -> list[Path]:
 
 def version_of(python: Path) -> tuple[int, int]:
     """The version of an interpreter that can also make environments; (0, 0) for one that does not start or cannot."""
-    ask = "import sys, venv, ctypes, zlib; print(*sys.version_info[:2])"
+    ask = "import sys, bz2, ctypes, ensurepip, lzma, sqlite3, venv, zlib; print(*sys.version_info[:2])"
     answer = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)
     major, minor = (answer.stdout.split() if answer.returncode == 0 else ()) or (0, 0)
     return int(major), int(minor)
@@ -123,9 +131,11 @@ def make_environment(folder: Path, python: Path) -> bool:
     if folder != EVERYTHING:
         run([program(EVERYTHING, "python"), "-m", "uv", "venv", "-q", "--clear", "--python", python, folder])
         return True
+    there = program(folder, "python")
+    fresh = [] if there.exists() and version_of(there) == version_of(python) else ["--clear"]
     try:
-        venv.create(folder, with_pip=True, clear=not program(folder, "python").exists())
-    except (subprocess.CalledProcessError, OSError) as error:
+        run([python, "-m", "venv", *fresh, folder])
+    except subprocess.CalledProcessError as error:
         raise SystemExit(f"dev.py: cannot make {folder}: {error}; on Debian: apt install python3-venv") from error
     pip = [program(folder, "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     run([*pip, "-c", CONSTRAINTS, "uv"])

@@ -24,6 +24,34 @@ class Ended:
     err: str
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks as `exhaustive` what `@pytest.mark.represented(name=(...))` does not name among the values of `name`."""
+    expected, seen = set(), set()
+    for item in items:
+        for marker in item.iter_markers("represented"):
+            ((argument, representatives),) = marker.kwargs.items()
+            test, value = item.nodeid.partition("[")[0], item.callspec.params[argument]
+            expected |= {(test, each) for each in representatives}
+            seen.add((test, value))
+            if value not in representatives:
+                item.add_marker("exhaustive")
+    whole = not any("::" in argument for argument in config.args)
+    if whole and (missing := sorted(expected - seen)):
+        raise pytest.UsageError(f"these stand for others in their tests, and are not there: {missing}")
+
+
+@pytest.fixture(scope="session")
+def parameters(request: pytest.FixtureRequest) -> Callable[..., list]:
+    """The values with which the tests of that name will be run, for what is made once for all of them."""
+
+    def of(test: str, *arguments: str) -> list:
+        found = [item for item in request.session.items if getattr(item, "originalname", None) == test]
+        values = [tuple(item.callspec.params[argument] for argument in arguments) for item in found]
+        return list(dict.fromkeys(values if len(arguments) > 1 else [value for (value,) in values]))
+
+    return of
+
+
 @pytest.fixture(scope="session", autouse=True)
 def ctrl_c() -> None:
     """Ctrl-C reaches what a test starts: a shell lets what it runs in the background ignore it."""

@@ -184,7 +184,7 @@ def _data(identifier: str, content: bytes) -> str:
     return f'<script type="application/octet-stream" data-bytes="{size}" id="{identifier}">{signs}</script>'
 
 
-@functools.lru_cache(maxsize=2)  # the runtime is the same in the page of every bundle, and takes a second
+@functools.lru_cache(maxsize=4)  # two files of the runtime, the same in every page, take a second; and two bundles
 def _compressed(content: bytes) -> tuple[int, str]:
     packed = gzip.compress(content, 9, mtime=0)
     return len(packed), _written(packed)

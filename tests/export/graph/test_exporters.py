@@ -316,6 +316,7 @@ def test_int8_keeps_the_opset_that_the_network_needs(graphs, digits):
     assert {entry.domain: entry.version for entry in result.model.opset_import}[""] == 17
 
 
+@pytest.mark.represented(cell=("LSTM",))
 @pytest.mark.parametrize(("cell", "count"), [("LSTM", 2), ("GRU", 1), ("RNN", 1)])
 def test_a_recurrent_network_needs_no_tracing_exporter(cell, count, images):
     """On the day when torch has none any more, its layers are written from their own weights."""

@@ -44,6 +44,7 @@ def mended(edge_command, message: str):
     return edge_command(*shlex.split(line), "--data", "strokes", "--out", "mended")
 
 
+@pytest.mark.represented(mend=("--normalise 0.1307,0.3081", "--normalise bytes", "", "--transpose"))
 @pytest.mark.parametrize(
     ("name", "options", "mend"),
     [
@@ -86,6 +87,7 @@ def test_classes_in_another_order_are_found(export_wild, edge_command, collectio
     assert facts.accuracy[0].accuracy > 0.9, "judged by the names of its labels"
 
 
+@pytest.mark.represented(name=("lstm, channel squeezed", "small ResNet"))
 @pytest.mark.parametrize(
     "name", ["lstm, channel squeezed", "gru x2", "cnn", "row transformer, class token", "small ResNet"]
 )
@@ -118,7 +120,8 @@ def test_a_network_that_reads_as_well_in_another_form_is_asked_about(export_wild
     assert export_wild(CNN, options=("--normalise", "none"))[0].code == 0, "what was said is not doubted"
 
 
-@pytest.mark.parametrize("name", [name for name, wild in WILD.items() if not wild.options][::3])
+@pytest.mark.represented(name=("lstm, channel squeezed", "LeNet", "rows backwards, random states"))
+@pytest.mark.parametrize("name", [name for name, wild in WILD.items() if not wild.options])
 def test_nobody_is_asked_whose_model_fits_best_as_it_is(name, collection):
     net, digits = collection.made(name), strokes.sample(400, seed=PARITY_SEED)
     preparation = Preparation("", output="logits")

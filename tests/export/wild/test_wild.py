@@ -35,6 +35,21 @@ DOCUMENTED = {
     "row transformer, class token": "attention.py",
     "LeNet": "cnn.py:LeNet",
 }
+# One for each way by which a model becomes a graph, or says what it takes and gives; those of the docs are others.
+REPRESENTATIVES = (
+    "lstm x2, (h0, c0)",
+    "time first",
+    "wants its states",
+    "both directions, final states",
+    "cells in a loop",
+    "ViT, its own heads, a dict",
+    "cnn-16k, ends in squeeze()",
+    "ResNet of three colours",
+    "any size, trained on 64x64",
+    "one picture at a time",
+    "Lightning that is not installed",
+    "14x14",
+)
 
 
 def worked_examples() -> list[str]:
@@ -67,6 +82,7 @@ def check_export(name, ended, net, path, images) -> None:
     assert verification.verify(path, provider="cpu").passed
 
 
+@pytest.mark.represented(name=REPRESENTATIVES)
 @pytest.mark.parametrize("name", [name for name in WILD if name not in DOCUMENTED])
 def test_a_model_is_right_from_its_own_class_and_checkpoint(name, export_wild, digits):
     ended, net, path = export_wild(name)
