@@ -1,32 +1,23 @@
 """`benchmarks/hard_pictures.py`: the same seed draws the same pictures, and `benchmarks/pictures.py` can read them."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
+import pytest
 from PIL import Image
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "hard_pictures.py"
+
+@pytest.fixture
+def drawn(benchmark_program):
+    """Gives the files of a run without MNIST: its digits are the stroke generator's."""
+
+    def draw(folder, *arguments):
+        code, _, told = benchmark_program("hard_pictures", folder, *arguments)
+        assert code == 0, told
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    return draw
 
 
-def drawn(folder, *arguments):
-    """The files of a run without MNIST: its digits are the stroke generator's."""
-    environment = {**os.environ, "EDGE_DATA": str(folder)}
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(folder), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def test_a_kind_is_the_same_in_every_run_whatever_else_is_drawn(tmp_path):
+def test_a_kind_is_the_same_in_every_run_whatever_else_is_drawn(drawn, tmp_path):
     both = drawn(tmp_path / "both", "--each", "2", "--kind", "low resolution", "--kind", "transparent")
     one = drawn(tmp_path / "one", "--each", "1", "--kind", "transparent")
     assert set(both) == {
@@ -43,7 +34,7 @@ def test_a_kind_is_the_same_in_every_run_whatever_else_is_drawn(tmp_path):
     assert other["transparent-000.png"] != one["transparent-000.png"]
 
 
-def test_labels_name_what_is_written_and_its_kind(tmp_path):
+def test_labels_name_what_is_written_and_its_kind(drawn, tmp_path):
     drawn(tmp_path, "--each", "3", "--kind", "as small as mnist")
     header, *rows = (tmp_path / "labels.tsv").read_text().splitlines()
     assert header == "file\tlabel\tkind"

@@ -1,9 +1,6 @@
 """`benchmarks/pictures.py` on a folder of its form: what it counts, what it draws, what it refuses."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -11,14 +8,7 @@ from PIL import Image
 from edge.bundle import bundle, shipped
 from edge.picture import steps
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "pictures.py"
 MODEL = "cnn"
-
-
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120
-    )
 
 
 @pytest.fixture
@@ -37,10 +27,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_right_labels_are_counted_by_kind_and_mistakes_drawn(folder):
-    done = run(folder, "--model", MODEL, "--out", folder / "out")
-    assert (done.returncode, done.stderr) == (0, "")
-    document = json.loads(done.stdout.splitlines()[-1])
+def test_right_labels_are_counted_by_kind_and_mistakes_drawn(benchmark_program, folder):
+    code, printed, told = benchmark_program("pictures", folder, "--model", MODEL, "--out", folder / "out")
+    assert (code, told) == (0, "")
+    document = json.loads(printed.splitlines()[-1])
     (model,) = document["models"]
     assert model["model"] == MODEL
     assert model["accuracy"] == {
@@ -55,9 +45,9 @@ def test_right_labels_are_counted_by_kind_and_mistakes_drawn(folder):
         assert sheet.height == 2 * steps.HEIGHT
 
 
-def test_a_folder_without_labels_is_refused_in_a_line(tmp_path):
-    done = run(tmp_path, "--model", MODEL)
-    assert done.returncode == 1
-    assert "labels.tsv cannot be read" in done.stderr
+def test_a_folder_without_labels_is_refused_in_a_line(benchmark_program, tmp_path):
+    code, _, told = benchmark_program("pictures", tmp_path, "--model", MODEL)
+    assert code == 1
+    assert "labels.tsv cannot be read" in told
     (tmp_path / "labels.tsv").write_text("name,digit\na,1\n")
-    assert "needs a header" in run(tmp_path).stderr
+    assert "needs a header" in benchmark_program("pictures", tmp_path)[2]

@@ -149,6 +149,7 @@ def exported_own(nets, on_few_digits_at_one_speed, tmp_path_factory) -> Callable
     return make
 
 
+@pytest.mark.represented(factory=("BiLstm", "Cnn"))
 @pytest.mark.parametrize("precision", ["fp32", "int8", "fp16"])
 @pytest.mark.parametrize("factory", FACTORIES)
 def test_an_own_network_becomes_a_bundle_that_verifies(factory, precision, exported_own):
@@ -164,6 +165,7 @@ def test_an_own_network_becomes_a_bundle_that_verifies(factory, precision, expor
         assert facts.method == CANDIDATE.get(factory, "static-qdq")
 
 
+@pytest.mark.represented(factory=("BiLstm", "Cnn"))
 @pytest.mark.parametrize("factory", FACTORIES)
 def test_the_runtime_says_what_the_network_says(factory, exported_own, digits):
     network, done = exported_own(factory)
@@ -178,6 +180,7 @@ def test_either_format_of_weights_gives_the_same_graph(suffix, export_own, expor
     np.testing.assert_array_equal(bundle.read(other.path).evidence.logits, evidence.logits)
 
 
+@pytest.mark.represented(factory=("BiLstm",))
 @pytest.mark.parametrize(
     ("factory", "precision"),
     [("ZeroState", "fp32"), ("BiLstm", "int8"), ("Cnn", "fp32"), ("Cnn", "int8"), ("Mlp", "int8")],

@@ -48,6 +48,7 @@ def tables(drawn):
     return {name: (one, conversion.convert(one).model) for name, one in stored.items()}
 
 
+@pytest.mark.represented(name=("lstm", "gru", "rnn", "rnn-relu", "bilstm", "cnn", "cnn-16k"))
 @pytest.mark.parametrize("name", MODELS)
 def test_a_graph_says_what_pytorch_says_at_every_batch_size(name, tables, images, answers):
     stored, model = tables[name]

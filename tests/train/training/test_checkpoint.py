@@ -322,6 +322,7 @@ def test_a_shipped_checkpoint_reads_strokes_that_it_never_saw(name):
 
 
 @pytest.mark.slow
+@pytest.mark.represented(name=("lstm", "rnn", "cnn"))
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_checkpoint_reads_mnist_as_well_as_it_says(name, mnist_folder):
     stored = checkpoint.load(checkpoint.shipped(name))

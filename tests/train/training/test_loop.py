@@ -131,6 +131,7 @@ def trained(recipe: Recipe, teacher: torch.nn.Module | None = None) -> State:
     return state
 
 
+@pytest.mark.represented(optimiser=("adamw", "sgd"))
 @pytest.mark.parametrize("optimiser", ["adamw", "adam", "sgd", "rmsprop"])
 def test_every_optimiser_lowers_the_loss(optimiser):
     rate = 2.0 if optimiser == "sgd" else 0.05

@@ -46,6 +46,7 @@ def test_an_interrupted_run_says_how_to_go_on(tiny_run, pressed):
     assert "--resume goes on" in trainer.summary(tiny_run(callbacks=pressed(2, 1)))
 
 
+@pytest.mark.represented(batch=(3,))
 @pytest.mark.parametrize("fields", [{}, CNN], ids=["lstm", "cnn"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_going_on_gives_the_bytes_of_an_uninterrupted_run(tiny_run, tmp_path, pressed, fields, batch):
