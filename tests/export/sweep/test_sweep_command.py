@@ -8,7 +8,7 @@ import pytest
 from edge.bundle import bundle
 from edge_export import pipeline
 from edge_export.parity.tolerances import with_budget
-from edge_export.sweep import grid, measuring
+from edge_export.sweep import grid, measuring, pareto_chart
 from edge_train.data import datasets
 from edge_train.models.specification import Recurrent
 from edge_train.training import checkpoint, trainer
@@ -31,8 +31,15 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def sweep(edge_command, few, folder):
+def drawing_sweep(edge_command, few, folder):
     return lambda *options: edge_command("sweep", *options, "--out", folder)
+
+
+@pytest.fixture
+def sweep(drawing_sweep, monkeypatch):
+    """Without the picture, which takes longer than what most of these tests are about."""
+    monkeypatch.setattr(pareto_chart, "write", lambda *_: ("sweep.png", "sweep.svg"))
+    return drawing_sweep
 
 
 @pytest.fixture
@@ -90,8 +97,8 @@ def written(folder) -> dict:
     return json.loads((folder / "sweep.json").read_text())
 
 
-def test_a_sweep_leaves_a_table_a_picture_a_document_and_a_folder_for_each_run(sweep, folder, opened):
-    ended = sweep(*TINY)
+def test_a_sweep_leaves_a_table_a_picture_a_document_and_a_folder_for_each_run(drawing_sweep, folder, opened):
+    ended = drawing_sweep(*TINY)
     assert ended.code == 0, ended.err
     assert set(opened) == {"training", "validation"}
     assert {path.name for path in folder.iterdir()} == {"001", "002", "sweep.json", "sweep.png", "sweep.svg"}
