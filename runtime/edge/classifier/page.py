@@ -6,6 +6,7 @@ through the line wins.
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -31,9 +32,11 @@ LETTER: Final = 0.5  # height of a label, as a share of the usual height of the 
 SMALLEST_LETTER: Final = 11  # pixels
 NO_LABEL: Final = "?"  # of what is not read
 
-# Of a line of at least so many signs, this share of them is none to the model: then it is no line of digits.
+# Of a line of at least so many signs, this share of them is none to the model: then it is no line of digits. Likewise
+# what stands by itself in a line, a name before a number say, if as many of its signs are none.
 LEAST_OTHER: Final = 2
 OTHER_WRITING: Final = 0.5
+WORD_GAP: Final = 0.45  # usual heights of a digit: wider gaps part words
 # How far below the threshold of rejection a score is that is clearly no digit: of 1360 digits on drawn pages 1.5 % are
 # below the threshold and 0.7 % below this, of letters 77 % and 77 %.
 CLEARLY: Final = 1.15
@@ -154,7 +157,7 @@ def read_grey_page(grey: Grey, classifier: Classifier) -> Page:
     for reading in read_lines(
         found.lines, found.digit_height, lambda blob: _image(full, segmentation, blob), classifier
     ):
-        digits, left_out = _parted(reading, classifier)
+        digits, left_out = _parted(reading, found.digit_height, classifier)
         unread += left_out
         if digits:
             lines.append(digits)
@@ -166,24 +169,53 @@ def read_grey_page(grey: Grey, classifier: Classifier) -> Page:
 
 
 def _parted(
-    reading: list[tuple[Blob, Prediction | None]], classifier: Classifier
+    reading: list[tuple[Blob, Prediction | None]], height: float, classifier: Classifier
 ) -> tuple[list[tuple[Blob, Prediction]], list[Blob]]:
     """The digits of a line, and what is none: other writing beside them or all along, what is wide and rejected."""
+    if len(reading) >= LEAST_OTHER and _others(reading, classifier) >= OTHER_WRITING * len(reading):
+        return [], [blob for blob, _ in reading]
     digits, left_out = [], []
-    for blob, prediction in reading:
-        if prediction is None or (prediction.rejected and blob.width > WIDE * blob.height):
-            left_out.append(blob)
-        else:
-            digits.append((blob, prediction))
+    for word in _words(reading, WORD_GAP * height):
+        others = _others(word, classifier)
+        is_other_writing = others >= LEAST_OTHER and others >= OTHER_WRITING * len(word)
+        for blob, prediction in word:
+            if prediction is None or is_other_writing or _is_wide(blob, prediction):
+                left_out.append(blob)
+            else:
+                digits.append((blob, prediction))
     other = [_is_other(prediction, classifier) for _, prediction in digits]
-    if len(reading) >= LEAST_OTHER and sum(other) + len(left_out) >= OTHER_WRITING * len(reading):
-        return [], left_out + [blob for blob, _ in digits]
     first, last = 0, len(digits)
     while first < last - 1 and other[first]:
         first += 1
     while last - 1 > first and other[last - 1]:
         last -= 1
     return digits[first:last], left_out + [blob for blob, _ in digits[:first] + digits[last:]]
+
+
+def _words(reading: list[tuple[Blob, Prediction | None]], gap: float) -> Iterator[list[tuple[Blob, Prediction | None]]]:
+    """The line cut where it is blank for more than so many pixels."""
+    word: list[tuple[Blob, Prediction | None]] = []
+    end = 0
+    for blob, prediction in reading:
+        if word and blob.left - end > gap:
+            yield word
+            word = []
+        word.append((blob, prediction))
+        end = max(end, blob.left + blob.width)
+    yield word
+
+
+def _others(reading: list[tuple[Blob, Prediction | None]], classifier: Classifier) -> int:
+    """How many of the signs are no digits."""
+    return sum(
+        prediction is None or _is_wide(blob, prediction) or _is_other(prediction, classifier)
+        for blob, prediction in reading
+    )
+
+
+def _is_wide(blob: Blob, prediction: Prediction) -> bool:
+    """Whether ink is a word, or digits that touch and that no cut parts."""
+    return prediction.rejected and blob.width > WIDE * blob.height
 
 
 def _is_other(prediction: Prediction, classifier: Classifier) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.bundle.input import DIGITS
 from edge.picture.arrays import Grey, Mask
-from edge.picture.ink.lattice import SOUND, Blob, Lattice, can_be_cut, doubt
+from edge.picture.ink.lattice import Blob, Lattice, can_be_cut, doubt, is_sound
 from edge.picture.ink.levels import resize
 from edge.picture.ink.normalisation import BOX, FINENESS, adjust_stroke_width, fit_frame
 
@@ -48,7 +48,7 @@ def read_lines(
     # cuts take time, and most ink that is wide enough for them is one digit
     wide = [(at, place) for at, line in enumerate(lines) for place, blob in enumerate(line) if can_be_cut(blob, height)]
     first = dict(zip(wide, predictions([lines[at][place] for at, place in wide]), strict=True))
-    sound = {key for key, each in first.items() if not each.rejected and each.confidence >= SOUND}
+    sound = {key for key, each in first.items() if is_sound(each.confidence, _oddity(each, classifier))}
     lattices = [
         Lattice(line, height, {place for place in range(len(line)) if (at, place) in sound})
         for at, line in enumerate(lines)
@@ -60,7 +60,10 @@ def read_lines(
     while True:
         paths = [
             lattice.cheapest_path(
-                {index: doubt(each.confidence, rejected=each.rejected) for index, each in known.items()}
+                {
+                    index: doubt(each.confidence, _oddity(each, classifier), lattice.candidates[index].digits)
+                    for index, each in known.items()
+                }
             )
             for lattice, known in zip(lattices, seen, strict=True)
         ]
@@ -77,6 +80,14 @@ def read_lines(
             seen[at][index] = prediction
     for lattice, path, known in zip(lattices, paths, seen, strict=True):
         yield [(lattice.blob(lattice.candidates[index]), known.get(index)) for index in path]
+
+
+def _oddity(prediction: "Prediction", classifier: "Classifier") -> float:
+    """The score as a share of the threshold: about 0 for a usual digit, 1 or more for what is rejected."""
+    facts, score = classifier.manifest.rejection, prediction.score
+    if facts is None or score is None or facts.threshold >= 0:
+        return float(prediction.rejected)
+    return score / facts.threshold
 
 
 def count_digits(image: Grey, classifier: "Classifier") -> int:

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from edge.classifier.page import annotate, read_page
 from edge.picture.ink.components import connect, find_runs
-from edge.picture.ink.lattice import find_cuts
+from edge.picture.ink.lattice import USUAL_ODDITY, doubt, find_cuts
 
 SIZE = 84  # pixels of the 28x28 image on the page: digits are some 60 high
 MARGIN = 50
@@ -62,6 +62,21 @@ def test_digits_that_touch_are_cut_apart(digits, classifier):
     close = page(digits, ["8326"], step=46)
     assert connect(find_runs(np.asarray(close) < 128)).count < 4
     assert texts(close, classifier) == ["8326"]
+
+
+@pytest.mark.parametrize(("text", "step"), [("24", 50), ("21", 42), ("62", 42)])
+def test_two_that_touch_are_not_one_odd_digit(text, step, digits, classifier):
+    close = page(digits, [text], step=step)
+    assert connect(find_runs(np.asarray(close) < 128)).count == 1
+    assert texts(close, classifier) == [text]
+
+
+def test_the_odder_and_the_wider_a_candidate_the_more_it_costs():
+    assert doubt(1.0, USUAL_ODDITY, 3.0) == 0
+    costs = [doubt(1.0, oddity, digits) for oddity, digits in ((0.9, 1.0), (1.1, 1.0), (1.1, 1.5), (1.1, 2.0))]
+    assert costs == sorted(set(costs))
+    assert doubt(1.0, 5.0, 1.0) == doubt(1.0, 50.0, 1.0)
+    assert doubt(0.5, 0.0, 1.0) > doubt(0.9, 0.0, 1.0) > 0
 
 
 def test_a_digit_in_two_pieces_stays_one(digits, classifier):

@@ -80,6 +80,18 @@ def test_a_wide_digit_is_one_digit(digits, classifier):
     assert texts(page, classifier) == ["308"]
 
 
+def test_a_letter_like_a_digit_belongs_to_its_word(digits, classifier):
+    page = sheet(width=700)
+    letters(page, 40, 130)
+    put(page, digits["0"], 210, 130)
+    number(page, digits, "314", 360, 130)
+    read = read_page(page, classifier)
+    assert read.text == "314"
+    ((left, _, right, _),) = read.unread
+    assert left < 40
+    assert 250 < right < 300
+
+
 def test_an_underline_is_no_part_of_the_digits(digits, classifier):
     page = sheet()
     number(page, digits, "47", 40, 110)

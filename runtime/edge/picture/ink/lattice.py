@@ -36,13 +36,20 @@ MOST_SLICES: Final = 6  # of one digit
 # What a way through the line costs besides what the model says, in the same unit: natural logarithms of probability.
 CUT_COST: Final = 2.0  # for each stroke width of ink that a cut goes through
 JOIN_COST: Final = 6.0  # for each digit's height of blank between what is joined
-LOW_COST: Final = 4.0  # for a slice that is lower than other digits, for each height that it lacks
+LOW_COST: Final = 6.0  # for a slice that is lower than other digits, for each height that it lacks
 LEAVING_COST: Final = 7.0  # for a piece that is read as nothing, for each height that it has
-SOUND: Final = (
-    0.5  # what is read at this confidence and not rejected is not cut: any cut would cost more than its doubt
-)
-REJECTED_COST: Final = 4.0  # for what the model takes for no digit
 LEAST_PROBABILITY: Final = 1e-4
+# A piece of a digit, or two that touch, are mostly rejected, but not all of them, and some digits are, too: what counts
+# is how odd the model finds a candidate, 1 being the threshold of rejection. Usual digits are below the first number.
+USUAL_ODDITY: Final = 0.5
+MOST_ODD: Final = 1.3
+ODDITY_COST: Final = 5.0
+# What is odd and as wide as several digits side by side is hardly one digit, and costs more; a word is wider.
+DIGIT_WIDTH: Final = 0.7  # over its height
+WIDTH_POWER: Final = 1.5
+LOWEST: Final = 0.7  # usual heights: lower ink is as wide as digits of this height are
+WORD_WIDTH: Final = 2.4  # usual heights
+SOUND: Final = 0.5  # what is read at this confidence, and as no odd digit, is not cut: no cut would cost less
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +79,14 @@ class DigitSpan:
         first: the first slice.
         last: the slice after the last.
         cost: besides what the model doubts.
+        digits: how many digits are as wide, 1 or more.
         is_digit: False for what is left out.
     """
 
     first: int
     last: int
     cost: float
+    digits: float = 1.0
     is_digit: bool = True
 
     @property
@@ -168,8 +177,13 @@ class Lattice:
                 if right - left > most:
                     continue
             lacking = 0.0 if is_whole else max(0.0, 1 - (bottom - top) / self._height)
-            found.append(DigitSpan(first, last, cost + LOW_COST * lacking))
+            found.append(DigitSpan(first, last, cost + LOW_COST * lacking, self._digits(bottom - top, right - left)))
         return found
+
+    def _digits(self, height: int, width: int) -> float:
+        """How many digits side by side are as wide."""
+        aspect = width / max(height, LOWEST * self._height)
+        return max(1.0, aspect / DIGIT_WIDTH) if width < WORD_WIDTH * self._height else 1.0
 
 
 def can_be_cut(blob: Blob, height: float) -> bool:
@@ -177,9 +191,21 @@ def can_be_cut(blob: Blob, height: float) -> bool:
     return blob.width >= CUT_WIDTH * height
 
 
-def doubt(confidence: float, *, rejected: bool) -> float:
-    """What a candidate costs that the model reads with that confidence, 0 to 1, or rejects."""
-    return REJECTED_COST * rejected - log(max(confidence, LEAST_PROBABILITY))
+def is_sound(confidence: float, oddity: float) -> bool:
+    """Whether ink that is wide enough to be cut is one digit, so that no cut need be tried."""
+    return confidence >= SOUND and oddity < USUAL_ODDITY
+
+
+def doubt(confidence: float, oddity: float, digits: float) -> float:
+    """What a candidate costs for what the model says of it.
+
+    Args:
+        confidence: of its label, 0 to 1.
+        oddity: its score as a share of the threshold of rejection: about 0 for a usual digit, 1 or more if rejected.
+        digits: how many digits are as wide, 1 or more.
+    """
+    odd = min(max(0.0, oddity - USUAL_ODDITY), MOST_ODD - USUAL_ODDITY)
+    return ODDITY_COST * odd * float(digits**WIDTH_POWER) - log(max(confidence, LEAST_PROBABILITY))
 
 
 def _sliced(blob: Blob, height: float) -> tuple[list[Blob], list[float]]:
