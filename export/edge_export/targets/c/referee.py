@@ -8,8 +8,8 @@ from edge.bundle.input import ROWS
 from edge_export.targets.c.matrices import (
     EXACT,
     ONE,
+    POLYNOMIALS,
     RATIONAL,
-    TABLE,
     CNetwork,
     Direction,
     FilledMatrix,
@@ -110,31 +110,39 @@ def _as_byte(layer: Direction, state: Numbers, *, exact: bool) -> Numbers:
     )
 
 
-def _squash(numbers: Numbers) -> Numbers:
-    """Tanh of Q12 in Q15."""
-    place = numbers + ONE
-    low, high = TABLE[place >> 7].astype(np.int64), TABLE[(place >> 7) + 1]
-    return np.asarray(low + (((high - low) * (place & 127) + 64) >> 7))
+def tanh(numbers: Numbers) -> Numbers:
+    """Tanh of the gates.
+
+    Args:
+        numbers: int64, in Q12 within (-8, 8).
+
+    Returns:
+        int64 of that shape, in Q15.
+    """
+    size, result = np.abs(numbers), np.zeros_like(numbers)
+    for factors in POLYNOMIALS.astype(np.int64):
+        result = ((result * (size & 2047) + 1024) >> 11) + factors[size >> 11]
+    return np.asarray(np.sign(numbers) * result)
 
 
 def _step(layer: Direction, gates: list[Numbers], state: Numbers, cell: Numbers) -> tuple[Numbers, Numbers]:
     n, limit = layer.hidden, ONE - 1
     if layer.cell == "relu":
         return np.clip(gates[0][:, :n] + gates[1][:, :n], 0, limit), cell
-    first = _squash(gates[0])
+    first = tanh(gates[0])
     if layer.cell == "rnn":
         return first[:, :n], cell
     opened = (first + ONE) >> 1
     if layer.cell == "lstm":
         added = (opened[:, :n] * first[:, 3 * n : 4 * n]) >> 4
         cell = (opened[:, 2 * n : 3 * n] * cell + added + HALF) >> 15
-        return (opened[:, n : 2 * n] * _squash(np.clip(2 * cell, -limit, limit)) + HALF) >> 15, cell
+        return (opened[:, n : 2 * n] * tanh(np.clip(2 * cell, -limit, limit)) + HALF) >> 15, cell
     again = (opened[:, n : 2 * n] * gates[2][:, :n] + (1 << (layer.shift - 1))) >> layer.shift
-    fresh = _squash(np.clip(gates[1][:, :n] + again, -limit, limit))
+    fresh = tanh(np.clip(gates[1][:, :n] + again, -limit, limit))
     return fresh + ((opened[:, :n] * (state - fresh) + HALF) >> 15), cell
 
 
-def _float_squash(numbers: Numbers) -> Numbers:
+def _float_tanh(numbers: Numbers) -> Numbers:
     x = np.clip(numbers, np.float32(-9), np.float32(9))
     square, (over, under) = x * x, (RATIONAL[4], RATIONAL[9])
     for k in range(3, -1, -1):
@@ -146,14 +154,14 @@ def _float_step(layer: Direction, gates: list[Numbers], state: Numbers, cell: Nu
     n, one, half = layer.hidden, np.float32(1), np.float32(0.5)
     if layer.cell == "relu":
         return np.maximum(gates[0][:, :n], 0), cell
-    first = _float_squash(gates[0])
+    first = _float_tanh(gates[0])
     if layer.cell == "rnn":
         return first[:, :n], cell
     opened = (first + one) * half
     if layer.cell == "lstm":
         cell = opened[:, 2 * n : 3 * n] * cell + opened[:, :n] * first[:, 3 * n : 4 * n]
-        return opened[:, n : 2 * n] * _float_squash(cell), cell
-    fresh = _float_squash(gates[1][:, :n] + opened[:, n : 2 * n] * gates[2][:, :n])
+        return opened[:, n : 2 * n] * _float_tanh(cell), cell
+    fresh = _float_tanh(gates[1][:, :n] + opened[:, n : 2 * n] * gates[2][:, :n])
     return fresh + opened[:, :n] * (state - fresh), cell
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.bundle import Bundle
-from edge_export.targets.c.matrices import RATIONAL, TABLE, CNetwork, FilledMatrix, Numbers
+from edge_export.targets.c.matrices import POLYNOMIALS, RATIONAL, CNetwork, FilledMatrix, Numbers
 
 _LINE = 118
 _OFFSET, _PRIME = 2166136261, 16777619  # of FNV-1a
@@ -70,8 +70,11 @@ class _Constants:
         self.size += array.nbytes
         return name
 
-    def matrix(self, name: str, matrix: FilledMatrix) -> list[str]:
-        parts = {"weights": matrix.weights, "bias": matrix.bias, "scale": matrix.scale}
+    def matrix(self, name: str, matrix: FilledMatrix, *, signed: bool = False) -> list[str]:
+        bias = matrix.bias
+        if signed:
+            bias = (bias + 128 * matrix.weights.astype(np.int64).sum(1)[: len(bias)]).astype(np.int32)
+        parts = {"weights": matrix.weights, "bias": bias, "scale": matrix.scale}
         return ["0" if array is None else self.add(f"{name}_{part}", array) for part, array in parts.items()]
 
     def records(self, kind: str, name: str, rows: Iterable[Iterable[object]]) -> None:
@@ -180,15 +183,15 @@ def _recurrent(network: CNetwork, constants: _Constants) -> tuple[dict[str, int]
     rows = []
     for number, layer in enumerate(every):
         parts = enumerate(layer.matrices)
-        blocks = [_block(constants, f"layer_{number}_{part}", matrix) for part, matrix in parts]
+        blocks = [_block(constants, f"layer_{number}_{part}", matrix, signed=exact) for part, matrix in parts]
         constants.records("block", f"blocks_{number}", blocks)
         rows.append([f"blocks_{number}", layer.inputs, layer.hidden, layer.start, int(layer.backwards), layer.shift])
     constants.records("layer", "layers", rows)
     constants.records("block", "head", [_block(constants, "head", head)])
     squash = []
     if cell != "relu":
-        constants.add("TANH", table := TABLE if exact else RATIONAL)
-        squash = [f"static const {'int16_t' if exact else 'float'} TANH[{len(table)}];", _section(precision, "squash")]
+        constants.add("TANH", table := POLYNOMIALS if exact else RATIONAL)
+        squash = [f"static const {'int16_t' if exact else 'float'} TANH[{table.size}];", _section(precision, "squash")]
     code = [
         _section(precision, "kernel"),
         _section("recurrent", "types"),
@@ -198,16 +201,16 @@ def _recurrent(network: CNetwork, constants: _Constants) -> tuple[dict[str, int]
         *([_section(precision, "logistic")] if not exact and cell in ("lstm", "gru") else []),
         _section(precision, cell),
         _section("recurrent", "layers"),
-        _with(_section("recurrent", "logits"), {"rows": _section(precision, "rows").strip()}),
+        _section("recurrent", "logits"),
     ]
     stack = 4 * (sizes["GATES"] + sizes["CELLS"]) + (2 if exact else 4) * (width + features)
-    stack += (1 if exact else 4) * (sizes["ROW"] + 2 * sizes["SEQUENCE"]) + (0 if exact else 4 * 784)
+    stack += (1 if exact else 4) * (sizes["ROW"] + 2 * sizes["SEQUENCE"])
     return sizes, code, stack
 
 
-def _block(constants: _Constants, name: str, matrix: FilledMatrix) -> list[object]:
+def _block(constants: _Constants, name: str, matrix: FilledMatrix, *, signed: bool = False) -> list[object]:
     height, columns = matrix.weights.shape
-    return [*constants.matrix(name, matrix), matrix.start, columns, height, matrix.limit]
+    return [*constants.matrix(name, matrix, signed=signed), matrix.start, columns, height, matrix.limit]
 
 
 # --- convolutional ----------------------------------------------------------------------------------------------------
@@ -217,7 +220,7 @@ def _chain(network: CNetwork, constants: _Constants) -> tuple[dict[str, int], li
     rows: list[list[object]] = []
     place = 0
     for number, stage in enumerate(network.stages):
-        named = constants.matrix(f"stage_{number}", stage.matrix)
+        named = constants.matrix(f"stage_{number}", stage.matrix, signed=network.precision == "int8")
         for part, limits in zip(
             ("lower", "upper"), (None, None) if stage.limits is None else stage.limits, strict=True
         ):

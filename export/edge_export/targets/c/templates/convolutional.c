@@ -24,7 +24,7 @@ static void clear(value *values, int count)
 {
     int i;
     for (i = 0; i < count; ++i)
-        values[i] = 0;
+        values[i] = of_pixel(0);
 }
 
 /* A stage takes its picture row by row and keeps as many as its kernel is high, padded by zeros on all sides. */
@@ -90,7 +90,7 @@ void @name@_logits(const uint8_t image[784], float logits[@NAME@_CLASSES])
         work.seen[i] = stages[i].top;
     for (r = 0; r < 28; ++r) {
         for (i = 0; i < 28; ++i)
-            row[i] = image[28 * r + i];
+            row[i] = of_pixel(image[28 * r + i]);
         push(&work, 0, row, logits);
     }
 }

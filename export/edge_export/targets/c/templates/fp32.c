@@ -15,6 +15,11 @@ typedef float total;
 
 enum { STEPS = 28 };
 
+static value of_pixel(uint8_t pixel)
+{
+    return pixel;
+}
+
 /* A matrix: totals[r] = weights of row r . x, in eight sums that are added in a fixed order. One operation at a time
    goes into a float, so that a processor that computes in double rounds as all others do. */
 static void multiply(const float *weights, const float *x, int rows, int columns, float *totals)
@@ -58,12 +63,6 @@ static value as_byte(float state)
 {
     return state;
 }
-
-/*== rows ==*/
-float pixels[784];
-    const value *rows = pixels;
-    for (i = 0; i < 784; ++i)
-        pixels[i] = image[i];
 
 /*== squash ==*/
 /* numbers[i] = tanh(numbers[i]) within 4e-7: a quotient of polynomials in x and x squared. */

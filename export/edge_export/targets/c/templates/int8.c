@@ -1,27 +1,32 @@
 /*== kernel ==*/
-typedef uint8_t value;  /* what a layer reads */
+typedef int8_t value;  /* what a layer reads: a byte less 128 */
 typedef int8_t weight;
 typedef int16_t state_t;
 typedef int32_t total;  /* of products: exact, the generator proved that it fits */
 
 enum { ONE = 32768, HALF = 16384, STEPS = 28 };  /* numbers in (-1, 1) are Q15: 32768 stands for 1 */
 
-/* How a processor multiplies WIDTH bytes by weights: `take` makes the bytes ready, `dot` adds their products to sums, and
-   `give` adds up the sums of four rows. All of it is exact, so that every way gives the same bits. */
+static value of_pixel(uint8_t pixel)
+{
+    return (value)(pixel - 128);
+}
+
+/* How a processor multiplies: `take` makes WIDTH values or weights ready, `dot` adds their products to sums, and `give`
+   adds up the sums of four rows. All of it is exact, so that every way gives the same bits. */
+#define start(x, weights, columns) NOTHING
 #if defined(__AVX2__) && !defined(PLAIN)
 #include <immintrin.h>
-enum { WIDTH = 16 };
-typedef __m256i sums;
-typedef __m256i bytes;
+enum { WIDTH = 32 };
+typedef __m256i sums, bytes;
 #define NOTHING _mm256_setzero_si256()
-static bytes take(const uint8_t *x)
+static bytes take(const int8_t *x)
 {
-    return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)x));
+    return _mm256_loadu_si256((const __m256i *)(const void *)x);
 }
-static sums dot(sums sum, bytes x, const int8_t *weights)
+static sums dot(sums sum, bytes x, bytes weights)  /* products of two pairs, at most 128 x 127 each, fit 16 bits */
 {
-    const __m256i w = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)weights));
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(x, w));
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8(weights, x));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 static void give(int32_t *totals, sums a, sums b, sums c, sums d)
 {
@@ -29,22 +34,22 @@ static void give(int32_t *totals, sums a, sums b, sums c, sums d)
     _mm_storeu_si128((__m128i *)(void *)totals,
                      _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1)));
 }
+static bytes take_half(const int8_t *x)
+{
+    return _mm256_inserti128_si256(NOTHING, _mm_loadu_si128((const __m128i *)(const void *)x), 0);
+}
+#undef start
+#define start(x, weights, columns) ((columns) % WIDTH ? dot(NOTHING, take_half(x), take_half(weights)) : NOTHING)
 #elif defined(__aarch64__) && defined(__ARM_NEON) && !defined(PLAIN)
 #include <arm_neon.h>
 enum { WIDTH = 16 };
 typedef int32x4_t sums;
-typedef int16x8x2_t bytes;
+typedef int8x16_t bytes;
 #define NOTHING vdupq_n_s32(0)
-static bytes take(const uint8_t *x)
+#define take vld1q_s8
+static sums dot(sums sum, bytes x, bytes weights)
 {
-    const uint8x16_t v = vld1q_u8(x);
-    return (bytes){{vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(v))), vreinterpretq_s16_u16(vmovl_high_u8(v))}};
-}
-static sums dot(sums sum, bytes x, const int8_t *weights)
-{
-    const int16x8_t low = vmovl_s8(vld1_s8(weights)), high = vmovl_s8(vld1_s8(weights + 8));
-    sum = vmlal_high_s16(vmlal_s16(sum, vget_low_s16(x.val[0]), vget_low_s16(low)), x.val[0], low);
-    return vmlal_high_s16(vmlal_s16(sum, vget_low_s16(x.val[1]), vget_low_s16(high)), x.val[1], high);
+    return vpadalq_s16(sum, vmlal_high_s8(vmull_s8(vget_low_s8(x), vget_low_s8(weights)), x, weights));
 }
 static void give(int32_t *totals, sums a, sums b, sums c, sums d)
 {
@@ -53,16 +58,12 @@ static void give(int32_t *totals, sums a, sums b, sums c, sums d)
 #elif defined(__wasm_simd128__) && !defined(PLAIN)
 #include <wasm_simd128.h>
 enum { WIDTH = 8 };
-typedef v128_t sums;
-typedef v128_t bytes;
+typedef v128_t sums, bytes;
 #define NOTHING wasm_i32x4_const(0, 0, 0, 0)
-static bytes take(const uint8_t *x)
+#define take wasm_i16x8_load8x8
+static sums dot(sums sum, bytes x, bytes weights)
 {
-    return wasm_u16x8_load8x8(x);
-}
-static sums dot(sums sum, bytes x, const int8_t *weights)
-{
-    return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(x, wasm_i16x8_load8x8(weights)));
+    return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(x, weights));
 }
 static void give(int32_t *totals, sums a, sums b, sums c, sums d)
 {
@@ -72,40 +73,34 @@ static void give(int32_t *totals, sums a, sums b, sums c, sums d)
                     wasm_i32x4_add(wasm_i32x4_shuffle(e, f, 0, 2, 4, 6), wasm_i32x4_shuffle(e, f, 1, 3, 5, 7)));
 }
 #else
+typedef int32_t sums;
+#define NOTHING 0
 #if defined(__ARM_FEATURE_SIMD32) && !defined(PLAIN) /* Cortex-M4, M7 */
 #include <arm_acle.h>
 enum { WIDTH = 4 };
 typedef struct { int16x2_t even, odd; } bytes;
-static uint32_t word(const void *four) /* a pointer to another type would be no C */
+static bytes take(const int8_t *x)
 {
-    uint32_t result;
-    __builtin_memcpy(&result, four, 4);
-    return result;
+    bytes pairs;
+    int8x4_t word;
+    __builtin_memcpy(&word, x, 4);  /* a pointer to another type would be no C */
+    pairs.even = __sxtb16(word);
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(pairs.odd) : "r"(word));  /* of the intrinsic gcc makes two instructions */
+    return pairs;
 }
-static bytes take(const uint8_t *x)
+static int32_t dot(int32_t sum, bytes x, bytes weights)
 {
-    const uint32_t v = word(x);
-    return (bytes){(int16x2_t)__uxtb16(v), (int16x2_t)__uxtb16(v >> 8 | v << 24)};
-}
-static int32_t dot(int32_t sum, bytes x, const int8_t *weights)
-{
-    const uint32_t w = word(weights);
-    return __smlad(__sxtb16((int8x4_t)(w >> 8 | w << 24)), x.odd, __smlad(__sxtb16((int8x4_t)w), x.even, sum));
+    return __smlad(weights.odd, x.odd, __smlad(weights.even, x.even, sum));
 }
 #else
 enum { WIDTH = 1 };
 typedef int32_t bytes;
-static bytes take(const uint8_t *x)
+#define take *
+static int32_t dot(int32_t sum, bytes x, bytes weight)
 {
-    return *x;
-}
-static int32_t dot(int32_t sum, bytes x, const int8_t *weights)
-{
-    return sum + x * *weights;
+    return sum + x * weight;
 }
 #endif
-typedef int32_t sums;
-#define NOTHING 0
 static void give(int32_t *totals, sums a, sums b, sums c, sums d)
 {
     totals[0] = a;
@@ -116,17 +111,18 @@ static void give(int32_t *totals, sums a, sums b, sums c, sums d)
 #endif
 
 /* A matrix: totals[r] = weights of row r . x. Rows are a multiple of 4, columns of 16, both filled up with zeros. */
-static void multiply(const int8_t *weights, const uint8_t *x, int rows, int columns, int32_t *totals)
+static void multiply(const int8_t *weights, const int8_t *x, int rows, int columns, int32_t *totals)
 {
     int r, k;
     for (r = 0; r < rows; r += 4, weights += 4 * columns) {
-        sums a = NOTHING, b = NOTHING, c = NOTHING, d = NOTHING;
-        for (k = 0; k < columns; k += WIDTH) {
+        sums a = start(x, weights, columns), b = start(x, weights + columns, columns);
+        sums c = start(x, weights + 2 * columns, columns), d = start(x, weights + 3 * columns, columns);
+        for (k = columns % WIDTH; k < columns; k += WIDTH) {
             const bytes v = take(x + k);
-            a = dot(a, v, weights + k);
-            b = dot(b, v, weights + k + columns);
-            c = dot(c, v, weights + k + 2 * columns);
-            d = dot(d, v, weights + k + 3 * columns);
+            a = dot(a, v, take(weights + k));
+            b = dot(b, v, take(weights + k + columns));
+            c = dot(c, v, take(weights + k + 2 * columns));
+            d = dot(d, v, take(weights + k + 3 * columns));
         }
         give(totals + r, a, b, c, d);
     }
@@ -135,13 +131,16 @@ static void multiply(const int8_t *weights, const uint8_t *x, int rows, int colu
 /*== gates ==*/
 static void gate(const struct block *block, const value *row, int32_t *gates)
 {
+    const int32_t *bias = block->bias, limit = block->limit;  /* a store to gates could change what a block points to */
+    const float *scale = block->scale;
+    const int rows = block->rows;
     int i;
-    multiply(block->weights, row + block->start, block->rows, block->columns, gates);
-    for (i = 0; i < block->rows; ++i) {
-        const float product = (float)(gates[i] + block->bias[i]) * block->scale[i];  /* the only one in float */
+    multiply(block->weights, row + block->start, rows, block->columns, gates);
+    for (i = 0; i < rows; ++i) {
+        const float product = (float)(gates[i] + bias[i]) * scale[i];  /* the only one in float */
         const int32_t number = (int32_t)product;
-        const int32_t least = number < -block->limit ? -block->limit : number;
-        gates[i] = least > block->limit ? block->limit : least;
+        const int32_t least = number < -limit ? -limit : number;
+        gates[i] = least > limit ? limit : least;
     }
 }
 
@@ -156,37 +155,46 @@ static float as_logit(const int16_t *features, int k)
     return product;
 }
 
-/*== rows ==*/
-const value *rows = image;
-
 /*== squash ==*/
-/* numbers[i] = tanh(numbers[i]), Q12 within (-8, 8) to Q15: straight lines between the entries of the table. */
+/* numbers[i] = tanh(numbers[i]), Q12 within (-8, 8) to Q15: for each half a polynomial of degree 3, within 1.1e-4. */
 static void squash(int32_t *numbers, int count)
 {
     int i = 0;
 #if defined(__AVX2__) && !defined(PLAIN)
-    for (; i + 8 <= count; i += 8) {
+    for (; i + 16 <= count; i += 16) {
         __m256i *place = (__m256i *)(void *)(numbers + i);
-        const __m256i u = _mm256_add_epi32(_mm256_loadu_si256(place), _mm256_set1_epi32(ONE));
-        const __m256i pair = _mm256_i32gather_epi32((const int *)(const void *)TANH, _mm256_srli_epi32(u, 7), 2);
-        const __m256i low = _mm256_srai_epi32(_mm256_slli_epi32(pair, 16), 16);
-        const __m256i rise = _mm256_sub_epi32(_mm256_srai_epi32(pair, 16), low);
-        const __m256i part = _mm256_mullo_epi32(rise, _mm256_and_si256(u, _mm256_set1_epi32(127)));
-        const __m256i more = _mm256_srai_epi32(_mm256_add_epi32(part, _mm256_set1_epi32(64)), 7);
-        _mm256_storeu_si256(place, _mm256_add_epi32(low, more));
+        const __m256i x = _mm256_packs_epi32(_mm256_loadu_si256(place), _mm256_loadu_si256(place + 1));
+        const __m256i size = _mm256_abs_epi16(x), t = _mm256_srli_epi16(_mm256_slli_epi16(size, 5), 1);
+        const __m256i part = _mm256_mullo_epi16(_mm256_srli_epi16(size, 11), _mm256_set1_epi16(0x0202));
+        const __m256i entry = _mm256_add_epi16(part, _mm256_set1_epi16(0x0100));  /* its two bytes in half of a row */
+        const __m256i upper = _mm256_cmpgt_epi16(size, _mm256_set1_epi16(16383));
+        __m256i y = _mm256_setzero_si256();
+        int k;
+        for (k = 0; k < 4; ++k) {
+            const __m128i *row = (const __m128i *)(const void *)(TANH + 16 * k);
+            const __m256i low = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128(row)), entry);
+            const __m256i high = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128(row + 1)), entry);
+            y = _mm256_add_epi16(_mm256_mulhrs_epi16(y, t), _mm256_blendv_epi8(low, high, upper));
+        }
+        y = _mm256_sign_epi16(y, x);
+        _mm256_storeu_si256(place, _mm256_unpacklo_epi16(y, _mm256_srai_epi16(y, 15)));
+        _mm256_storeu_si256(place + 1, _mm256_unpackhi_epi16(y, _mm256_srai_epi16(y, 15)));
     }
 #endif
     for (; i < count; ++i) {
-        const int32_t u = numbers[i] + ONE;
-        const int16_t *entry = TANH + (u >> 7);
-        numbers[i] = entry[0] + (((entry[1] - entry[0]) * (u & 127) + 64) >> 7);
+        const int32_t sign = numbers[i] >> 31, size = (numbers[i] ^ sign) - sign, t = size & 2047;
+        const int16_t *factor = TANH + (size >> 11);
+        int32_t y = ((factor[0] * t + 1024) >> 11) + factor[16];
+        y = ((y * t + 1024) >> 11) + factor[32];
+        y = ((y * t + 1024) >> 11) + factor[48];
+        numbers[i] = (y ^ sign) - sign;
     }
 }
 
 /*== bounded byte ==*/
-static value as_byte(int32_t state)  /* 127 steps to 1, and 128 for 0 */
+static value as_byte(int32_t state)  /* 127 steps to 1 */
 {
-    return (value)(((state * 127 + HALF) >> 15) + 128);
+    return (value)((state * 127 + HALF) >> 15);
 }
 
 /*== lstm ==*/
@@ -247,7 +255,7 @@ static void step(const struct layer *layer, struct work *work)
 static value as_byte(int32_t state)  /* the state is in 32nds of a step of its byte */
 {
     const int32_t byte = (state + 16) >> 5;
-    return (value)(byte > 255 ? 255 : byte);
+    return (value)((byte > 255 ? 255 : byte) - 128);
 }
 
 /*== relu ==*/
@@ -270,7 +278,7 @@ static value leaving(const struct stage *stage, total sum, int output)  /* as th
     const float product = (float)(sum + stage->bias[output]) * stage->scale[output];
     const float least = product < 0.0f ? 0.0f : product;
     rounded.number = (least > 255.0f ? 255.0f : least) + 8388608.0f;  /* 2^23: the sum is rounded to an integer */
-    return (value)(rounded.bits & 255u);
+    return of_pixel((uint8_t)(rounded.bits & 255u));
 }
 
 static float as_logit(const struct stage *stage, total sum, int output)

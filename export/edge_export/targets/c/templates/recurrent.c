@@ -24,25 +24,28 @@ static const struct layer layers[LAYERS * DIRECTIONS];
 static const struct block head[1];
 
 /*== layers ==*/
-static void run(const struct layer *layer, const value *rows, value *sequence, int width, struct work *work)
+/* A direction of a layer over all steps; the first layer reads the image, the others a sequence. */
+static void run(const struct layer *layer, const uint8_t *image, const value *rows, value *sequence, struct work *work)
 {
+    const int n = layer->hidden, inputs = layer->inputs, width = DIRECTIONS * n;
+    value *row = work->row, *own = row + layer->start;
     int t, i;
     for (i = 0; i < ROW; ++i)
-        work->row[i] = 0;
-    for (i = 0; i < layer->hidden; ++i) {
+        row[i] = 0;
+    for (i = 0; i < n; ++i) {
         work->state[i] = 0;
         work->cell[CELLS == HIDDEN ? i : 0] = 0;
-        work->row[layer->start + i] = as_byte(0);
+        own[i] = as_byte(0);
     }
     for (t = 0; t < STEPS; ++t) {
         const int at = layer->backwards ? STEPS - 1 - t : t;
-        for (i = 0; i < layer->inputs; ++i)
-            work->row[i] = rows[at * layer->inputs + i];
+        for (i = 0; i < inputs; ++i)
+            row[i] = rows ? rows[at * inputs + i] : of_pixel(image[at * inputs + i]);
         step(layer, work);
-        for (i = 0; i < layer->hidden; ++i)
-            work->row[layer->start + i] = as_byte(work->state[i]);
-        for (i = 0; sequence && i < layer->hidden; ++i)
-            sequence[at * width + i] = work->row[layer->start + i];
+        for (i = 0; i < n; ++i)
+            own[i] = as_byte(work->state[i]);
+        for (i = 0; sequence && i < n; ++i)
+            sequence[at * width + i] = own[i];
     }
 }
 
@@ -51,14 +54,13 @@ void @name@_logits(const uint8_t image[784], float logits[@NAME@_CLASSES])
 {
     struct work work;
     state_t features[FEATURES];
+    const value *rows = 0;
     int l, d, i, k;
-    @rows@
     for (l = 0; l < LAYERS; ++l) {
         value *sequence = l + 1 < LAYERS ? work.sequence[l & 1] : 0;
         const struct layer *layer = layers + l * DIRECTIONS;
-        const int width = DIRECTIONS * layer->hidden;
         for (d = 0; d < DIRECTIONS; ++d, ++layer) {
-            run(layer, rows, sequence ? sequence + d * layer->hidden : 0, width, &work);
+            run(layer, image, rows, sequence ? sequence + d * layer->hidden : 0, &work);
             for (i = 0; !sequence && i < layer->hidden; ++i)
                 features[d * layer->hidden + i] = work.state[i];
         }
