@@ -107,7 +107,7 @@ def test_the_operators_that_a_build_needs_are_listed_with_their_types(tmp_path):
     registry.write("ort", shipped.info("lstm-int8"), tmp_path)
     lines = (tmp_path / "lstm-int8.required_operators_and_types.config").read_text().splitlines()
     assert lines[0] == "# Operators and types of lstm-int8.ort"
-    assert "com.microsoft;1;DynamicQuantizeLSTM,MatMulIntegerToFloat" in lines
+    assert "com.microsoft;1;DynamicQuantizeLSTM,FusedGemm,MatMulIntegerToFloat" in lines
     assert any(re.match(r"ai\.onnx;13;.*Softmax\{", line) for line in lines)
 
 

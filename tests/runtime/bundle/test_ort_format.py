@@ -121,7 +121,8 @@ def test_what_only_says_that_it_is_in_ort_format_is_no_bundle(put):
 def test_the_graph_holds_what_the_bundle_s_holds(data):
     found = ort_format.contents(data)
     packed = graph.contents(shipped.info(NAME).data)
-    assert (found.nodes, found.is_external, found.strange) == (packed.nodes, False, [])
+    folded = 2  # the whitening beside itself is a constant, and a Relu goes into the Gemm before it
+    assert (found.nodes, found.is_external, found.strange) == (packed.nodes - folded, False, [])
 
 
 def test_what_no_bundle_holds_is_refused_before_anything_is_loaded(put, tmp_path):
