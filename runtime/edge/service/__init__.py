@@ -2,13 +2,15 @@
 
 settings      limits, and where the service listens
 repository    the bundles that are served: verified before they answer, replaced while requests go on
-batching      what arrived while the model was busy goes together
+microbatching what arrived while the model was busy goes together
 inference     the Open Inference Protocol v2 over HTTP, with its binary tensors
-pictures      picture files out of request bodies, read beside the event loop
-metrics       what is counted, in Prometheus' text form
+uploads       picture files out of request bodies, read beside the event loop
+requests      bodies, answers, and errors that become answers
+metrics       what is counted, in Prometheus' text form, and the access log
 openapi       the API as an OpenAPI document
-application   routes, limits, errors, security headers, access log
+application   routes, keys, limits, security headers
 asgi          the same for other ASGI servers
-server        sockets, slow and idle connections, signals, worker processes
-page/         the page: plain HTML, CSS and JavaScript modules
+server        sockets, slow and idle connections, signals
+workers       several processes that share a socket
+web/          the page: plain HTML, CSS and JavaScript modules
 """

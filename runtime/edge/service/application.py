@@ -9,16 +9,14 @@ from collections.abc import Awaitable, Callable
 from importlib import resources
 from typing import Any
 
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, Router
 
 import edge
 from edge.classifier.answers import json_line
-from edge.errors import BundleNotFoundError, EdgeError, InputError, PictureError
+from edge.errors import PictureError
 from edge.service import inference, openapi, uploads
-from edge.service.metrics import CONTENT_TYPE, Metrics
-from edge.service.observation import Observer
+from edge.service.metrics import CONTENT_TYPE, Metrics, Observer
 from edge.service.repository import Model, Repository
 from edge.service.requests import (
     ALWAYS,
@@ -33,12 +31,13 @@ from edge.service.requests import (
     Send,
     cancel_with_client,
     header,
+    positive,
     query,
     read_body,
     respond,
     respond_error,
     respond_json,
-    whole_number,
+    told,
 )
 from edge.service.settings import Settings
 from edge.service.uploads import Upload, UploadReader
@@ -72,8 +71,6 @@ INFER = "/v2/models/{model}/infer"
 
 ROUTE = "edge.route"
 """Key of the scope under which the route is kept that a request took, for the figures."""
-
-_STATUS: dict[type[EdgeError], int] = {BundleNotFoundError: 404, PictureError: 422, InputError: 400, EdgeError: 500}
 
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -133,7 +130,7 @@ class Application:
         except Exception as error:
             if STATUS in scope:
                 raise
-            code, message = _told(scope, error)
+            code, message = told(scope, error)
             if code == 500:
                 LOG.exception("a request failed")
             await respond_error(scope, noted, code, message)
@@ -287,7 +284,7 @@ class Application:
 
     async def _models(self, scope: Scope, receive: Receive, send: Send) -> None:
         models = self._repository.models.values()
-        await respond_json(scope, send, {"models": [_facts(model) for model in models]})
+        await respond_json(scope, send, {"models": [model.facts() for model in models]})
 
     async def _model(self, scope: Scope, receive: Receive, send: Send) -> None:
         model = self._chosen(scope)
@@ -300,7 +297,7 @@ class Application:
 
     async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = query(scope)
-        top = _count_of(asked.get("top"))
+        top = positive("top", asked.get("top"))
         shows_image = asked.get("image", "").lower() in {"1", "true", "yes"}
 
         async def work(model: Model, found: list[Upload]) -> list[str]:
@@ -379,45 +376,6 @@ class _Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[ROUTE] = self._path
         await self._handler(scope, receive, send)
-
-
-def _told(scope: Scope, error: Exception) -> tuple[int, str]:
-    """Status code and message of an error."""
-    if isinstance(error, RequestError):
-        return error.status, str(error)
-    if isinstance(error, HTTPException):
-        if error.status_code == 404:
-            return 404, f"nothing is at {scope['path']}; /docs lists what is"
-        return error.status_code, f"{scope['path']} does not take {scope['method']}; /docs lists what it takes"
-    for kind, status in _STATUS.items():
-        if isinstance(error, kind):
-            return status, str(error)
-    return 500, "the service failed at this request; its log says why"
-
-
-def _count_of(text: str | None) -> int | None:
-    if text is None:
-        return None
-    count = whole_number(text)
-    if not count:
-        raise RequestError(400, f"top cannot be {text!r}; give a number from 1")
-    return count
-
-
-def _facts(model: Model) -> dict[str, Any]:
-    """What the page needs to know of a model."""
-    manifest = model.classifier.manifest
-    return {
-        "name": model.name,
-        "labels": list(manifest.labels),
-        "precision": manifest.precision,
-        "recurrent": manifest.architecture.get("kind") == "recurrent",
-        "parameters": manifest.parameters,
-        "bytes": model.classifier.bundle.size,
-        "digest": model.digest,
-        "provider": model.classifier.provider,
-        "evidence": model.evidence,
-    }
 
 
 def _page_files() -> dict[str, tuple[bytes, bytes]]:

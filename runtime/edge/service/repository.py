@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,8 @@ from numpy.typing import NDArray
 from edge import verification
 from edge.classifier.classifier import Classifier, load
 from edge.errors import BundleNotFoundError, EdgeError, InputError
-from edge.service.metrics import Metrics
+from edge.service.metrics import Metrics, model_observer
 from edge.service.microbatching import Batcher, Outputs
-from edge.service.observation import model_observer
 from edge.service.settings import Settings
 from edge.session import cpu
 
@@ -51,6 +51,21 @@ class Model:
     def digest(self) -> str:
         """SHA-256 of the bundle's bytes, in hexadecimal digits."""
         return self.classifier.bundle.sha256
+
+    def facts(self) -> dict[str, Any]:
+        """What the page needs to know of it, as JSON takes it."""
+        manifest = self.classifier.manifest
+        return {
+            "name": self.name,
+            "labels": list(manifest.labels),
+            "precision": manifest.precision,
+            "recurrent": manifest.architecture.get("kind") == "recurrent",
+            "parameters": manifest.parameters,
+            "bytes": self.classifier.bundle.size,
+            "digest": self.digest,
+            "provider": self.classifier.provider,
+            "evidence": self.evidence,
+        }
 
 
 class Repository:

@@ -6,7 +6,9 @@ import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from edge.errors import EdgeError
+from starlette.exceptions import HTTPException
+
+from edge.errors import BundleNotFoundError, EdgeError, InputError, PictureError
 from edge.service.settings import Limits
 
 Scope = MutableMapping[str, Any]
@@ -40,6 +42,8 @@ INLINE_BYTES = 2**16
 Run = Callable[..., Awaitable[Any]]
 """Calls a function with its arguments beside the event loop."""
 
+_STATUS: dict[type[EdgeError], int] = {BundleNotFoundError: 404, PictureError: 422, InputError: 400, EdgeError: 500}
+
 _WINDOW_BITS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 _COMPRESSION_LEVEL = 1  # an answer is small, and the processor is what counts
 _RETRY_SECONDS = b"1"
@@ -55,6 +59,20 @@ class RequestError(EdgeError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+def told(scope: Scope, error: Exception) -> tuple[int, str]:
+    """Status code and message of an error."""
+    if isinstance(error, RequestError):
+        return error.status, str(error)
+    if isinstance(error, HTTPException):
+        if error.status_code == 404:
+            return 404, f"nothing is at {scope['path']}; /docs lists what is"
+        return error.status_code, f"{scope['path']} does not take {scope['method']}; /docs lists what it takes"
+    for kind, status in _STATUS.items():
+        if isinstance(error, kind):
+            return status, str(error)
+    return 500, "the service failed at this request; its log says why"
 
 
 class Memory:
@@ -115,6 +133,20 @@ def header(scope: Scope, name: bytes) -> bytes:
 def whole_number(text: str | bytes) -> int | None:
     """The number that a client wrote in decimal digits; None where it is none, or too long to mean anything."""
     return int(text) if text.isdigit() and text.isascii() and len(text) <= _LONGEST_NUMBER else None
+
+
+def positive(name: str, text: str | None) -> int | None:
+    """The number from 1 that a client gave for a setting; None where it gave none.
+
+    Raises:
+        RequestError: 400, it is no such number.
+    """
+    if text is None:
+        return None
+    number = whole_number(text)
+    if not number:
+        raise RequestError(400, f"{name} cannot be {text!r}; give a number from 1")
+    return number
 
 
 async def read_body(scope: Scope, receive: Receive, limits: Limits, memory: Memory, run: Run) -> bytes:

@@ -9,26 +9,31 @@ for OpenVINOExecutionProvider.
 
 import ctypes
 import io
+import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from edge.bundle.input import COLUMNS, NAME, ROWS
 from edge.bundle.manifest import Manifest
 from edge.errors import InputError, ProviderError, RuntimeMissingError
-from edge.session import nodes, probes
+from edge.session import probes
 from edge.session import runtime as installed
-from edge.session.runtime import failures, first_line
+from edge.session.runtime import failures, first_line, short_name
 
 Provider = str
 """Where a model is asked to run: "auto", "cpu", "cuda", or the short name of another provider of ONNX Runtime."""
 
 PROVIDERS = ("auto", "cpu", "cuda")
 """Those that need no ONNX Runtime to be known, and that bundles are made for."""
+
+BATCHES = (1, 64)
+"""Images in the runs that show where nodes are placed: a graph may take another branch for a batch than for one."""
 
 _CPU = "CPUExecutionProvider"
 _MADE_FOR = frozenset({"cpu", "cuda"})  # what a manifest speaks of; only a session tells about all others
@@ -287,6 +292,35 @@ def _obstacle(runtime: ModuleType, data: bytes, provider: str, options: Options,
     return f"{name} works here, but not for this model: {reason}; {advice}, or use --provider cpu"
 
 
+def placement(native: Any, batches: Sequence[int] = BATCHES) -> dict[str, str]:  # noqa: ANN401 - onnxruntime is untyped
+    """Runs batches of empty images, and ends the session's profile.
+
+    Args:
+        native: a session of a bundle's graph that writes a profile.
+        batches: images in each run.
+
+    Returns:
+        Short name of the provider of each node that ran, keyed by "operator name", in the order of execution. The nodes
+        are those that onnxruntime's optimiser left, and a provider may have made one of many.
+
+    Raises:
+        OSError: the profile cannot be read.
+        Exception: one of `edge.session.runtime.failures`: a run failed.
+    """
+    import numpy as np
+
+    for size in batches:
+        native.run(None, {NAME: np.zeros((size, ROWS, COLUMNS), np.uint8)})
+    events = json.loads(Path(native.end_profiling()).read_text(encoding="utf-8"))
+    placed: dict[str, str] = {}
+    for event in events:
+        # Older versions also write fences around each node, which carry no provider.
+        if event.get("cat") == "Node" and (execution := event["args"].get("provider")):
+            node = event["name"].removesuffix("_kernel_time") or f"#{event['args'].get('node_index', '?')}"
+            placed[f"{event['args']['op_name']} {node}"] = short_name(execution)
+    return placed
+
+
 def _left_over(runtime: ModuleType, data: bytes, execution: str, options: Options) -> str | None:
     """Names the operators that a provider leaves to the CPU where it may; None where that cannot be measured."""
     import tempfile
@@ -294,7 +328,7 @@ def _left_over(runtime: ModuleType, data: bytes, execution: str, options: Option
     try:
         with tempfile.TemporaryDirectory(prefix="edge-profile-") as folder:
             profiled = replace(options, profile=Path(folder) / "nodes")
-            placed = nodes.placement(_native(runtime, data, execution, profiled, strict=False), [1])
+            placed = placement(_native(runtime, data, execution, profiled, strict=False), [1])
     except OSError:
         return None
     except failures():

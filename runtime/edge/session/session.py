@@ -14,7 +14,7 @@ from edge.bundle import branches
 from edge.bundle.input import INPUT, NAME, OUTPUTS, SCORE, check_served
 from edge.bundle.manifest import Manifest
 from edge.errors import BundleError, InputError, ProviderError
-from edge.session import cpu, nodes, providers
+from edge.session import cpu, providers
 from edge.session.providers import Options, Provider, open_best, open_on
 from edge.session.runtime import failures, first_line
 
@@ -261,7 +261,7 @@ def placement(
     try:
         with tempfile.TemporaryDirectory(prefix="edge-profile-") as folder:
             options = Options(profile=Path(folder) / "nodes", provider_options=tuple((provider_options or {}).items()))
-            return nodes.placement(open_on(data if ways is None else ways.few, provider, options, manifest))
+            return providers.placement(open_on(data if ways is None else ways.few, provider, options, manifest))
     except failures() as error:
         raise ProviderError(
             f"onnxruntime failed on a batch of images: {first_line(error)}; re-export the model"

@@ -214,7 +214,7 @@ def test_what_a_provider_cannot_run_is_named(packed, openvino_build):
 def test_what_cannot_be_measured_is_told_without_names(packed, openvino_build, monkeypatch):
     openvino_build(takes=False)
     for error in (OSError("no folder"), RuntimeError("no run")):
-        monkeypatch.setattr("edge.session.nodes.placement", lambda *_, error=error: (_ for _ in ()).throw(error))
+        monkeypatch.setattr("edge.session.providers.placement", lambda *_, error=error: (_ for _ in ()).throw(error))
         with pytest.raises(ProviderError, match="some of its nodes have no OpenVINO kernel"):
             session.create(packed, provider="openvino")
 
