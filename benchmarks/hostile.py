@@ -32,7 +32,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hostile_cases import KINDS, PICTURES, Case, bundles, checkpoints
+from hostile_cases import EDGE, KINDS, PICTURES, Case, bundles, checkpoints
 from hostile_machines import library, machines
 from hostile_pictures import pictures
 
@@ -44,13 +44,6 @@ ROOT = Path(__file__).resolve().parent.parent
 MOST_MEGABYTES, MOST_SECONDS = 300, 3.0
 CPU_SECONDS, WALL_SECONDS, ENDED_MEGABYTES = 60, 120, 4000
 
-EDGE = """
-try:
-    from edge.cli.main import main
-except ImportError:
-    from edge.cli import main
-main()
-"""
 # A child starts with the memory of its parent, so that a small process starts them all. What a child has started counts
 # with it: they are in one session, which is ended as a whole.
 STARTER = """

@@ -37,6 +37,14 @@ KINDS = {
     17: "17 Pictures: what lies around the pixels",
     18: "18 Manifests and evidence",
 }
+# An earlier edge could not be run as a module.
+EDGE = """
+try:
+    from edge.cli.main import main
+except ImportError:
+    from edge.cli import main
+main()
+"""
 PICTURES = frozenset({8, 9, 10, 17})
 LSTM = Path(str(checkpoint.shipped("lstm")))
 BELL = "\x1b[2J\x07"

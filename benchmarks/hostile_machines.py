@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import hostile_files as make
-from hostile_cases import LSTM, Case, Words
+from hostile_cases import EDGE, LSTM, Case, Words
 
 
 def _one(folder: Path) -> list[str]:
@@ -18,11 +18,14 @@ def _many(folder: Path, count: int = 3000) -> list[str]:
     return ["predict", "many", "--out", "answers"]
 
 
+_START = f"[sys.executable, '-P', '-c', {EDGE!r}]"
+_HERE = f"sys.argv = ['edge', *sys.argv[1:]]\nexec({EDGE!r})\n"
+
 # Starts edge, ends it when it is under way, and says what is left.
-_INTERRUPTED = """
+_INTERRUPTED = f"""
 import os, pathlib, signal, subprocess, sys, time
 number, words = int(sys.argv[1]), sys.argv[2:]
-edge = subprocess.Popen([sys.executable, "-P", "-m", "edge", *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+edge = subprocess.Popen([*{_START}, *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
 time.sleep(float(os.environ["AFTER"]))
 edge.send_signal(number)
 started = time.monotonic()
@@ -30,32 +33,28 @@ out, err = edge.communicate(timeout=60)
 left = [str(path) for path in pathlib.Path().rglob("*") if ".part" in path.name]
 took = time.monotonic() - started
 traced = ", a traceback" if b"Traceback" in err else ""
-print(f"exit {edge.returncode} after {took:.1f} s of wall time, {len(left)} partial files{traced}")
+print("exit", edge.returncode, "after", round(took, 1), "s of wall time,", len(left), "partial files" + traced)
 sys.exit(bool(left or traced) or edge.returncode not in (130, 143))
 """
-_FRESH_HOME = """
+_FRESH_HOME = f"""
 import pathlib, subprocess, sys
-edge = [sys.executable, "-P", "-m", "edge"]
+edge = {_START}
 for words in (["predict", "one.png"], ["verify", "lstm"], ["doctor"], ["info", "lstm"]):
     subprocess.run([*edge, *words], check=True, stdout=subprocess.DEVNULL)
 left = sorted(str(path) for path in pathlib.Path().rglob("*") if path.name != "one.png")
 print("files that appeared:", left)
 sys.exit(bool(left))
 """
-_NO_FILE = """
-import resource, runpy, sys
+_NO_FILE = f"""
+import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-sys.argv = ["edge", *sys.argv[1:]]
-runpy.run_module("edge", run_name="__main__")
-"""
-_NO_THREAD = """
-import runpy, sys, threading
+{_HERE}"""
+_NO_THREAD = f"""
+import sys, threading
 def refuse(*_, **__):
     raise RuntimeError("can't start new thread")
 threading._start_new_thread = threading._start_joinable_thread = refuse
-sys.argv = ["edge", *sys.argv[1:]]
-runpy.run_module("edge", run_name="__main__")
-"""
+{_HERE}"""
 
 
 def machines() -> list[Case]:

@@ -153,7 +153,9 @@ def read(source: str | os.PathLike[str] | bytes, *, trusted: Iterable[str] = ())
         raise _refusal(data, where)
     hasher.update(tail)
     try:
-        every_entry, found = metadata(data), contents(data)
+        found = contents(data)  # which ends soon, where there is too much of anything
+        _check_contents(found, where)
+        every_entry = metadata(data)
     except WireError as error:
         raise NotABundleError(f"{where} ends with a digest but is no ONNX file: {error}; re-export it") from error
     entries = _own_entries(every_entry, where)
@@ -163,7 +165,6 @@ def read(source: str | os.PathLike[str] | bytes, *, trusted: Iterable[str] = ())
     if keys:
         text = signature.message(hashlib.sha256(unsigned).hexdigest(), entries[MANIFEST_KEY])
         signature.check(seal, text, keys, where)
-    _check_contents(found, where)
     return Bundle(
         path=path,
         data=data,

@@ -5,10 +5,11 @@ that call functions: ONNX Runtime would do it. So every message of the file is w
 hide, and what a bundle has no use for is refused. A later edge may use more: it then changes the protocol.
 
     fields       only those that are named here; no functions, no training, no sparse tensors
-    tensors      inside the file
+    tensors      inside the file, with as many values as they have bytes for
+    versions     opsets up to `NEWEST_OPSET`, IR versions up to `NEWEST_IR_VERSION`
     operators    those of `OPERATORS`: mathematics on arrays, without randomness, text, files or Loop
     subgraphs    the branches of an If and the body of a Scan, `MOST_NESTED` deep
-    nodes        `MOST_NODES` in all
+    nodes        `MOST_NODES` in all, and `MOST_FIELDS` of everything
 
 Source: onnx.proto of the ONNX specification.
 """
@@ -16,10 +17,14 @@ Source: onnx.proto of the ONNX specification.
 from dataclasses import dataclass, field
 from typing import Final
 
-from edge.bundle.wire import Buffer, WireError, fields
+from edge.bundle.wire import Buffer, WireError, fields, varints
 
 MOST_NODES: Final = 10_000  # an unrolled network of 28 rows has some thousands
 MOST_NESTED: Final = 2  # a Scan in a branch of an If
+MOST_FIELDS: Final = 500_000  # of all messages: some dozen for each node; walking through more takes seconds
+# Versions count up by one or two a year; a number far above is no version.
+NEWEST_OPSET: Final = 40
+NEWEST_IR_VERSION: Final = 25
 
 # Those of ONNX up to opset 26 that compute arrays from arrays and always end.
 _STANDARD: Final = """
@@ -50,8 +55,8 @@ OPERATORS: Final = {"": frozenset(_STANDARD.split()), "com.microsoft": frozenset
 
 # The fields of each message that a bundle may have, and the kind of message in them that is looked into.
 _FIELDS: Final[dict[str, dict[int, str]]] = {
-    "model": dict.fromkeys((1, 2, 3, 4, 5, 6, 14), "") | {7: "graph", 8: "opset"},
-    "opset": {1: "domain", 2: ""},
+    "model": dict.fromkeys((2, 3, 4, 5, 6, 14), "") | {1: "ir", 7: "graph", 8: "opset"},
+    "opset": {1: "domain", 2: "version"},
     "graph": dict.fromkeys((2, 10, 11, 12, 13, 14, 16), "") | {1: "node", 5: "tensor"},
     "node": dict.fromkeys((1, 2, 3, 4, 6, 7, 9), "") | {5: "attribute"},
     "attribute": dict.fromkeys((1, 2, 3, 4, 7, 8, 9, 13, 20), "") | {5: "tensor", 6: "graph"},
@@ -71,6 +76,10 @@ _FORBIDDEN: Final = {
 }
 _NODE_OPERATOR, _NODE_DOMAIN = 4, 7
 _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 13, 14
+_TENSOR_DIMS = 1
+_VALUES_PER_BYTE: Final = 2  # of four bits each
+_MOST_AXES: Final = 64
+_NEWEST: Final = {"version": ("opset", NEWEST_OPSET), "ir": ("IR version", NEWEST_IR_VERSION)}
 _DEEPEST_MESSAGE: Final = 64  # deeper nesting of messages is no model
 
 
@@ -80,12 +89,14 @@ class Contents:
 
     Attributes:
         nodes: how many there are, those of subgraphs among them.
+        fields: how many were looked at; looking ends where there are more than a bundle has.
         nested: how deep subgraphs lie in each other.
         is_external: whether a tensor is stored in another file, or says that it is.
         strange: what no bundle holds, in words.
     """
 
     nodes: int = 0
+    fields: int = 0
     nested: int = 0
     is_external: bool = False
     strange: list[str] = field(default_factory=list)
@@ -98,9 +109,16 @@ def contents(model: Buffer) -> Contents:
         WireError: a message is malformed, or nested deeper than any real model.
     """
     found = Contents()
-    _walk(model, "model", found, nested=0, depth=_DEEPEST_MESSAGE)
+    try:
+        _walk(model, "model", found, nested=0, depth=_DEEPEST_MESSAGE)
+    except _TooManyError:
+        found.strange.append(f"more than {MOST_FIELDS} parts")
     check_size(found)
     return found
+
+
+class _TooManyError(Exception):
+    """Looking further would take long, and what was found is enough."""
 
 
 def check_size(found: Contents) -> None:
@@ -121,10 +139,17 @@ def _walk(message: Buffer, kind: str, found: Contents, *, nested: int, depth: in
         raise WireError("the messages are nested too deeply")
     known = _FIELDS[kind]
     for number, _, value in fields(message):
+        found.fields += 1
+        if found.fields > MOST_FIELDS:
+            raise _TooManyError
         if kind == "tensor" and (number == _TENSOR_EXTERNAL_DATA or (number == _TENSOR_DATA_LOCATION and value != 0)):
             found.is_external = True
         elif number not in known:
             found.strange.append(_FORBIDDEN.get((kind, number), f"field {number} of a {kind}"))
+        elif known[number] in _NEWEST:
+            words, newest = _NEWEST[known[number]]
+            if not isinstance(value, int) or not 1 <= value <= newest:
+                found.strange.append(f"{words} {value if isinstance(value, int) else '(none)'}")
         elif (child := known[number]) and isinstance(value, memoryview):
             if child == "domain":
                 _check_domain(bytes(value).decode(errors="replace"), found)
@@ -135,6 +160,21 @@ def _walk(message: Buffer, kind: str, found: Contents, *, nested: int, depth: in
     if kind == "node":
         found.nodes += 1
         _check_operator(message, found)
+    elif kind == "tensor":
+        _check_values(message, found)
+
+
+def _check_values(tensor: Buffer, found: Contents) -> None:
+    """A tensor that claims more values than its bytes can hold is a claim on memory."""
+    values, axes = 1, 0
+    for number, _, value in fields(tensor):
+        if number == _TENSOR_DIMS:
+            for axis in [value] if isinstance(value, int) else varints(value):
+                values, axes = values * axis, axes + 1
+                if axes > _MOST_AXES:
+                    break
+    if values > _VALUES_PER_BYTE * len(tensor) or axes > _MOST_AXES:
+        found.strange.append("a tensor of more values than it has bytes")
 
 
 def _check_domain(domain: str, found: Contents) -> None:

@@ -70,6 +70,18 @@ def fields(buffer: Buffer) -> Iterator[tuple[int, int, Value]]:
         yield number, wire_type, chunk if wire_type == BYTES else int.from_bytes(chunk, "little")
 
 
+def varints(buffer: Buffer) -> Iterator[int]:
+    """The numbers of a packed field, unsigned.
+
+    Raises:
+        WireError: the bytes end inside one.
+    """
+    view, position = memoryview(buffer), 0
+    while position < len(view):
+        value, position = _read_varint(view, position)
+        yield value
+
+
 def metadata(model: Buffer) -> list[tuple[str, bytes]]:
     """Lists the metadata entries of an ONNX model in the order of the file.
 

@@ -16,7 +16,8 @@ MOST_BYTES: Final = 65_536  # a pipe holds as much; what does not fit is lost, o
 
 # "Fax4Decode: Bad code word at line 103 of strip 0 (x 301)."; another thread may write in between.
 _MESSAGE: Final = re.compile(
-    rb"^(?:\w*(?:Decode|Setup|Predictor|Directory|TIFF|Fax)\w*|tempfile\.tif): .*$", re.MULTILINE
+    rb"^(?:\w*(?:Decode|Setup|Predictor|Directory|TIFF|Fax|JPEG|LogL|LZMA|ZSTD|WebP|LERC|JBIG)\w*|tempfile\.tif): .*$",
+    re.MULTILINE,
 )
 _WARNING: Final = b"Warning"
 

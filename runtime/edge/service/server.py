@@ -34,6 +34,7 @@ SWITCH_SECONDS = 1e-3
 OBJECTS_BETWEEN_COLLECTIONS = 1000
 """Commands have more between two collections, and end soon; here one of 70 000 objects would halt all for 0.1 s."""
 
+_FRAMED = 8  # bytes that may come with each of a body
 _LINGER_SECONDS = 0.3  # an idle connection may have a request on its way when the service begins to end
 
 
@@ -226,6 +227,7 @@ class _Protocol(HttpToolsProtocol):
     _in_headers = False
     _in_body = False
     _ending = False
+    _around_bytes = 0  # of this request, beside its body: headers, and what frames chunks and follows the last
 
     @property
     def _limits(self) -> Limits:
@@ -240,7 +242,13 @@ class _Protocol(HttpToolsProtocol):
             self._expect_headers()
 
     def data_received(self, data: bytes) -> None:
+        self._around_bytes += len(data)
         super().data_received(data)
+        if self._around_bytes > self._limits.header_bytes and not self.transport.is_closing():
+            self._refuse(
+                431, f"more than {self._limits.header_bytes} bytes are no body; send fewer and shorter headers"
+            )
+            return
         if not self._in_headers and not (self._in_body and self._is_idle()):
             self._stop_waiting()
         elif self._headers_due is None:  # most headers come in one piece, and need no timer
@@ -248,6 +256,7 @@ class _Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._around_bytes = 0
         self._in_headers = True
 
     def on_headers_complete(self) -> None:
@@ -258,6 +267,11 @@ class _Protocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
         scope: Any = self.scope  # of uvicorn's own type, which knows no keys but its own
         scope[ANSWER] = functools.partial(self._answer, self.cycle)
+
+    def on_body(self, body: bytes) -> None:
+        # a chunk of one byte has five around it
+        self._around_bytes = max(0, self._around_bytes - _FRAMED * len(body))
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._in_body = False

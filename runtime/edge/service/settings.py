@@ -21,6 +21,7 @@ class Limits:
         waiting_requests: tensor requests that are on their way at a time, read, queued or computed.
         waiting_pictures: requests with picture files that are on their way at a time. A picture takes a hundred times
             as long as the model, so that fewer may wait.
+        header_bytes: of the headers of a request, and of all else that comes with it and is no body.
         header_seconds: for the first line and the headers of a request.
         body_seconds: for its body, and for a client to take what was sent to it.
         queue_seconds: in the queue, before the model takes it.
@@ -34,6 +35,7 @@ class Limits:
     images: int = 4096
     waiting_requests: int = 512
     waiting_pictures: int = 64
+    header_bytes: int = 65_536
     header_seconds: float = 10.0
     body_seconds: float = 20.0
     queue_seconds: float = 10.0

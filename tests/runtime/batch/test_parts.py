@@ -250,3 +250,24 @@ def test_a_manifest_says_where_a_run_came_from(out, bundle_path):
     assert run.bundle_sha256 == edge.load(bundle_path).bundle.sha256
     with pytest.raises(BatchError, match="is missing"):
         parts.read(Path("tree"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="making links needs a right of its own there")
+def test_no_file_is_written_through_a_link(out, edge_command):
+    victim = Path("victim.txt")
+    victim.write_text("precious")
+    Path("folder").mkdir()
+    for name, target in {"file": victim, "nowhere": "missing", "round": "round", "there": "folder"}.items():
+        Path(name).symlink_to(target)
+    for name in ("file", "nowhere", "round"):
+        ended = out(folder=name)
+        assert (ended.code, f"the folder {name} cannot be made: " in ended.err) == (1, True)
+    assert out(folder="there").code == 0
+    assert names_in("folder") == names_in("there") != []
+    Path("folder/part-000003.jsonl").unlink()
+    Path("folder/part-000003.jsonl").symlink_to(victim.resolve())
+    assert "51 of them read before" in out(folder="there").out
+    assert edge_command("merge", "there", "--out", "file").code == 0
+    assert not Path("file").is_symlink()
+    assert len(Path("file").read_text().splitlines()) == 61
+    assert victim.read_text() == "precious"

@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 
 from edge.bundle import bundle, graph, shipped
-from edge.bundle.wire import WireError, encode_bytes, encode_integer, encode_metadata
+from edge.bundle.wire import WireError, encode_bytes, encode_integer, encode_metadata, encode_varint
 from edge.errors import BundleError
 
 
@@ -22,7 +22,7 @@ def entry(key: str, value: str) -> bytes:
 
 
 def tensor(*more: tuple[int, bytes | int]) -> bytes:
-    return message((1, 10), (2, 2), (8, "stolen"), *more)
+    return message((1, 10), (2, 2), (8, "stolen 10"), *more)
 
 
 EXTERNAL = tensor((13, entry("location", "secret.txt")), (14, 1))
@@ -99,6 +99,16 @@ def test_a_tensor_in_another_file_is_refused_wherever_it_hides(sealed, piece):
         (in_graph((5, tensor((6, b"text")))), "tensors of text"),
         (message((8, message((1, "ai.evil"), (2, 1)))), r"operators of ai\.evil"),
         (message((99, b"")), "field 99 of a model"),
+        (message((8, message((2, 2**40)))), "opset 1099511627776"),
+        (message((8, message((2, 0)))), "opset 0"),
+        (message((1, 2**64 - 1)), "IR version 18446744073709551615"),
+        (in_graph((5, message((1, 2**62), (2, 1), (8, "huge")))), "a tensor of more values than it has bytes"),
+        (in_graph((5, message((1, 2**64 - 1), (2, 1), (8, "negative")))), "a tensor of more values than it has bytes"),
+        (in_graph((5, message((1, encode_varint(2**32) * 2), (2, 1)))), "a tensor of more values than it has bytes"),
+        (in_graph((5, message((1, b"\1" * 10_000), (2, 1)))), "a tensor of more values than it has bytes"),
+        (in_graph(*[(13, b"")] * 500_001), "more than 500000 parts"),
+        (in_graph((1, node("Sum", *[(1, "x")] * 500_001))), "more than 500000 parts"),
+        (message(*[(14, b"")] * 500_001), "more than 500000 parts"),
         (nested(3), r"subgraphs 3 deep \(at most 2\)"),
         (in_graph(*[(1, node("Relu"))] * 10_000), r"10004 nodes \(at most 10000\)"),
     ],

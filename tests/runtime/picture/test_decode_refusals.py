@@ -195,6 +195,13 @@ def test_what_libtiff_only_mentions_is_an_error_in_one_line(capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_what_the_decoders_inside_libtiff_say_is_told_as_an_error_too(capfd):
+    with libtiff.heard() as errors:
+        os.write(2, b"JPEGLib: Not a JPEG file: starts with 0x00 0x00.\nZSTDDecode: Error.\n")
+    assert errors == ["JPEGLib: Not a JPEG file: starts with 0x00 0x00", "ZSTDDecode: Error"]
+    assert capfd.readouterr().err == ""
+
+
 def test_what_others_write_meanwhile_reaches_the_standard_error(capfd):
     with libtiff.heard() as errors:
         os.write(2, b"a line of another thread\nFax4Decode: Bad code word.\n")

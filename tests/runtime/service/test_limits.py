@@ -162,6 +162,63 @@ def test_headers_that_do_not_come_are_given_up(serve, sent):
         assert status_of(answer_of(connection)) == 408
 
 
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        (b"GET /v2 HTTP/1.1\r\nHost: x\r\n", b"X: y\r\n" * 1000),
+        (b"GET /v2 HTTP/1.1\r\nHost: x\r\nX: ", b"y" * 5000),
+        (b"GET /v2", b"y" * 5000),
+        (b"POST %b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;" % INFER.encode(), b"e" * 5000),
+        (b"POST %b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" % INFER.encode(), b"T: y\r\n" * 900),
+    ],
+    ids=["headers", "one header", "the first line", "an extension of a chunk", "what follows the last chunk"],
+)
+def test_a_flood_beside_the_body_is_refused(serve, start, more):
+    with serve(limits=Limits(header_bytes=65_536)) as service, service.client.connect() as connection:
+        with contextlib.suppress(OSError):
+            connection.sendall(start)
+            for _ in range(200):  # a megabyte
+                connection.sendall(more)
+        with contextlib.suppress(ConnectionResetError):
+            assert status_of(answer_of(connection)) == 431
+        assert service.client.get("/v2").status == 200
+
+
+def test_chunks_of_one_byte_are_no_flood(serve):
+    body = b"{" + b" " * 5000
+    with serve(limits=Limits(header_bytes=1000)) as service, service.client.connect() as connection:
+        connection.sendall(b"POST %b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" % INFER.encode())
+        connection.sendall(b"".join(b"1\r\n%c\r\n" % one for one in body) + b"0\r\n\r\n")
+        assert b"the request is no JSON" in connection.recv(65536)
+
+
+@pytest.mark.parametrize("depth", [1000, 5000])
+def test_json_that_is_nested_deeply_is_refused(client, depth):
+    reply = client.post(INFER, b"[" * depth + b"]" * depth)
+    assert (reply.status, "the request is no JSON" in reply.json["error"]) == (400, True)
+
+
+def part(number, file='; filename="a.png"', more=""):
+    return f'--b\r\nContent-Disposition: form-data; name="{number}"{file}\r\n{more}\r\nx\r\n'.encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"".join(part(number) for number in range(5000)), 413),
+        (b"".join(part(number, file="") for number in range(5000)), 413),
+        (part(0, more="".join(f"X-{number}: y\r\n" for number in range(20_000))), 400),
+        (part(0, more="X: " + "y" * 1_000_000 + "\r\n"), 400),
+        (part(0, file='; filename="' + "z" * 1_000_000 + '"'), 400),
+        (b"\r\n-" * 300_000, 400),
+    ],
+    ids=["files", "fields", "headers of a part", "a header of a part", "a name", "dashes"],
+)
+def test_a_form_that_is_no_form_of_people_is_refused(client, body, status):
+    reply = client.post("/predict", body + b"--b--\r\n", {"Content-Type": "multipart/form-data; boundary=b"})
+    assert (reply.status, "the form cannot be read" in reply.json["error"]) == (status, True)
+
+
 def test_what_is_no_http_gets_an_error_in_json(client):
     with client.connect() as connection:
         connection.sendall(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
