@@ -36,6 +36,7 @@ KINDS = {
     16: "16 A user's module",
     17: "17 Pictures: what lies around the pixels",
     18: "18 Manifests and evidence",
+    19: "19 Tables and addresses",
 }
 # An earlier edge could not be run as a module.
 EDGE = """
@@ -112,6 +113,10 @@ def bundles() -> list[Case]:
             2,
             "a shipped bundle with a Loop behind it, sealed again",
             _bundle(lambda: make.resealed(shipped.locate("lstm").read_bytes(), piece)),
+        ),
+        *(
+            Case(2, name, _bundle(lambda piece=piece: make.resealed(shipped.locate("lstm").read_bytes(), piece())))
+            for name, piece in make.PIECES.items()
         ),
         Case(3, "an input of [1, 28, 28], edge verify", _model(lambda: many(image=(1, 28, 28)), "verify")),
         Case(3, "an input of [batch, 32, 32], edge verify", _model(lambda: many(image=("batch", 32, 32)), "verify")),

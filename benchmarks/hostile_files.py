@@ -9,10 +9,10 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from safetensors.torch import save as save_tensors
 from edge.bundle import bundle, shipped
 from edge.bundle.evidence import Evidence
 from edge.bundle.manifest import Manifest
-from edge.bundle.wire import encode_metadata
+from edge.bundle.wire import encode_bytes, encode_integer, encode_metadata
 
 SEED = 14
 FILL = 200  # of large pictures: pages of zeros would not be counted as memory
@@ -173,6 +173,24 @@ def deflated_zeros(size: int) -> bytes:
     return b"".join(packer.compress(bytes(1 << 20)) for _ in range(size >> 20)) + packer.flush()
 
 
+def photograph() -> bytes:
+    """A digit one on paper, of 12 megapixels."""
+    paper = np.random.default_rng(SEED).normal(200, 8, (3000, 4000, 3)).clip(0, 255).astype(np.uint8)
+    image = Image.fromarray(paper)
+    ImageDraw.Draw(image).line((2000, 800, 2000, 2200), fill=(20, 20, 20), width=150)
+    return saved(image, "JPEG", quality=80)
+
+
+def table_of_zeros(size: int) -> bytes:
+    """A Parquet file with one picture of so many zeros, which takes some kilobytes."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    file = io.BytesIO()
+    parquet.write_table(pa.table({"bytes": [bytes(size)]}), file, compression="zstd", use_dictionary=False)
+    return file.getvalue()
+
+
 # --- bundles ----------------------------------------------------------------------------------------------------------
 
 
@@ -256,6 +274,22 @@ def resealed(content: bytes, more: bytes) -> bytes:
     """A bundle with more bytes in it, and a digest that is right again."""
     body = content[:-_DIGEST_BYTES] + more
     return body + encode_metadata("edge.digest", hashlib.sha256(body).hexdigest())
+
+
+# What is added to a bundle, as bytes of a ModelProto: the graph is its field 7.
+PIECES: Final[dict[str, Callable[[], bytes]]] = {
+    "a million tensors": lambda: encode_bytes(
+        7, encode_bytes(5, encode_integer(1, 1) + encode_integer(2, 1) + encode_bytes(8, "x")) * 1_000_000
+    ),
+    "a node with a million inputs": lambda: encode_bytes(
+        7, encode_bytes(1, encode_bytes(1, "weights") * 1_000_000 + encode_bytes(2, "z") + encode_bytes(4, "Sum"))
+    ),
+    "a million notes": lambda: encode_metadata("k", "v") * 1_000_000,
+    "a tensor of -1 values": lambda: encode_bytes(
+        7, encode_bytes(5, encode_integer(1, 2**64 - 1) + encode_integer(2, 1) + encode_bytes(8, "x"))
+    ),
+    "an opset of 2^40": lambda: encode_bytes(8, encode_integer(2, 2**40)),
+}
 
 
 def reading(location: str) -> ModelProto:

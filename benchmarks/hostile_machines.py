@@ -36,6 +36,30 @@ traced = ", a traceback" if b"Traceback" in err else ""
 print("exit", edge.returncode, "after", round(took, 1), "s of wall time,", len(left), "partial files" + traced)
 sys.exit(bool(left or traced) or edge.returncode not in (130, 143))
 """
+# Answers as a server of the web should not, and gives its address to edge.
+_SERVER = f"""
+import http.server, subprocess, sys, threading, time
+class Answers(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(bytes(1 << 16) if "endless" in self.path else b"x")
+                time.sleep(0 if "endless" in self.path else 1)
+        except OSError:
+            pass
+    do_HEAD = do_GET
+    def log_message(self, *_):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+server.daemon_threads = True
+threading.Thread(target=server.serve_forever, daemon=True).start()
+address = "http://127.0.0.1:" + str(server.server_address[1]) + "/" + sys.argv[1]
+ended = subprocess.run([*{_START}, "predict", address, *sys.argv[2:]], capture_output=True, text=True)
+print(ended.stderr.replace(address, sys.argv[1]), file=sys.stderr)
+sys.exit(ended.returncode)
+"""
 _FRESH_HOME = f"""
 import pathlib, subprocess, sys
 edge = {_START}
@@ -109,13 +133,38 @@ def machines() -> list[Case]:
         ),
         Case(
             13,
+            "SIGTERM in a run of 200 photographs",
+            lambda folder: ["15", *_photographs(folder)],
+            (0,),
+            code=_INTERRUPTED,
+            environment=sets,
+        ),
+        Case(
+            13,
             "SIGTERM in an export",
             lambda _: ["15", "export", "--model", "lstm-20", "--data", "strokes", "--out", "o"],
             (0,),
             code=_INTERRUPTED,
             environment={"AFTER": "6"},
         ),
+        Case(19, "a Parquet file of one page that becomes 1.5 GB", lambda folder: _table(folder, 1_500_000_000)),
+        Case(19, "a Parquet file of one page that becomes 100 MB", lambda folder: _table(folder, 100_000_000)),
+        Case(19, "an answer of the web without end", lambda _: ["endless.png"], (1,), code=_SERVER),
     ]
+
+
+def _table(folder: Path, size: int) -> list[str]:
+    (folder / "zeros.parquet").write_bytes(make.table_of_zeros(size))
+    return ["predict", "zeros.parquet"]
+
+
+def _photographs(folder: Path) -> list[str]:
+    (folder / "many").mkdir()
+    first = folder / "many" / "000.jpg"
+    first.write_bytes(make.photograph())
+    for number in range(1, 200):
+        (folder / "many" / f"{number:03}.jpg").hardlink_to(first)
+    return ["predict", "many", "--json"]
 
 
 def _one_only(folder: Path) -> list[str]:

@@ -119,7 +119,7 @@ def test_a_graph_with_another_number_of_classes_than_labels_is_refused(packed, m
         session.create(packed, provider="cpu", manifest=replace(manifest, labels=("a", "b")))
 
 
-@pytest.mark.parametrize("too_new", [{"ir_version": 999}, {"opset": 9999}])
+@pytest.mark.parametrize("too_new", [{"ir_version": 25}, {"opset": 40}])
 def test_a_model_that_is_too_new_for_the_runtime_asks_for_an_upgrade(make_model, linear, manifest, too_new):
     with pytest.raises(ProviderError, match=r"cannot load the model: .*1\.19\.2 and newer") as caught:
         session.create(make_model(linear, **too_new), provider="cpu", manifest=manifest)
