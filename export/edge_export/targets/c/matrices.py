@@ -85,7 +85,7 @@ class Direction:
         hidden: units of the state.
         start: where in its row the state begins.
         backwards: whether it reads the rows from the last to the first.
-        matrices: one; of a GRU update and reset, new from the inputs, new from the state; of "relu" two in int8.
+        matrices: one; of a GRU update and reset, new from the inputs, new from the state; of "relu" two.
         shift: of a GRU in int8: what the gated part of the new state is shifted down by.
     """
 
@@ -237,7 +237,7 @@ def _halved(layer: RecurrentLayer) -> Numbers:
 
 
 def _float_layer(layer: RecurrentLayer, direction: int) -> Direction:
-    start = _up(layer.inputs, WIDTH["fp32"]) if layer.cell == "GRU" else layer.inputs
+    start = _up(layer.inputs, WIDTH["fp32"]) if layer.cell == "GRU" or layer.relu else layer.inputs
     half = _halved(layer)
     weights = _spread(layer.weights[direction] * half[:, None], layer.inputs, start)
 

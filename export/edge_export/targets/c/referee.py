@@ -4,7 +4,6 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from edge.bundle.input import ROWS
 from edge_export.targets.c.matrices import (
     EXACT,
     ONE,
@@ -26,7 +25,7 @@ def logits(network: CNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
     Args:
         network: int8 or fp32.
-        images: uint8 (N, 28, 28), ink 255 on background 0.
+        images: uint8 (N, 28, 28), ink 255 on background 0; of a recurrent network the first rows alone do as well.
 
     Returns:
         float32 (N, classes).
@@ -82,15 +81,15 @@ def _recurrent(network: CNetwork, images: NDArray[np.uint8]) -> NDArray[np.float
 
 def _run(layer: Direction, rows: Numbers, *, exact: bool) -> tuple[Numbers, Numbers]:
     """What the next layer reads of each step (N, 28, hidden), and the last state (N, hidden)."""
-    count = len(rows)
+    count, steps = rows.shape[:2]
     row = np.zeros((count, layer.start + layer.hidden), rows.dtype)
     state, cell = np.zeros((count, layer.hidden), rows.dtype), np.zeros((count, layer.hidden), rows.dtype)
-    sequence = np.zeros((count, ROWS, layer.hidden), rows.dtype)
+    sequence = np.zeros((count, steps, layer.hidden), rows.dtype)
     row[:, layer.start :] = _as_byte(layer, state, exact=exact)
-    for at in range(ROWS)[:: -1 if layer.backwards else 1]:
+    for at in range(steps)[:: -1 if layer.backwards else 1]:
         row[:, : layer.inputs] = rows[:, at]
         gates = [_gate(matrix, row) for matrix in layer.matrices]
-        state, cell = (_step if exact else _float_step)(layer, gates, state, cell)
+        state, cell = _step(layer, gates, state, cell)
         row[:, layer.start :] = sequence[:, at] = _as_byte(layer, state, exact=exact)
     return sequence, state
 
@@ -125,23 +124,6 @@ def tanh(numbers: Numbers) -> Numbers:
     return np.asarray(np.sign(numbers) * result)
 
 
-def _step(layer: Direction, gates: list[Numbers], state: Numbers, cell: Numbers) -> tuple[Numbers, Numbers]:
-    n, limit = layer.hidden, ONE - 1
-    if layer.cell == "relu":
-        return np.clip(gates[0][:, :n] + gates[1][:, :n], 0, limit), cell
-    first = tanh(gates[0])
-    if layer.cell == "rnn":
-        return first[:, :n], cell
-    opened = (first + ONE) >> 1
-    if layer.cell == "lstm":
-        added = (opened[:, :n] * first[:, 3 * n : 4 * n]) >> 4
-        cell = (opened[:, 2 * n : 3 * n] * cell + added + HALF) >> 15
-        return (opened[:, n : 2 * n] * tanh(np.clip(2 * cell, -limit, limit)) + HALF) >> 15, cell
-    again = (opened[:, n : 2 * n] * gates[2][:, :n] + (1 << (layer.shift - 1))) >> layer.shift
-    fresh = tanh(np.clip(gates[1][:, :n] + again, -limit, limit))
-    return fresh + ((opened[:, :n] * (state - fresh) + HALF) >> 15), cell
-
-
 def _float_tanh(numbers: Numbers) -> Numbers:
     x = np.clip(numbers, np.float32(-9), np.float32(9))
     square, (over, under) = x * x, (RATIONAL[4], RATIONAL[9])
@@ -150,19 +132,32 @@ def _float_tanh(numbers: Numbers) -> Numbers:
     return np.asarray(over * x / under)
 
 
-def _float_step(layer: Direction, gates: list[Numbers], state: Numbers, cell: Numbers) -> tuple[Numbers, Numbers]:
-    n, one, half = layer.hidden, np.float32(1), np.float32(0.5)
+def _step(layer: Direction, gates: list[Numbers], state: Numbers, cell: Numbers) -> tuple[Numbers, Numbers]:
+    """The cells of the templates, in integers or floats: state and cell after a row."""
+    n, exact = layer.hidden, np.issubdtype(state.dtype, np.integer)
+    squash = tanh if exact else _float_tanh
+
+    def opened(gate: Numbers) -> Numbers:
+        return (gate + ONE) >> 1 if exact else (gate + np.float32(1)) * np.float32(0.5)
+
+    def rounded(product: Numbers, shift: int = 15) -> Numbers:
+        return (product + (1 << (shift - 1))) >> shift if exact else product
+
+    def bounded(numbers: Numbers) -> Numbers:
+        return np.clip(numbers, 1 - ONE, ONE - 1) if exact else numbers
+
     if layer.cell == "relu":
-        return np.maximum(gates[0][:, :n], 0), cell
-    first = _float_tanh(gates[0])
+        return bounded(np.maximum(gates[0][:, :n] + gates[1][:, :n], 0)), cell
+    first = squash(gates[0])
     if layer.cell == "rnn":
         return first[:, :n], cell
-    opened = (first + one) * half
     if layer.cell == "lstm":
-        cell = opened[:, 2 * n : 3 * n] * cell + opened[:, :n] * first[:, 3 * n : 4 * n]
-        return opened[:, n : 2 * n] * _float_tanh(cell), cell
-    fresh = _float_tanh(gates[1][:, :n] + opened[:, n : 2 * n] * gates[2][:, :n])
-    return fresh + opened[:, :n] * (state - fresh), cell
+        new = opened(first[:, :n]) * first[:, 3 * n : 4 * n]
+        cell = rounded(opened(first[:, 2 * n : 3 * n]) * cell + (new >> 4 if exact else new))
+        return rounded(opened(first[:, n : 2 * n]) * squash(bounded(2 * cell if exact else cell))), cell
+    weighed = rounded(opened(first[:, n : 2 * n]) * gates[2][:, :n], layer.shift)
+    fresh = squash(bounded(gates[1][:, :n] + weighed))
+    return fresh + rounded(opened(first[:, :n]) * (state - fresh)), cell
 
 
 # --- convolutional ----------------------------------------------------------------------------------------------------

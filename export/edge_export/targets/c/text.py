@@ -112,6 +112,7 @@ def write(network: CNetwork, source: Bundle, name: str, verdict: str, golden: ND
         "title": f"{word}: {_plain(manifest.model)} in {network.precision}",
         "bundle": _plain(manifest.name),
         "sha256": source.sha256,
+        "more": f", -D{word.upper()}_ROWS one that answers after each row" if network.head is not None else "",
         "verdict": textwrap.fill(_plain(verdict), _LINE - 4, initial_indent="   ", subsequent_indent="   "),
         "constants": str(constants.size),
         "stack": str(stack),
@@ -125,7 +126,8 @@ def write(network: CNetwork, source: Bundle, name: str, verdict: str, golden: ND
             for kind, answer, image in zip(kinds, answers, images, strict=True)
         ),
     }
-    more = {"rejection": rejection, "frame": _section("frame", "frame header").strip("\n")}
+    rows = "" if network.head is None else _section("recurrent", "rows header") + "\n"
+    more = {"rejection": rejection, "rows": rows, "frame": _section("frame", "frame header").strip("\n")}
     enum = f"enum {{ {', '.join(f'{key} = {size}' for key, size in sizes.items())} }};"
     parts = [
         _section("model", "head"),
@@ -163,6 +165,9 @@ static uint32_t constants(void)
 # --- recurrent --------------------------------------------------------------------------------------------------------
 
 
+_PARTS = {"opened": ("lstm", "gru"), "bounded": ("lstm", "gru", "relu")}  # what a cell needs beside its gates
+
+
 def _recurrent(network: CNetwork, constants: _Constants) -> tuple[dict[str, int], list[str], int]:
     precision, head = network.precision, network.head
     assert head is not None
@@ -198,8 +203,8 @@ def _recurrent(network: CNetwork, constants: _Constants) -> tuple[dict[str, int]
         _section(precision, "gates"),
         *squash,
         *([_section(precision, "rectified byte" if cell == "relu" else "bounded byte")] if exact else []),
-        *([_section(precision, "logistic")] if not exact and cell in ("lstm", "gru") else []),
-        _section(precision, cell),
+        *[_section(precision, part) for part, cells in _PARTS.items() if cell in cells],
+        _section("recurrent", cell),
         _section("recurrent", "layers"),
         _section("recurrent", "logits"),
     ]

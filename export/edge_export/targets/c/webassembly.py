@@ -78,7 +78,9 @@ def compiled(source: CSource) -> tuple[bytes, str]:
             "elsewhere: pip install ziglang; or leave --engine out"
         )
     stack = -(-(source.stack_bytes + _CALLS_BYTES) // 16) * 16
-    exported = (f"-D{source.name}_logits=edge_logits", "-Wl,--export=edge_logits")
+    exported = [f"-D{source.name}_{one}=edge_{one}" for one in ("logits", "rows")] + ["-Wl,--export=edge_logits"]
+    if f"void {source.name}_rows(" in source.code:
+        exported += [f"-D{source.name.upper()}_ROWS", "-Wl,--export=edge_rows"]
     linking = ("-Wl,--no-entry", *exported, f"-Wl,-z,stack-size={stack}", "-Wl,--strip-all")
     with tempfile.TemporaryDirectory() as scratch:
         module = Path(scratch) / "module.wasm"

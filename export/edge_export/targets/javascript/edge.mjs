@@ -95,7 +95,7 @@ export class Bundle {
     /** Size of the file in bytes. */
     this.size = parts.bytes.length;
     /** Whether `beliefs` can say what a recurrent model believes after each row. */
-    this.hasRows = parts.rows !== undefined;
+    this.hasRows = parts.rows !== undefined || parts.session.rowLogits !== undefined;
   }
 
   /**
@@ -148,7 +148,13 @@ export class Bundle {
    */
   async beliefs(image) {
     if (!this.hasRows) throw new BundleError(`${this.manifest.name} does not read row by row`);
-    const { bytes, rows, ort, options } = this.#parts;
+    const classes = this.manifest.labels.length;
+    const believed = (logits) =>
+      Array.from({ length: SIDE }, (_, row) =>
+        softmax(logits.subarray(row * classes, (row + 1) * classes), this.manifest.temperature),
+      );
+    const { bytes, rows, session, ort, options } = this.#parts;
+    if (session.rowLogits) return believed(session.rowLogits(image));
     if (this.#rows === null) {
       // protobuf merges a message that comes twice: these bytes give the graph one more output.
       const piece = fromBase64(rows);
@@ -159,10 +165,7 @@ export class Bundle {
     }
     const given = { image: new ort.Tensor("uint8", image, [1, SIDE, SIDE]) };
     const { row_logits: found } = await (await this.#rows).run(given, ["row_logits"]);
-    const classes = this.manifest.labels.length;
-    return Array.from({ length: SIDE }, (_, row) =>
-      softmax(found.data.subarray(row * classes, (row + 1) * classes), this.manifest.temperature),
-    );
+    return believed(found.data);
   }
 
   /**

@@ -29,6 +29,7 @@ needs_compiler = pytest.mark.skipif(
 
 RECURRENT = ["lstm", "bilstm-2", "gru", "bigru-2", "rnn", "rnn-relu", "birnn-relu-2"]
 CHAINS = ["cnn", "mlp"]
+ROW_BY_ROW = [("bilstm-2", "int8"), ("gru", "fp32")]
 STRICT = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror")
 
 
@@ -118,7 +119,8 @@ def everything(written, parameters, tmp_path_factory):
     """The C of the small networks, in one library."""
     asked = parameters("test_compiled_c_has_the_bits_of_the_referee", "kind", "precision")
     made = {(kind, precision): written(kind, precision) for kind, precision in asked}
-    return made, library([source for source, _ in made.values()], tmp_path_factory.mktemp("c"))
+    rows = [f"-D{made[one][0].name.upper()}_ROWS" for one in ROW_BY_ROW]
+    return made, library([source for source, _ in made.values()], tmp_path_factory.mktemp("c"), *rows)
 
 
 @needs_compiler
@@ -129,6 +131,17 @@ def test_compiled_c_has_the_bits_of_the_referee(kind, precision, everything, ima
     made, loaded = everything
     source, found = made[kind, precision]
     np.testing.assert_array_equal(logits(loaded, source, images), referee.logits(found, images))
+
+
+@needs_compiler
+@pytest.mark.parametrize("which", ROW_BY_ROW)
+def test_rows_are_what_the_network_says_of_the_first_rows_alone(which, everything, images):
+    made, loaded = everything
+    source, found = made[which]
+    result = np.empty((28, 10), np.float32)
+    getattr(loaded, f"{source.name}_rows")(images[3].tobytes(), result.ctypes.data_as(ctypes.c_void_p))
+    expected = [referee.logits(found, images[3:4, :rows])[0] for rows in range(1, 29)]
+    np.testing.assert_array_equal(result, expected)
 
 
 @needs_compiler

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from edge.bundle import bundle, shipped
+from edge.classifier.softmax import softmax
+from edge_export.parity import evaluation_data
 from edge_export.targets import c, registry
-from edge_export.targets.c import compilation, webassembly
+from edge_export.targets.c import compilation, referee, webassembly
 from edge_export.targets.registry import DeploymentError, TargetRequest
 
 REQUEST = TargetRequest(data="strokes", engine="c")
@@ -60,6 +62,29 @@ def test_the_logits_in_node_have_the_bits_of_the_referee(made, ready, tmp_path):
     assert report["passed"]
     found = np.array(report["logits"], np.float32).reshape(made.golden.shape)
     np.testing.assert_array_equal(found.view(np.uint32), made.golden.view(np.uint32))
+
+
+@needs_wasm
+def test_beliefs_in_node_are_those_of_the_first_rows(made, ready, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation_data, "STROKE_IMAGES", 60)  # as `made` is calibrated
+    monkeypatch.setattr(evaluation_data, "CALIBRATION_IMAGES", 40)
+    source, image = shipped.info("lstm-20"), shipped.info("lstm-20").evidence.images[0]
+    for name in ("edge.mjs", "c.mjs"):
+        (tmp_path / name).write_bytes((resources.files("edge_export.targets") / "javascript" / name).read_bytes())
+    (tmp_path / "model").write_bytes(webassembly.pack(made, source).data)
+    script = f"""
+        import {{ readFileSync }} from "node:fs";
+        import {{ open }} from {json.dumps((tmp_path / "edge.mjs").as_uri())};
+        import * as engine from {json.dumps((tmp_path / "c.mjs").as_uri())};
+        const bundle = await open(readFileSync({json.dumps(str(tmp_path / "model"))}), engine);
+        console.log(JSON.stringify(await bundle.beliefs(Uint8Array.from({json.dumps(image.ravel().tolist())}))));
+    """
+    words = ["node", "--input-type=module", "--eval", script]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    network = c.network_of(source, REQUEST)
+    logits = np.concatenate([referee.logits(network, image[None, :rows]) for rows in range(1, 29)])
+    expected = softmax(logits.astype(np.float64) / source.manifest.temperature)
+    np.testing.assert_allclose(json.loads(done.stdout), expected, atol=1e-6)
 
 
 @needs_wasm
@@ -158,6 +183,7 @@ def test_the_page_verifies_itself_and_answers_a_drawing(ready, tmp_path):
         page.wait_for(lambda: page.run("return document.querySelectorAll('#bars li').length === 10"))
         page.draw("#pad", [[(0.5, 0.15), (0.5, 0.85)]])
         page.wait_for(lambda: page.text("#label") == "1")
+        page.wait_for(lambda: "row" in page.text("#rows-caption") and "1" in page.text("#rows-caption"))
         page.run("document.querySelector('#verify').click()")
         page.wait_for(lambda: page.text("#report").startswith("lstm-20-int8-c: verified"))
         assert "the bits are those of the export" in page.text("#report")

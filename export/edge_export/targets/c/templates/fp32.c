@@ -84,73 +84,6 @@ static void squash(float *numbers, int count)
     }
 }
 
-/*== logistic ==*/
-static float half(float gate)  /* (1 + tanh(x / 2)) / 2 is the logistic function: the weights hold the inner half */
-{
-    const float sum = gate + 1.0f;
-    return sum * 0.5f;
-}
-
-/*== lstm ==*/
-static void step(const struct layer *layer, struct work *work)
-{
-    const int n = layer->hidden;
-    float *gates = work->gates, *cell = work->cell;  /* gates: input, output, forget, new */
-    int i;
-    gate(layer->blocks, work->row, gates);
-    squash(gates, 4 * n);
-    for (i = 0; i < n; ++i) {
-        const float kept = half(gates[2 * n + i]) * cell[i];
-        const float new = half(gates[i]) * gates[3 * n + i];
-        cell[i] = kept + new;
-        gates[i] = cell[i];
-    }
-    squash(gates, n);
-    for (i = 0; i < n; ++i)
-        work->state[i] = half(gates[n + i]) * gates[i];
-}
-
-/*== gru ==*/
-static void step(const struct layer *layer, struct work *work)
-{
-    const int n = layer->hidden;
-    float *gates = work->gates;  /* update, reset */
-    float *fresh = gates + layer->blocks[0].rows, *again = fresh + layer->blocks[1].rows;
-    int i;
-    gate(layer->blocks, work->row, gates);
-    gate(layer->blocks + 1, work->row, fresh);  /* what the row gives for the new state */
-    gate(layer->blocks + 2, work->row, again);  /* and what the old state does, which the reset gate weighs */
-    squash(gates, 2 * n);
-    for (i = 0; i < n; ++i) {
-        const float old = half(gates[n + i]) * again[i];
-        fresh[i] = fresh[i] + old;
-    }
-    squash(fresh, n);
-    for (i = 0; i < n; ++i) {
-        const float apart = work->state[i] - fresh[i], kept = half(gates[i]) * apart;
-        work->state[i] = fresh[i] + kept;
-    }
-}
-
-/*== rnn ==*/
-static void step(const struct layer *layer, struct work *work)
-{
-    int i;
-    gate(layer->blocks, work->row, work->gates);
-    squash(work->gates, layer->hidden);
-    for (i = 0; i < layer->hidden; ++i)
-        work->state[i] = work->gates[i];
-}
-
-/*== relu ==*/
-static void step(const struct layer *layer, struct work *work)
-{
-    int i;
-    gate(layer->blocks, work->row, work->gates);
-    for (i = 0; i < layer->hidden; ++i)
-        work->state[i] = work->gates[i] < 0.0f ? 0.0f : work->gates[i];
-}
-
 /*== stage ==*/
 static value leaving(const struct stage *stage, total sum, int output)  /* as the next stage reads it */
 {
@@ -164,3 +97,25 @@ static float as_logit(const struct stage *stage, total sum, int output)
     const float number = sum + stage->bias[output];
     return number;
 }
+/*== opened ==*/
+static float opened(float gate)  /* (1 + tanh(x / 2)) / 2 is the logistic function: the weights hold the inner half */
+{
+    const float sum = gate + 1.0f;
+    return sum * 0.5f;
+}
+
+static float rounded(float product, int shift)  /* as int8 needs it */
+{
+    (void)shift;
+    return product;
+}
+
+/*== bounded ==*/
+enum { CELL = 1 };
+#define IN_CELL(product) (product)
+
+static float bounded(float number)
+{
+    return number;
+}
+

@@ -30,7 +30,9 @@ static sums dot(sums sum, bytes x, bytes weights)  /* products of two pairs, at 
 }
 static void give(int32_t *totals, sums a, sums b, sums c, sums d)
 {
-    a = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    a = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+    c = _mm256_add_epi32(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+    a = _mm256_add_epi32(_mm256_unpacklo_epi64(a, c), _mm256_unpackhi_epi64(a, c));
     _mm_storeu_si128((__m128i *)(void *)totals,
                      _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1)));
 }
@@ -197,78 +199,11 @@ static value as_byte(int32_t state)  /* 127 steps to 1 */
     return (value)((state * 127 + HALF) >> 15);
 }
 
-/*== lstm ==*/
-static void step(const struct layer *layer, struct work *work)
-{
-    const int n = layer->hidden;
-    int32_t *gates = work->gates, *cell = work->cell;  /* gates: input, output, forget, new */
-    int i;
-    gate(layer->blocks, work->row, gates);
-    squash(gates, 4 * n);
-    for (i = 0; i < n; ++i) {  /* (1 + tanh(x / 2)) / 2 is the logistic function: the weights hold the inner half */
-        const int32_t in = (gates[i] + ONE) >> 1, forget = (gates[2 * n + i] + ONE) >> 1;
-        const int32_t c = (forget * cell[i] + ((in * gates[3 * n + i]) >> 4) + HALF) >> 15;
-        const int32_t twice = 2 * c < -ONE + 1 ? -ONE + 1 : 2 * c;
-        cell[i] = c;
-        gates[i] = twice > ONE - 1 ? ONE - 1 : twice;
-    }
-    squash(gates, n);
-    for (i = 0; i < n; ++i)
-        work->state[i] = (int16_t)((((gates[n + i] + ONE) >> 1) * gates[i] + HALF) >> 15);
-}
-
-/*== gru ==*/
-static void step(const struct layer *layer, struct work *work)
-{
-    const int n = layer->hidden, shift = layer->shift;
-    int32_t *gates = work->gates;  /* update, reset */
-    int32_t *fresh = gates + layer->blocks[0].rows, *again = fresh + layer->blocks[1].rows;
-    int i;
-    gate(layer->blocks, work->row, gates);
-    gate(layer->blocks + 1, work->row, fresh);  /* what the row gives for the new state */
-    gate(layer->blocks + 2, work->row, again);  /* and what the old state does, which the reset gate weighs */
-    squash(gates, 2 * n);
-    for (i = 0; i < n; ++i) {
-        const int32_t reset = (gates[n + i] + ONE) >> 1;
-        const int32_t sum = fresh[i] + ((reset * again[i] + (1 << (shift - 1))) >> shift);
-        const int32_t least = sum < -ONE + 1 ? -ONE + 1 : sum;
-        fresh[i] = least > ONE - 1 ? ONE - 1 : least;
-    }
-    squash(fresh, n);
-    for (i = 0; i < n; ++i) {
-        const int32_t keep = (gates[i] + ONE) >> 1;
-        work->state[i] = (int16_t)(fresh[i] + ((keep * (work->state[i] - fresh[i]) + HALF) >> 15));
-    }
-}
-
-/*== rnn ==*/
-static void step(const struct layer *layer, struct work *work)
-{
-    int i;
-    gate(layer->blocks, work->row, work->gates);
-    squash(work->gates, layer->hidden);
-    for (i = 0; i < layer->hidden; ++i)
-        work->state[i] = (int16_t)work->gates[i];
-}
-
 /*== rectified byte ==*/
 static value as_byte(int32_t state)  /* the state is in 32nds of a step of its byte */
 {
     const int32_t byte = (state + 16) >> 5;
     return (value)((byte > 255 ? 255 : byte) - 128);
-}
-
-/*== relu ==*/
-static void step(const struct layer *layer, struct work *work)
-{
-    int32_t *gates = work->gates, *again = gates + layer->blocks[0].rows;
-    int i;
-    gate(layer->blocks, work->row, gates);
-    gate(layer->blocks + 1, work->row, again);
-    for (i = 0; i < layer->hidden; ++i) {
-        const int32_t sum = gates[i] + again[i] < 0 ? 0 : gates[i] + again[i];
-        work->state[i] = (int16_t)(sum > ONE - 1 ? ONE - 1 : sum);
-    }
 }
 
 /*== stage ==*/
@@ -286,3 +221,24 @@ static float as_logit(const struct stage *stage, total sum, int output)
     const float product = (float)(sum + stage->bias[output]) * stage->scale[output];
     return product;
 }
+/*== opened ==*/
+static int32_t opened(int32_t gate)  /* (1 + tanh(x / 2)) / 2 is the logistic function: the weights hold the inner half */
+{
+    return (gate + ONE) >> 1;
+}
+
+static int32_t rounded(int32_t product, int shift)
+{
+    return (product + (1 << (shift - 1))) >> shift;
+}
+
+/*== bounded ==*/
+enum { CELL = 2 };  /* a cell is Q11, where a gate is Q12 */
+#define IN_CELL(product) ((product) >> 4)
+
+static int32_t bounded(int32_t number)  /* as `squash` takes it */
+{
+    const int32_t least = number < -ONE + 1 ? -ONE + 1 : number;
+    return least > ONE - 1 ? ONE - 1 : least;
+}
+

@@ -9,7 +9,7 @@
    Compile:    cc -std=c99 -O2 -c @name@.c           (fast paths: -mavx2, -mcpu=cortex-m4, aarch64, -msimd128)
    Self-test:  cc -std=c99 -O2 -D@NAME@_SELF_TEST @name@.c && ./a.out
    It answers golden images and checks that every logit has the bits that it must have, on any processor.
-   -D@NAME@_FRAME adds a function that makes the image of a drawing; -DPLAIN takes the plain path.
+   -D@NAME@_FRAME adds a function that makes the image of a drawing@more@; -DPLAIN takes the plain path.
    Memory: @constants@ bytes of constants, @stack@ bytes of stack; it allocates nothing and keeps nothing.
    It needs IEEE floats and a >> that keeps the sign. */
 
@@ -115,7 +115,7 @@ void @name@_logits(const uint8_t image[784], float logits[@NAME@_CLASSES]);
 /* The index of the highest logit: the label is @name@_labels[index]. */
 int @name@_label(const uint8_t image[784]);
 
-@frame@
+@rows@@frame@
 
 #ifdef __cplusplus
 }
