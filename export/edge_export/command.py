@@ -87,7 +87,7 @@ def export(
         typer.Option(
             "--input",
             help="Your model's input, N for the batch: N,1,28,28 or 28,N,28; N,1,32,32:pad or :resize, N,196:resize or "
-            ":crop for pictures of another size; otherwise found by trying.",
+            ":crop for pictures of another size; N,28:rows for a row at a call; otherwise found by trying.",
             metavar="AXES",
         ),
     ] = None,
@@ -107,7 +107,10 @@ def export(
     ] = False,
     output: Annotated[
         str | None,
-        typer.Option(help="Which of your model's outputs, by place or key; otherwise the first that fits."),
+        typer.Option(
+            help="Which of your model's outputs, by place or key, and what of it: NAME:mean or :sum of its steps, "
+            ":smallest of distances; otherwise the first that fits.",
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of what is written.")] = Path("bundles"),
 ) -> None:

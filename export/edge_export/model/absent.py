@@ -92,13 +92,14 @@ def _stand_in(name: str) -> Any:  # noqa: ANN401 - a class
 
 
 class Hyperparameters(dict[str, Any]):
-    """A dictionary whose entries are attributes too."""
+    """A dictionary whose entries are attributes too, and those of the dictionaries in it."""
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever was stored
         try:
-            return self[name]
+            value = self[name]
         except KeyError as error:
             raise AttributeError(name) from error
+        return Hyperparameters(value) if isinstance(value, dict) else value
 
 
 class LightningModule(nn.Module):

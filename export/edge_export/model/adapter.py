@@ -57,12 +57,16 @@ class Adapter(nn.Module):
         return numbers if self.columns is None else numbers[:, self.columns]
 
     def _answer(self, images: Tensor) -> Tensor:
-        """What the module says in one call; the repairs are counted anew in each."""
+        """The numbers of the classes, of one call."""
+        return self.answer.take(self.returned(images))
+
+    def returned(self, images: Tensor) -> object:
+        """What the module returns in one call; the repairs are counted anew in each."""
         with (
             Repaired(self.repairs) if self.repairs else nullcontext(),
             unpacked(self.model) if self.repairs.packed else nullcontext(),
         ):
-            return self.answer.take(call(self.model, images, self.preparation, self.more))
+            return call(self.model, images, self.preparation, self.more)
 
     def narrowed(self, columns: Sequence[int]) -> "Adapter":
         """The same module, as if it had those classes only."""

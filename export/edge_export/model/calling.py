@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from edge.bundle.input import ROWS
 from edge.bundle.manifest import Preparation
-from edge_export.model.preparation import PIXELS, axes_of, prepared
+from edge_export.model.errors import ModelError
+from edge_export.model.preparation import PIXELS, axes_of, is_by_row, prepared, row_of
 
 # What modules call the method that makes their first states.
 FIRST_STATES = (
@@ -124,10 +125,51 @@ def call(model: nn.Module, images: Tensor, preparation: Preparation, more: More)
         states = _states(model, batch, pixels, more)
         if more.attribute is not None and states is not None:
             setattr(model, more.attribute, states)
+        if is_by_row(preparation.layout):
+            return _row_by_row(model, pixels, preparation, more, states)
         rows = PIXELS if PIXELS in axes_of(preparation.layout) else ROWS
         free = iter([] if more.method is None or more.attribute is not None else [states])
         given = [_argument(name, batch, rows) if _is_known(name) else next(free, None) for name in more.wanted]
         return model(pixels, *given)
+
+
+def _row_by_row(
+    model: nn.Module,
+    pixels: Tensor,
+    preparation: Preparation,
+    more: More,
+    states: Any,  # noqa: ANN401 - whatever the module makes
+) -> object:
+    """What a module returns for the last row, given a row at a call and the states that it returned for the row before.
+
+    The states stand behind the answer in what it returns, in the order of its arguments; or it keeps them itself.
+    """
+    kept = more.attribute is not None or any(hasattr(model, name) for name in KEPT_STATES)
+    if not more.wanted and not kept:
+        raise ModelError("it takes no state that a row could hand on to the next one")
+    given = list(states) if len(more.wanted) > 1 and isinstance(states, tuple) else [states]
+    given = [_for_batch(one, len(pixels)) for one in given[: len(more.wanted)]]
+    returned: object = None
+    for row in range(ROWS):
+        returned = model(row_of(pixels, row, preparation), *given)
+        if more.wanted:
+            behind = returned[1:] if isinstance(returned, tuple | list) else ()
+            if len(behind) != len(more.wanted):
+                raise ModelError(
+                    f"it takes {', '.join(more.wanted)} at a row, and gives {len(behind)} states back behind its answer"
+                )
+            given = list(behind)
+    return returned
+
+
+def _for_batch(states: Any, batch: int) -> Any:  # noqa: ANN401 - whatever the module makes
+    """States that were made for one picture, as many times as there are pictures."""
+    if isinstance(states, tuple | list):
+        return type(states)(_for_batch(one, batch) for one in states)
+    if not isinstance(states, Tensor) or states.ndim not in (2, 3):
+        return states
+    axis = states.ndim - 2  # [batch, hidden], or [layers, batch, hidden]
+    return states.expand(*states.shape[:axis], batch, -1) if states.shape[axis] == 1 else states
 
 
 def _is_known(name: str) -> bool:

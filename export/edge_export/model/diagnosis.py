@@ -21,11 +21,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from edge.bundle.input import COLUMNS, ROWS
 from edge.bundle.manifest import Preparation
 from edge.errors import EdgeError
+from edge_export.model import answer as answers
 from edge_export.model.adapter import Adapter
+from edge_export.model.answer import ClassOutput
 from edge_export.model.preparation import NORMALISATIONS, normalisation_written
 from edge_export.model.trained_model import Told, TrainedModel
 from edge_train.data.splits import Split
@@ -44,6 +47,7 @@ COMPARED = 1000  # images that a normalisation is doubted on
 RAISED = 0.2  # of the accuracy, from which on an explanation explains anything
 CLEAR = 3.0  # standard errors, from which on one form is better than another
 WORTH = 0.1  # of the cross entropy that another form must save
+HALF_A_BYTE = 128
 NEARLY = 0.75  # of what the best form saves
 
 DOUBTED = ("none", "mnist", "half", "bytes")  # the normalisations that are tried on everything
@@ -106,13 +110,17 @@ def check(
     least, why = _least(trained, split)
     said = f"{trained.model} reads {accuracy:.1%} of {len(split):,} {split.name} images right"
     if accuracy >= least:
-        better = _better(trained, split, told)
+        better = _better_steps(trained, split, told) or _better(trained, split, told)
         return None if better is None else replace(better, sentence=f"{said}, {better.sentence}")
     said = f"{said}, {why}"
     if not isinstance(trained.module, Adapter):
         return Finding(said)
     few = _some(split, SCREENED)
-    forms = [*_trials(trained.module, few, trained.labels), *_sizes(trained.module, few)]
+    forms = [
+        *_trials(trained.module, few, trained.labels),
+        *_sizes(trained.module, few),
+        *_answers(trained.module, few),
+    ]
     trials = sorted(forms, key=lambda trial: -trial.accuracy)
     begun = float((logits_of(trained.module, few.images).argmax(1) == few.labels).mean())
     tell("\n".join(["what usually explains it, tried on some of the images:", *_table(trials, begun)]))
@@ -183,6 +191,9 @@ def _better(trained: TrainedModel, split: Split, told: Told) -> Finding | None:
         error = float(saved.std()) / len(saved) ** 0.5
         if saved.mean() > max(CLEAR * error, WORTH * float(begun[0].mean())) and other[1] > begun[1] - WORTH * RAISED:
             found.append((float(saved.mean()), name, other))
+    sharp, gained = _two_toned(adapter, some, begun)
+    if sharp is not None and gained > max([0.0, *(one[0] for one in found)]) / NEARLY:
+        return sharp
     if not found:
         return None
     # Of those that fit nearly alike, the one that more models were trained with.
@@ -193,6 +204,44 @@ def _better(trained: TrainedModel, split: Split, told: Told) -> Finding | None:
         f"them ({begun[1]:.1%} without), at a cross entropy of {other[0].mean():.3f} ({begun[0].mean():.3f} without); "
         "say what it was trained on, --normalise none if that was pixels in [0, 1]",
         {"--normalise": _numbers(name)},
+    )
+
+
+def _two_toned(adapter: Adapter, some: Split, begun: tuple[NDArray[np.float64], float]) -> tuple[Finding | None, float]:
+    """That a network answers clearly better on pixels of 0 and 1, which a loader made so, and what that saves."""
+    sharp = Split(some.name, (some.images >= HALF_A_BYTE).astype(np.uint8) * 255, some.labels)
+    other = _entropies(adapter, sharp)
+    saved = begun[0] - other[0]
+    error = float(saved.std()) / len(saved) ** 0.5
+    if saved.mean() <= max(CLEAR * error, WORTH * float(begun[0].mean())) or other[1] < begun[1] - WORTH * RAISED:
+        return None, 0.0
+    finding = Finding(
+        f"and answers more surely where every pixel is 0 or 1: {other[1]:.1%} of {len(some):,} of them ({begun[1]:.1%} "
+        f"as they are), at a cross entropy of {other[0].mean():.3f} ({begun[0].mean():.3f}); if a loader made them so, "
+        "let forward do it, in a class beside yours: return super().forward((x > 0.5).float()), as docs/models.md has "
+        "them; otherwise say --normalise none"
+    )
+    return finding, float(saved.mean())
+
+
+def _better_steps(trained: TrainedModel, split: Split, told: Told) -> Finding | None:
+    """That the mean of a network's steps is clearly more often right than its last one; None where it is not."""
+    adapter = trained.module
+    if not isinstance(adapter, Adapter) or told.output is not None or adapter.answer.time is None:
+        return None
+    some = _some(split, COMPARED)
+    last = logits_of(adapter, some.images).argmax(1) == some.labels
+    answer = replace(adapter.answer, steps="mean")
+    with _answering(adapter, answer):
+        mean = logits_of(adapter, some.images).argmax(1) == some.labels
+    gained = mean.astype(np.float64) - last
+    if gained.mean() <= CLEAR * float(gained.std()) / len(gained) ** 0.5:
+        return None
+    plain = replace(answer, steps="last")
+    return Finding(
+        f"and more by the mean of its steps: with --output {answer.option} it reads {mean.mean():.1%} of {len(some):,} "
+        f"of them ({last.mean():.1%} by the last step); say which is its answer, --output {plain.option} if it is that",
+        {"--output": shlex.quote(answer.option)},
     )
 
 
@@ -222,15 +271,15 @@ def _trials(adapter: Adapter, split: Split, labels: tuple[str, ...]) -> Iterator
         other = replace(other, inverted=inverted, transposed=own.transposed != transposed)
         try:
             with _as_if(adapter, other):
-                answers = logits_of(adapter, split.images).argmax(1)
+                said = logits_of(adapter, split.images).argmax(1)
         except Exception:  # noqa: BLE001, S112 - foreign code may raise anything, as on pixels out of its table
             continue
         words, options = _words(own, other, name)
         if words:
-            yield TriedForm(f"{words},", options, float((answers == split.labels).mean()))
-        order = None if adapter.columns else _order(answers, split.labels, adapter.answer.classes)
+            yield TriedForm(f"{words},", options, float((said == split.labels).mean()))
+        order = None if adapter.columns else _order(said, split.labels, adapter.answer.classes)
         if order is not None:
-            right = float((order[answers] == split.labels).mean())
+            right = float((order[said] == split.labels).mean())
             lines = " ".join(shlex.quote(labels[one]) for one in order)
             named = {**options, "--labels": f"<(printf '%s\\n' {lines})"}
             yield TriedForm(f"{words + ', and ' if words else ''}with its classes in another order,", named, right)
@@ -246,14 +295,30 @@ def _sizes(adapter: Adapter, split: Split) -> Iterator[TriedForm]:
         other = replace(_normalised(own, name) if name else own, layout=layout)
         try:
             with _as_if(adapter, other):
-                answers = logits_of(adapter, split.images)
+                said = logits_of(adapter, split.images)
         except Exception:  # noqa: BLE001 - foreign code may raise anything; most networks take one size only
             return
-        if answers.shape != (len(split), adapter.answer.classes):
+        if said.shape != (len(split), adapter.answer.classes):
             return
         words, options = _words(own, other, name)
         shown = f"enlarged as {layout}{' and ' + words if words else ''},"
-        yield TriedForm(shown, {**options, "--input": layout}, float((answers.argmax(1) == split.labels).mean()))
+        yield TriedForm(shown, {**options, "--input": layout}, float((said.argmax(1) == split.labels).mean()))
+
+
+def _answers(adapter: Adapter, split: Split) -> Iterator[TriedForm]:
+    """Other outputs, other steps, and the smallest number, where `forward` gives distances."""
+    if adapter.answer.alone:
+        return
+    images = torch.from_numpy(split.images[:3].astype(np.float32) / 255)
+    try:
+        with torch.no_grad():
+            given = {count: adapter.returned(images[:count]) for count in (2, 3)}
+    except Exception:  # noqa: BLE001 - likewise
+        return
+    for other in answers.others(given, adapter.answer):
+        with _answering(adapter, other):
+            right = float((logits_of(adapter, split.images).argmax(1) == split.labels).mean())
+        yield TriedForm(f"by {other.words},", {"--output": shlex.quote(other.option)}, right)
 
 
 def _normalisations(split: Split, own: Preparation) -> list[str]:
@@ -306,7 +371,10 @@ def _is_as_drawn(trained: TrainedModel) -> bool:
     """
     if trained.fresh is None or not isinstance(trained.module, Adapter):
         return False
-    own, new = trained.module.model.state_dict(), trained.fresh().float().state_dict()
+    fresh = trained.fresh()
+    if any(map(is_lazy, fresh.parameters())):
+        return False  # a lazy layer draws its weights when it sees its first pictures
+    own, new = trained.module.model.state_dict(), fresh.float().state_dict()
     compared = [(own[name], new[name]) for name in own if own[name].is_floating_point() and name in new]
     return bool(compared) and all(_alike(one.flatten().double(), other.flatten().double()) for one, other in compared)
 
@@ -333,6 +401,17 @@ def _as_if(adapter: Adapter, preparation: Preparation) -> Iterator[nn.Module]:
         yield adapter
     finally:
         adapter.preparation = own
+
+
+@contextmanager
+def _answering(adapter: Adapter, answer: ClassOutput) -> Iterator[None]:
+    """The model as if that were its answer."""
+    own, adapter.answer = adapter.answer, answer
+    logarithm, adapter.logarithm = adapter.logarithm, False  # which changes no order, and knows no negative numbers
+    try:
+        yield
+    finally:
+        adapter.answer, adapter.logarithm = own, logarithm
 
 
 def _some(split: Split, count: int) -> Split:

@@ -276,7 +276,12 @@ def _example(source: ModuleType, name: str, maker: Callable[..., Any]) -> str:
     ]
     kinds = {one.name: getattr(one.annotation, "__name__", str(one.annotation)) for one in needed}
     values = {
-        one: f"{kind}()" if isinstance(getattr(source, kind, None), type) else "..." for one, kind in kinds.items()
+        one: f"{kind}()"
+        if isinstance(getattr(source, kind, None), type)
+        else "SimpleNamespace(hidden=128)"
+        if one in AS_ONE
+        else "..."
+        for one, kind in kinds.items()
     }
     return f"{name}({', '.join(f'{one}={value}' for one, value in values.items())})"
 

@@ -34,6 +34,9 @@ TRIED_RESIZED = (
     "N,196:resize", "N,1,14,14:resize", "N,14,14:resize", "N,256:resize", "N,1,16,16:resize", "N,16,16:resize",
     "N,400:resize", "N,1,20,20:resize", "N,400:crop", "N,1,20,20:crop", "N,64:resize", "N,1,8,8:resize",
 )  # fmt: skip
+# And of networks that are given a row of the picture at a call, and hand their state on.
+BY_ROW = ":rows"
+TRIED_BY_ROW = ("N,28:rows", "1,N,28:rows", "N,1,28:rows")
 SMALLEST, LARGEST = 7, 512  # rows that a picture may be made of
 PILLOW_BITS = 22  # of Pillow's weights
 TIE = 1e-4  # which half a byte is moved by, so that it is rounded alike in any precision
@@ -63,18 +66,28 @@ def axes_of(layout: str) -> Axes:
         words[0] = BATCH
     axes: Axes = tuple(int(word) if word.isdecimal() else word.upper() for word in words)
     names = [axis for axis in axes if isinstance(axis, str)]
-    if names not in ([BATCH], ["B"]) or _rows(axes) is None or axes.count(COLOURS) > 1:
+    form = _is_row(axes) if is_by_row(layout) else _rows(axes) is not None
+    if names not in ([BATCH], ["B"]) or not form or axes.count(COLOURS) > 1:
         raise ModelError(
             f"--input {layout} is no form of a batch of {ROWS}x{COLUMNS} pictures; name the axes in their order, N for "
             f"the batch, such as {', '.join(TRIED[:4])}; pictures of another size with how they are made: "
-            "N,1,32,32:pad, N,1,32,32:resize, N,1,20,20:crop"
+            f"N,1,32,32:pad, N,1,32,32:resize, N,1,20,20:crop; a row at a call: {', '.join(TRIED_BY_ROW[:2])}"
         )
     return tuple(BATCH if axis == "B" else axis for axis in axes)
 
 
 def is_alone(layout: str) -> bool:
     """Whether a layout says that the module is given one picture at a time, as "1,1,28,28" does."""
-    return layout.strip().strip("[(").startswith("1,")
+    return layout.strip().strip("[(").startswith("1,") and not {BATCH, "B"} & set(layout.partition(":")[0].upper())
+
+
+def is_by_row(layout: str) -> bool:
+    """Whether a layout says that the module is given one row of the pictures at a call, as "N,28:rows" does."""
+    return layout.strip().endswith(BY_ROW)
+
+
+def _is_row(axes: Axes) -> bool:
+    return [axis for axis in axes if isinstance(axis, int) and axis != 1] == [COLUMNS]
 
 
 def _rows(axes: Axes) -> int | None:
@@ -93,6 +106,8 @@ def layouts_of(text: str) -> tuple[str, ...]:
     axes = axes_of(text)
     how = text.partition(":")[2].strip()
     plain, rows = written(axes), _rows(axes)
+    if is_by_row(text):
+        return (f"{plain}{BY_ROW}",)
     assert rows is not None
     if rows == ROWS and not how:
         return (plain,)
@@ -134,7 +149,7 @@ def normalisation_of(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def prepared(images: Tensor, preparation: Preparation) -> Tensor:
-    """The pictures as the model wants them.
+    """The pictures as the model wants them; [batch, 28, 28] where it is given row after row.
 
     Args:
         images: float [batch, 28, 28] in [0, 1], ink 1 on background 0.
@@ -152,6 +167,8 @@ def prepared(images: Tensor, preparation: Preparation) -> Tensor:
         pixels * 255 if (mean, deviation) == BYTES else (pixels - mean) / deviation
         for mean, deviation in zip(preparation.mean, preparation.deviation, strict=True)
     ] or [pixels]
+    if is_by_row(preparation.layout):
+        return colours[0]
     if rows * rows in axes:
         colours = [colour.flatten(1) for colour in colours]
     at = axes.index(BATCH)
@@ -162,6 +179,17 @@ def prepared(images: Tensor, preparation: Preparation) -> Tensor:
         tensor = torch.stack((colours * COLOURS)[:COLOURS] if len(colours) == 1 else colours, 1 + len(before))
     else:
         tensor = colours[0]
+    return _with_single(tensor, inner, at)
+
+
+def row_of(pixels: Tensor, number: int, preparation: Preparation) -> Tensor:
+    """A row of prepared pictures, [batch, 28, 28], as a module takes it that is given one at a call."""
+    axes = axes_of(preparation.layout)
+    return _with_single(pixels[:, number], [axis for axis in axes if axis != BATCH], axes.index(BATCH))
+
+
+def _with_single(tensor: Tensor, inner: Sequence[str | int], at: int) -> Tensor:
+    """A tensor whose first axis is the batch, with its axes of size 1, and the batch where it belongs."""
     for place, axis in enumerate(inner):
         if axis == 1:
             tensor = tensor.unsqueeze(1 + place)

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from edge.bundle.input import COLUMNS, ROWS
 from edge.bundle.manifest import Preparation
@@ -35,8 +36,17 @@ LARGEST_DIFFERENCE = 1e-4  # of an answer in another batch, relative: what sums 
 
 ENDS = {"softmax": "probabilities", "sigmoid": "scores between 0 and 1"}
 
+ALSO_WANTS = "forward also wants"
 MIXES = "its answer to a picture depends on the other pictures of the batch"
-ADVICE_MIXES = "an axis is taken for another there: batch_first=True is missing, or the batch axis is not the one meant"
+# What mends what no option can: the names of the weights stay, so that the checkpoint fits.
+ADVICE_BESIDE = (
+    "write a class beside yours whose forward takes pictures and gives a number for each class, and name that: "
+    "class Whole({name}): def forward(self, x): return {call}; docs/models.md has five such classes"
+)
+ADVICE_MIXES = (
+    "an axis is taken for another there: batch_first=True is missing, a softmax goes over dim=0, or the batch axis is "
+    "not the one meant"
+)
 
 
 class Unfit(Exception):  # noqa: N818 - no error: one of several forms, and the next one is tried
@@ -162,7 +172,7 @@ def _fit_in(module: nn.Module, preparation: Preparation, more: More, output: str
                 if not more.wanted:
                     raise
                 wanted = ", ".join(more.wanted)
-                raise Unfit(f"forward also wants {wanted}, and takes no empty ones: {error}") from error
+                raise Unfit(f"{ALSO_WANTS} {wanted}, and takes no empty ones: {error}") from error
         random, double = random or seen[size].random, double or seen[size].double
     try:
         where = answers.find(returned, output, classes)
@@ -210,7 +220,10 @@ def _repairs(few: list[Seen], many: list[Seen], where: ClassOutput, returned: ob
             axes[number] = single
     drops = {number for number, one in enumerate(many) if one.kind == "dropout"}
     given = answers.outputs(returned)[where.name]
-    ends = {number: one.kind for number, one in enumerate(many) if one.kind in ENDS and one.result is given}
+    plain = where.steps == answers.STEPS[0] and not where.smallest  # a mean of probabilities is none of logits
+    # What was made of the whole batch, by softmax(dim=0), is no softmax of the classes: its answers mix the pictures.
+    plain = plain and not answers.is_over_batch(where.take(returned))
+    ends = {number: one.kind for number, one in enumerate(many) if plain and one.kind in ENDS and one.result is given}
     return Repairs(
         axes=axes,
         skipped=frozenset(drops | ends.keys()),
@@ -239,14 +252,41 @@ def _alike(one: Tensor, other: Tensor) -> bool:
 def _refusal(reasons: dict[str, str], module: nn.Module) -> str:
     """Why no form fits: the cause where it is known, otherwise what came back of each."""
     if mixing := [layout for layout, said in reasons.items() if said == MIXES]:
-        alone = mixing[0].replace("N", "1", 1)
-        asked = f"; if it shall be asked picture by picture, say --input {alone}" if alone.startswith("1,") else ""
-        return f"as [{mixing[0]}], {MIXES}; {ADVICE_MIXES}{asked}"
+        return f"as [{mixing[0]}], {MIXES}{_why_mixed(mixing[0], module)}"
+    if (beside := _beside(reasons, module)) is not None:
+        return beside
     grouped = _grouped(reasons)
     if len(grouped) == 1 and len(reasons) > 1:
         return f"it takes pictures in none of the {len(reasons)} forms that edge tried: {next(iter(grouped.values()))}"
     told = [f"[{layout}] {said}" for layout, said in grouped.items()]
     return f"it takes none of the forms that edge tried: {'; '.join(told)}{_cause(reasons, module)}"
+
+
+def _why_mixed(layout: str, module: nn.Module) -> str:
+    if any(isinstance(part, _BatchNorm) and part.running_mean is None for part in module.modules()):
+        return ": its BatchNorm keeps no running statistics; train it with track_running_stats=True"
+    alone = layout.replace("N", "1", 1)
+    asked = f"; if it shall be asked picture by picture, say --input {alone}" if alone.startswith("1,") else ""
+    return f"; {ADVICE_MIXES}{asked}"
+
+
+def _beside(reasons: dict[str, str], module: nn.Module) -> str | None:
+    """What no option mends, but a class beside the module's own does; None where it is nothing of that kind."""
+    said, name = next(iter(reasons.values())), type(module).__name__
+    if type(module).forward is nn.Module.forward:
+        own = [key for key, value in vars(type(module)).items() if callable(value) and not key.startswith("_")]
+        why, call = f"{name} has no forward", f"self.{own[-1]}(x)" if own else "..."
+        if own:
+            why += f", only {', '.join(own)}"
+    elif all(one.startswith(ALSO_WANTS) for one in reasons.values()):
+        also, _, error = said.partition(", and takes no empty ones: ")
+        why, call = f"its {also}, which edge cannot make ({error[:160]})", "super().forward(x, ...)"
+    elif any(one.startswith(f"it gives ({SIZES[0]},) for") for one in reasons.values()):
+        why = "it gives one number for each picture; if that is the class itself"
+        call = "F.one_hot(super().forward(x), 10).float()"
+    else:
+        return None
+    return f"{why}; {ADVICE_BESIDE.format(name=name, call=call)}"
 
 
 def _grouped(reasons: dict[str, str]) -> dict[str, str]:

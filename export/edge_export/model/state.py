@@ -23,6 +23,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from edge_train.training.checkpoint import CheckpointError
 
@@ -37,6 +38,7 @@ COUNTERS = ("n_averaged", "num_batches_tracked")
 # Where a checkpoint keeps what its model was made with: Lightning's name, and those that people take.
 ARGUMENTS = ("hyper_parameters", "hparams", "model_args", "model_config", "config", "cfg", "args", "kwargs", "params")
 MOST_NAMED = 4  # of the names that do not fit
+WHOLE = 4  # tensors, from which on a network is recognised by its names and sizes among others
 DEEPEST = 3  # levels around a state dict: {"trainer": {"model": {"state_dict": ...}}}
 
 OF_ANOTHER_CLASS = "the file is of another class, or of the class with other arguments; check both"
@@ -114,6 +116,8 @@ def load(module: nn.Module, path: Path, content: bytes, name: str) -> tuple[str,
         except RuntimeError:
             continue
         beside = [one.said[0] for one in candidates if one.said and one.said[0] not in reading.said]
+        prefixed = [one.said[-1] for one in fitting if one.said[:-1] == reading.said[:-1] and one.said != reading.said]
+        beside += [said for said in prefixed if said not in beside]
         return (*reading.said, *(f"and not {one}" for one in beside))
     closest = max(readings, key=lambda reading: len(reading.state.keys() & wanted.keys()))
     raise CheckpointError(f"the weights in {path} do not fit {name}: {_difference(closest.state, wanted)}")
@@ -327,7 +331,8 @@ def _readings(candidate: StateReading, wanted: Mapping[str, Tensor]) -> list[Sta
         prefix = name.removesuffix(first)
         if name.endswith("." + first) and prefix:
             inner = {key.removeprefix(prefix): value for key, value in plain.items() if key.startswith(prefix)}
-            if 2 * len(inner) > len(plain):  # a loss or a metric may lie beside; a layer alone is another model
+            # A loss or a metric may lie beside, or the same network a second time, averaged; a layer alone is another.
+            if 2 * len(inner) > len(plain) or (len(wanted) >= WHOLE and _fits(inner, wanted)):
                 readings.append(StateReading(inner, (*candidate.said, f"{prefix} in front of the names")))
     return readings
 
@@ -340,7 +345,12 @@ def _unwrapped(name: str) -> str:
 
 def _fits(state: State, wanted: Mapping[str, Tensor]) -> bool:
     names = _without_counters(state)
-    return names == _without_counters(wanted) and all(state[name].shape == wanted[name].shape for name in names)
+    return names == _without_counters(wanted) and all(_has_size(state[name], wanted[name]) for name in names)
+
+
+def _has_size(stored: Tensor, wanted: Tensor) -> bool:
+    """Whether a tensor has the size that the module wants; a lazy layer takes any."""
+    return is_lazy(wanted) or stored.shape == wanted.shape
 
 
 def _without_counters(names: Iterable[str]) -> set[str]:
@@ -356,7 +366,7 @@ def _with_counters(state: State, wanted: Mapping[str, Tensor]) -> State:
 def _difference(state: State, wanted: Mapping[str, Tensor]) -> str:
     """How weights and module differ, short, with the likely cause."""
     missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
-    other = [name for name in wanted if name in state and state[name].shape != wanted[name].shape]
+    other = [name for name in wanted if name in state and not _has_size(state[name], wanted[name])]
     parts = []
     if other:
         sizes = [f"{name} {_size(state[name])} for {_size(wanted[name])}" for name in other]

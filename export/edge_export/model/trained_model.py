@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from edge.bundle.input import DIGITS
+from edge.bundle.input import DIGITS, ROWS
 from edge.bundle.manifest import Preparation
 from edge_export.graph import conversion, exporters
-from edge_export.graph.builder import Converted
+from edge_export.graph.builder import ConversionError, Converted
 from edge_export.model import factory as factories
 from edge_export.model import preparation as preparations
 from edge_export.model import probing
@@ -105,7 +105,16 @@ class TrainedModel:
             return conversion.convert(self.checkpoint)
         alone = isinstance(self.module, Adapter) and self.module.answer.alone
         chosen = {} if alone else exporters.EXPORTERS
-        return exporters.convert(self.module, classes=self.classes, temperature=self.temperature, exporters=chosen)
+        try:
+            return exporters.convert(self.module, classes=self.classes, temperature=self.temperature, exporters=chosen)
+        except ConversionError as error:
+            if not any(isinstance(part, torch.jit.ScriptModule) for part in self.module.modules()):
+                raise
+            raise ConversionError(
+                f"{self.model} is compiled by TorchScript, and torch's exporters cannot look into it; derive the class "
+                "from nn.Module in the place of torch.jit.ScriptModule, and take @torch.jit.script_method and "
+                "torch.jit.script off: the names of its weights stay, and the checkpoint fits"
+            ) from error
 
     def labelled_by(self, data: tuple[str, ...]) -> "TrainedModel":
         """The model with the labels of the data, where it has none of its own.
@@ -261,10 +270,10 @@ def _own(factory: Factory, path: Path | None, labels: Path | None, told: Told, t
 def _otherwise(
     module: nn.Module, preparation: Preparation, told: Sequence[str] | None, output: str | None, classes: int
 ) -> list[Fit]:
-    """The forms of pictures of another size that fit, or those of one picture at a time; none where none does."""
+    """The forms of pictures of another size that fit, of a row at a call, or of one picture; none where none does."""
     ways: list[tuple[Callable[..., list[Fit]], Sequence[str]]] = [(probing.fit_alone, told or preparations.TRIED)]
     if told is None:
-        ways.insert(0, (probing.fit, preparations.TRIED_RESIZED))
+        ways[:0] = [(probing.fit, preparations.TRIED_RESIZED), (probing.fit, preparations.TRIED_BY_ROW)]
     for way, tried in ways:
         try:
             return way(module, preparation, tried, output, classes)
@@ -303,6 +312,8 @@ def _found(chosen: Fit) -> str:
     parts = [f"takes [{adapter.preparation.layout}]", f"gives {adapter.preparation.output}"]
     if adapter.answer.alone:
         parts.append("takes one picture at a time, and the graph does so for each of a batch")
+    if preparations.is_by_row(adapter.preparation.layout):
+        parts.append(f"takes a row of the picture at a call, {ROWS} of them, and hands its state on")
     if repairs.axes:
         parts.append("a squeeze() without an axis keeps the batch axis, also at one picture")
     if repairs.moves:

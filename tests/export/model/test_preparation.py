@@ -22,13 +22,17 @@ from edge_train import strokes
         ("N,1,14,14", ("N,1,14,14:resize", "N,1,14,14:crop")),
         ("N,400:crop", ("N,400:crop",)),
         ("1,1,28,28", ("N,1,28,28",)),
+        ("n,28:rows", ("N,28:rows",)),
+        ("1,N,28:rows", ("1,N,28:rows",)),
     ],
 )
 def test_a_layout_says_how_pictures_come_to_another_size(text, layouts):
     assert preparation.layouts_of(text) == layouts
 
 
-@pytest.mark.parametrize("text", ["N,1,6,6", "N,1,32,28", "N,1,32,32:crop", "N,4096,4096", "N,20,20:pad", "28,28"])
+@pytest.mark.parametrize(
+    "text", ["N,1,6,6", "N,1,32,28", "N,1,32,32:crop", "N,4096,4096", "N,20,20:pad", "28,28", "N,30:rows"]
+)
 def test_what_is_no_layout_is_told(text):
     with pytest.raises(ModelError, match=f"--input {text} "):
         preparation.layouts_of(text)
@@ -61,3 +65,14 @@ def test_bytes_come_back_exactly():
     pixels = torch.arange(256).float().repeat(4)[: 28 * 28].reshape(1, 28, 28)
     back = preparation.prepared(pixels / 255, Preparation("N,28,28", (0.0,), (1 / 255,)))
     assert torch.equal(back, pixels)
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape"), [("N,28:rows", (2, 28)), ("1,N,28:rows", (1, 2, 28)), ("N,1,28:rows", (2, 1, 28))]
+)
+def test_a_row_at_a_call_is_that_of_the_prepared_picture(layout, shape):
+    pixels = torch.rand(2, 28, 28)
+    told = Preparation(layout, (0.5,), (0.5,), inverted=True, transposed=True)
+    row = preparation.row_of(preparation.prepared(pixels, told), 3, told)
+    assert row.shape == shape
+    torch.testing.assert_close(row.reshape(2, 28), (1 - pixels[:, :, 3] - 0.5) / 0.5)

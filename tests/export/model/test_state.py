@@ -273,3 +273,25 @@ def test_the_sizes_in_a_file_are_told_to_those_who_have_to_guess_arguments(tmp_p
     assert state.shapes(tmp_path / "w.pt", (tmp_path / "w.pt").read_bytes()) == (
         "lstm.weight_ih_l0 16x28, lstm.weight_hh_l0 16x4, fc.weight 10x4"
     )
+
+
+def test_one_of_two_networks_in_a_file_is_taken_and_the_other_is_named(loaded):
+    """As an averaging of weights keeps both."""
+    both = {**{f"ema_model.{name}": tensor for name, tensor in SAVED.items()},
+            **{f"online_model.{name}": tensor for name, tensor in OTHER.items()}, "step": torch.tensor(10)}  # fmt: skip
+    assert loaded(both) == ("ema_model. in front of the names", "and not online_model. in front of the names")
+
+
+def test_lazy_layers_take_the_sizes_of_the_file(tmp_path):
+    def lazy() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.LazyLinear(6), nn.LazyBatchNorm1d(), nn.ReLU(), nn.LazyLinear(10))
+
+    made, path = lazy(), tmp_path / "weights.pt"
+    images = torch.rand(4, 1, 28, 28)
+    made(images)
+    torch.save(made.state_dict(), path)
+    target = lazy()
+    assert state.load(target, path, path.read_bytes(), "nets:Net") == ()
+    torch.testing.assert_close(target.eval()(images), made.eval()(images))
+    with pytest.raises(CheckpointError, match=r"do not fit nets:Net: missing in the file: 6\.bias"):
+        state.load(nn.Sequential(*lazy(), nn.ReLU(), nn.LazyLinear(3)), path, path.read_bytes(), "nets:Net")

@@ -209,6 +209,13 @@ def of_its_batch(net: nn.Module, x: Tensor) -> Tensor:
     return net(x)
 
 
+def row_after_row(net: nn.Module, x: Tensor) -> Tensor:
+    hidden = torch.zeros(len(x), net.hidden_size)
+    for row in range(x.shape[1]):
+        answer, hidden = net(x[:, row], hidden)
+    return answer
+
+
 def full_lengths(_net: nn.Module, count: int) -> tuple:
     return (torch.full((count,), 28),)
 
@@ -307,6 +314,9 @@ WILD: dict[str, Wild] = {
     ),
     # habits
     "keeps its hidden state": Wild("habits.py:KeepsHidden", rows, ROWS, by_hand=from_first_states, **ONE_LSTM),
+    "a row at a call": Wild(
+        "habits.py:RowAtACall(28, 48, 10)", rows, "N,28:rows", by_hand=row_after_row, nodes=250
+    ),
     "a size of the batch": Wild(
         "habits.py:FixedBatch(100, 20)", rows, ROWS, by_hand=of_its_batch, **{**ONE, "nodes": 7}
     ),

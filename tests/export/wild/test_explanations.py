@@ -7,6 +7,8 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 from wild_collection import WILD, new  # conftest.py has loaded it
 
 from edge.bundle import bundle
@@ -14,7 +16,7 @@ from edge.bundle.input import DIGITS
 from edge.bundle.manifest import Preparation
 from edge_export.model import diagnosis, probing
 from edge_export.model.preparation import TRIED
-from edge_export.model.trained_model import NOTHING_TOLD, TrainedModel
+from edge_export.model.trained_model import NOTHING_TOLD, Told, TrainedModel
 from edge_export.parity import evaluation_data
 from edge_export.parity.evaluation_data import PARITY_SEED
 from edge_train import strokes
@@ -85,6 +87,77 @@ def test_classes_in_another_order_are_found(export_wild, edge_command, collectio
     facts = bundle.read("mended/stack.onnx").manifest
     assert facts.labels == tuple("3140592687")
     assert facts.accuracy[0].accuracy > 0.9, "judged by the names of its labels"
+
+
+class Around(nn.Module):
+    """A network whose answer stands among other numbers."""
+
+    def __init__(self, inner, given):
+        super().__init__()
+        self.inner, self.given = inner, given
+
+    def forward(self, x):
+        return self.given(self.inner(x))
+
+
+def found(net, given, told=NOTHING_TOLD, count=300):
+    """What is found to be wrong with such a network."""
+    fits = probing.fit(Around(net, given), Preparation("", output="logits"), TRIED, told.output, len(DIGITS))
+    trained = TrainedModel("around", "around", fits[0].adapter.eval(), 10, DIGITS, {}, "0" * 64)
+    split = Split("strokes-parity", *strokes.sample(count, seed=PARITY_SEED))
+    return diagnosis.check(trained, split, logits_of(trained.module, split.images), told, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("given", "words", "option"),
+    [
+        (lambda out: (out.roll(3, 1).abs(), out), "by its output 1, it reads 9", "1"),
+        (lambda out: -out, "negative, because its smallest number is the answer, it reads 9", ":smallest"),
+        (lambda out: torch.stack([out, 3 * out, 0 * out]), "by the mean of the steps of axis 0, it reads 9", ":mean"),
+    ],
+    ids=["another output", "the smallest number", "all steps"],
+)
+def test_another_answer_is_found(given, words, option, collection):
+    finding = found(collection.made("LeNet"), given)
+    assert words in finding.sentence
+    assert finding.options == {"--output": option}
+
+
+def test_a_mean_of_steps_that_reads_clearly_better_is_asked_about(collection):
+    """By the last step it reads well enough, and still that is not its answer."""
+
+    def given(out):
+        without_threes = out - 100 * torch.eye(10)[3]
+        return torch.stack([100 * out, without_threes])
+
+    net = collection.made("LeNet")
+    finding = found(net, given)
+    assert "and more by the mean of its steps: with --output :mean it reads 9" in finding.sentence
+    assert "say which is its answer, --output :last if it is that" in finding.sentence
+    assert finding.options == {"--output": ":mean"}
+    assert found(net, given, Told(output=":last")) is None, "what was said is not doubted"
+    assert found(net, lambda out: torch.stack([out - 1, out])) is None, "nobody is asked where both read alike"
+
+
+class Sharp(nn.Module):
+    """As a network that was trained on pixels of 0 and 1: greys make it unsure."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        greys = (x * (1 - x)).abs().flatten(1).sum(1, keepdim=True)
+        return self.inner(x) * torch.where(greys < 0.01, 1.0, 0.2)
+
+
+def test_pixels_that_a_loader_made_0_and_1_are_asked_about(collection):
+    net = Sharp(collection.made("LeNet"))
+    finding = found(net, lambda out: out)
+    assert "and answers more surely where every pixel is 0 or 1: 9" in finding.sentence
+    assert "return super().forward((x > 0.5).float())" in finding.sentence
+    assert not finding.options, "no option mends it"
+    assert found(net, lambda out: out, Told(normalise="none")) is None, "what was said is not doubted"
 
 
 @pytest.mark.represented(name=("lstm, channel squeezed", "small ResNet"))

@@ -19,11 +19,11 @@ from edge_export.int8.processors import PROFILES
 
 SCORE_NODES = 10  # of the output `score`, which every bundle of a model that reads digits has
 SHAPE_ARITHMETIC = {"Shape", "Size", "ConstantOfShape", "Expand", "Range", "Loop", "Scan", "If"}
-# What needs the size of the batch when it runs: a class token, or a length, that is there once for each picture; and
-# what takes one picture after the other.
+# What needs the size of the batch when it runs: a class token, a length or a state that is there once for each picture;
+# and what takes one picture after the other.
 OF_THE_BATCH = {
     "row transformer, class token", "ViT by Unfold", "wants lengths", "one picture at a time",
-    "a loop over the pictures, a loss",
+    "a loop over the pictures, a loss", "a row at a call",
 }  # fmt: skip
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "models.md"

@@ -190,3 +190,22 @@ class Small(nn.Module):
 
 
 net = nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.ReLU(), nn.Linear(16, 10))
+
+
+class RowAtACall(nn.Module):
+    """Takes a row at a call; the loop over the rows is that of the training."""
+
+    def __init__(self, input_size, hidden_size, output_size):
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.i2h = nn.Linear(input_size + hidden_size, hidden_size)
+        self.i2o = nn.Linear(input_size + hidden_size, output_size)
+        self.softmax = nn.LogSoftmax(dim=1)
+
+    def forward(self, row, hidden):
+        combined = torch.cat((row, hidden), 1)
+        hidden = torch.tanh(self.i2h(combined))
+        return self.softmax(self.i2o(combined)), hidden
+
+    def initHidden(self):
+        return torch.zeros(1, self.hidden_size)
