@@ -15,12 +15,12 @@ from PIL import Image
 
 from edge.bundle import shipped
 from edge.classifier.classifier import Classifier, Prediction, load
-from edge.classifier.touching import read_lines
+from edge.classifier.touching import oddity, read_lines
 from edge.drawing import GREEN, RED, Pen
 from edge.picture import preprocessing
 from edge.picture.arrays import Grey
 from edge.picture.ink import normalisation
-from edge.picture.ink.lattice import Blob, joined
+from edge.picture.ink.lattice import MOST_ODD, Blob, joined
 from edge.picture.ink.search import Segmentation, find_digit
 from edge.picture.ink.text_lines import find_lines
 
@@ -37,8 +37,13 @@ NO_LABEL: Final = "?"  # of what is not read
 LEAST_OTHER: Final = 2
 OTHER_WRITING: Final = 0.5
 WORD_GAP: Final = 0.45  # usual heights of a digit: wider gaps part words
-# How far below the threshold of rejection a score is that is clearly no digit: of 1360 digits on drawn pages 1.5 % are
-# below the threshold and 0.7 % below this, of letters 77 % and 77 %.
+# What letters are cut into may be a digit each, but odd ones: mean oddities from which on a line and a word are no
+# numbers, and below which a word is one, whatever stands beside it.
+ODD_LINE: Final = 0.9
+ODD_WORD: Final = 0.65
+ODD_NUMBER: Final = 0.5
+# How far beyond the threshold of rejection is clearly no digit: of 1360 digits on drawn pages 1.5 % are beyond the
+# threshold and 0.7 % beyond this, of letters 77 % and 77 %.
 CLEARLY: Final = 1.15
 WIDE: Final = 1.3  # width over height: what is rejected and so wide is a word, or digits that touch
 MARK_GAP: Final = 0.8  # usual heights of a digit, between letters of a word that is told as one
@@ -172,12 +177,13 @@ def _parted(
     reading: list[tuple[Blob, Prediction | None]], height: float, classifier: Classifier
 ) -> tuple[list[tuple[Blob, Prediction]], list[Blob]]:
     """The digits of a line, and what is none: other writing beside them or all along, what is wide and rejected."""
-    if len(reading) >= LEAST_OTHER and _others(reading, classifier) >= OTHER_WRITING * len(reading):
+    words = list(_words(reading, WORD_GAP * height))
+    has_number = any(len(word) >= LEAST_OTHER and _mean_oddity(word, classifier) < ODD_NUMBER for word in words)
+    if not has_number and _is_other_writing(reading, classifier, 1, ODD_LINE):
         return [], [blob for blob, _ in reading]
     digits, left_out = [], []
-    for word in _words(reading, WORD_GAP * height):
-        others = _others(word, classifier)
-        is_other_writing = others >= LEAST_OTHER and others >= OTHER_WRITING * len(word)
+    for word in words:
+        is_other_writing = len(words) > 1 and _is_other_writing(word, classifier, LEAST_OTHER, ODD_WORD)
         for blob, prediction in word:
             if prediction is None or is_other_writing or _is_wide(blob, prediction):
                 left_out.append(blob)
@@ -205,12 +211,26 @@ def _words(reading: list[tuple[Blob, Prediction | None]], gap: float) -> Iterato
     yield word
 
 
-def _others(reading: list[tuple[Blob, Prediction | None]], classifier: Classifier) -> int:
-    """How many of the signs are no digits."""
-    return sum(
+def _is_other_writing(
+    signs: list[tuple[Blob, Prediction | None]], classifier: Classifier, least: int, mean: float
+) -> bool:
+    """Whether signs are no number: at least so many and half of them are clearly none, or all are odd in the mean."""
+    if len(signs) < LEAST_OTHER:
+        return False
+    others = sum(
         prediction is None or _is_wide(blob, prediction) or _is_other(prediction, classifier)
-        for blob, prediction in reading
+        for blob, prediction in signs
     )
+    return others >= max(least, OTHER_WRITING * len(signs)) or _mean_oddity(signs, classifier) >= mean
+
+
+def _mean_oddity(signs: list[tuple[Blob, Prediction | None]], classifier: Classifier) -> float:
+    """How odd signs are in the mean, 0 for a number written plainly; what is left out is as odd as can be."""
+    total = sum(
+        MOST_ODD if prediction is None else min(MOST_ODD, max(0.0, oddity(prediction, classifier)))
+        for _, prediction in signs
+    )
+    return total / len(signs)
 
 
 def _is_wide(blob: Blob, prediction: Prediction) -> bool:
@@ -220,8 +240,7 @@ def _is_wide(blob: Blob, prediction: Prediction) -> bool:
 
 def _is_other(prediction: Prediction, classifier: Classifier) -> bool:
     """Whether ink is clearly no digit to the model: digits that it rejects are mostly close to its threshold."""
-    score = prediction.score
-    return prediction.rejected and score is not None and classifier.rejects(score / CLEARLY)
+    return oddity(prediction, classifier) > CLEARLY
 
 
 def _marks(unread: list[Blob], height: float) -> list[Blob]:

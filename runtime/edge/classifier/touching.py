@@ -48,7 +48,7 @@ def read_lines(
     # cuts take time, and most ink that is wide enough for them is one digit
     wide = [(at, place) for at, line in enumerate(lines) for place, blob in enumerate(line) if can_be_cut(blob, height)]
     first = dict(zip(wide, predictions([lines[at][place] for at, place in wide]), strict=True))
-    sound = {key for key, each in first.items() if is_sound(each.confidence, _oddity(each, classifier))}
+    sound = {key for key, each in first.items() if is_sound(each.confidence, oddity(each, classifier))}
     lattices = [
         Lattice(line, height, {place for place in range(len(line)) if (at, place) in sound})
         for at, line in enumerate(lines)
@@ -61,7 +61,7 @@ def read_lines(
         paths = [
             lattice.cheapest_path(
                 {
-                    index: doubt(each.confidence, _oddity(each, classifier), lattice.candidates[index].digits)
+                    index: doubt(each.confidence, oddity(each, classifier), lattice.candidates[index].digits)
                     for index, each in known.items()
                 }
             )
@@ -82,8 +82,16 @@ def read_lines(
         yield [(lattice.blob(lattice.candidates[index]), known.get(index)) for index in path]
 
 
-def _oddity(prediction: "Prediction", classifier: "Classifier") -> float:
-    """The score as a share of the threshold: about 0 for a usual digit, 1 or more for what is rejected."""
+def oddity(prediction: "Prediction", classifier: "Classifier") -> float:
+    """How odd the model finds an image.
+
+    Args:
+        prediction: what it says of it.
+        classifier: the model.
+
+    Returns:
+        The score as a share of the threshold of rejection: about 0 for a usual digit, 1 or more for what is rejected.
+    """
     facts, score = classifier.manifest.rejection, prediction.score
     if facts is None or score is None or facts.threshold >= 0:
         return float(prediction.rejected)

@@ -92,6 +92,16 @@ def test_a_letter_like_a_digit_belongs_to_its_word(digits, classifier):
     assert 250 < right < 300
 
 
+def test_a_short_number_is_read_though_most_of_its_line_is_letters(digits, classifier):
+    page = sheet(width=900)
+    letters(page, 40, 130)
+    letters(page, 240, 130)
+    number(page, digits, "31", 560, 130)
+    read = read_page(page, classifier)
+    assert read.text == "31"
+    assert max(box[2] for box in read.unread) < 450
+
+
 def test_an_underline_is_no_part_of_the_digits(digits, classifier):
     page = sheet()
     number(page, digits, "47", 40, 110)
