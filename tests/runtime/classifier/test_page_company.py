@@ -65,6 +65,18 @@ def test_points_and_dashes_are_no_small_digits(digits, classifier):
     assert read.unread == ()
 
 
+def test_a_dash_and_a_point_close_to_a_digit_are_no_part_of_it(digits, classifier):
+    page = sheet()
+    end = put(page, digits["3"], 40, 130)
+    pencil = ImageDraw.Draw(page)
+    pencil.line((end + 5, 102, end + 25, 102), fill=INK, width=6)
+    stop = put(page, digits["8"], end + 60, 130)
+    pencil.ellipse((stop + 4, 120, stop + 14, 130), fill=INK)
+    read = read_page(page, classifier)
+    assert (read.text, read.unread) == ("38", ())
+    assert [digit.box[2] for digit in read.lines[0].digits] == pytest.approx([end, stop], abs=3)
+
+
 def test_digits_stand_higher_and_lower_on_one_line(digits, classifier):
     page = sheet()
     for place, (label, size, foot) in enumerate((("4", 84, 120), ("2", 60, 140), ("5", 84, 150), ("3", 90, 115))):

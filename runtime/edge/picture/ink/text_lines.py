@@ -23,6 +23,9 @@ TALLEST: Final = 2.2  # what is higher is a drawing; touching lines are not read
 NEAR: Final = 0.12  # a low piece this near belongs to the digit
 ABOVE: Final = 0.3  # and if it lies above or below it, this near
 LEAST_PART: Final = 0.12  # size of a piece that can be a part of a digit
+# Beside a digit, and in none of its columns: a dash half-way up is no part of it, and neither is a point at its foot.
+HALF_WAY: Final = (0.25, 0.8)  # of the digit's height, from its top
+POINT_SIZE: Final = 0.3
 SAME_LINE: Final = 0.5  # how far the middle of a digit may lie from the line through its neighbours
 LEVEL: Final = 0.6  # or how much of the smaller one's height it shares with the last of them
 SMALL: Final = 0.25  # height of the smallest digit between larger ones, a 0 mostly
@@ -37,6 +40,7 @@ SMALL_BESIDE: Final = 0.5  # of its columns, at least, are nobody else's
 LEAST_DARKNESS: Final = 0.5
 LEAST_SUPPORT: Final = 0.75
 FLAT: Final = 0.3  # height over width: a dash, an underline, a bar
+DASH: Final = 0.6  # likewise, of a short thick dash
 
 # An underline: flat, long, and a single stroke.
 UNDERLINE_WIDTH: Final = 1.3  # usual heights
@@ -107,7 +111,7 @@ def find_lines(segmentation: Segmentation) -> PageLines:
         for line in [tall[line].tolist()]
     ]
     left_over = written & (owner == 0) & (measures.size >= LEAST_TOLD * usual) & (measures.on_edge == 0)
-    left_over &= (measures.height >= FLAT * measures.width) | (measures.width > UNDERLINE_WIDTH * usual)
+    left_over &= (measures.height >= DASH * measures.width) | (measures.width > UNDERLINE_WIDTH * usual)
     left_over &= measures.stroke_width <= SMALL_THICKNESS * measures.size
     every = np.arange(len(owner))
     return PageLines(lines, usual, [_blob(pieces, every, piece) for piece in np.flatnonzero(left_over).tolist()])
@@ -202,9 +206,22 @@ def _owners(measures: Measurements, written: Mask, is_tall: Mask, usual: float) 
         down = np.maximum(measures.top[tall] - measures.bottom[piece], measures.top[piece] - measures.bottom[tall])
         distance = np.where(across < 0, down / (ABOVE / NEAR), np.maximum(across, down))
         nearest = int(np.argmin(distance))
-        if distance[nearest] <= NEAR * usual:
+        is_sign = across[nearest] >= 0 and _is_sign(measures, piece, int(tall[nearest]), usual)
+        if distance[nearest] <= NEAR * usual and not is_sign:
             owner[piece] = tall[nearest]
     return owner
+
+
+def _is_sign(measures: Measurements, piece: int, digit: int, usual: float) -> bool:
+    """Whether a low piece beside a digit is a dash or a point."""
+    height = measures.bottom[digit] - measures.top[digit]
+    place = ((measures.top[piece] + measures.bottom[piece]) / 2 - measures.top[digit]) / height
+    if measures.height[piece] < DASH * measures.width[piece]:
+        return bool(HALF_WAY[0] <= place <= HALF_WAY[1])
+    is_point = measures.size[piece] <= POINT_SIZE * usual and (
+        measures.stroke_width[piece] > SMALL_THICKNESS * measures.size[piece]
+    )
+    return bool(is_point and place > HALF_WAY[1])
 
 
 def _lines(left: Integers, right: Integers, top: Integers, bottom: Integers, usual: float) -> list[Integers]:
