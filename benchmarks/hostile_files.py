@@ -187,7 +187,8 @@ def table_of_zeros(size: int) -> bytes:
     from pyarrow import parquet
 
     file = io.BytesIO()
-    parquet.write_table(pa.table({"bytes": [bytes(size)]}), file, compression="zstd", use_dictionary=False)
+    table = pa.table({"bytes": [bytes(size)]})
+    parquet.write_table(table, file, compression="zstd", use_dictionary=False, write_statistics=False)
     return file.getvalue()
 
 

@@ -147,8 +147,7 @@ def machines() -> list[Case]:
             code=_INTERRUPTED,
             environment={"AFTER": "6"},
         ),
-        Case(19, "a Parquet file of one page that becomes 1.5 GB", lambda folder: _table(folder, 1_500_000_000)),
-        Case(19, "a Parquet file of one page that becomes 100 MB", lambda folder: _table(folder, 100_000_000)),
+        Case(19, "a Parquet file of one page that becomes 300 MB", lambda folder: _table(folder, 300_000_000)),
         Case(19, "an answer of the web without end", lambda _: ["endless.png"], (1,), code=_SERVER),
     ]
 
