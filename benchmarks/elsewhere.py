@@ -48,7 +48,22 @@ PACKAGES = "python3,libstdc++6"
 TOOLS = {"mmdebstrap": "mmdebstrap", "qemu-aarch64": "qemu-user", "qemu-x86_64": "qemu-user"}
 TEST_SECONDS = 600
 STEP_SECONDS = 5400
-TESTS = ("tests/runtime/picture/test_everywhere.py", "tests/runtime/session", "tests/runtime/bundle", "tests/runtime")
+# The most telling first; those of the service, of commands and of clusters start processes and take longest.
+TESTS = (
+    "picture/test_everywhere.py",
+    "session",
+    "bundle",
+    "classifier",
+    "text",
+    "picture/test_plain_png.py",
+    "picture/test_luminance.py",
+    "picture/test_decode_formats.py",
+    "picture",
+    "explanation",
+    "batch",
+    "bench",
+    "cli",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,16 +335,35 @@ def tests(launcher: Path, environment: dict[str, str], seconds: int) -> list[dic
     """The tests of the runtime, the most telling first, until the time is over."""
     end = time.monotonic() + seconds
     told = []
-    for path in TESTS:
+    for name in TESTS:
+        path = f"tests/runtime/{name}"
         if (left := end - time.monotonic()) < 1:
             told.append({"path": path, "outcome": "not begun"})
             continue
+        options = ["-q", "-rf", "-p", "no:cacheprovider", "--tb=line"]
         try:
-            done = run([launcher, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=line", path], environment, left)
-            told.append({"path": path, "outcome": (done.stdout.strip().splitlines() or ["silent"])[-1]})
+            lines = run([launcher, "-m", "pytest", *options, path], environment, left).stdout.strip().splitlines()
         except Failed as error:
             told.append({"path": path, "outcome": str(error)})
+            continue
+        failed = [line.removeprefix("FAILED ").partition(" - ")[0] for line in lines if line.startswith("FAILED ")]
+        told.append({"path": path, "outcome": (lines or ["silent"])[-1], "failed": failed})
     return told
+
+
+def tests_told(name: str, asked: Sequence[dict[str, Any]]) -> str:
+    """The outcome of the tests of one board, in a line; nothing where none came to an end."""
+    whole = [each for each in asked if re.search(r"\d+ (passed|failed)", each["outcome"])]
+    if not whole:
+        return ""
+    counts = {
+        word: sum(int(found[1]) for each in whole if (found := re.search(rf"(\d+) {word}", each["outcome"])))
+        for word in ("passed", "skipped", "failed", "error")
+    }
+    numbers = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word == "passed")
+    names = ", ".join(each["path"].removeprefix("tests/runtime/") for each in whole)
+    wrong = [test.rpartition("::")[2] for each in whole for test in each.get("failed", [])]
+    return f"- {name}: {numbers} ({names})" + (f"; failed: {', '.join(wrong)}" if wrong else "")
 
 
 def sizes(machine: Machine) -> dict[str, float]:
@@ -389,6 +423,9 @@ def table(document: dict[str, Any]) -> list[str]:
     told = f"{', '.join(days)}; {document['qemu']}, Debian {document['suite']}, {versions}; {seconds} s on "
     told += f"{host['processor']}, which is what `here` and `equal` mean:"
     lines = [told, "", *markdown(rows, right=range(2, 9))]
+    asked = [told for name, each in document["boards"].items() if (told := tests_told(name, each["tests"] or []))]
+    if asked:
+        lines += ["", "Tests of `tests/runtime` there, as far as the time allowed:", "", *asked]
     for architecture, packages in document["megabytes"].items():
         listed = ", ".join(f"{name} {size:.1f}" for name, size in packages.items() if size >= 0.5)
         lines += [

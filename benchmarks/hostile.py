@@ -64,6 +64,7 @@ for line in sys.stdin:
     def limited():
         resource.setrlimit(resource.RLIMIT_CPU, (asked["cpu"], asked["cpu"] + 1))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell has what it runs in the background ignore it
     with open(asked["out"], "wb") as out, open(asked["err"], "wb") as err:
         child = subprocess.Popen(asked["words"], stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=asked["env"],
                                  cwd=asked["cwd"], preexec_fn=limited, start_new_session=True)
