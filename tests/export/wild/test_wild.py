@@ -49,6 +49,12 @@ REPRESENTATIVES = (
     "one picture at a time",
     "Lightning that is not installed",
     "14x14",
+    # what is mended in a forward
+    "packed sequences",
+    ".cuda() in forward",
+    "a dropout that is always on",
+    "rows backwards, random states",
+    "features and logits",
 )
 
 

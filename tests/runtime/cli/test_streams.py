@@ -48,6 +48,7 @@ def two_commands(bundle_path, images, tmp_path):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/dev/full is Linux's")
+@pytest.mark.represented(redirection=("2>&-", "<&-", ">/dev/full", ">&- 2>&-"))
 @pytest.mark.parametrize(
     ("redirection", "code", "told"),
     [
