@@ -177,7 +177,10 @@ class Classifier:
         batch = as_batch(image)
         if len(batch) != 1:
             raise InputError(f"{len(batch)} images are not one; give uint8 ({ROWS}, {COLUMNS}), or ask `predictions`")
-        return self._predictions(batch)[0]
+        if self._scorer is not None:
+            return self._predictions(batch)[0]
+        probabilities, *scores = self._fetch(self._asked, batch)
+        return self._told_of(probabilities.tolist()[0], scores[0].tolist()[0] if scores else None)
 
     def predictions(self, images: ArrayLike, likeness: Sequence[float] | None = None) -> list[Prediction]:
         """Says what prepared images show.

@@ -22,25 +22,29 @@ def as_batch(images: ArrayLike) -> NDArray[np.uint8]:
         images: uint8 (N, 28, 28) or (28, 28).
 
     Returns:
-        uint8 (N, 28, 28), contiguous.
+        uint8 (N, 28, 28), contiguous; an array that is so already is not copied.
 
     Raises:
         InputError: another shape or type; the message says how to convert.
     """
-    try:
-        array = np.asarray(images)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise InputError(_not_an_array(images, error)) from error
-    if array.dtype != _UINT8:
+    array = images if type(images) is np.ndarray else _to_array(images)
+    if array.dtype is not _UINT8 and array.dtype != _UINT8:
         raise InputError(f"{_kind(images, array)}, {_EXPECTED}; {_conversion(array)}")
-    if array.shape[-2:] != _IMAGE or array.ndim > 3:
+    batch = array[None] if array.ndim == 2 else array
+    if batch.ndim != 3 or batch.shape[1:] != _IMAGE:
         raise InputError(f"the images have shape {array.shape}, {_EXPECTED}; {_reshaping(array)}")
-    batch = array if array.ndim == 3 else array[None]
     if not batch.flags.c_contiguous:
         batch = np.ascontiguousarray(batch)
     if _is_of_ones(batch):
         raise InputError(f"the images hold 0 and 1 only, {_EXPECTED}; multiply them by {INPUT.ink}")
     return batch
+
+
+def _to_array(images: ArrayLike) -> NDArray[np.uint8]:
+    try:
+        return np.asarray(images)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(_not_an_array(images, error)) from error
 
 
 def _is_of_ones(batch: NDArray[np.uint8]) -> bool:
