@@ -148,7 +148,7 @@ def _row_by_row(
     if not more.wanted and not kept:
         raise ModelError("it takes no state that a row could hand on to the next one")
     given = list(states) if len(more.wanted) > 1 and isinstance(states, tuple) else [states]
-    given = [_for_batch(one, len(pixels)) for one in given[: len(more.wanted)]]
+    given = [_for_batch(one, pixels.shape[0]) for one in given[: len(more.wanted)]]
     returned: object = None
     for row in range(ROWS):
         returned = model(row_of(pixels, row, preparation), *given)
