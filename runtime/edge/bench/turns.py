@@ -44,6 +44,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from edge.errors import EdgeError
+
 Item = TypeVar("Item")
 
 Clock = Callable[[], int]
@@ -64,6 +66,10 @@ _NANOSECONDS = 1_000_000_000
 _WHOLE = 1000
 _MAD_TO_DEVIATION = 1.4826  # normal noise: standard deviation over median absolute deviation
 _ERROR_OF_MEDIAN = 1.2533  # normal noise: standard error of the median over that of the mean, sqrt(pi / 2)
+
+
+class ClockError(EdgeError):
+    """A clock did not move, so that nothing can be said of what was timed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,11 +226,20 @@ def time_in_turns(
 def compare(numerators: Sequence[float], denominators: Sequence[float]) -> Ratio:
     """How many times the one is the other: the median of the quotients of each round, and its standard error.
 
+    The clock of a thread may stand still for a whole turn, on a virtual machine: such a round says nothing, and is left
+    out.
+
     Args:
-        numerators: a value of each round, above 0: `baseline.medians()` for how many times as fast something is.
-        denominators: the values of the other in the same rounds, above 0.
+        numerators: a value of each round: `baseline.medians()` for how many times as fast something is.
+        denominators: the values of the other in the same rounds.
+
+    Raises:
+        ClockError: no round is left.
     """
-    quotients = [one / other for one, other in zip(numerators, denominators, strict=True)]
+    rounds = zip(numerators, denominators, strict=True)
+    quotients = [one / other for one, other in rounds if one > 0 and other > 0]
+    if not quotients:
+        raise ClockError("the clock stood still whenever something was timed; try again")
     middle = statistics.median(quotients)
     deviation = _MAD_TO_DEVIATION * statistics.median(abs(quotient - middle) for quotient in quotients)
     return Ratio(middle, _ERROR_OF_MEDIAN * deviation / math.sqrt(len(quotients)) / middle)

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from edge.bench import turns
-from edge.bench.turns import Series, Turn, compare, percentile, take_turns, time_in_turns, time_turn
+from edge.bench.turns import ClockError, Series, Turn, compare, percentile, take_turns, time_in_turns, time_turn
 
 
 class Clock:
@@ -170,6 +170,13 @@ def test_a_ratio_is_formed_within_its_round_so_that_a_slow_minute_leaves_it_alon
     rounds = [usual, usual, slow, slow, slow]
     ratio = compare([one for one, _ in rounds], [other for _, other in rounds])
     assert (ratio.value, ratio.error) == (2.0, 0.0)
+
+
+def test_a_round_in_which_the_clock_stood_still_says_nothing():
+    ratio = compare([4.0, 0.0, 6.0, 8.0], [2.0, 1.0, 0.0, 4.0])
+    assert (ratio.value, ratio.error) == (2.0, 0.0)
+    with pytest.raises(ClockError, match="stood still"):
+        compare([0.0, 1.0], [1.0, 0.0])
 
 
 def test_a_burst_in_a_few_rounds_changes_neither_ratio_nor_error():
