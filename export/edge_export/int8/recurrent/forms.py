@@ -30,7 +30,7 @@ from edge_export.int8.recurrent.quantised_layers import CalibratedStack, Quantis
 # Steps cost each batch more than the fused operators, and each picture less, by an amount that grows with the units of
 # the state. They are the faster ones where pictures times units exceed these numbers: measured with 20 to 256 units, on
 # AVX2 and AVX-512 VNNI, in sessions of one branch each, as the runtime makes them (`edge.bundle.branches`).
-PICTURES_TIMES_UNITS = {"LSTM": 4000, "GRU": 1600, "RNN": 340}
+PICTURES_TIMES_UNITS = {"LSTM": 4000, "GRU": 2000, "RNN": 340}
 PICTURES_TIMES_UNITS_RECTIFIED = 1200  # the fused RNN takes half the time with relu that it takes with tanh
 MOST_FEW = 64  # more pictures are never a few: the runtime asks so many when it verifies both branches
 
