@@ -166,7 +166,7 @@ def _coefficient_bytes(image: Image.Image, stream: BinaryIO, name: str) -> int:
     layers = getattr(image, "layer", [])  # of each plane its number, and how often it is sampled across and down
     if not image.info.get("progressive") and not containers.has_plane_scans(stream, len(layers)):
         return 0
-    shares = [across * down for _, across, down, *_ in layers] or [1]
+    shares = [max(across * down, 1) for _, across, down, *_ in layers] or [1]  # 0 where damaged: the decoder says so
     pixels = image.width * image.height
     needed = int(pixels * _COEFFICIENT_BYTES * sum(shares) / max(shares))
     _refuse_memory(needed, "of a JPEG in several scans take", image, name)

@@ -253,3 +253,12 @@ def test_a_tile_of_a_tiff_that_is_larger_than_the_picture_counts():
     fields = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
     with pytest.raises(edge.UnreadablePictureError, match="100 x 100 pixels of TIFF, L, take 2000 MB"):
         decode.read_grey(b"II*\0" + struct.pack("<IH", 8, len(entries)) + fields + bytes(4))
+
+
+def test_a_jpeg_that_samples_a_plane_nowhere_is_damaged():
+    content = bytearray(saved(Image.new("L", (16, 16), 255), "JPEG", progressive=True))
+    frame = content.index(b"\xff\xc2")  # of which byte 11 holds the sampling factors of its first plane
+    assert content[frame + 11] == 0x11
+    content[frame + 11] = 0
+    with pytest.raises(edge.UnreadablePictureError):
+        decode.read_grey(bytes(content))
