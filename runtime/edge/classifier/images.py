@@ -10,6 +10,7 @@ from edge.errors import InputError
 
 _UINT8 = np.dtype(INPUT.dtype)
 _IMAGE = (ROWS, COLUMNS)
+_ONE = (_IMAGE, (1, *_IMAGE))
 _DARK = b"\0\1"
 _MIDDLE = ROWS // 2  # the row in which most digits have ink
 
@@ -31,11 +32,11 @@ def as_batch(images: ArrayLike) -> NDArray[np.uint8]:
     if (  # one image as it should be: looking for what may be wrong takes a tenth of a small model's time
         type(images) is np.ndarray
         and images.dtype is _UINT8
-        and images.shape == _IMAGE
+        and images.shape in _ONE
         and images.flags.c_contiguous
-        and images[_MIDDLE].tobytes().strip(_DARK)
+        and (batch := images.reshape(1, ROWS, COLUMNS))[0, _MIDDLE].tobytes().strip(_DARK)
     ):
-        return images[None]
+        return batch
     array = images if type(images) is np.ndarray else _to_array(images)
     if array.dtype is not _UINT8 and array.dtype != _UINT8:
         raise InputError(f"{_kind(images, array)}, {_EXPECTED}; {_conversion(array)}")
@@ -44,7 +45,7 @@ def as_batch(images: ArrayLike) -> NDArray[np.uint8]:
         raise InputError(f"the images have shape {array.shape}, {_EXPECTED}; {_reshaping(array)}")
     if not batch.flags.c_contiguous:
         batch = np.ascontiguousarray(batch)
-    if _is_of_ones(batch):
+    if len(batch) > 0 and int(batch.max()) == 1:  # such an image is black to the eye and to the model
         raise InputError(f"the images hold 0 and 1 only, {_EXPECTED}; multiply them by {INPUT.ink}")
     return batch
 
@@ -54,13 +55,6 @@ def _to_array(images: ArrayLike) -> NDArray[np.uint8]:
         return np.asarray(images)
     except (ValueError, TypeError, RuntimeError) as error:
         raise InputError(_not_an_array(images, error)) from error
-
-
-def _is_of_ones(batch: NDArray[np.uint8]) -> bool:
-    """Whether no pixel is above 1 and some are 1: a mistake, for such an image is black to the eye and to the model."""
-    if len(batch) == 1 and batch[0, _MIDDLE].tobytes().strip(_DARK):  # without a maximum, which takes a microsecond
-        return False
-    return len(batch) > 0 and int(batch.max()) == 1
 
 
 def _not_an_array(images: object, error: Exception) -> str:

@@ -48,25 +48,22 @@ class _Sessions:
         self._whole = None if whole is None else _bare_run(whole)
         self._can_be_cut = can_be_cut
         self.runs: dict[tuple[str, ...], Callable[..., Any]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def run_of(self, outputs: tuple[str, ...]) -> Callable[..., Any]:
         """What runs the smallest session that gives these outputs; kept in `runs`."""
         with self._lock:
             if outputs not in self.runs:
                 part = branches.cut(self._model, outputs) if self._can_be_cut else None
-                self.runs[outputs] = self._run_of_all() if part is None else _bare_run(self._open(part))
+                self.runs[outputs] = self.run_of_all() if part is None else _bare_run(self._open(part))
             return self.runs[outputs]
 
     def run_of_all(self) -> Callable[..., Any]:
         """What runs the session of the whole graph."""
         with self._lock:
-            return self._run_of_all()
-
-    def _run_of_all(self) -> Callable[..., Any]:
-        if self._whole is None:
-            self._whole = _bare_run(self._open(self._model))
-        return self._whole
+            if self._whole is None:
+                self._whole = _bare_run(self._open(self._model))
+            return self._whole
 
 
 class Session:

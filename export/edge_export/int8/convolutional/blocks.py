@@ -139,9 +139,7 @@ def cheapest_width(stage: QuantisedStage, picture: Axes) -> int:
     if stage.strides != (1, 1):
         return 1
     outputs, channels, kernel_rows, kernel_columns = stage.weight.shape
-    top, left, bottom, right = stage.pads
-    rows = picture[0] + top + bottom - kernel_rows + 1
-    columns = picture[1] + left + right - kernel_columns + 1
+    rows, columns = _windows(stage, picture, (kernel_rows, kernel_columns), (1, 1))
 
     def cost(width: int) -> float:
         blocks = rows * columns // width
@@ -208,9 +206,7 @@ def _convolution(builder: GraphBuilder, stage: QuantisedStage, tensor: _Tensor, 
     read = tensor.picture[0], tensor.picture[1] // together, tensor.picture[2] * together
     kernel = stage.weight.shape[2], math.ceil((stage.weight.shape[3] + width - 1) / together)
     strides = stage.strides if width == 1 else (1, width // together)
-    top, left, bottom, right = stage.pads
-    rows = (read[0] + top + bottom - kernel[0]) // strides[0] + 1
-    columns = (read[1] + left + right - kernel[1]) // strides[1] + 1
+    rows, columns = _windows(stage, read, kernel, strides)
     product = builder.node(
         "QLinearConv",
         [
@@ -238,6 +234,14 @@ def _convolution(builder: GraphBuilder, stage: QuantisedStage, tensor: _Tensor, 
     )
     picture = rows // pool, columns * width // pool, outputs
     return _Tensor(pooled, picture, picture)
+
+
+def _windows(stage: QuantisedStage, read: Axes, kernel: Axes, strides: Axes) -> Axes:
+    """How often a kernel fits into what it reads, down and across."""
+    top, left, bottom, right = stage.pads
+    sides = read[0] + top + bottom, read[1] + left + right
+    down, across = ((side - size) // by + 1 for side, size, by in zip(sides, kernel, strides, strict=True))
+    return down, across
 
 
 def is_faster_in_fp32(stage: QuantisedStage) -> bool:
@@ -272,12 +276,8 @@ def _first_in_fp32(builder: GraphBuilder, stage: QuantisedStage, tensor: _Tensor
     window = [stage.pool, stage.pool]
     pooled = builder.node("MaxPool", [product], f"{name}.output", kernel_shape=window, strides=window)
     last = builder.node("Transpose", [pooled], f"{name}.channels_last", perm=[0, 2, 3, 1])
-    top, left, bottom, right = stage.pads
-    sides = tensor.picture[0] + top + bottom, tensor.picture[1] + left + right
-    rows, columns = (
-        ((side - kernel) // stride + 1) // stage.pool
-        for side, kernel, stride in zip(sides, stage.weight.shape[2:], stage.strides, strict=True)
-    )
+    windows = _windows(stage, tensor.picture, stage.weight.shape[2:], stage.strides)
+    rows, columns = (count // stage.pool for count in windows)
     picture = rows, columns, len(stage.bias)
     in_rows = _reshaped(builder, _Tensor(last, picture, picture), (rows, columns * len(stage.bias)), f"{name}.rows")
     multiplier = _repeated(builder, stage.multiplier, columns, f"{name}.weight_scale")
