@@ -22,8 +22,9 @@ from edge_export.int8.processors import PROFILES
 from edge_export.int8.quantisation import int8_share
 from edge_export.int8.selection import Measured
 from edge_export.model import diagnosis, trained_model
-from edge_export.model.diagnosis import Options, UnfitForItsJobError
+from edge_export.model.diagnosis import UnfitForItsJobError
 from edge_export.model.trained_model import NOTHING_TOLD, Told, TrainedModel
+from edge_export.model.tried_forms import Options
 from edge_export.options import Goal, Target
 from edge_export.pack import artifacts, packing, rejection_threshold, row_logits, tables
 from edge_export.pack.artifacts import CheckedExport, Exported

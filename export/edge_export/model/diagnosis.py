@@ -10,27 +10,30 @@ one. So the usual normalisations are tried on every model that was not told one,
 better, edge asks.
 """
 
-import itertools
 import math
 import shlex
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from edge.bundle.input import COLUMNS, ROWS
-from edge.bundle.manifest import Preparation
 from edge.errors import EdgeError
-from edge_export.model import answer as answers
 from edge_export.model.adapter import Adapter
-from edge_export.model.answer import ClassOutput
-from edge_export.model.preparation import NORMALISATIONS, normalisation_written
 from edge_export.model.trained_model import Told, TrainedModel
+from edge_export.model.tried_forms import (
+    Options,
+    TriedForm,
+    answering,
+    as_if,
+    normalisations,
+    normalised,
+    numbers,
+    trials,
+)
 from edge_train.data.splits import Split
 from edge_train.training.evaluation import logits_of
 
@@ -50,13 +53,9 @@ WORTH = 0.1  # of the cross entropy that another form must save
 HALF_A_BYTE = 128
 NEARLY = 0.75  # of what the best form saves
 
-DOUBTED = ("none", "mnist", "half", "bytes")  # the normalisations that are tried on everything
-LARGER = ("32,32:pad", "32,32:resize", "64,64:resize")  # what networks that take any size were trained on
-OF_DATA = {"fashion-mnist": "fashion-mnist", "kmnist": "kmnist"}  # and on the data that they are of
 
-
-# Options of `edge export` by name: a value as the shell takes it, True for a flag, None for one that has to go.
-Options = Mapping[str, str | bool | None]
+Entropies = tuple[NDArray[np.float64], float]
+"""The cross entropy of each answer, and the accuracy."""
 
 
 class UnfitForItsJobError(EdgeError, ValueError):
@@ -74,21 +73,6 @@ class Finding:
 
     sentence: str
     options: Options = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class TriedForm:
-    """One explanation, tried.
-
-    Attributes:
-        words: what was tried.
-        options: what `edge export` has to be told, or no longer.
-        accuracy: on the images that were tried, in [0, 1].
-    """
-
-    words: str
-    options: Options
-    accuracy: float
 
 
 def check(
@@ -116,15 +100,10 @@ def check(
     if not isinstance(trained.module, Adapter):
         return Finding(said)
     few = _some(split, SCREENED)
-    forms = [
-        *_trials(trained.module, few, trained.labels),
-        *_sizes(trained.module, few),
-        *_answers(trained.module, few),
-    ]
-    trials = sorted(forms, key=lambda trial: -trial.accuracy)
+    tried = sorted(trials(trained.module, few, trained.labels), key=lambda trial: -trial.accuracy)
     begun = float((logits_of(trained.module, few.images).argmax(1) == few.labels).mean())
-    tell("\n".join(["what usually explains it, tried on some of the images:", *_table(trials, begun)]))
-    best = trials[0]
+    tell("\n".join(["what usually explains it, tried on some of the images:", *_table(tried, begun)]))
+    best = tried[0]
     if best.accuracy >= begun + RAISED:
         return Finding(f"{said}; {best.words} it reads {best.accuracy:.1%}", best.options)
     if _is_as_drawn(trained):
@@ -181,16 +160,14 @@ def _better(trained: TrainedModel, split: Split, told: Told) -> Finding | None:
     some = _some(split, COMPARED)
     begun = _entropies(adapter, some)
     found = []
-    for name in _normalisations(split, adapter.preparation):
+    for name in normalisations(split, adapter.preparation):
         try:
-            with _as_if(adapter, _normalised(adapter.preparation, name)):
+            with as_if(adapter, normalised(adapter.preparation, name)):
                 other = _entropies(adapter, some)
         except Exception:  # noqa: BLE001, S112 - likewise
             continue
-        saved = begun[0] - other[0]
-        error = float(saved.std()) / len(saved) ** 0.5
-        if saved.mean() > max(CLEAR * error, WORTH * float(begun[0].mean())) and other[1] > begun[1] - WORTH * RAISED:
-            found.append((float(saved.mean()), name, other))
+        if saved := _saved(begun, other):
+            found.append((saved, name, other))
     sharp, gained = _two_toned(adapter, some, begun)
     if sharp is not None and gained > max([0.0, *(one[0] for one in found)]) / NEARLY:
         return sharp
@@ -198,22 +175,21 @@ def _better(trained: TrainedModel, split: Split, told: Told) -> Finding | None:
         return None
     # Of those that fit nearly alike, the one that more models were trained with.
     _, name, other = next(one for one in found if one[0] >= NEARLY * max(found)[0])
-    option = f"--normalise {_numbers(name)}"
+    option = f"--normalise {numbers(name)}"
     return Finding(
         f"and answers more surely when they are normalised: with {option} it reads {other[1]:.1%} of {len(some):,} of "
         f"them ({begun[1]:.1%} without), at a cross entropy of {other[0].mean():.3f} ({begun[0].mean():.3f} without); "
         "say what it was trained on, --normalise none if that was pixels in [0, 1]",
-        {"--normalise": _numbers(name)},
+        {"--normalise": numbers(name)},
     )
 
 
-def _two_toned(adapter: Adapter, some: Split, begun: tuple[NDArray[np.float64], float]) -> tuple[Finding | None, float]:
+def _two_toned(adapter: Adapter, some: Split, begun: Entropies) -> tuple[Finding | None, float]:
     """That a network answers clearly better on pixels of 0 and 1, which a loader made so, and what that saves."""
     sharp = Split(some.name, (some.images >= HALF_A_BYTE).astype(np.uint8) * 255, some.labels)
     other = _entropies(adapter, sharp)
-    saved = begun[0] - other[0]
-    error = float(saved.std()) / len(saved) ** 0.5
-    if saved.mean() <= max(CLEAR * error, WORTH * float(begun[0].mean())) or other[1] < begun[1] - WORTH * RAISED:
+    saved = _saved(begun, other)
+    if not saved:
         return None, 0.0
     finding = Finding(
         f"and answers more surely where every pixel is 0 or 1: {other[1]:.1%} of {len(some):,} of them ({begun[1]:.1%} "
@@ -221,7 +197,15 @@ def _two_toned(adapter: Adapter, some: Split, begun: tuple[NDArray[np.float64], 
         "let forward do it, in a class beside yours: return super().forward((x > 0.5).float()), as docs/models.md has "
         "them; otherwise say --normalise none"
     )
-    return finding, float(saved.mean())
+    return finding, saved
+
+
+def _saved(begun: Entropies, other: Entropies) -> float:
+    """What another form saves of the cross entropy; 0 where that is not clear, or costs accuracy."""
+    saved = begun[0] - other[0]
+    mean, error = float(saved.mean()), float(saved.std()) / len(saved) ** 0.5
+    is_clear = mean > max(CLEAR * error, WORTH * float(begun[0].mean())) and other[1] > begun[1] - WORTH * RAISED
+    return mean if is_clear else 0.0
 
 
 def _better_steps(trained: TrainedModel, split: Split, told: Told) -> Finding | None:
@@ -232,7 +216,7 @@ def _better_steps(trained: TrainedModel, split: Split, told: Told) -> Finding | 
     some = _some(split, COMPARED)
     last = logits_of(adapter, some.images).argmax(1) == some.labels
     answer = replace(adapter.answer, steps="mean")
-    with _answering(adapter, answer):
+    with answering(adapter, answer):
         mean = logits_of(adapter, some.images).argmax(1) == some.labels
     gained = mean.astype(np.float64) - last
     if gained.mean() <= CLEAR * float(gained.std()) / len(gained) ** 0.5:
@@ -245,7 +229,7 @@ def _better_steps(trained: TrainedModel, split: Split, told: Told) -> Finding | 
     )
 
 
-def _entropies(adapter: Adapter, split: Split) -> tuple[NDArray[np.float64], float]:
+def _entropies(adapter: Adapter, split: Split) -> Entropies:
     """The cross entropy of the right answer to each image, and the accuracy.
 
     One more image is taken to be misread, for the second best label: where every answer is right, any form that makes
@@ -257,110 +241,6 @@ def _entropies(adapter: Adapter, split: Split) -> tuple[NDArray[np.float64], flo
     misread = float(-np.median(ordered[:, -2]))
     entropies = np.append(np.log(np.exp(ordered).sum(1)) - right, misread)
     return entropies, float((logits.argmax(1) == split.labels).mean())
-
-
-# --- what explains a low accuracy -------------------------------------------------------------------------------------
-
-
-def _trials(adapter: Adapter, split: Split, labels: tuple[str, ...]) -> Iterator[TriedForm]:
-    """Every form but the one that was told, each also with the classes in another order."""
-    own = adapter.preparation
-    names = ["", *_normalisations(split, own)]
-    for name, inverted, transposed in itertools.product(names, (own.inverted, not own.inverted), (False, True)):
-        other = _normalised(own, name) if name else own
-        other = replace(other, inverted=inverted, transposed=own.transposed != transposed)
-        try:
-            with _as_if(adapter, other):
-                said = logits_of(adapter, split.images).argmax(1)
-        except Exception:  # noqa: BLE001, S112 - foreign code may raise anything, as on pixels out of its table
-            continue
-        words, options = _words(own, other, name)
-        if words:
-            yield TriedForm(f"{words},", options, float((said == split.labels).mean()))
-        order = None if adapter.columns else _order(said, split.labels, adapter.answer.classes)
-        if order is not None:
-            right = float((order[said] == split.labels).mean())
-            lines = " ".join(shlex.quote(labels[one]) for one in order)
-            named = {**options, "--labels": f"<(printf '%s\\n' {lines})"}
-            yield TriedForm(f"{words + ', and ' if words else ''}with its classes in another order,", named, right)
-
-
-def _sizes(adapter: Adapter, split: Split) -> Iterator[TriedForm]:
-    """Larger pictures, for a network that takes any size."""
-    own = adapter.preparation
-    for size, name in itertools.product(LARGER, ["", *_normalisations(split, own)]):
-        if own.layout not in (f"N,1,{ROWS},{COLUMNS}", f"N,3,{ROWS},{COLUMNS}"):
-            return
-        layout = own.layout.replace(f"{ROWS},{COLUMNS}", size)
-        other = replace(_normalised(own, name) if name else own, layout=layout)
-        try:
-            with _as_if(adapter, other):
-                said = logits_of(adapter, split.images)
-        except Exception:  # noqa: BLE001 - foreign code may raise anything; most networks take one size only
-            return
-        if said.shape != (len(split), adapter.answer.classes):
-            return
-        words, options = _words(own, other, name)
-        shown = f"enlarged as {layout}{' and ' + words if words else ''},"
-        yield TriedForm(shown, {**options, "--input": layout}, float((said.argmax(1) == split.labels).mean()))
-
-
-def _answers(adapter: Adapter, split: Split) -> Iterator[TriedForm]:
-    """Other outputs, other steps, and the smallest number, where `forward` gives distances."""
-    if adapter.answer.alone:
-        return
-    images = torch.from_numpy(split.images[:3].astype(np.float32) / 255)
-    try:
-        with torch.no_grad():
-            given = {count: adapter.returned(images[:count]) for count in (2, 3)}
-    except Exception:  # noqa: BLE001 - likewise
-        return
-    for other in answers.others(given, adapter.answer):
-        with _answering(adapter, other):
-            right = float((logits_of(adapter, split.images).argmax(1) == split.labels).mean())
-        yield TriedForm(f"by {other.words},", {"--output": shlex.quote(other.option)}, right)
-
-
-def _normalisations(split: Split, own: Preparation) -> list[str]:
-    """The names of the normalisations that are tried: the usual ones, and that of the data, except its own."""
-    names = [*DOUBTED, *([OF_DATA[data]] if (data := split.name.rpartition("-")[0]) in OF_DATA else [])]
-    if ",3," in f",{own.layout},":
-        names.append("imagenet")
-    return [name for name in names if NORMALISATIONS[name] != (own.mean, own.deviation)]
-
-
-def _normalised(own: Preparation, name: str) -> Preparation:
-    means, deviations = NORMALISATIONS[name]
-    return replace(own, mean=means, deviation=deviations)
-
-
-def _words(own: Preparation, other: Preparation, name: str) -> tuple[str, Options]:
-    """What is different in a form, and the options that say it."""
-    words: list[str] = []
-    options: dict[str, str | bool | None] = {}
-    if name:
-        words.append("not normalised" if name == "none" else f"normalised by {_numbers(name)}")
-        options["--normalise"] = _numbers(name)
-    if other.inverted != own.inverted:
-        words.append("dark on light" if other.inverted else "light on dark")
-        options["--invert"] = other.inverted or None
-    if other.transposed != own.transposed:
-        words.append("columns before rows" if other.transposed else "rows before columns")
-        options["--transpose"] = other.transposed or None
-    return " and ".join(words), options
-
-
-def _numbers(name: str) -> str:
-    return normalisation_written(*NORMALISATIONS[name])
-
-
-def _order(answers: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> NDArray[np.int64] | None:
-    """For each class that is answered, the label that it stands for; None where that is no order of all classes."""
-    counts = np.zeros((classes, classes), np.int64)
-    np.add.at(counts, (answers, labels), 1)
-    order = counts.argmax(1)
-    is_order = len(set(order.tolist())) == classes and not np.array_equal(order, np.arange(classes))
-    return order if is_order else None
 
 
 def _is_as_drawn(trained: TrainedModel) -> bool:
@@ -390,36 +270,12 @@ def _alike(one: Tensor, other: Tensor) -> bool:
     return distance <= 2.225 * math.sqrt(2 / count)
 
 
-# --- helpers of the trials --------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _as_if(adapter: Adapter, preparation: Preparation) -> Iterator[nn.Module]:
-    """The model as if it had been told that form."""
-    own, adapter.preparation = adapter.preparation, preparation
-    try:
-        yield adapter
-    finally:
-        adapter.preparation = own
-
-
-@contextmanager
-def _answering(adapter: Adapter, answer: ClassOutput) -> Iterator[None]:
-    """The model as if that were its answer."""
-    own, adapter.answer = adapter.answer, answer
-    logarithm, adapter.logarithm = adapter.logarithm, False  # which changes no order, and knows no negative numbers
-    try:
-        yield
-    finally:
-        adapter.answer, adapter.logarithm = own, logarithm
-
-
 def _some(split: Split, count: int) -> Split:
     """Some of the images, evenly spaced."""
     chosen = np.linspace(0, len(split) - 1, min(count, len(split))).astype(np.int64)
     return Split(split.name, split.images[chosen], split.labels[chosen])
 
 
-def _table(trials: list[TriedForm], begun: float) -> list[str]:
-    rows = [("as it was told", begun), *((trial.words.rstrip(","), trial.accuracy) for trial in trials)]
+def _table(tried: list[TriedForm], begun: float) -> list[str]:
+    rows = [("as it was told", begun), *((trial.words.rstrip(","), trial.accuracy) for trial in tried)]
     return [f"  {accuracy:>6.1%}  {words}" for words, accuracy in rows]
