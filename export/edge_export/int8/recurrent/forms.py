@@ -15,7 +15,7 @@ import copy
 from collections.abc import Callable
 
 import numpy as np
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edge.bundle.branches import CONDITION, LIMIT
 from edge_export.graph import recurrent_graph
@@ -37,6 +37,7 @@ MOST_FEW = 64  # more pictures are never a few: the runtime asks so many when it
 # With fewer units, integer products cost the fused LSTM more than they save.
 LEAST_INTEGER_UNITS = 40
 
+Branch = tuple[list[NodeProto], str]
 # Takes the builder, the layers, and the name of their result, float32 [batch, directions * hidden].
 Write = Callable[[GraphBuilder, tuple[QuantisedLayer, ...], str], None]
 
@@ -147,20 +148,34 @@ def _write_branches(builder: GraphBuilder, layers: tuple[QuantisedLayer, ...], f
     few, many = GraphBuilder(), GraphBuilder()
     write_fused(builder, few, layers, f"{features}_of_few", integers=has_integer_products)
     scan.write(builder, many, layers, f"{features}_of_many")
-    limit = builder.weight(LIMIT, np.array([few_pictures(layers[0].layer)], np.int64))
-    builder.node("Less", [scan.BATCH_SIZE, limit], CONDITION)
     width = layers[-1].layer.hidden * layers[-1].layer.directions
-    branches = {
-        "then_branch": (few, f"{features}_of_few"),
-        "else_branch": (many, f"{features}_of_many"),
-    }
+    branches = (few.nodes, f"{features}_of_few"), (many.nodes, f"{features}_of_many")
+    builder.nodes.append(choice(builder, layers[0].layer, branches, features, ["batch", width]))
+
+
+def choice(
+    builder: GraphBuilder,
+    layer: RecurrentLayer,
+    branches: tuple[Branch, Branch],
+    result: str,
+    shape: list[str | int] | None,
+) -> NodeProto:
+    """The node that computes a result in the way for a few pictures or in the one for many.
+
+    Args:
+        builder: takes the condition; the size of the batch has been written.
+        layer: says how many are a few.
+        branches: of a few and of many, the nodes and the name that the result has there.
+        result: its name.
+        shape: of the result, where it is known.
+    """
+    limit = builder.weight(LIMIT, np.array([few_pictures(layer)], np.int64))
+    builder.node("Less", [scan.BATCH_SIZE, limit], CONDITION)
     graphs = {
-        branch: helper.make_graph(
-            part.nodes, branch, [], [helper.make_tensor_value_info(result, TensorProto.FLOAT, ["batch", width])]
-        )
-        for branch, (part, result) in branches.items()
+        branch: helper.make_graph(nodes, branch, [], [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)])
+        for branch, (nodes, name) in zip(("then_branch", "else_branch"), branches, strict=True)
     }
-    builder.node("If", [CONDITION], features, **graphs)
+    return helper.make_node("If", [CONDITION], [result], name=result, **graphs)
 
 
 # --- fused ------------------------------------------------------------------------------------------------------------

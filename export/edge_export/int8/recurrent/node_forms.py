@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper
+import onnx_ir as ir
+from onnx import ModelProto, TensorProto, helper
+from onnx_ir.passes import common
 
-from edge.bundle.branches import CONDITION, LIMIT
 from edge_export.graph import recurrent_graph
 from edge_export.graph.builder import IMAGE, GraphBuilder
 from edge_export.int8 import operators
@@ -24,7 +25,7 @@ from edge_export.int8.operators import DYNAMIC_LSTM_OPERATOR, MICROSOFT, RECURRE
 from edge_export.int8.quantisation import Bits, QuantisedModel
 from edge_export.int8.recurrent import cells, scan
 from edge_export.int8.recurrent.forms import (
-    few_pictures,
+    choice,
     fused_operator,
     has_integer_products,
     unname_constants,
@@ -108,15 +109,8 @@ def _write_nodes(to: _Builders, nodes: CalibratedNodes, layers: Layers, places: 
 
 
 def _finished(nodes: CalibratedNodes, builder: GraphBuilder) -> QuantisedModel:
-    needed = {output.name for output in nodes.rest.graph.output}
-    for place in reversed(range(len(builder.nodes))):
-        if needed.isdisjoint(builder.nodes[place].output):
-            del builder.nodes[place]  # pixels as floats, where nothing takes them so any more
-        else:
-            needed |= _read_by(builder.nodes[place])
     own = {weight.name for weight in builder.weights}
-    kept = [weight for weight in nodes.rest.graph.initializer if weight.name in needed - own]
-    builder.weights[:] = [weight for weight in builder.weights if weight.name in needed] + kept
+    builder.weights.extend(weight for weight in nodes.rest.graph.initializer if weight.name not in own)
     unname_constants(builder)
     model = copy.deepcopy(nodes.rest)
     del model.graph.node[:], model.graph.initializer[:], model.graph.value_info[:]
@@ -125,13 +119,11 @@ def _finished(nodes: CalibratedNodes, builder: GraphBuilder) -> QuantisedModel:
     beyond = beyond_onnx(model)
     if beyond:
         model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
-    return QuantisedModel(model, beyond, calibrated=True)
-
-
-def _read_by(node: NodeProto) -> set[str]:
-    """The tensors that a node reads, or a node of a graph inside it."""
-    inner = (one for attribute in node.attribute for one in attribute.g.node)
-    return set(node.input).union(*map(_read_by, inner))
+    lean = ir.from_proto(model)
+    common.RemoveUnusedNodesPass()(lean)  # pixels as floats, where nothing takes them so any more
+    result: ModelProto = ir.to_proto(lean)
+    del result.graph.value_info[:]
+    return QuantisedModel(result, beyond, calibrated=True)
 
 
 # --- a node row by row ------------------------------------------------------------------------------------------------
@@ -267,10 +259,8 @@ def _branched_graph(nodes: CalibratedNodes, layers: Layers, end: int, result: st
     before.nodes.extend(map(copy.deepcopy, nodes.rest.graph.node[:first]))
     after.nodes.extend(map(copy.deepcopy, nodes.rest.graph.node[end + 1 :]))
     scan.write_batch_size(builder)
-    limit = builder.weight(LIMIT, np.array([few_pictures(layers[first].layer)], np.int64))
-    builder.node("Less", [scan.BATCH_SIZE, limit], CONDITION)
-    branches = {}
-    for branch, suffix, write in (("then_branch", "few", _write_few), ("else_branch", "many", _write_steps)):
+    branches = []
+    for suffix, write in (("few", _write_few), ("many", _write_steps)):
         part = GraphBuilder()
         _write_nodes(_Builders(builder, part), nodes, layers, range(first, end + 1), write)
         own = f"{result}_of_{suffix}"
@@ -278,8 +268,8 @@ def _branched_graph(nodes: CalibratedNodes, layers: Layers, end: int, result: st
             node.name = ""
             node.input[:] = [own if name == result else name for name in node.input]
             node.output[:] = [own if name == result else name for name in node.output]
-        given = helper.make_tensor_value_info(own, TensorProto.FLOAT, None)
-        branches[branch] = helper.make_graph(part.nodes, branch, [], [given])
-    after.nodes.insert(0, helper.make_node("If", [CONDITION], [result], name=result, **branches))
+        branches.append((part.nodes, own))
+    few, many = branches
+    after.nodes.insert(0, choice(builder, layers[first].layer, (few, many), result, None))
     builder.nodes.extend([*before.nodes, *after.nodes])
     return builder
