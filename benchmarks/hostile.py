@@ -5,11 +5,12 @@ each kind is told in one line now, and what it costs to be told.
 
     python benchmarks/hostile.py [--only WORDS] [--kinds N ...] [--before REV [--keep]] [--out FOLDER]
 
-Every input is made in a temporary folder (`hostile_files.py`) and given to `edge` in a process of its own: its exit
-code, the last line that it writes, its most memory and its processor time are noted. `--before` gives the same inputs
-to an earlier state of edge, from the history of this repository; that state does not change, so that `--keep` takes
-over what `--out` says of it already. The numbers are those of the list of kinds in `hostile_cases.py`. A process may
-take 60 s of processor time, 120 s in all and 4 GB; what wants more is ended, with all that it started, which is told.
+Every input is made in a temporary folder (`hostile_files.py`, `hostile_models.py`) and given to `edge` in a process of
+its own: its exit code, the last line that it writes, its most memory and its processor time are noted. `--before` gives
+the same inputs to an earlier state of edge, from the history of this repository; that state does not change, so that
+`--keep` takes over what `--out` says of it already. The numbers are those of the list of kinds in `hostile_cases.py`. A
+process may take 60 s of processor time, 120 s in all and 4 GB; what wants more is ended, with all that it started, and
+that is told.
 
 A line is bad where there is a traceback, a signal, or nothing at all, where a picture takes more than 300 MB or 3 s, or
 where the exit code is not the one that is expected. `--out` writes hostile.json and hostile.md; exit code 1 where a

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import hostile_files as make
+import hostile_models as pack
 import numpy as np
 from onnx import numpy_helper
 
@@ -87,55 +88,55 @@ def _bundle(content: Callable[[], bytes], command: str = "predict") -> Words:
 
 
 def _model(model: Callable[[], object], command: str = "predict") -> Words:
-    return _bundle(lambda: make.sealed(model().SerializeToString()), command)  # type: ignore[attr-defined]
+    return _bundle(lambda: pack.sealed(model().SerializeToString()), command)  # type: ignore[attr-defined]
 
 
 def bundles() -> list[Case]:
     """Bundles of somebody who knows the format."""
     memory = "*/_ORT_MEM_ADDR_/*"
-    many = make.linear
+    many = pack.linear
     flipped = -1.0
     deep = '{"a":' * 100_000 + "1" + "}" * 100_000
-    described, proof = (part.to_json() for part in make.facts())
+    described, proof = (part.to_json() for part in pack.facts())
     piece = encode_bytes(7, encode_bytes(1, encode_bytes(4, "Loop")))
     signed = {"EDGE_TRUSTED_KEYS": "58" + "66" * 31}  # the base point: a key like others
     return [
-        Case(1, "a tensor in secret.txt", _model(lambda: make.reading("secret.txt"))),
-        Case(1, "a tensor in ../../etc/passwd", _model(lambda: make.reading("../../etc/passwd"))),
-        Case(1, f"a tensor in {memory}", _model(lambda: make.reading(memory))),
-        Case(1, "the same, edge verify", _model(lambda: make.reading(memory), "verify")),
-        Case(2, "a Loop of 2^62 trips", _model(make.endless)),
-        Case(2, "the same, edge verify", _model(make.endless, "verify")),
-        Case(2, "functions that double 26 times", _model(lambda: make.doubling(26), "verify")),
-        Case(2, "an If in an If, 12 deep", _model(lambda: make.nested(12), "verify")),
-        Case(2, "a harmless ONNX file of others", _bundle(lambda: make.linear().SerializeToString(), "info")),
+        Case(1, "a tensor in secret.txt", _model(lambda: pack.reading("secret.txt"))),
+        Case(1, "a tensor in ../../etc/passwd", _model(lambda: pack.reading("../../etc/passwd"))),
+        Case(1, f"a tensor in {memory}", _model(lambda: pack.reading(memory))),
+        Case(1, "the same, edge verify", _model(lambda: pack.reading(memory), "verify")),
+        Case(2, "a Loop of 2^62 trips", _model(pack.endless)),
+        Case(2, "the same, edge verify", _model(pack.endless, "verify")),
+        Case(2, "functions that double 26 times", _model(lambda: pack.doubling(26), "verify")),
+        Case(2, "an If in an If, 12 deep", _model(lambda: pack.nested(12), "verify")),
+        Case(2, "a harmless ONNX file of others", _bundle(lambda: pack.linear().SerializeToString(), "info")),
         Case(
             2,
             "a shipped bundle with a Loop behind it, sealed again",
-            _bundle(lambda: make.resealed(shipped.locate("lstm").read_bytes(), piece)),
+            _bundle(lambda: pack.resealed(shipped.locate("lstm").read_bytes(), piece)),
         ),
         *(
-            Case(2, name, _bundle(lambda piece=piece: make.resealed(shipped.locate("lstm").read_bytes(), piece())))
-            for name, piece in make.PIECES.items()
+            Case(2, name, _bundle(lambda piece=piece: pack.resealed(shipped.locate("lstm").read_bytes(), piece())))
+            for name, piece in pack.PIECES.items()
         ),
         Case(3, "an input of [1, 28, 28], edge verify", _model(lambda: many(image=(1, 28, 28)), "verify")),
         Case(3, "an input of [batch, 32, 32], edge verify", _model(lambda: many(image=("batch", 32, 32)), "verify")),
-        Case(3, "logits of rank 0", _model(lambda: make.answering(numpy_helper.from_array(np.float32(1).reshape(()))))),
+        Case(3, "logits of rank 0", _model(lambda: pack.answering(numpy_helper.from_array(np.float32(1).reshape(()))))),
         Case(
             3,
             "logits of [3], edge verify",
-            _model(lambda: make.answering(numpy_helper.from_array(np.ones(3, np.float32))), "verify"),
+            _model(lambda: pack.answering(numpy_helper.from_array(np.ones(3, np.float32))), "verify"),
         ),
         Case(3, "digits that flip, edge verify", _model(lambda: many(scale=flipped), "verify")),
-        Case(4, "logits that are NaN", _model(make.not_numbers)),
-        Case(4, "the same, --json", lambda folder: [*_model(make.not_numbers)(folder), "--json"]),
-        Case(4, "the same, edge verify", _model(make.not_numbers, "verify")),
+        Case(4, "logits that are NaN", _model(pack.not_numbers)),
+        Case(4, "the same, --json", lambda folder: [*_model(pack.not_numbers)(folder), "--json"]),
+        Case(4, "the same, edge verify", _model(pack.not_numbers, "verify")),
         Case(
             5,
             "labels with escape codes, predict",
             _bundle(
-                lambda: make.sealed(
-                    make.linear().SerializeToString(), labels=tuple(BELL + label for label in make.LABELS)
+                lambda: pack.sealed(
+                    pack.linear().SerializeToString(), labels=tuple(BELL + label for label in pack.LABELS)
                 )
             ),
             codes=(0, 1),
@@ -144,7 +145,7 @@ def bundles() -> list[Case]:
             5,
             "a name with escape codes, info",
             _bundle(
-                lambda: make.sealed(make.linear().SerializeToString(), manifest=_with(described, name="x" + BELL)),
+                lambda: pack.sealed(pack.linear().SerializeToString(), manifest=_with(described, name="x" + BELL)),
                 "info",
             ),
             codes=(0, 1),
@@ -152,7 +153,7 @@ def bundles() -> list[Case]:
         Case(
             7,
             "unsigned, where a key is asked for",
-            _bundle(lambda: make.sealed(make.linear().SerializeToString())),
+            _bundle(lambda: pack.sealed(pack.linear().SerializeToString())),
             environment=signed,
         ),
         Case(
@@ -165,8 +166,8 @@ def bundles() -> list[Case]:
             7,
             "with a key and a signature of zeros, where the key of zeros is trusted",
             _bundle(
-                lambda: make.resealed(
-                    make.sealed(make.linear().SerializeToString()),
+                lambda: pack.resealed(
+                    pack.sealed(pack.linear().SerializeToString()),
                     make.encode_metadata("edge.signature", f"ed25519 {'0' * 64} {'0' * 128}"),
                 )
             ),
@@ -175,14 +176,14 @@ def bundles() -> list[Case]:
         Case(
             18,
             "a manifest nested 100 000 deep",
-            _bundle(lambda: make.sealed(make.linear().SerializeToString(), manifest=deep), "info"),
+            _bundle(lambda: pack.sealed(pack.linear().SerializeToString(), manifest=deep), "info"),
         ),
         Case(
             18,
             "a manifest with a number of 100 000 digits",
             _bundle(
-                lambda: make.sealed(
-                    make.linear().SerializeToString(),
+                lambda: pack.sealed(
+                    pack.linear().SerializeToString(),
                     manifest=described.replace('"temperature":1.0', '"temperature":' + "9" * 100_000),
                 ),
                 "info",
@@ -192,8 +193,8 @@ def bundles() -> list[Case]:
             18,
             "a manifest with NaN",
             _bundle(
-                lambda: make.sealed(
-                    make.linear().SerializeToString(),
+                lambda: pack.sealed(
+                    pack.linear().SerializeToString(),
                     manifest=described.replace('"temperature":1.0', '"temperature":NaN'),
                 ),
                 "info",
@@ -203,7 +204,7 @@ def bundles() -> list[Case]:
             18,
             "a manifest that names its name twice",
             _bundle(
-                lambda: make.sealed(make.linear().SerializeToString(), manifest=described[:-1] + ',"name":"other"}'),
+                lambda: pack.sealed(pack.linear().SerializeToString(), manifest=described[:-1] + ',"name":"other"}'),
                 "info",
             ),
             codes=(0, 1),
@@ -212,15 +213,16 @@ def bundles() -> list[Case]:
             18,
             "evidence of 10^9 classes",
             _bundle(
-                lambda: make.sealed(make.linear().SerializeToString(), evidence=_with(proof, classes=10**9)), "verify"
+                lambda: pack.sealed(pack.linear().SerializeToString(), evidence=_with(proof, classes=10**9)),
+                "verify",
             ),
         ),
         Case(
             18,
             "evidence whose images inflate to 2 GB",
             _bundle(
-                lambda: make.sealed(
-                    make.linear().SerializeToString(), evidence=_with(proof, images=make.packed_zeros(2 << 30))
+                lambda: pack.sealed(
+                    pack.linear().SerializeToString(), evidence=_with(proof, images=pack.packed_zeros(2 << 30))
                 ),
                 "verify",
             ),
@@ -229,7 +231,7 @@ def bundles() -> list[Case]:
             18,
             "a tensor of 2^62 values",
             _bundle(
-                lambda: make.resealed(
+                lambda: pack.resealed(
                     shipped.locate("lstm").read_bytes(),
                     encode_bytes(
                         7, encode_bytes(5, encode_integer(1, 2**62) + encode_integer(2, 1) + encode_bytes(8, "huge"))
@@ -250,9 +252,9 @@ def _export(described: dict[str, object] | str) -> Words:
     def words(folder: Path) -> list[str]:
         path = folder / "weights.safetensors"
         if isinstance(described, str):
-            make.with_text(path, LSTM, described)
+            pack.with_text(path, LSTM, described)
         else:
-            make.checkpoint(path, LSTM, **described)
+            pack.checkpoint(path, LSTM, **described)
         return ["export", "--checkpoint", path.name, "--data", "strokes", "--out", "out/deep"]
 
     return words
@@ -282,7 +284,7 @@ def checkpoints() -> list[Case]:
     ]
 
     def nan(folder: Path) -> list[str]:
-        make.with_nan(folder / "weights.safetensors", LSTM)
+        pack.with_nan(folder / "weights.safetensors", LSTM)
         return ["export", "--checkpoint", "weights.safetensors", "--data", "strokes", "--out", "out"]
 
     return [
