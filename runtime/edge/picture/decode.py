@@ -108,13 +108,18 @@ def luminance_of(image: Image.Image, name: str = "the picture") -> GreyPicture:
             _load(image)
         if image.mode == "L" and "transparency" not in image.info and not luminance.may_be_turned(image):
             return image
-        grey = np.ascontiguousarray(luminance.convert(image))
+        grey = luminance.convert(image)
     except Exception as cause:  # the decoders raise a dozen kinds of exceptions on damaged files
         raise UnreadablePictureError(
             f"{name} is cut off or damaged ({_one_line(cause)}); save or download it again"
         ) from cause
-    grey.flags.writeable = False
-    return grey
+    return grey if isinstance(grey, Image.Image) else _read_only(grey)
+
+
+def _read_only(grey: Grey) -> Grey:
+    levels = np.ascontiguousarray(grey)
+    levels.flags.writeable = False
+    return levels
 
 
 def _load(image: Image.Image) -> None:
@@ -218,11 +223,7 @@ def _from_colours(stream: BinaryIO, name: str, enough_pixels: int, grey: GreyPic
     image.draft("RGB", (enough_pixels, enough_pixels))
     with _memory_for(image, held_bytes + image.width * image.height, name):  # the luminance is still there
         image.load()
-        mixed = np.empty((image.height, image.width), np.uint8)
-        luminance.mix(image, mixture, mixed)
-        levels = np.ascontiguousarray(luminance.upright(mixed, image))
-    levels.flags.writeable = False
-    return levels
+        return _read_only(np.asarray(luminance.upright(luminance.mix(image, mixture), image)))
 
 
 def _open(stream: BinaryIO, name: str) -> tuple[Image.Image, int]:

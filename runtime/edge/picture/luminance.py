@@ -1,6 +1,6 @@
 """An opened picture of any mode -> its luminance, upright: transparency, 16 bits, floating point, colours, orientation.
 
-Pictures are converted strip by strip, so that nothing but the result is held in full.
+What Pillow does not convert in one step is converted strip by strip, so that nothing but the result is held in full.
 """
 
 import threading
@@ -51,22 +51,23 @@ def silently() -> Iterator[None]:
         yield
 
 
-def convert(image: Image.Image) -> Grey:
+def convert(image: Image.Image) -> Grey | Image.Image:
     """The luminance of a picture, upright; where it has no contrast, the mixture of its colours that has.
 
     Args:
         image: a decoded picture of any mode that Pillow's readers of the known formats give.
 
     Returns:
-        uint8 (H, W), 0 black to 255 white.
+        Mode L, or uint8 (H, W): 0 black to 255 white.
     """
-    levels = _luminance(image)
+    is_coloured = has_colours(image)
+    levels = _luminance(image, is_opaque=is_coloured)
     if (
-        has_colours(image)
+        is_coloured
         and colour.lacks_contrast(levels)
         and (mixture := colour.strongest_mixture(small_colours(image))) is not None
     ):
-        mix(image, mixture, levels)
+        levels = mix(image, mixture)
     return upright(levels, image)
 
 
@@ -81,13 +82,15 @@ def _strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
         yield slice(top, bottom), image.crop((0, top, image.width, bottom))
 
 
-def _luminance(image: Image.Image) -> Grey:
-    """uint8 (H, W), with transparency filled; strip by strip, so that nothing but the result is held in full."""
+def _luminance(image: Image.Image, *, is_opaque: bool) -> Grey | Image.Image:
+    """Mode L, or uint8 (H, W) of what Pillow does not convert in one step; with transparency filled."""
     mode = image.mode
     if mode in ("I", "F") or mode.startswith("I;"):
         return _eight_bits(image)
-    if "transparency" in image.info or mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+    if not is_opaque and ("transparency" in image.info or mode in ("LA", "La", "PA", "RGBA", "RGBa")):
         return _filled(image)
+    if mode != "CMYK":
+        return _opaque(image)
     grey = np.empty((image.height, image.width), np.uint8)
     for rows, strip in _strips(image):
         grey[rows] = np.asarray(_opaque(strip))
@@ -119,16 +122,20 @@ def small_colours(image: Image.Image) -> Image.Image:
     return image.resize(size, method).convert("RGB")
 
 
-def mix(image: Image.Image, mixture: Floats, levels: Grey) -> None:
+def mix(image: Image.Image, mixture: Floats) -> Grey:
     """The mixture of a picture's colours, strip by strip.
 
     Args:
         image: a decoded picture with colours.
         mixture: as `edge.picture.colour.strongest_mixture` gives it.
-        levels: uint8 (H, W), takes the result.
+
+    Returns:
+        uint8 (H, W).
     """
+    levels = np.empty((image.height, image.width), np.uint8)
     for rows, strip in _strips(image):
         levels[rows] = colour.mixed(strip.convert("RGB"), mixture)
+    return levels
 
 
 def _eight_bits(image: Image.Image) -> Grey:
@@ -168,7 +175,7 @@ def _filled(image: Image.Image) -> Grey:
     for rows, strip in _strips(image):
         ink, alpha = _grey_and_alpha(strip)
         grey[rows] = np.asarray(ink)
-        is_opaque = is_opaque and int(np.asarray(alpha).min()) == 255
+        is_opaque = is_opaque and alpha.getextrema() == (255, 255)
         opaque += np.array(ink.histogram(alpha.point(_OPAQUE)))
         visible += np.array(ink.histogram(alpha))
     if is_opaque:
@@ -184,7 +191,7 @@ def _grey_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image]:
     with silently():
         if image.mode in ("La", "RGBa"):
             image = image.convert(image.mode[:-1] + "A")
-        colours = image.convert("RGBA")
+        colours = image if image.mode == "RGBA" else image.convert("RGBA")
     return colours.convert("L"), colours.getchannel("A")
 
 
@@ -216,7 +223,7 @@ def may_be_turned(image: Image.Image) -> bool:
     return image.format == "TIFF" or any(key in image.info for key in _ORIENTATION_SOURCES)
 
 
-def upright(grey: Grey, original: Image.Image) -> Grey:
+def upright(grey: Grey | Image.Image, original: Image.Image) -> Grey | Image.Image:
     """Grey levels turned as the camera was held; a view where that will do."""
     if not may_be_turned(original) or containers.is_heavy(original.info.get("exif", b"")):
         return grey
@@ -226,4 +233,4 @@ def upright(grey: Grey, original: Image.Image) -> Grey:
         except Exception:  # noqa: BLE001 -- a damaged camera note is no reason to refuse the picture
             orientation = 1
     turn = _TURNS.get(orientation)
-    return grey if turn is None else turn(grey)
+    return grey if turn is None else turn(np.asarray(grey))

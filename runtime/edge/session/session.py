@@ -143,29 +143,23 @@ class Session:
         Raises:
             ProviderError: onnxruntime failed, for example for lack of memory.
         """
-        sessions = self._sessions(images)
-        return self._fetched(sessions.runs.get(outputs) or sessions.run_of(outputs), outputs, images)
+        sessions = self._few if len(images) < self.few_images else self._many
+        try:
+            found: list[NDArray[np.float32]] = (sessions.runs.get(outputs) or sessions.run_of(outputs))(
+                outputs, {NAME: images}, None
+            )
+        except failures() as error:
+            raise _failed(error, len(images)) from error
+        return found
 
     def run_whole(self, images: "NDArray[np.uint8]") -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
         """Runs one batch through the whole graph, whose every node must then succeed; as `run` otherwise."""
-        logits, probabilities = self._fetched(self._sessions(images).run_of_all(), OUTPUTS, images)
-        return logits, probabilities
-
-    def _sessions(self, images: "NDArray[np.uint8]") -> _Sessions:
-        return self._few if len(images) < self.few_images else self._many
-
-    def _fetched(
-        self, run: Callable[..., Any], outputs: tuple[str, ...], images: "NDArray[np.uint8]"
-    ) -> "list[NDArray[np.float32]]":
+        sessions = self._few if len(images) < self.few_images else self._many
         try:
-            results: list[NDArray[np.float32]] = run(outputs, {NAME: images}, None)
+            logits, probabilities = sessions.run_of_all()(OUTPUTS, {NAME: images}, None)
         except failures() as error:
-            many = len(images) > 1
-            raise ProviderError(
-                f"onnxruntime failed on {f'a batch of {len(images)} images' if many else 'an image'}: "
-                f"{first_line(error)}; {'try a smaller batch' if many else 'check the bundle with `edge verify`'}"
-            ) from error
-        return results
+            raise _failed(error, len(images)) from error
+        return logits, probabilities
 
 
 def create(
@@ -274,6 +268,14 @@ def _bare_run(native: Any) -> Callable[..., Any]:  # noqa: ANN401 - onnxruntime 
     """
     run: Callable[..., Any] = getattr(getattr(native, "_sess", None), "run", None) or native.run
     return run
+
+
+def _failed(error: Exception, images: int) -> ProviderError:
+    many = images > 1
+    return ProviderError(
+        f"onnxruntime failed on {f'a batch of {images} images' if many else 'an image'}: {first_line(error)}; "
+        f"{'try a smaller batch' if many else 'check the bundle with `edge verify`'}"
+    )
 
 
 def default_threads(size_bytes: int) -> int:

@@ -135,7 +135,7 @@ def threshold(strength: Grey, certain: Mask, speck_pixels: int) -> Mask:
     components = connect(find_runs(certain & at_least(strength, WEAK * level)))
     area = np.bincount(components.number, components.runs.lengths, components.count + 1)
     kept = np.zeros(components.count + 1, np.bool_)
-    kept[components.labels()[at_least(strength, STRONG * level)]] = True
+    kept[components.around(find_runs(certain & at_least(strength, STRONG * level)))] = True
     return components.paint(kept & (area >= speck_pixels))
 
 

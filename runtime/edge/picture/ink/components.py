@@ -99,6 +99,14 @@ class Components:
         """The number of each pixel's component, int32 (H, W); 0 outside."""
         return self.runs.paint(self.number.astype(np.int32))
 
+    def around(self, inner: Runs) -> Integers:
+        """The component that each run of another mask lies in, int64.
+
+        Args:
+            inner: of a mask whose pixels are all in this one.
+        """
+        return self.number[np.searchsorted(self.runs.starts, inner.starts, side="right") - 1]
+
     def sums(self, image: NDArray[Any]) -> Floats:
         """The sum of the picture's pixels in each component, float64 (count + 1,), exact for integers."""
         starts = self.runs.starts - self.runs.rows  # in the picture without the blank column

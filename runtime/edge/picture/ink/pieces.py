@@ -72,8 +72,7 @@ def find_pieces(ink: Mask, smoothed: Grey, paper: Grey, link: int | None = None)
     if linked.count == 0:
         return None
     runs = find_runs(ink)
-    number = linked.number[np.searchsorted(linked.runs.starts, runs.starts, side="right") - 1]
-    components = Components(runs, number, linked.count)
+    components = Components(runs, linked.around(runs), linked.count)
     labels, measures = components.labels(), measure(components)
     depth, carried = _edges(ink, labels, linked.count + 1, smoothed, paper)
     support = carried / np.maximum(depth, 1)

@@ -134,16 +134,18 @@ def _candidates(upright: Runs) -> list[_Slanted]:
     thin = upright.lengths <= max(3, int(THINNEST_SHARE * height))
     columns = upright.rows[thin]
     starts, ends = (edges[thin] - columns * (height + 1) for edges in (upright.starts, upright.ends))
-    every = np.arange(width)
     steepest = max(1, int(STEEPEST * width))
+    rises = np.arange(-steepest, steepest + 1, max(1, width // 100))[:, None]
+    shears = (np.arange(width) * rises + width // 2) // width + steepest  # rows, of each column
+    # The sheared pictures stand below each other, so that one sum counts all; each begins and ends without ink.
     length = height + 2 * steepest + 1
-    candidates: list[_Slanted] = []
-    for rise in range(-steepest, steepest + 1, max(1, width // 100)):
-        shear = (every * rise + width // 2) // width + steepest  # rows, of each column
-        down = shear[columns]
-        cover = np.cumsum(np.bincount(starts + down, minlength=length) - np.bincount(ends + down, minlength=length))
-        covered = np.flatnonzero(cover >= LEAST_THIN_COVER * width).tolist()
-        candidates += [_Slanted(row - shear, int(cover[row])) for row in covered]
+    down = shears[:, columns] + length * np.arange(len(rises))[:, None]
+    begun, ended = (np.bincount((edges + down).ravel(), minlength=length * len(rises)) for edges in (starts, ends))
+    cover = np.cumsum(begun - ended).reshape(-1, length)
+    slants, rows = np.nonzero(cover >= LEAST_THIN_COVER * width)
+    candidates = [
+        _Slanted(row - shears[slant], int(cover[slant, row])) for slant, row in zip(slants, rows, strict=True)
+    ]
     return sorted(candidates, key=lambda candidate: -candidate.cover)
 
 

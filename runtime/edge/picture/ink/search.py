@@ -215,7 +215,8 @@ def find_digit(picture: Grey | Image.Image, working_pixels: int = WORKING_PIXELS
     """
     small = shrink(picture, working_pixels)
     table = stretched(small)
-    look = Look(np.array(table, np.uint8)[small])
+    as_it_is = table == list(range(256))
+    look = Look(small if as_it_is else np.asarray(as_image(small).point(table)))
     likely, unlikely = look.inverted, not look.inverted
     best = look.attempt(likely, USUAL)
     if look.is_in_doubt:
