@@ -39,7 +39,7 @@ import edge
 from edge.bench import machine
 from edge.bench.turns import Series, Turn, compare, thread_clock, time_in_turns
 from edge.bundle import bundle, shipped
-from edge.bundle.input import NAME
+from edge.bundle.input import NAME, OUTPUTS
 from edge.session import session
 from edge.text.files import write_atomically
 from edge_train import strokes
@@ -59,6 +59,7 @@ WARM_UP_ROUNDS = 2
 # The first call of a burst brings the weights back into the cache that the others took, and is not timed.
 BURST = Turn(seconds=0.01, warmup_calls=1, most_calls=30)
 
+_LOGITS = (OUTPUTS[0],)
 BASELINE = "stock"
 PEERS = {BASELINE: "default", "stock int8": "stock int8", "OpenVINO": "openvino", "OpenVINO int8": "openvino int8"}
 """Ways without edge, as `peers_runtimes.PEERS` calls them."""
@@ -154,14 +155,14 @@ def without_edge(source: StockExports, images: NDArray[np.uint8]) -> tuple[Ready
 
 
 def with_edge(model: str, images: NDArray[np.uint8]) -> Ready:
-    """The shipped bundles of a model, each as a session alone and through a classifier."""
+    """The shipped bundles of a model, each as a session that gives logits, as the stock export, and as a classifier."""
     ready: Ready = {}
     for name in bundles_of(model):
         source = bundle.read(shipped.locate(name))
         running = session.create(source.data, provider="cpu", threads=1, manifest=source.manifest)
         classifier = edge.load(name, provider="cpu", threads=1)
         precision = source.manifest.precision
-        ready[f"edge {precision}"] = lambda run=running.run: run(images)[0]
+        ready[f"edge {precision}"] = lambda fetch=running.fetch: fetch(_LOGITS, images)[0]
         ready[f"edge {precision}, Classifier"] = functools.partial(classifier.classify, images)
     return ready
 

@@ -41,8 +41,8 @@ def _head(document: dict[str, Any]) -> Iterator[str]:
     yield f"{settings['clock']}. Ratios say how many times as fast as `{settings['baseline']}`,"
     yield "`torch.onnx.export` in a default session of ONNX Runtime; ± is the standard error of the median. The others"
     yield "are `quantize_dynamic` of that file, OpenVINO with either file, and the shipped bundles, their sessions"
-    yield "alone, which give logits and probabilities, and through `Classifier.classify`; what a prediction with its"
-    yield "score takes is in the last table. Made by `python benchmarks/single.py`."
+    yield "alone, which give logits as those files do, and through `Classifier.classify`, which gives probabilities."
+    yield "What a prediction with its score takes is in the last table. Made by `python benchmarks/single.py`."
 
 
 def _one_picture(document: dict[str, Any]) -> Iterator[str]:
