@@ -113,12 +113,12 @@ def luminance_of(image: Image.Image, name: str = "the picture") -> GreyPicture:
         raise UnreadablePictureError(
             f"{name} is cut off or damaged ({_one_line(cause)}); save or download it again"
         ) from cause
-    return grey if isinstance(grey, Image.Image) else _read_only(grey)
+    return _read_only(grey)
 
 
-def _read_only(grey: Grey) -> Grey:
-    levels = np.ascontiguousarray(grey)
-    levels.flags.writeable = False
+def _read_only(levels: GreyPicture) -> GreyPicture:
+    if isinstance(levels, np.ndarray):
+        levels.flags.writeable = False
     return levels
 
 
@@ -223,7 +223,7 @@ def _from_colours(stream: BinaryIO, name: str, enough_pixels: int, grey: GreyPic
     image.draft("RGB", (enough_pixels, enough_pixels))
     with _memory_for(image, held_bytes + image.width * image.height, name):  # the luminance is still there
         image.load()
-        return _read_only(np.asarray(luminance.upright(luminance.mix(image, mixture), image)))
+        return _read_only(luminance.upright(luminance.mix(image, mixture), image))
 
 
 def _open(stream: BinaryIO, name: str) -> tuple[Image.Image, int]:

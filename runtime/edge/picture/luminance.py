@@ -5,7 +5,7 @@ What Pillow does not convert in one step is converted strip by strip, so that no
 
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -28,14 +28,14 @@ PAPER_CONTRAST: Final = 96
 
 _ORIENTATION_TAG: Final = 0x0112
 _ORIENTATION_SOURCES: Final = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
-_TURNS: Final[dict[int, Callable[[Grey], Grey]]] = {
-    2: lambda grey: grey[:, ::-1],
-    3: lambda grey: grey[::-1, ::-1],
-    4: lambda grey: grey[::-1],
-    5: lambda grey: grey.T,
-    6: lambda grey: grey.T[:, ::-1],
-    7: lambda grey: grey[::-1, ::-1].T,
-    8: lambda grey: grey.T[::-1],
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
 }
 
 _OPAQUE: Final = [0] * 128 + [255] * 128  # of the levels of an alpha channel
@@ -224,7 +224,7 @@ def may_be_turned(image: Image.Image) -> bool:
 
 
 def upright(grey: Grey | Image.Image, original: Image.Image) -> Grey | Image.Image:
-    """Grey levels turned as the camera was held; a view where that will do."""
+    """Grey levels turned as the camera was held; mode L where they are turned."""
     if not may_be_turned(original) or containers.is_heavy(original.info.get("exif", b"")):
         return grey
     with silently():
@@ -233,4 +233,6 @@ def upright(grey: Grey | Image.Image, original: Image.Image) -> Grey | Image.Ima
         except Exception:  # noqa: BLE001 -- a damaged camera note is no reason to refuse the picture
             orientation = 1
     turn = _TURNS.get(orientation)
-    return grey if turn is None else turn(np.asarray(grey))
+    if turn is None:
+        return grey
+    return (grey if isinstance(grey, Image.Image) else Image.fromarray(grey)).transpose(turn)
