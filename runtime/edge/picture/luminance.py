@@ -67,6 +67,7 @@ def convert(image: Image.Image) -> Grey | Image.Image:
         and colour.lacks_contrast(levels)
         and (mixture := colour.strongest_mixture(small_colours(image))) is not None
     ):
+        del levels  # or both would be in memory
         levels = mix(image, mixture)
     return upright(levels, image)
 
