@@ -95,7 +95,7 @@ def export(
         str | None,
         typer.Option(
             help="What your model was trained on: mean and deviation of pixels in [0, 1], as 0.1307,0.3081, or a name: "
-            "mnist, half, imagenet, bytes, none.",
+            "mnist, half, imagenet, bytes, none; picture standardises each by itself, binary makes its pixels 0 and 1.",
             metavar="MEAN,STD",
         ),
     ] = None,

@@ -142,6 +142,14 @@ def find_alone(returned: object, name: str | None, classes: int | None = None) -
     return replace(ClassOutput(fitting[0], None, (), given[fitting[0]].numel(), alone=True), **taken)
 
 
+def is_one_each(returned: Mapping[int, object]) -> bool:
+    """Whether `forward` returned a single whole number for each picture, by the size of the batch: the class itself."""
+    return all(
+        any(one.numel() == count and not one.is_floating_point() for one in outputs(value).values())
+        for count, value in returned.items()
+    )
+
+
 def is_over_batch(numbers: Tensor) -> bool:
     """Whether probabilities [batch, classes] were made over the batch, and not over the classes."""
     of_batch, of_classes = ((numbers.double().sum(axis) - 1).abs().max() < SUM_ERROR for axis in (0, 1))

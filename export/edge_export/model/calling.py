@@ -7,6 +7,7 @@ answer is that of a fresh module.
 """
 
 import inspect
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -24,16 +25,26 @@ from edge_export.model.errors import ModelError
 from edge_export.model.preparation import PIXELS, axes_of, is_by_row, prepared, row_of
 
 # What modules call the method that makes their first states.
-FIRST_STATES = (
-    "init_hidden", "initHidden", "init_state", "init_states", "init_hidden_state", "initial_state", "begin_state",
-    "zero_state", "reset_hidden", "reset_hidden_state", "reset_state", "reset_states",
-)  # fmt: skip
+FIRST_STATES = re.compile(
+    r"(init|zero|begin|reset|start|initial|make|get).*(hidden|state|h0|hc)s?$|(hidden|state)s?_?(init|zero)",
+    re.IGNORECASE,
+)
 # And the attribute that keeps them.
 KEPT_STATES = ("hidden", "hidden_state", "hidden_states", "hidden_cell", "state", "states", "h", "h0", "hc")
 # What they call the size of the batch, in an attribute or beside the class.
 BATCH_SIZES = ("batch_size", "batchsize", "batchSize", "batch", "bs", "n_batch", "BATCH_SIZE", "BATCH", "BS")
 # What they call the right answers, where `forward` computes the loss too.
 LABELS = frozenset({"label", "labels", "target", "targets", "y", "gt", "truth", "true_labels", "y_true"})
+# What an argument is called that is no second picture.
+NO_PICTURE = re.compile(
+    r"^(h|c|m|s|t)x?_?\d?(_?(prev|0|init))?$|hid|state|cell|mem|mask|noise|time|teacher|step|token|cond"
+)
+# What begins the name of a method that answers nothing, and may write or train something instead.
+NO_ANSWER = re.compile(
+    r"save|load|fit|train|test|valid|export|dump|write|plot|show|log|set|add|register|configure|on_|init|reset|loss|step"
+)
+# How a batch holds its pictures, where `forward` takes the batch whole.
+BATCHES = ("pair", "mapping")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,10 @@ class More:
         of: what that method takes: "batch", its size; "pixels", the pictures; "", nothing.
         attribute: which attribute keeps what the method gives; None where it is an argument, or the method sets it.
         sized: whether the sizes of the batch that are written down are those of the batch that comes.
+        given: what the other arguments get that nothing else is known of: "", nothing; "pictures", the same pictures;
+            "sequences" or "rows", states of zeros for layers that see whole sequences or a row at a call.
+        batch: how the pictures are handed over: "", as they are; one of `BATCHES`, in a batch with something else.
+        asked: the name of the method, or of the part, that is asked in the place of `forward`, where there is none.
     """
 
     wanted: tuple[str, ...] = ()
@@ -53,6 +68,9 @@ class More:
     of: str = "batch"
     attribute: str | None = None
     sized: bool = False
+    given: str = ""
+    batch: str = ""
+    asked: str | None = None
 
     @property
     def words(self) -> list[str]:
@@ -62,13 +80,20 @@ class More:
             said.append("a size of the batch that is written down is that of the batch that comes")
         if self.method:
             said.append(f"forward begins with the states of {self.method}()")
+        if self.asked:
+            said.append(f"has no forward, and is asked by its {self.asked}")
+        if self.batch:
+            said.append(f"takes the batch whole, as a {self.batch}")
         known = {
             "those of full sequences": [name for name in self.wanted if _is_length(name)],
             "zeros, for a loss that nobody reads": [name for name in self.wanted if name.lower() in LABELS],
             "the number of pictures": [name for name in self.wanted if name in BATCH_SIZES],
         }
         said += [f"its argument {names[0]} is {what}" for what, names in known.items() if names]
-        if self.method is None and len(self.wanted) > sum(map(len, known.values())):
+        unknown = [name for name in self.wanted if not _is_known(name)]
+        if self.given == "pictures":
+            said.append(f"its argument {', '.join(unknown)} is the same picture again")
+        elif self.method is None and unknown:
             said.append("forward begins with empty states")
         return said
 
@@ -89,6 +114,8 @@ def in_evaluation(module: nn.Module) -> nn.Module:
 
 def ways(module: nn.Module) -> list[More]:
     """What a module may want, the plainest first."""
+    if not isinstance(module, torch.jit.ScriptModule) and type(module).forward is nn.Module.forward:
+        return [More(asked=name) for name in _askable(module)]
     compiled = isinstance(module, torch.jit.ScriptModule)
     parameters = [] if compiled else list(inspect.signature(module.forward).parameters.values())
     wanted = tuple(
@@ -100,13 +127,50 @@ def ways(module: nn.Module) -> list[More]:
     plain = [More(wanted, sized=sized) for sized in reversed(sizes)]
     asked = [
         More(wanted, method, of, attribute, sized)
-        for method in FIRST_STATES
-        if callable(getattr(module, method, None))
+        for method in _makers_of_states(module)
         for of in ("batch", "", "pixels")
         for attribute in ([None] if wanted else [*(name for name in KEPT_STATES if hasattr(module, name)), None])
         for sized in sizes
     ]
-    return [*plain, *asked]
+    unknown = [name for name in wanted if not _is_known(name)]
+    zeros = [More(wanted, given=given) for given in ("sequences", "rows") if unknown and _hidden(module)]
+    pictures = [] if not unknown or any(map(NO_PICTURE.search, unknown)) else [More(wanted, given="pictures")]
+    whole = [More(batch=batch) for batch in BATCHES if not wanted and not compiled]
+    return [*plain, *asked, *zeros, *pictures, *whole]
+
+
+def _makers_of_states(module: nn.Module) -> list[str]:
+    """The methods of a module's own classes that make its first states, by their names."""
+    own = [name for kind in type(module).__mro__ if not _is_torch(kind.__module__) for name in vars(kind)]
+    return [name for name in dict.fromkeys(own) if FIRST_STATES.search(name) and callable(getattr(module, name, None))]
+
+
+def _askable(module: nn.Module) -> list[str]:
+    """What may be asked in the place of a `forward`: the module's own methods of one argument, then its parts."""
+    methods = []
+    for kind in type(module).__mro__:
+        for name, value in vars(kind).items() if not _is_torch(kind.__module__) else ():
+            if inspect.isfunction(value) and not name.startswith("_") and not NO_ANSWER.match(name):
+                parameters = list(inspect.signature(value).parameters.values())[1:]
+                needed = [one for one in parameters if one.default is one.empty and one.kind != one.VAR_KEYWORD]
+                methods += [name] if len(needed) == 1 else []
+    return [*dict.fromkeys(methods), *(name for name, _ in module.named_children())]
+
+
+class _Batch(dict[str, Any]):
+    """A batch by its names: under any that is none of a label or a length are the pictures."""
+
+    def __init__(self, pixels: Tensor, rows: int) -> None:
+        super().__init__()
+        self.pixels, self.rows = pixels, rows
+
+    def __missing__(self, name: str) -> Any:  # noqa: ANN401 - as of a dictionary
+        return _argument(name, len(self.pixels), self.rows) if _is_known(name) else self.pixels
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - likewise
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self[name]
 
 
 def call(model: nn.Module, images: Tensor, preparation: Preparation, more: More) -> object:
@@ -128,9 +192,18 @@ def call(model: nn.Module, images: Tensor, preparation: Preparation, more: More)
         if is_by_row(preparation.layout):
             return _row_by_row(model, pixels, preparation, more, states)
         rows = PIXELS if PIXELS in axes_of(preparation.layout) else ROWS
-        free = iter([] if more.method is None or more.attribute is not None else [states])
+        asked = model if more.asked is None else getattr(model, more.asked)
+        if more.batch:
+            return asked((pixels, _argument("labels", batch, rows)) if more.batch == "pair" else _Batch(pixels, rows))
+        unknown = sum(not _is_known(name) for name in more.wanted)
+        if more.given == "pictures":
+            free = iter([pixels] * unknown)
+        elif more.given:
+            free = iter(_zeros(model, batch, unknown, more.given))
+        else:
+            free = iter([] if more.method is None or more.attribute is not None else [states])
         given = [_argument(name, batch, rows) if _is_known(name) else next(free, None) for name in more.wanted]
-        return model(pixels, *given)
+        return asked(pixels, *given)
 
 
 def _row_by_row(
@@ -188,6 +261,27 @@ def _states(model: nn.Module, batch: int, pixels: Tensor, more: More) -> Any:  #
         return None
     method = getattr(model, more.method)
     return method({"batch": batch, "pixels": pixels}[more.of]) if more.of else method()
+
+
+def _hidden(model: nn.Module) -> tuple[int, int, bool] | None:
+    """Layers in both directions, units and whether there are cells, of the first recurrent layer; None without one."""
+    for part in model.modules():
+        if isinstance(part, nn.RNNBase):
+            return part.num_layers * (1 + part.bidirectional), part.hidden_size, isinstance(part, nn.LSTM)
+        if isinstance(part, nn.RNNCellBase):
+            return 1, part.hidden_size, isinstance(part, nn.LSTMCell)
+    written = [vars(model).get(name) for name in ("hidden_size", "hidden_dim", "num_hidden", "n_hidden", "hidden")]
+    units = [one for one in written if isinstance(one, int)]
+    return (1, units[0], False) if units else None
+
+
+def _zeros(model: nn.Module, batch: int, count: int, how: str) -> list[Any]:
+    """So many arguments of zeros for the first recurrent layer: its states, or one argument with both of an LSTM."""
+    hidden = _hidden(model)
+    assert hidden is not None
+    layers, units, cells = hidden
+    zeros = torch.zeros(*((layers,) if how == "sequences" else ()), batch, units)
+    return [(zeros, zeros)] if cells and count == 1 else [zeros] * count
 
 
 def _is_length(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 The kind of a file is seen by its first bytes. torch's files are read with `weights_only`; objects that it does not
 know, such as the `argparse.Namespace` of a training script, become plain dictionaries: their classes are never
-imported.
+imported. Of a pickle that torch did not write, and of NumPy's archives, tensors and arrays are read in the same way.
 """
 
 import io
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
+from torch._utils import _rebuild_parameter, _rebuild_tensor_v2
 
 from edge_train.training.checkpoint import CheckpointError
 
@@ -81,15 +82,68 @@ def read(path: Path, content: bytes) -> object:
         if content.startswith(first):
             raise CheckpointError(f"{path} is {what}")
     if content.startswith(b"PK"):
+        if (arrays := _arrays(content)) is not None:
+            return arrays
         _check_archive(path, content)
     elif not content.startswith(_PICKLE):
         raise CheckpointError(f"{path} is damaged, or no file of torch or safetensors at all; save one with: {SAVE}")
     elif not content.startswith(_LEGACY):
-        raise CheckpointError(
-            f"{path} is a pickle that torch did not save, and reading it would execute it; load it where it was made, "
-            f"and save it with: {SAVE}"
-        )
+        return _plainly_unpickled(path, content)
     return _unpickled(path, content)
+
+
+def _arrays(content: bytes) -> dict[str, torch.Tensor] | None:
+    """The arrays of an archive of NumPy; None where it is none, or holds objects."""
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {name: torch.from_numpy(archive[name]) for name in archive.files} if archive.files else None
+    except (ValueError, TypeError, AttributeError, zipfile.BadZipFile):
+        return None
+
+
+class _Tensors(pickle.Unpickler):
+    """Reads a pickle of tensors, arrays and containers; every other class that it names stands for itself, unused."""
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - classes and functions
+        """What a name in the pickle stands for: a maker of data, or a plain dictionary."""
+        full = f"{IMPORT_MAPPING.get(module, module)}.{name}"
+        known = {name: maker for maker, name in _of_numpy()}
+        return _MAKERS.get(full) or known.get(full) or type(full, (_Plain,), {})
+
+
+def _plainly_unpickled(path: Path, content: bytes) -> object:
+    """A pickle that torch did not write, of which only what makes data is run: no class that it names is imported."""
+    try:
+        return _as_tensors(_Tensors(io.BytesIO(content)).load())
+    except Exception as error:  # a damaged or hostile pickle raises anything
+        raise CheckpointError(
+            f"{path} is a pickle that torch did not save, and holds more than tensors ({type(error).__name__}: "
+            f"{str(error)[:80]}); load it where it was made, and save it with: {SAVE}"
+        ) from error
+
+
+def _as_tensors(value: object) -> object:
+    """Containers with their numeric arrays as tensors."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+        return torch.from_numpy(np.ascontiguousarray(value.astype(value.dtype.newbyteorder("="))))
+    if isinstance(value, dict) and not pickled_class(value):
+        return {name: _as_tensors(one) for name, one in value.items()}
+    return [_as_tensors(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _storage(content: bytes) -> Any:  # noqa: ANN401 - a storage of torch
+    """The numbers of a tensor, which torch writes into a pickle as a file of its own."""
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
+_MAKERS: dict[str, Any] = {
+    "collections.OrderedDict": OrderedDict,
+    "torch._utils._rebuild_tensor_v2": _rebuild_tensor_v2,
+    "torch._utils._rebuild_parameter": _rebuild_parameter,
+    "torch.storage._load_from_bytes": _storage,
+    "_codecs.encode": lambda text, _encoding: text.encode("latin-1"),  # how an old pickle holds bytes
+}
+"""What a pickle of tensors is made with; none of it does anything but make data."""
 
 
 def _check_archive(path: Path, content: bytes) -> None:
@@ -103,8 +157,6 @@ def _check_archive(path: Path, content: bytes) -> None:
             f"{path} is a TorchScript archive, which is a program; save the weights alone: "
             f"model = torch.jit.load('{path.name}'); {SAVE}"
         )
-    if any(name.endswith(".npy") for name in names):
-        raise CheckpointError(f"{path} is an archive of NumPy arrays; save the state dict of the model: {SAVE}")
     if "data.pkl" not in inner:
         raise CheckpointError(f"{path} is an archive that torch did not save; save the weights with: {SAVE}")
 

@@ -23,14 +23,15 @@ from torch.nn.parameter import is_lazy
 
 from edge.errors import EdgeError
 from edge_export.model.adapter import Adapter
+from edge_export.model.preparation import with_normalisation
 from edge_export.model.trained_model import Told, TrainedModel
 from edge_export.model.tried_forms import (
+    COARSE,
     Options,
     TriedForm,
     answering,
     as_if,
     normalisations,
-    normalised,
     numbers,
     trials,
 )
@@ -162,7 +163,7 @@ def _better(trained: TrainedModel, split: Split, told: Told) -> Finding | None:
     found = []
     for name in normalisations(split, adapter.preparation):
         try:
-            with as_if(adapter, normalised(adapter.preparation, name)):
+            with as_if(adapter, with_normalisation(adapter.preparation, name)):
                 other = _entropies(adapter, some)
         except Exception:  # noqa: BLE001, S112 - likewise
             continue
@@ -194,8 +195,8 @@ def _two_toned(adapter: Adapter, some: Split, begun: Entropies) -> tuple[Finding
     finding = Finding(
         f"and answers more surely where every pixel is 0 or 1: {other[1]:.1%} of {len(some):,} of them ({begun[1]:.1%} "
         f"as they are), at a cross entropy of {other[0].mean():.3f} ({begun[0].mean():.3f}); if a loader made them so, "
-        "let forward do it, in a class beside yours: return super().forward((x > 0.5).float()), as docs/models.md has "
-        "them; otherwise say --normalise none"
+        f"say --normalise {COARSE}; otherwise say --normalise none",
+        {"--normalise": COARSE},
     )
     return finding, saved
 

@@ -30,6 +30,8 @@ FORM = "give --model package.module:factory or path/to/file.py:Class, with its a
 
 # What an argument is called that takes all settings as one.
 AS_ONE = frozenset({"args", "arg", "config", "configs", "conf", "cfg", "hparams", "opt", "opts", "options", "params"})
+# And what holds a model in something that trains it.
+INSIDE = ("model", "net", "network", "classifier")
 # What arguments are often made with, also where the module has no such name.
 _COMMON = {"Namespace": argparse.Namespace, "SimpleNamespace": SimpleNamespace, "dict": dict}
 
@@ -169,6 +171,10 @@ def _made(factory: Factory, tell: Tell, suggested: Mapping[str, Any], *, needed:
         pass  # a callable without a signature: the call itself will tell
     with theirs(f"{factory.label} fails when it is made"), without_cuda():
         module = maker(*arguments, **options)
+    inner = _inside(module)
+    if inner is not None:
+        tell(f"{factory.label} gives a {type(module).__name__}; its {inner} is taken for the model")
+        module = getattr(module, inner)
     if not isinstance(module, nn.Module):
         raise ModelError(
             f"{factory.label} gives a {type(module).__name__}, not a torch.nn.Module; name what returns the model"
@@ -255,6 +261,16 @@ def _taken(maker: Callable[..., Any], suggested: Mapping[str, Any], *, needed: b
         return {required[0]: absent.Hyperparameters(suggested)}
     chosen = required if needed else [one.name for one in named]
     return {name: suggested[name] for name in chosen if name in suggested}
+
+
+def _inside(holder: object) -> str | None:
+    """The attribute of something that trains a model, such as a `Trainer`, in which the model is; None without one."""
+    attributes = getattr(holder, "__dict__", {})
+    inside = [name for name, value in attributes.items() if isinstance(value, nn.Module) and list(value.parameters())]
+    if isinstance(holder, nn.Module) or not inside:
+        return None
+    usual = [name for name in INSIDE if name in inside]
+    return usual[0] if usual else inside[0] if len(inside) == 1 else None
 
 
 def _short(value: object) -> str:

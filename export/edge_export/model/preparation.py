@@ -53,6 +53,10 @@ NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "bytes": ((BYTES[0],), (BYTES[1],)),
 }
+# What a loader does to each picture by itself, by the name that `--normalise` has for it.
+OF_EACH = {"picture": "standardised", "binary": "binary"}
+HALF = 0.5  # above which a binary pixel is 1
+LEAST_DEVIATION = 1e-6  # of an empty picture, which has none
 
 
 def axes_of(layout: str) -> Axes:
@@ -123,15 +127,25 @@ def written(axes: Sequence[str | int]) -> str:
     return ",".join(map(str, axes))
 
 
-def normalisation_of(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Reads `--normalise`: "0.1307,0.3081", a mean and a deviation for each of three colours, or a name.
+def with_normalisation(preparation: Preparation, text: str) -> Preparation:
+    """The preparation with another normalisation in the place of its own, as `--normalise` names it.
 
-    Returns:
-        Means and deviations of pixels in [0, 1]; both empty for "none".
+    Args:
+        preparation: of a model.
+        text: "0.1307,0.3081", a mean and a deviation for each of three colours, a name of `NORMALISATIONS`, or one of
+            `OF_EACH` and behind a comma any of these.
 
     Raises:
         ModelError: it is neither numbers nor a known name, or a deviation is not above 0.
     """
+    first, _, rest = text.partition(",")
+    each = OF_EACH.get(first.strip(), "")
+    means, deviations = _numbers_of((rest or "none") if each else text)
+    return dataclasses.replace(preparation, mean=means, deviation=deviations, each=each)
+
+
+def _numbers_of(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Means and deviations of pixels in [0, 1]; both empty for "none"."""
     if text in NORMALISATIONS:
         return NORMALISATIONS[text]
     try:
@@ -143,7 +157,7 @@ def normalisation_of(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if len(numbers) not in (2, 2 * COLOURS) or not all(0 < one < float("inf") for one in deviations):
         raise ModelError(
             f"--normalise {text} is no MEAN,DEVIATION of pixels in [0, 1]; give the numbers of the training, such as "
-            f"0.1307,0.3081, or one of {', '.join(NORMALISATIONS)}"
+            f"0.1307,0.3081, or one of {', '.join((*NORMALISATIONS, *OF_EACH))}"
         )
     return means, deviations
 
@@ -162,6 +176,8 @@ def prepared(images: Tensor, preparation: Preparation) -> Tensor:
         pixels = _resized(pixels, rows) if preparation.layout.endswith(":resize") else _cut(pixels, rows)
     if preparation.inverted:
         pixels = 1 - pixels
+    if preparation.each:
+        pixels = _by_itself(pixels, preparation.each)
     colours = [
         # A byte comes back exactly by the product with 255, and not by the quotient: a model may look it up.
         pixels * 255 if (mean, deviation) == BYTES else (pixels - mean) / deviation
@@ -194,6 +210,15 @@ def _with_single(tensor: Tensor, inner: Sequence[str | int], at: int) -> Tensor:
         if axis == 1:
             tensor = tensor.unsqueeze(1 + place)
     return tensor.movedim(0, at) if at else tensor
+
+
+def _by_itself(pixels: Tensor, how: str) -> Tensor:
+    """Pictures [batch, rows, columns], each binary, or standardised by its own mean and deviation."""
+    if how == OF_EACH["binary"]:
+        return (pixels > HALF).to(pixels.dtype)
+    centred = pixels - pixels.mean((1, 2), keepdim=True)
+    variance = (centred * centred).sum((1, 2), keepdim=True) / (pixels.shape[1] * pixels.shape[2] - 1)
+    return centred / variance.sqrt().clamp_min(LEAST_DEVIATION)
 
 
 def _cut(pixels: Tensor, rows: int) -> Tensor:
@@ -233,21 +258,16 @@ def _bilinear(rows: int) -> Tensor:
 def arguments(preparation: Preparation) -> list[str]:
     """The options of `edge export` that say this preparation."""
     options = ["--input", preparation.layout]
-    if preparation.mean:
-        options += ["--normalise", normalisation_written(preparation.mean, preparation.deviation)]
+    if preparation.mean or preparation.each:
+        options += ["--normalise", normalisation_written(preparation)]
     flags = {"--invert": preparation.inverted, "--transpose": preparation.transposed}
     return options + [flag for flag, wanted in flags.items() if wanted]
 
 
-def normalisation_written(means: Sequence[float], deviations: Sequence[float]) -> str:
-    """Means and deviations as `--normalise` takes them, by their name where they have one."""
-    for name, known in NORMALISATIONS.items():
-        if known == (tuple(means), tuple(deviations)) and name != "mnist":  # whose numbers everybody knows
-            return name
-    return ",".join(f"{number:g}" for number in (*means, *deviations))
-
-
-def with_normalisation(preparation: Preparation, name: str) -> Preparation:
-    """The preparation with that normalisation in the place of its own."""
-    means, deviations = NORMALISATIONS[name]
-    return dataclasses.replace(preparation, mean=means, deviation=deviations)
+def normalisation_written(preparation: Preparation) -> str:
+    """The normalisation as `--normalise` takes it, by its name where it has one."""
+    numbers = tuple(preparation.mean), tuple(preparation.deviation)
+    named = [name for name, known in NORMALISATIONS.items() if known == numbers and name != "mnist"]  # all know these
+    written_out = named[0] if named else ",".join(f"{number:g}" for number in (*numbers[0], *numbers[1]))
+    each = [name for name, how in OF_EACH.items() if how == preparation.each]
+    return ",".join(each if each and not preparation.mean else [*each, written_out])

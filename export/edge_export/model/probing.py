@@ -34,6 +34,7 @@ KIND_IMAGES = 64  # pictures whose answers say which kind of number they are
 SIZES = (2, 3)  # of the batches that a module is asked with: 1 would let a frozen or broadcast batch axis pass
 LARGEST_DIFFERENCE = 1e-4  # of an answer in another batch, relative: what sums in another order make of it
 
+NO_REPAIRS = Repairs()
 ENDS = {"softmax": "probabilities", "sigmoid": "scores between 0 and 1"}
 
 ALSO_WANTS = "forward also wants"
@@ -51,6 +52,14 @@ ADVICE_MIXES = (
 
 class Unfit(Exception):  # noqa: N818 - no error: one of several forms, and the next one is tried
     """A form does not fit, and why."""
+
+
+class _Decides(Unfit):
+    """The answer is the class itself, which the call of that number chose."""
+
+    def __init__(self, number: int, said: str) -> None:
+        super().__init__(said)
+        self.number = number
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,23 +158,52 @@ def _telling(found: list[Fit]) -> list[Fit]:
 
 def _fit(module: nn.Module, preparation: Preparation, output: str | None, classes: int | None) -> Fit:
     failure: Unfit | None = None
+    found: list[Fit] = []
     for more in ways(module):
         try:
-            return _fit_in(module, preparation, more, output, classes)
+            found.append(_fit_in(module, preparation, more, output, classes))
         except Unfit as error:
             failure = failure or error
-    assert failure is not None
-    raise failure
+            continue
+        if more.asked is None:
+            return found[-1]
+    if not found:
+        raise failure or Unfit("it has no forward, and nothing else that could be asked")
+    # Of several methods, the one with a number for each class that says most.
+    return min(found, key=lambda one: (one.adapter.answer.classes != classes, one.adapter.repairs.decides))
 
 
 def _fit_in(module: nn.Module, preparation: Preparation, more: More, output: str | None, classes: int | None) -> Fit:
+    try:
+        return _fit_with(module, preparation, more, output, classes)
+    except _Decides as decided:
+        # What is decided by an argmax are the numbers that enter it.
+        skipped = Repairs(skipped=frozenset({decided.number}), decides=True)
+        fit = _fit_with(module, preparation, more, output, classes, given=skipped)
+        images, _ = drawn_digits(KIND_IMAGES)
+        with Repaired(replace(skipped, skipped=frozenset())), torch.no_grad():
+            said = answers.outputs(call(module, images, preparation, more))[fit.adapter.answer.name]
+        if not torch.equal(_answers(fit.adapter, images).argmax(1), said.reshape(-1).long()):
+            raise Unfit(str(decided)) from decided
+        return fit
+
+
+def _fit_with(
+    module: nn.Module,
+    preparation: Preparation,
+    more: More,
+    output: str | None,
+    classes: int | None,
+    *,
+    given: Repairs = NO_REPAIRS,
+) -> Fit:
     images, _ = drawn_digits(KIND_IMAGES)
     small, large = SIZES
     seen: dict[int, Repaired] = {}
     returned: dict[int, object] = {}
     random = double = False
     for size in SIZES:
-        with Repaired(Repairs()) as seen[size], torch.no_grad():
+        with Repaired(given) as seen[size], torch.no_grad():
             try:
                 returned[size] = _tried(partial(call, module, images[:size], preparation, more))
             except Unfit as error:
@@ -177,10 +215,21 @@ def _fit_in(module: nn.Module, preparation: Preparation, more: More, output: str
     try:
         where = answers.find(returned, output, classes)
     except ModelError as error:
+        largest = [number for number, one in enumerate(seen[large].seen) if one.kind in ("argmax", "max")]
+        if largest and not given and answers.is_one_each(returned):
+            raise _Decides(largest[-1], str(error)) from error
         raise Unfit(str(error)) from error
     cuda = any(one.cuda for one in seen.values())
     repairs = _repairs(seen[small].seen, seen[large].seen, where, returned[large])
-    repairs = replace(repairs, moves=cuda, packed=all(one.packed for one in seen.values()), still=random, single=double)
+    repairs = replace(
+        repairs,
+        skipped=repairs.skipped | given.skipped,
+        decides=given.decides,
+        moves=cuda,
+        packed=all(one.packed for one in seen.values()),
+        still=random,
+        single=double,
+    )
     adapter = Adapter(module, preparation, where, repairs=repairs, more=more)
     few, many = (_answers(adapter, images[:size]) for size in SIZES)
     turned = _answers(adapter, images[[2, 0]])
@@ -237,6 +286,8 @@ def _words(adapter: Adapter, numbers: Tensor) -> str:
     kind: str = answers.kind(numbers)
     if adapter.logarithm:
         kind = "probabilities, their logarithm taken"
+    elif adapter.repairs.decides:
+        kind = f"the class itself, of {kind}: its argmax taken off"
     elif adapter.repairs.end:
         kind = f"{ENDS[adapter.repairs.end]}, {adapter.repairs.end} taken off"
     return f"{kind} ({adapter.answer.words})" if adapter.answer.words else kind

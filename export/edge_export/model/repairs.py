@@ -10,9 +10,10 @@ to the call of one number.
 | `.squeeze()` without an axis     | the axes go that are 1 at every batch size: a batch of one keeps its own         |
 | `F.dropout(x)` that is always on | nothing: a model in evaluation drops nothing                                     |
 | a softmax or sigmoid at the end  | nothing: what enters it are the logits                                           |
+| an argmax at the end             | nothing: likewise, and the largest one decides                                   |
 | `torch.randn` and the like       | the mean of what would be drawn: an answer must not depend on chance             |
 | packing sequences of full length | nothing: a recurrent layer takes them as they are                                |
-| `.double()`, `dtype=float64`     | the precision that everything else has: the weights are float32                  |
+| `.double()`, `.half()`, `dtype=` | the precision that everything else has: the weights are float32                  |
 """
 
 import inspect
@@ -20,7 +21,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +38,9 @@ DEVICES = ("cuda", "mps", "xpu", "hip", "npu", "mlu")  # which people write thei
 _SQUEEZES = (torch.squeeze, Tensor.squeeze)
 _SOFTMAXES = (torch.softmax, F.softmax, Tensor.softmax)
 _SIGMOIDS = (torch.sigmoid, F.sigmoid, Tensor.sigmoid)
+_PRECISIONS = (Tensor.double, Tensor.half, Tensor.bfloat16)
+_ARGMAXES = (torch.argmax, Tensor.argmax)
+_MAXES = (torch.max, Tensor.max)
 _DROPOUTS = (F.dropout, F.dropout1d, F.dropout2d, F.alpha_dropout, F.feature_alpha_dropout, torch.dropout)
 
 
@@ -45,7 +49,7 @@ class Seen:
     """A call that may need a repair.
 
     Attributes:
-        kind: "squeeze", "softmax", "sigmoid" or "dropout".
+        kind: "squeeze", "softmax", "sigmoid", "argmax", "max" along an axis, or "dropout".
         shape: of the tensor that entered.
         result: the tensor that it returned.
     """
@@ -53,6 +57,13 @@ class Seen:
     kind: str
     shape: tuple[int, ...]
     result: Tensor
+
+
+class Largest(NamedTuple):
+    """What `torch.max` along an axis gives."""
+
+    values: Tensor
+    indices: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +75,18 @@ class Repairs:
         skipped: the numbers of the calls that return what enters them.
         moves: whether tensors are moved to CUDA.
         end: the kind of the last call, whose result was the answer: "softmax", "sigmoid", or None.
+        decides: whether the answer was the class itself, by an argmax that is left out.
         dropout: whether a dropout was always on.
         packed: whether sequences of full length are packed.
         still: whether random numbers are their mean.
-        single: whether double precision is that of the pictures.
+        single: whether any other precision is that of the pictures.
     """
 
     axes: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     skipped: frozenset[int] = frozenset()
     moves: bool = False
     end: str | None = None
+    decides: bool = False
     dropout: bool = False
     packed: bool = False
     still: bool = False
@@ -114,12 +127,12 @@ class Repaired(TorchFunctionMode):
                 return args[0]
             args = tuple(_on_cpu(func, one) if place else one for place, one in enumerate(args))
             named = {key: _on_cpu(Tensor.to if key == "device" else func, one) for key, one in named.items()}
-        if func is Tensor.double or any(map(_is_double, (*args, *named.values()))):
+        if func in _PRECISIONS or any(map(_is_precision, (*args, *named.values()))):
             self.double = True
-            if func is Tensor.double:
+            if func in _PRECISIONS:
                 return args[0].to(torch.get_default_dtype())
-            args = tuple(torch.get_default_dtype() if _is_double(one) else one for one in args)
-            named = {key: torch.get_default_dtype() if _is_double(one) else one for key, one in named.items()}
+            args = tuple(torch.get_default_dtype() if _is_precision(one) else one for one in args)
+            named = {key: torch.get_default_dtype() if _is_precision(one) else one for key, one in named.items()}
         if getattr(func, "__name__", "") == "_pack_padded_sequence":
             sequence, lengths, batch_first = args
             full = bool((lengths == sequence.shape[1 if batch_first else 0]).all())
@@ -134,13 +147,13 @@ class Repaired(TorchFunctionMode):
         number = len(self.seen)
         entered = args[0] if args else named["input"]
         if number in self.repairs.skipped:
-            result = entered
+            result: Any = Largest(entered, entered) if kind == "max" else entered
         elif number in self.repairs.axes:
             axes = self.repairs.axes[number]
             result = torch.squeeze(entered, axes) if axes else entered
         else:
             result = func(*args, **named)
-        self.seen.append(Seen(kind, tuple(entered.shape), result))
+        self.seen.append(Seen(kind, tuple(entered.shape), result[1] if kind == "max" else result))
         return result
 
 
@@ -191,7 +204,15 @@ def _kind(func: Call, args: tuple[Any, ...], named: Mapping[str, Any]) -> str | 
         return "softmax"
     if func in _SIGMOIDS:
         return "sigmoid"
+    if func in _ARGMAXES and len(args) + len(named) > 1:
+        return "argmax"
+    if func in _MAXES and (any(map(_is_axis, args[1:])) or "dim" in named):
+        return "max"
     return "dropout" if func in _DROPOUTS and _is_on(func, args, named) else None
+
+
+def _is_axis(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_on(func: Call, args: tuple[Any, ...], named: Mapping[str, Any]) -> bool:
@@ -220,9 +241,11 @@ def _is_elsewhere(func: Call, value: object) -> bool:
     return func is Tensor.to and isinstance(value, int) and not isinstance(value, bool)  # of `get_device()`
 
 
-def _is_double(value: object) -> bool:
-    named = isinstance(value, str) and value == "torch.DoubleTensor"
-    return named or value is torch.float64 or value is torch.DoubleTensor
+def _is_precision(value: object) -> bool:
+    """Whether an argument names a precision of floats that is not float32."""
+    named = isinstance(value, str) and value in ("torch.DoubleTensor", "torch.HalfTensor")
+    dtypes = (torch.float64, torch.float16, torch.bfloat16, torch.DoubleTensor, torch.HalfTensor)
+    return named or any(value is one for one in dtypes)
 
 
 def _on_cpu(func: Call, value: Any) -> Any:  # noqa: ANN401 - an argument may be anything

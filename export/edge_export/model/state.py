@@ -21,6 +21,8 @@ State = dict[str, Tensor]
 USUAL = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params", "ema")
 # What training puts in front of every name: DataParallel, torch.compile.
 WRAPPERS = ("module.", "_orig_mod.")
+# What torch.nn.utils.prune makes of a weight's name.
+ORIGINAL, MASK = "_orig", "_mask"
 # Counters of wrappers and of BatchNorm, from which nothing is computed in evaluation.
 COUNTERS = ("n_averaged", "num_batches_tracked")
 # Where a checkpoint keeps what its model was made with: Lightning's name, and those that people take.
@@ -169,6 +171,12 @@ def _readings(candidate: StateReading, wanted: Mapping[str, Tensor]) -> list[Sta
     if plain.keys() != candidate.state.keys():
         taken = ", ".join(prefix for prefix in WRAPPERS if any(prefix in name for name in candidate.state))
         readings.append(StateReading(plain, (*candidate.said, f"{taken} in front of the names")))
+    if (inner := {name.replace(".module.", "."): tensor for name, tensor in plain.items()}).keys() != plain.keys():
+        readings.append(StateReading(inner, (*candidate.said, "module. in front of parts of the names")))
+        plain = plain if plain.keys() & wanted.keys() > inner.keys() & wanted.keys() else inner
+    if (whole := _unpruned(plain)).keys() != plain.keys():
+        plain = whole
+        readings.append(StateReading(plain, (*candidate.said, "pruned weights, times their masks")))
     first = next(iter(wanted), "")
     outer = f"{first.partition('.')[0]}."
     if all(name.startswith(outer) for name in wanted):  # of the network inside, and the class stands around it
@@ -188,6 +196,14 @@ def _unwrapped(name: str) -> str:
     for prefix in (*WRAPPERS, *WRAPPERS):  # in either order
         name = name.removeprefix(prefix)
     return name.replace("._orig_mod.", ".")
+
+
+def _unpruned(state: State) -> State:
+    """A state dict whose pruned weights, each kept as it was and with a mask beside, are their product."""
+    pruned = {name.removesuffix(MASK) for name in state if name.endswith(MASK)}
+    whole = {name: state[name + ORIGINAL] * state[name + MASK] for name in pruned if name + ORIGINAL in state}
+    beside = {name + end for name in whole for end in (ORIGINAL, MASK)}
+    return {name: tensor for name, tensor in state.items() if name not in beside} | whole
 
 
 def _fits(state: State, wanted: Mapping[str, Tensor]) -> bool:

@@ -38,7 +38,7 @@ class Told:
 
     Attributes:
         layout: the order of the axes of its input, as `preparation.layouts_of` reads it.
-        normalise: mean and deviation, as `preparation.normalisation_of` reads them.
+        normalise: as `preparation.with_normalisation` reads it.
         invert: whether it reads dark digits on light paper.
         transpose: whether its rows are the columns of the picture.
         output: the name of its output.
@@ -227,7 +227,6 @@ def _own(factory: Factory, path: Path | None, labels: Path | None, told: Told, t
     if path is None:
         raise CheckpointError(f"{factory.label} needs its weights; name their file with --checkpoint")
     content = checkpoint.read_file(path)
-    means, deviations = preparations.normalisation_of(told.normalise or "none")
     named = () if labels is None else _lines(labels)
     tried = preparations.TRIED if told.layout is None else preparations.layouts_of(told.layout)
     suggested, known = states.arguments(path, content) if factory.bare else ({}, False)
@@ -241,7 +240,8 @@ def _own(factory: Factory, path: Path | None, labels: Path | None, told: Told, t
         tell(f"weights: of {path.name} were taken {', '.join(unwrapped)}")
     checkpoint.check_numbers(dict(module.named_parameters()), path)  # of buffers, a mask may well be infinite
     module = in_evaluation(module)
-    preparation = Preparation("", means, deviations, inverted=told.invert, transposed=told.transpose)
+    preparation = Preparation("", inverted=told.invert, transposed=told.transpose)
+    preparation = preparations.with_normalisation(preparation, told.normalise or "none")
     count = len(named) or len(DIGITS)
     alone = told.layout is not None and preparations.is_alone(told.layout)
     fit = probing.fit_alone if alone else probing.fit
@@ -323,7 +323,7 @@ def _found(chosen: Fit) -> str:
     if repairs.dropout:
         parts.append("a dropout that is on in evaluation is left out")
     if repairs.single:
-        parts.append("double precision is float32, as its weights are")
+        parts.append("any other precision is float32, as its weights are")
     if repairs.still:
         parts.append("random numbers that forward draws are their mean")
     parts += adapter.more.words

@@ -19,13 +19,20 @@ from edge.bundle.manifest import Preparation
 from edge_export.model import answer as answers
 from edge_export.model.adapter import Adapter
 from edge_export.model.answer import ClassOutput
-from edge_export.model.preparation import NORMALISATIONS, normalisation_written
+from edge_export.model.preparation import normalisation_written, with_normalisation
 from edge_train.data.splits import Split
 from edge_train.training.evaluation import logits_of
 
-DOUBTED = ("none", "mnist", "half", "bytes")  # the normalisations that are tried on everything
+DOUBTED = ("none", "mnist", "half", "bytes", "picture")  # the normalisations that are tried on everything
+COARSE = "binary"  # and that of pixels which lose something, where the accuracy is low
 LARGER = ("32,32:pad", "32,32:resize", "64,64:resize")  # what networks that take any size were trained on
 OF_DATA = {"fashion-mnist": "fashion-mnist", "kmnist": "kmnist"}  # and on the data that they are of
+
+_WORDS = {
+    "none": "not normalised",
+    "picture": "standardised picture by picture",
+    "binary": "made 0 and 1",
+}
 
 # Options of `edge export` by name: a value as the shell takes it, True for a flag, None for one that has to go.
 Options = Mapping[str, str | bool | None]
@@ -62,9 +69,9 @@ def trials(adapter: Adapter, split: Split, labels: tuple[str, ...]) -> Iterator[
 def _preparations(adapter: Adapter, split: Split, labels: tuple[str, ...]) -> Iterator[TriedForm]:
     """Every form but the one that was told, each also with the classes in another order."""
     own = adapter.preparation
-    names = ["", *normalisations(split, own)]
+    names = ["", *normalisations(split, own), COARSE]
     for name, inverted, transposed in itertools.product(names, (own.inverted, not own.inverted), (False, True)):
-        other = normalised(own, name) if name else own
+        other = with_normalisation(own, name) if name else own
         other = replace(other, inverted=inverted, transposed=own.transposed != transposed)
         try:
             with as_if(adapter, other):
@@ -89,7 +96,7 @@ def _sizes(adapter: Adapter, split: Split) -> Iterator[TriedForm]:
         if own.layout not in (f"N,1,{ROWS},{COLUMNS}", f"N,3,{ROWS},{COLUMNS}"):
             return
         layout = own.layout.replace(f"{ROWS},{COLUMNS}", size)
-        other = replace(normalised(own, name) if name else own, layout=layout)
+        other = replace(with_normalisation(own, name) if name else own, layout=layout)
         try:
             with as_if(adapter, other):
                 said = logits_of(adapter, split.images)
@@ -123,13 +130,7 @@ def normalisations(split: Split, own: Preparation) -> list[str]:
     names = [*DOUBTED, *([OF_DATA[data]] if (data := split.name.rpartition("-")[0]) in OF_DATA else [])]
     if ",3," in f",{own.layout},":
         names.append("imagenet")
-    return [name for name in names if NORMALISATIONS[name] != (own.mean, own.deviation)]
-
-
-def normalised(own: Preparation, name: str) -> Preparation:
-    """A preparation with the normalisation of that name in the place of its own."""
-    means, deviations = NORMALISATIONS[name]
-    return replace(own, mean=means, deviation=deviations)
+    return [name for name in names if with_normalisation(own, name) != own]
 
 
 def _words(own: Preparation, other: Preparation, name: str) -> tuple[str, Options]:
@@ -137,7 +138,7 @@ def _words(own: Preparation, other: Preparation, name: str) -> tuple[str, Option
     words: list[str] = []
     options: dict[str, str | bool | None] = {}
     if name:
-        words.append("not normalised" if name == "none" else f"normalised by {numbers(name)}")
+        words.append(_WORDS.get(name, f"normalised by {numbers(name)}"))
         options["--normalise"] = numbers(name)
     if other.inverted != own.inverted:
         words.append("dark on light" if other.inverted else "light on dark")
@@ -150,7 +151,7 @@ def _words(own: Preparation, other: Preparation, name: str) -> tuple[str, Option
 
 def numbers(name: str) -> str:
     """The mean and deviation of a normalisation, as `--normalise` takes them."""
-    return normalisation_written(*NORMALISATIONS[name])
+    return normalisation_written(with_normalisation(Preparation(""), name))
 
 
 def _order(answers: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> NDArray[np.int64] | None:

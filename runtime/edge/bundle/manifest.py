@@ -84,6 +84,8 @@ class Preparation:
         deviation: what the difference is divided by; as many.
         inverted: whether the model reads dark ink, 0, on light paper, 1.
         transposed: whether its rows are the columns of the picture.
+        each: what is done to each picture by itself, before the normalisation: "standardised" by its own mean and
+            deviation, "binary" where pixels above a half are 1 and the others 0, or "" for nothing.
         output: what the model itself gives, in a few words, such as "logits" or "probabilities, softmax taken off".
     """
 
@@ -93,6 +95,7 @@ class Preparation:
     inverted: bool = False
     transposed: bool = False
     output: str = "logits"
+    each: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +316,7 @@ def _preparation(record: Mapping[str, Any]) -> Preparation | None:
         inverted=fields.flag(facts, "inverted"),
         transposed=fields.flag(facts, "transposed"),
         output=fields.take(facts, "output", str),
+        each=fields.take(facts, "each", str) if "each" in facts else "",  # since when it could be anything else
     )
 
 

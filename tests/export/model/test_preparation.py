@@ -46,6 +46,25 @@ def test_a_border_is_background():
     assert bool((padded[:, :2] == -1).all())
 
 
+@pytest.mark.parametrize("layout", ["N,28,28", "N,1,32,32:pad"])
+def test_each_picture_by_itself(layout):
+    images, _ = strokes.sample(3, seed=4)
+    pixels = torch.from_numpy(images.astype(np.float32) / 255)
+    pixels[2] = 0
+    plain = preparation.prepared(pixels, Preparation(layout)).flatten(1)
+    told = preparation.with_normalisation(Preparation(layout), "picture")
+    deviation, mean = torch.std_mean(plain[:2], 1, keepdim=True)
+    found = preparation.prepared(pixels, told).flatten(1)
+    torch.testing.assert_close(found[:2], (plain[:2] - mean) / deviation, atol=1e-5, rtol=1e-5)
+    assert not found[2].any(), "an empty picture has no deviation"
+    binary = preparation.with_normalisation(Preparation(layout), "binary,0.5,0.5")
+    assert torch.equal(preparation.prepared(pixels, binary).flatten(1), torch.where(plain > 0.5, 1.0, -1.0))
+    for text in ("picture", "binary", "binary,half", "mnist", "0.2,0.3"):
+        told = preparation.with_normalisation(Preparation(layout), text)
+        words = preparation.arguments(told)
+        assert preparation.with_normalisation(Preparation(layout), words[words.index("--normalise") + 1]) == told
+
+
 def test_without_its_own_border_a_picture_is_its_middle():
     pixels = torch.rand(2, 28, 28)
     assert torch.equal(preparation.prepared(pixels, Preparation("N,1,20,20:crop"))[:, 0], pixels[:, 4:24, 4:24])

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn.utils import prune
 
 from edge_export.model import state
 from edge_train.training.checkpoint import CheckpointError
@@ -209,7 +210,9 @@ def test_a_pickled_module_is_refused_with_what_it_is_and_the_lines_that_save_it(
         (b"<!DOCTYPE html>", "web page"),
         (b"\x1f\x8b\x08", "gzip archive"),
         (b"PK\x03\x04", "cut off or damaged"),
-        (pickle.dumps({"a": 1}), "a pickle that torch did not save, and reading it would execute it"),
+        (pickle.dumps({"a": 1}), "holds no state dict, but a"),
+        (pickle.dumps(Path("a")), "holds no state dict"),
+        (pickle.dumps({"w": nn.Linear(2, 2)}), "a whole pickled torch.nn.modules.linear.Linear"),
         (b"\x80\x02}", "a pickle that torch did not save"),
     ],
 )
@@ -228,10 +231,47 @@ def test_a_program_in_place_of_weights_is_told(tmp_path):
         state.load(net(), path, path.read_bytes(), "nets:Net")
 
 
-def test_arrays_of_numpy_are_told(tmp_path):
-    np.savez(tmp_path / "w.npz", a=np.zeros(3))
-    with pytest.raises(CheckpointError, match="archive of NumPy arrays"):
-        state.load(net(), tmp_path / "w.npz", (tmp_path / "w.npz").read_bytes(), "nets:Net")
+def test_arrays_of_numpy_are_read(tmp_path):
+    wanted = net().state_dict()
+    arrays = {name: tensor.numpy() for name, tensor in wanted.items()}
+    np.savez(tmp_path / "w.npz", **arrays)
+    for content in ((tmp_path / "w.npz").read_bytes(), pickle.dumps(arrays), pickle.dumps({"epoch": 1, "w": wanted})):
+        given = net()
+        state.load(given, tmp_path / "w", content, "nets:Net")
+        for name, tensor in given.state_dict().items():
+            assert torch.equal(tensor, wanted[name])
+
+
+def test_a_pickle_runs_nothing(tmp_path):
+    """Whatever it names, nothing but data is made."""
+
+    class Hostile:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "touched",))
+
+    with pytest.raises(CheckpointError):
+        state.load(net(), tmp_path / "w", pickle.dumps({"w": Hostile()}), "nets:Net")
+    assert not (tmp_path / "touched").exists()
+
+
+def test_pruned_weights_are_their_product_with_their_masks(tmp_path):
+    pruned, given = net(), net()
+    layer = next(name for name, part in pruned.named_modules() if isinstance(part, nn.Linear))
+    prune.random_unstructured(pruned.get_submodule(layer), "weight", 0.5)
+    torch.save(pruned.state_dict(), tmp_path / "w.pt")
+    said = state.load(given, tmp_path / "w.pt", (tmp_path / "w.pt").read_bytes(), "nets:Net")
+    assert said == ("pruned weights, times their masks",)
+    assert torch.equal(given.get_submodule(layer).weight, pruned.get_submodule(layer).weight)
+
+
+def test_what_trained_a_part_alone_in_parallel_is_taken_off(tmp_path):
+    inner, given = nn.Sequential(net(), nn.Linear(2, 2)), nn.Sequential(net(), nn.Linear(2, 2))
+    parallel = nn.Sequential(nn.DataParallel(inner[0]), inner[1])
+    torch.save(parallel.state_dict(), tmp_path / "w.pt")
+    said = state.load(given, tmp_path / "w.pt", (tmp_path / "w.pt").read_bytes(), "nets:Net")
+    assert said == ("module. in front of parts of the names",)
+    for name, tensor in given.state_dict().items():
+        assert torch.equal(tensor, inner.state_dict()[name])
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,8 @@ def _preparation(facts: Preparation) -> str:
         steps.append("columns before rows")
     if facts.inverted:
         steps.append("dark on light")
+    if facts.each:
+        steps.append(f"{facts.each} picture by picture")
     if facts.mean:
         means, deviations = (" ".join(f"{one:g}" for one in part) for part in (facts.mean, facts.deviation))
         steps.append(f"normalised by {means}, {deviations}")
