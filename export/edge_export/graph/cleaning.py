@@ -6,8 +6,8 @@ same in both is constant; what changes with the batch is the batch. Parity with 
 afterwards whether that was right. The passes, in their order:
 
 1. what depends on the size of the batch alone is a constant, if it is the same in both runs, or for every picture;
-2. a state of zeros at the beginning of a recurrent layer is left out, which means zeros in ONNX, and so is an
-   activation that ONNX takes by itself;
+2. a state of zeros at the beginning of a recurrent layer is left out, which means zeros in ONNX, and so are lengths
+   of sequences that are those of full ones, and an activation that ONNX takes by itself;
 3. a Reshape to sizes that are computed gets constant ones, in which -1 stands for the batch;
 4. operators that move numbers, and in the end leave them as they were, go; several in a row become one;
 5. the last step of a recurrent layer is its final state, which the operator gives of itself;
@@ -41,6 +41,7 @@ INK = 0.3  # share of the pixels of the measuring pictures that are not empty
 MOST_CONSTANT = 4096  # numbers of a constant that was measured: sizes and states are small, anything more is data
 
 FIRST_STATES = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}  # the places of those inputs
+LENGTHS = 4  # the place of the lengths of sequences
 _ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Where"})  # they repeat an axis of size 1
 # Operators that give the numbers of their first input in the same order.
 _ORDERED = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
@@ -223,6 +224,8 @@ def omit_zero_states(model: ir.Model, sizes: tuple[int, int] = SIZES) -> None:
     """Pass 2."""
     measured = measure(model, sizes)
     for node in model.graph:
+        if node.op_type in FIRST_STATES and len(node.inputs) > LENGTHS and _are_full(node, measured):
+            node.replace_input_with(LENGTHS, None)
         for place in FIRST_STATES.get(node.op_type, ()):
             state = node.inputs[place] if place < len(node.inputs) else None
             if state is None or state.name is None:
@@ -237,6 +240,19 @@ def omit_zero_states(model: ir.Model, sizes: tuple[int, int] = SIZES) -> None:
         activations = node.attributes.get("activations") if node.op_type == "RNN" else None
         if activations is not None and set(activations.as_strings()) == {"Tanh"}:
             del node.attributes["activations"]
+
+
+def _are_full(node: ir.Node, measured: TensorValues) -> bool:
+    """Whether the lengths of a recurrent node are those of its whole sequences, whatever the pictures are."""
+    lengths, axes = node.inputs[LENGTHS], measured.axes(node.inputs[0])
+    if lengths is None or lengths.name is None or axes is None:
+        return False
+    stored = constant(lengths)
+    if stored is None and lengths.name not in measured.of_sizes:
+        return False
+    return all(
+        bool((run == axes[0]).all()) for run in ([stored] if stored is not None else measured.values[lengths.name])
+    )
 
 
 def fix_reshapes(model: ir.Model, sizes: tuple[int, int] = SIZES) -> None:

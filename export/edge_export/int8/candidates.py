@@ -2,7 +2,7 @@
 
 | candidate      | suits                          | arithmetic of the products        | what is gained              |
 |----------------|--------------------------------|-----------------------------------|-----------------------------|
-| `weight-only`  | recurrent models               | fp32                              | bytes                       |
+| `weight-only`  | all models                     | fp32                              | bytes                       |
 | `dynamic-lstm` | models with an LSTM            | int8 in the LSTM, fused           | bytes, single pictures      |
 | `stepped`      | LSTM, GRU and RNN              | int8, row by row                  | bytes, many pictures        |
 | `branched`     | the same                       | fused for a few, stepped for many | bytes, and both             |

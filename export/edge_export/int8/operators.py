@@ -5,6 +5,7 @@
 | LSTM           | DynamicQuantizeLSTM, a scale for each gate row | int8 weights, Cast and Mul at session load |
 | GRU, RNN       | as `quantise_weights`: there is no int8 kernel | the same                                   |
 | Gemm, MatMul   | as `quantise_weights`                          | the same                                   |
+| Conv           | stays                                          | the same, where it is asked for            |
 """
 
 import copy
@@ -24,6 +25,7 @@ MICROSOFT = "com.microsoft"  # the domain of the operators that ONNX Runtime has
 DYNAMIC_LSTM_OPERATOR = "DynamicQuantizeLSTM"
 RECURRENT = frozenset(GATES)
 PRODUCTS = frozenset({"Gemm", "MatMul"})
+CONVOLUTION = "Conv"
 
 Arrays = dict[str, NDArray[Any]]
 # A node and the constants of its graph to the nodes in its place, new constants, and constants no longer needed.
@@ -124,7 +126,13 @@ def _rescaled_weights(node: NodeProto, arrays: Arrays) -> tuple[list[NodeProto],
         if name not in arrays:
             continue  # the product of two activations
         columns = node.op_type == "MatMul"
-        quantised, scale = quantise_rows(arrays[name].swapaxes(-1, -2) if columns else arrays[name], 8)
+        array = arrays[name].swapaxes(-1, -2) if columns else arrays[name]
+        shape = array.shape
+        if node.op_type == CONVOLUTION:  # a row for each channel that it gives
+            array = array.reshape(shape[0], -1)
+        quantised, scale = quantise_rows(array, 8)
+        if node.op_type == CONVOLUTION:
+            quantised, scale = quantised.reshape(shape), scale.reshape(-1, *[1] * (len(shape) - 1))
         if columns:
             quantised, scale = quantised.swapaxes(-1, -2), scale.swapaxes(-1, -2)
         added[f"{name}_int8"], added[f"{name}_scale"] = np.ascontiguousarray(quantised), np.ascontiguousarray(scale)

@@ -161,8 +161,8 @@ class Repaired(TorchFunctionMode):
 def unpacked(model: nn.Module) -> Iterator[None]:
     """Code of a model that packs sequences of full length, and unpacks them, leaves them as they are.
 
-    Both functions are Python that torch asks nobody about: their names are given others, in torch's module and in
-    those that the model's classes were written in.
+    Both functions are Python that torch asks nobody about: their names are given others, in torch's module, in those
+    that the model's classes were written in, and wherever else they have the names that torch gave them.
     """
 
     def pack(sequence: Tensor, _lengths: object, batch_first: bool = False, **_: object) -> Tensor:
@@ -173,8 +173,13 @@ def unpacked(model: nn.Module) -> Iterator[None]:
         rows, batch = (1, 0) if batch_first else (0, 1)
         return sequence, torch.full((sequence.shape[batch],), sequence.shape[rows])
 
+    pack_name, pad_name = "pack_padded_sequence", "pad_packed_sequence"
     others: dict[object, object] = {rnn.pack_padded_sequence: pack, rnn.pad_packed_sequence: pad}
     modules = {rnn, *(sys.modules[type(layer).__module__] for layer in model.modules())}
+    for module in list(sys.modules.values()):
+        beside = getattr(module, "__dict__", {})
+        if any(beside.get(name) is rnn.__dict__[name] for name in (pack_name, pad_name)):
+            modules.add(module)
     changed = [
         (module, name, value)
         for module in modules

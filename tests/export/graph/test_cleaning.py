@@ -134,6 +134,21 @@ def test_a_stored_state_of_zeros_is_left_out(simplified):
     assert left == ["Transpose", "RNN", "Squeeze"]
 
 
+LENGTHS = BATCH + "long = Expand (length, n1)\nlengths = Cast <to: int = 6> (long)\n"
+
+
+@pytest.mark.parametrize(("length", "kept"), [(28, False), (20, True)])
+@pytest.mark.parametrize("cell", [LSTM, GRU])
+def test_lengths_of_whole_sequences_are_left_out(cell, length, kept, simplified):
+    """What was packed and was not shorter is a sequence like any other."""
+    with_lengths = cell.replace(")", ", lengths)" if cell == LSTM else ", , lengths)")
+    body = f"{ROWS}{LENGTHS}{with_lengths}{HEAD}"
+    weights = {"length": [length], **AXES, **layer("LSTM" if cell == LSTM else "GRU")}
+    simplified(body, **weights)
+    (node,) = [node for node in cleaning.clean(graph(body, **weights)).graph.node if node.op_type in ("LSTM", "GRU")]
+    assert (len(node.input) > cleaning.LENGTHS) == kept
+
+
 FIRST_ROW = (
     "q = Slice (p, first, until, axes)\nu = Squeeze (q, axes)\nt = Slice (u, first, h_until, second)\n"
     "v = Div (t, large)\nh0 = Unsqueeze (v, first)\n"

@@ -21,8 +21,8 @@ SUITABLE = {
     "bigru-2": ["weight-only", "stepped", "branched"],
     "rnn": ["weight-only", "stepped", "branched"],
     "rnn-relu": ["weight-only", "stepped", "branched"],
-    "cnn": ["static-qdq", "blocks", "blocks-percentile"],
-    "mlp": ["static-qdq", "blocks", "blocks-percentile"],
+    "cnn": ["weight-only", "static-qdq", "blocks", "blocks-percentile"],
+    "mlp": ["weight-only", "static-qdq", "blocks", "blocks-percentile"],
 }
 EVERY = [(kind, name) for kind, names in SUITABLE.items() for name in names]
 
@@ -86,7 +86,7 @@ def test_a_name_that_there_is_none_of_is_told_with_those_that_there_are(converte
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [("gru", "dynamic-lstm"), ("rnn", "static-qdq"), ("cnn", "weight-only"), ("mlp", "stepped"), ("cnn", "branched")],
+    [("gru", "dynamic-lstm"), ("rnn", "static-qdq"), ("cnn", "stepped"), ("mlp", "stepped"), ("cnn", "branched")],
 )
 def test_a_candidate_that_does_not_suit_is_told(kind, name, converted, digits):
     with pytest.raises(QuantisationError, match=rf"the candidate {name} does not suit .*leave --candidate out"):

@@ -51,8 +51,10 @@ class _Builders:
 
 def weight_only(source: CalibratedModel) -> QuantisedModel | None:
     """int8 weights that become float when the session loads."""
-    if source.stack is not None or not source.operators & RECURRENT:
+    if source.stack is not None:
         return None
+    if not source.operators & RECURRENT:
+        return QuantisedModel(operators.quantise_weights(source.model, operators.PRODUCTS | {operators.CONVOLUTION}))
     # Its products are fp32, so that 8 bits are right on every processor.
     return _rewritten(source, 8, _write_floats) or QuantisedModel(operators.quantise_weights(source.model))
 
