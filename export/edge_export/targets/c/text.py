@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge.bundle.bundle import Bundle
 from edge_export.targets.c.matrices import POLYNOMIALS, RATIONAL, CNetwork, FilledMatrix, Numbers
 
+VECTOR = 32  # bytes, the longest of a fast path: columns are filled up to half of it
 _LINE = 118
 _OFFSET, _PRIME = 2166136261, 16777619  # of FNV-1a
 _KINDS = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "float32": "float", "uint8": "uint8_t"}
@@ -74,7 +75,10 @@ class _Constants:
         bias = matrix.bias
         if signed:
             bias = (bias + 128 * matrix.weights.astype(np.int64).sum(1)[: len(bias)]).astype(np.int32)
-        parts = {"weights": matrix.weights, "bias": bias, "scale": matrix.scale}
+        weights = matrix.weights
+        if signed and weights.shape[1] % VECTOR:  # a fast path may read a whole vector where the last row ends
+            weights = np.append(weights, np.zeros(VECTOR // 2, np.int8))
+        parts = {"weights": weights, "bias": bias, "scale": matrix.scale}
         return ["0" if array is None else self.add(f"{name}_{part}", array) for part, array in parts.items()]
 
     def records(self, kind: str, name: str, rows: Iterable[Iterable[object]]) -> None:
@@ -242,13 +246,13 @@ def _chain(network: CNetwork, constants: _Constants) -> tuple[dict[str, int], li
     sizes = {
         "STAGES": len(rows),
         "TOTALS": max(len(stage.matrix.weights) for stage in network.stages),
-        "WINDOW": max(stage.matrix.weights.shape[1] for stage in network.stages),
+        "ROW": max(stage.matrix.weights.shape[1] for stage in network.stages),
         "VALUES": place,
     }
     precision = network.precision
     templates = ((precision, "kernel"), ("convolutional", "types"), (precision, "stage"), ("convolutional", "chain"))
     code = [_section(*one) for one in (*templates, ("convolutional", "logits"))]
-    stack = 4 * (sizes["STAGES"] + sizes["TOTALS"]) + (1 if precision == "int8" else 4) * (sizes["WINDOW"] + place + 28)
+    stack = 4 * (sizes["STAGES"] + sizes["TOTALS"]) + (1 if precision == "int8" else 4) * (sizes["ROW"] + place + 28)
     return sizes, code, stack
 
 

@@ -11,7 +11,7 @@ struct stage {
 struct work {
     int seen[STAGES];  /* rows that a stage took, padding included */
     total totals[TOTALS];
-    value window[WINDOW];
+    value window[ROW];
     value values[VALUES];
 };
 

@@ -13,21 +13,34 @@ static value of_pixel(uint8_t pixel)
 
 /* How a processor multiplies: `take` makes WIDTH values or weights ready, `dot` adds their products to sums, and `give`
    adds up the sums of four rows. All of it is exact, so that every way gives the same bits. */
-#define start(x, weights, columns) NOTHING
 #if defined(__AVX2__) && !defined(PLAIN)
 #include <immintrin.h>
 enum { WIDTH = 32 };
 typedef __m256i sums, bytes;
+typedef struct { __m256i size, negative; } inputs;
 #define NOTHING _mm256_setzero_si256()
-static bytes take(const int8_t *x)
+#define take(x) _mm256_loadu_si256((const __m256i *)(const void *)(x))
+static sums dot(sums sum, inputs x, bytes weights)  /* products of two pairs, at most 128 x 128 each, fit 16 bits */
 {
-    return _mm256_loadu_si256((const __m256i *)(const void *)x);
-}
-static sums dot(sums sum, bytes x, bytes weights)  /* products of two pairs, at most 128 x 127 each, fit 16 bits */
-{
-    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8(weights, x));
+    const __m256i pairs = _mm256_maddubs_epi16(x.size, _mm256_xor_si256(weights, x.negative));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
+/* Makes all of x ready. -1 - w stands for -w where x is negative; what that adds is the same for each row, and is where
+   its sums start. The weights of half a vector are followed by others, or by zeros: they meet zeros here. */
+static sums split(const int8_t *x, int columns, inputs *parts)
+{
+    sums begin = NOTHING;
+    for (; columns > 0; columns -= WIDTH, x += WIDTH, ++parts) {
+        const __m256i half = _mm256_inserti128_si256(NOTHING, _mm_loadu_si128((const __m128i *)(const void *)x), 0);
+        const __m256i both = columns < WIDTH ? half : take(x);
+        parts->size = _mm256_abs_epi8(both);
+        parts->negative = _mm256_cmpgt_epi8(NOTHING, both);
+        begin = _mm256_sub_epi32(begin, dot(NOTHING, *parts, NOTHING));
+    }
+    return begin;
+}
+#define INPUTS inputs parts[(ROW + WIDTH - 1) / WIDTH]; const sums begin = split(x, columns, parts)
+#define INPUT(k) parts[(k) / WIDTH]
 static void give(int32_t *totals, sums a, sums b, sums c, sums d)
 {
     a = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
@@ -36,12 +49,6 @@ static void give(int32_t *totals, sums a, sums b, sums c, sums d)
     _mm_storeu_si128((__m128i *)(void *)totals,
                      _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1)));
 }
-static bytes take_half(const int8_t *x)
-{
-    return _mm256_inserti128_si256(NOTHING, _mm_loadu_si128((const __m128i *)(const void *)x), 0);
-}
-#undef start
-#define start(x, weights, columns) ((columns) % WIDTH ? dot(NOTHING, take_half(x), take_half(weights)) : NOTHING)
 #elif defined(__aarch64__) && defined(__ARM_NEON) && !defined(PLAIN)
 #include <arm_neon.h>
 enum { WIDTH = 16 };
@@ -49,13 +56,11 @@ typedef int32x4_t sums;
 typedef int8x16_t bytes;
 #define NOTHING vdupq_n_s32(0)
 #define take vld1q_s8
+#define in_pairs vpaddq_s32
+#define give(totals, a, b, c, d) vst1q_s32(totals, in_pairs(in_pairs(a, b), in_pairs(c, d)))
 static sums dot(sums sum, bytes x, bytes weights)
 {
     return vpadalq_s16(sum, vmlal_high_s8(vmull_s8(vget_low_s8(x), vget_low_s8(weights)), x, weights));
-}
-static void give(int32_t *totals, sums a, sums b, sums c, sums d)
-{
-    vst1q_s32(totals, vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d)));
 }
 #elif defined(__wasm_simd128__) && !defined(PLAIN)
 #include <wasm_simd128.h>
@@ -63,20 +68,16 @@ enum { WIDTH = 8 };
 typedef v128_t sums, bytes;
 #define NOTHING wasm_i32x4_const(0, 0, 0, 0)
 #define take wasm_i16x8_load8x8
-static sums dot(sums sum, bytes x, bytes weights)
+#define dot(sum, x, weights) wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(x, weights))
+#define give(totals, a, b, c, d) wasm_v128_store(totals, in_pairs(in_pairs(a, b), in_pairs(c, d)))
+static sums in_pairs(sums a, sums b)
 {
-    return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(x, weights));
-}
-static void give(int32_t *totals, sums a, sums b, sums c, sums d)
-{
-    const v128_t e = wasm_i32x4_add(wasm_i32x4_shuffle(a, b, 0, 1, 4, 5), wasm_i32x4_shuffle(a, b, 2, 3, 6, 7));
-    const v128_t f = wasm_i32x4_add(wasm_i32x4_shuffle(c, d, 0, 1, 4, 5), wasm_i32x4_shuffle(c, d, 2, 3, 6, 7));
-    wasm_v128_store(totals,
-                    wasm_i32x4_add(wasm_i32x4_shuffle(e, f, 0, 2, 4, 6), wasm_i32x4_shuffle(e, f, 1, 3, 5, 7)));
+    return wasm_i32x4_add(wasm_i32x4_shuffle(a, b, 0, 2, 4, 6), wasm_i32x4_shuffle(a, b, 1, 3, 5, 7));
 }
 #else
 typedef int32_t sums;
 #define NOTHING 0
+#define give(totals, a, b, c, d) ((totals)[0] = a, (totals)[1] = b, (totals)[2] = c, (totals)[3] = d)
 #if defined(__ARM_FEATURE_SIMD32) && !defined(PLAIN) /* Cortex-M4, M7 */
 #include <arm_acle.h>
 enum { WIDTH = 4 };
@@ -90,37 +91,29 @@ static bytes take(const int8_t *x)
     __asm__("sxtb16 %0, %1, ror #8" : "=r"(pairs.odd) : "r"(word));  /* of the intrinsic gcc makes two instructions */
     return pairs;
 }
-static int32_t dot(int32_t sum, bytes x, bytes weights)
-{
-    return __smlad(weights.odd, x.odd, __smlad(weights.even, x.even, sum));
-}
+#define dot(sum, x, weights) __smlad((weights).odd, (x).odd, __smlad((weights).even, (x).even, sum))
 #else
 enum { WIDTH = 1 };
 typedef int32_t bytes;
 #define take *
-static int32_t dot(int32_t sum, bytes x, bytes weight)
-{
-    return sum + x * weight;
-}
+#define dot(sum, x, weight) ((sum) + (x) * (weight))
 #endif
-static void give(int32_t *totals, sums a, sums b, sums c, sums d)
-{
-    totals[0] = a;
-    totals[1] = b;
-    totals[2] = c;
-    totals[3] = d;
-}
+#endif
+#ifndef INPUTS
+typedef bytes inputs;
+#define INPUTS const sums begin = NOTHING
+#define INPUT(k) take(x + (k))
 #endif
 
 /* A matrix: totals[r] = weights of row r . x. Rows are a multiple of 4, columns of 16, both filled up with zeros. */
 static void multiply(const int8_t *weights, const int8_t *x, int rows, int columns, int32_t *totals)
 {
+    INPUTS;
     int r, k;
     for (r = 0; r < rows; r += 4, weights += 4 * columns) {
-        sums a = start(x, weights, columns), b = start(x, weights + columns, columns);
-        sums c = start(x, weights + 2 * columns, columns), d = start(x, weights + 3 * columns, columns);
-        for (k = columns % WIDTH; k < columns; k += WIDTH) {
-            const bytes v = take(x + k);
+        sums a = begin, b = begin, c = begin, d = begin;
+        for (k = 0; k < columns; k += WIDTH) {
+            const inputs v = INPUT(k);
             a = dot(a, v, take(weights + k));
             b = dot(b, v, take(weights + k + columns));
             c = dot(c, v, take(weights + k + 2 * columns));
