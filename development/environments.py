@@ -133,12 +133,15 @@ def make_environment(folder: Path, python: Path) -> bool:
         return True
     there = program(folder, "python")
     fresh = [] if there.exists() and version_of(there) == version_of(python) else ["--clear"]
+    # A pip of its own takes longer to install than uv does: that of the interpreter installs uv, where it has one.
+    asked = [python, "-m", "pip", "--version", "--disable-pip-version-check"]
+    pip_at_hand = subprocess.run(asked, capture_output=True, check=False).returncode == 0
     try:
-        run([python, "-m", "venv", *fresh, folder])
+        run([python, "-m", "venv", *fresh, *(["--without-pip"] if pip_at_hand else []), folder])
     except subprocess.CalledProcessError as error:
         raise SystemExit(f"dev.py: cannot make {folder}: {error}; on Debian: apt install python3-venv") from error
-    pip = [program(folder, "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    run([*pip, "-c", CONSTRAINTS, "uv"])
+    pip = [python, "-m", "pip", "--python", there] if pip_at_hand else [there, "-m", "pip"]
+    run([*pip, "install", "-q", "--disable-pip-version-check", "-c", CONSTRAINTS, "uv"])
     return True
 
 

@@ -232,8 +232,10 @@ def test_no_trace_of_this_machine_is_in_the_graph(name, graphs):
     assert graphs[name][1].model.producer_version == ""
 
 
-def test_tracing_is_silent(capfd, recwarn):
-    exporters.convert(built("a transformer"), classes=10, temperature=1.0)
+@pytest.mark.represented(name=("an LSTM with time first",))
+@pytest.mark.parametrize("name", ["an LSTM with time first", "a transformer"])
+def test_tracing_is_silent(name, capfd, recwarn):
+    exporters.convert(built(name), classes=10, temperature=1.0)
     assert capfd.readouterr().out == "", "results go to stdout, and nothing else"
     assert not recwarn.list
 
