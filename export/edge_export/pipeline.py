@@ -28,7 +28,7 @@ from edge_export.model.tried_forms import Options
 from edge_export.options import Goal, Target
 from edge_export.pack import artifacts, packing, rejection_threshold, row_logits, tables
 from edge_export.pack.artifacts import CheckedExport, Exported
-from edge_export.parity import comparison, evaluation_data, layerwise, round_trip, tolerances
+from edge_export.parity import comparison, evaluation_data, layerwise, round_trip
 from edge_export.parity.comparison import Logits, ParityError, ParityRow, Reference
 from edge_export.parity.evaluation_data import EvaluationData
 from edge_export.parity.tolerances import with_budget
@@ -111,8 +111,7 @@ def export(request: ExportRequest, tell: Tell) -> Exported:
         tolerances=with_budget(request.max_drop),
     )
     if chosen.preparation is not None:  # somebody's own: nobody knows how large its logits are
-        largest = float(np.abs(reference.logits).max())
-        reference = replace(reference, tolerances=tolerances.with_magnitude(reference.tolerances, largest))
+        reference = replace(reference, by_magnitude=True)
 
     warning = _warning(request, chosen, data, reference, tell)
 

@@ -1,5 +1,6 @@
 """Somebody's own code, imported: a module, a file or a notebook, and of a script only what the factory needs."""
 
+import argparse
 import ast
 import importlib
 import importlib.util
@@ -13,6 +14,7 @@ from contextlib import contextmanager, redirect_stdout
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 
@@ -98,6 +100,25 @@ def find(source: str, name: str, wanted: set[str], tell: Tell) -> ModuleType:
     return _run(spec, ast.Module(needed, []))
 
 
+@contextmanager
+def nothing_required() -> Iterator[None]:
+    """Parsers of a script do without the arguments that they require: the folder of its data is none of the model's."""
+    original = argparse.ArgumentParser.parse_known_args
+
+    def parse(self: argparse.ArgumentParser, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - argparse's own
+        for action in vars(self)["_actions"]:
+            action.required = False
+            if not action.option_strings and action.nargs is None:
+                action.nargs = "?"
+        return original(self, *arguments, **options)
+
+    argparse.ArgumentParser.parse_known_args = parse  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        argparse.ArgumentParser.parse_known_args = original  # type: ignore[method-assign]
+
+
 def _run(spec: ModuleSpec, tree: ast.Module | None) -> ModuleType:
     """Runs a module, whole or what is left of it, with the arguments of a script that was given none."""
     module = importlib.util.module_from_spec(spec)
@@ -105,7 +126,7 @@ def _run(spec: ModuleSpec, tree: ast.Module | None) -> ModuleType:
     before = sys.modules.get(spec.name)
     sys.modules[spec.name] = module
     try:
-        with theirs(f"{spec.name} fails when it is imported"), without_cuda():
+        with theirs(f"{spec.name} fails when it is imported"), without_cuda(), nothing_required():
             if tree is None:
                 assert spec.loader is not None
                 spec.loader.exec_module(module)

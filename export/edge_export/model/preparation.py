@@ -30,9 +30,10 @@ TRIED = (
 # And where none of these fits: LeNet's size, with a border or larger; and those of small devices.
 TRIED_RESIZED = (
     "N,1,32,32:pad", "N,1,32,32:resize", "N,32,32:pad", "N,32,32:resize", "N,1024:pad", "N,1024:resize",
-    "N,3,32,32:pad", "N,3,32,32:resize", "N,1,64,64:resize",
+    "N,3,32,32:pad", "N,3,32,32:resize", "N,1,64,64:resize", "N,3,64,64:resize",
     "N,196:resize", "N,1,14,14:resize", "N,14,14:resize", "N,256:resize", "N,1,16,16:resize", "N,16,16:resize",
     "N,400:resize", "N,1,20,20:resize", "N,400:crop", "N,1,20,20:crop", "N,64:resize", "N,1,8,8:resize",
+    "N,1,224,224:resize", "N,3,224,224:resize",
 )  # fmt: skip
 # And of networks that are given a row of the picture at a call, and hand their state on.
 BY_ROW = ":rows"

@@ -37,6 +37,11 @@ LARGEST_DIFFERENCE = 1e-4  # of an answer in another batch, relative: what sums 
 NO_REPAIRS = Repairs()
 ENDS = {"softmax": "probabilities", "sigmoid": "scores between 0 and 1"}
 
+# What torch says of layers that were made for pictures of another size.
+OF_ANOTHER_SIZE = (
+    "shapes cannot be multiplied", "size mismatch", "must be equal to input_size", "Output size is too small",
+    "Kernel size can't be greater",
+)  # fmt: skip
 ALSO_WANTS = "forward also wants"
 MIXES = "its answer to a picture depends on the other pictures of the batch"
 # What mends what no option can: the names of the weights stay, so that the checkpoint fits.
@@ -44,6 +49,7 @@ ADVICE_BESIDE = (
     "write a class beside yours whose forward takes pictures and gives a number for each class, and name that: "
     "class Whole({name}): def forward(self, x): return {call}; docs/models.md has five such classes"
 )
+MOST_SAID = 160  # characters of what came back of a form, of which there are nine
 ADVICE_MIXES = (
     "an axis is taken for another there: batch_first=True is missing, a softmax goes over dim=0, or the batch axis is "
     "not the one meant"
@@ -136,7 +142,11 @@ def fit_alone(
                 reasons.setdefault(layout, str(error))
                 continue
             repairs = replace(
-                _repairs(seen.seen, seen.seen, where, returned), moves=seen.cuda, still=seen.random, single=seen.double
+                _repairs(seen.seen, seen.seen, where, returned),
+                moves=seen.cuda,
+                still=seen.random,
+                single=seen.double,
+                pools=seen.pools,
             )
             adapter = Adapter(module, one, where, repairs=replace(repairs, axes={}), more=more)
             numbers = _answers(adapter, images)
@@ -229,6 +239,7 @@ def _fit_with(
         packed=all(one.packed for one in seen.values()),
         still=random,
         single=double,
+        pools=any(one.pools for one in seen.values()),
     )
     adapter = Adapter(module, preparation, where, repairs=repairs, more=more)
     few, many = (_answers(adapter, images[:size]) for size in SIZES)
@@ -309,7 +320,7 @@ def _refusal(reasons: dict[str, str], module: nn.Module) -> str:
     grouped = _grouped(reasons)
     if len(grouped) == 1 and len(reasons) > 1:
         return f"it takes pictures in none of the {len(reasons)} forms that edge tried: {next(iter(grouped.values()))}"
-    told = [f"[{layout}] {said}" for layout, said in grouped.items()]
+    told = [f"[{layout}] {said[:MOST_SAID]}" for layout, said in grouped.items()]
     return f"it takes none of the forms that edge tried: {'; '.join(told)}{_cause(reasons, module)}"
 
 
@@ -355,9 +366,11 @@ def _cause(reasons: dict[str, str], module: nn.Module) -> str:
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
     if first is not None and first.in_channels not in (1, 3):
         return f"; its first convolution wants {first.in_channels} channels, and a grey picture has one"
-    if "shapes cannot be multiplied" in said or "size mismatch" in said or "must be equal to input_size" in said:
+    if any(words in said for words in OF_ANOTHER_SIZE):
+        channels = 1 if first is None else first.in_channels
         return (
             f"; its layers are made for pictures of another size than {ROWS}x{COLUMNS}, or for another order of the "
-            "axes: tell it with --input, such as --input N,1,28,28, or N,1,64,64:resize for pictures enlarged to 64x64"
+            f"axes: tell it with --input, such as --input N,{channels},28,28, or N,{channels},96,96:resize for "
+            "pictures enlarged to 96x96"
         )
     return "; tell the order of the axes with --input, such as --input N,1,28,28"

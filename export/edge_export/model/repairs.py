@@ -12,6 +12,7 @@ to the call of one number.
 | a softmax or sigmoid at the end  | nothing: what enters it are the logits                                           |
 | an argmax at the end             | nothing: likewise, and the largest one decides                                   |
 | `torch.randn` and the like       | the mean of what would be drawn: an answer must not depend on chance             |
+| an adaptive pooling of any size  | products and maxima: ONNX has none whose windows differ                          |
 | packing sequences of full length | nothing: a recurrent layer takes them as they are                                |
 | `.double()`, `.half()`, `dtype=` | the precision that everything else has: the weights are float32                  |
 """
@@ -28,6 +29,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import rnn
 from torch.overrides import TorchFunctionMode
+
+from edge_export.model import pools
 
 Call = Callable[..., Any]
 
@@ -80,6 +83,7 @@ class Repairs:
         packed: whether sequences of full length are packed.
         still: whether random numbers are their mean.
         single: whether any other precision is that of the pictures.
+        pools: whether an adaptive pooling has windows that differ.
     """
 
     axes: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
@@ -91,9 +95,11 @@ class Repairs:
     packed: bool = False
     still: bool = False
     single: bool = False
+    pools: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.axes or self.skipped or self.moves or self.packed or self.still or self.single)
+        told = self.axes or self.skipped or self.moves or self.packed or self.still or self.single or self.pools
+        return bool(told)
 
 
 class Repaired(TorchFunctionMode):
@@ -110,6 +116,7 @@ class Repaired(TorchFunctionMode):
         self.cuda = False
         self.random = False
         self.double = False
+        self.pools = False
         self.packed: bool | None = None  # whether sequences were packed, and all of them were of full length
 
     def __torch_function__(
@@ -143,7 +150,9 @@ class Repaired(TorchFunctionMode):
                 return _MEANS[func](*args, **named)
         kind = _kind(func, args, named)
         if kind is None:
-            return func(*args, **named)
+            pooled = pools.pooled(func, args, named)
+            self.pools = self.pools or pooled is not None
+            return func(*args, **named) if pooled is None else pooled
         number = len(self.seen)
         entered = args[0] if args else named["input"]
         if number in self.repairs.skipped:

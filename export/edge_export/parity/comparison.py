@@ -45,6 +45,7 @@ class Reference:
         labelled: whether the labels of the split are what the model is trained to say; somebody's own model may read
             no digits.
         tolerances: what each precision may differ by.
+        by_magnitude: whether logits that are larger than edge's own may differ by more.
     """
 
     split: Split
@@ -55,6 +56,12 @@ class Reference:
     extreme_probabilities: Logits
     labelled: bool = True
     tolerances: Mapping[Precision, Tolerance] = field(default_factory=lambda: TOLERANCES)
+    by_magnitude: bool = False
+
+    def limits(self, precision: Precision, expected: Logits) -> Tolerance:
+        """What the answers of a precision may differ from those expected."""
+        limits = self.tolerances[precision]
+        return limits.with_magnitude(float(np.abs(expected).max())) if self.by_magnitude else limits
 
     def only(self, chosen: NDArray[np.int64]) -> "Reference":
         """The same answers to some of the digits.
@@ -223,7 +230,8 @@ def row(
         drop = 100 * (float((expected.argmax(1) == labels).mean()) - accuracy)
     error = np.abs(logits - expected)
     probability_error = np.abs(probabilities - reference.probabilities[:count])
-    failures = broken_tolerances(reference.tolerances[precision], float(error.max()), flips, count, drop)
+    limits = reference.limits(precision, reference.logits)
+    failures = broken_tolerances(limits, float(error.max()), flips, count, drop)
     return ParityRow(
         stage=stage,
         precision=precision,
@@ -290,6 +298,7 @@ def _digits(stage: str, precision: Precision, reference: Reference, runner: Runn
 def _extremes(stage: str, precision: Precision, reference: Reference, runner: Runner) -> ParityRow:
     """Images without a right answer: their labels decide nothing, their logits must still be PyTorch's."""
     logits, probabilities = runner(reference.extremes, 1)
+    limits = reference.limits(precision, reference.extreme_logits)
     error = np.abs(logits - reference.extreme_logits)
     probability_error = np.abs(probabilities - reference.extreme_probabilities)
     return ParityRow(
@@ -305,5 +314,5 @@ def _extremes(stage: str, precision: Precision, reference: Reference, runner: Ru
         flips=int((logits.argmax(1) != reference.extreme_logits.argmax(1)).sum()),
         accuracy=None,
         accuracy_drop=0.0,
-        failures=broken_tolerances(reference.tolerances[precision], float(error.max()), 0, len(logits), 0.0),
+        failures=broken_tolerances(limits, float(error.max()), 0, len(logits), 0.0),
     )

@@ -1,7 +1,6 @@
 """The one table of tolerances: what may differ from PyTorch, and by how much, before an export is refused."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from edge.bundle.manifest import Precision
@@ -21,6 +20,19 @@ class Tolerance:
     flip_share: float
     accuracy_drop: float
 
+    def with_magnitude(self, largest: float) -> "Tolerance":
+        """The limits for logits larger than edge's own models have, which float32 rounds more coarsely.
+
+        Args:
+            largest: absolute value of a logit.
+        """
+        if self.logit_error is None:
+            return self
+        return replace(self, logit_error=self.logit_error * max(1.0, largest / USUAL_LOGIT))
+
+
+# The largest logits that the limits below were set for.
+USUAL_LOGIT = 10.0
 
 TOLERANCES: dict[Precision, Tolerance] = {
     # The same arithmetic in another order: float32 rounding over 28 steps stays ten times below this.
@@ -36,9 +48,6 @@ TOLERANCES: dict[Precision, Tolerance] = {
 EVIDENCE_HEADROOM = 2.0
 EVIDENCE_FLOOR: dict[Precision, float] = {"fp32": 1e-3, "fp16": 0.1, "int8": 0.05}
 
-# The largest logits that the limits above were set for.
-USUAL_LOGIT = 10.0
-
 # Labels flip both ways: most flips of a narrow decision cost no accuracy.
 FLIPS_PER_LOSS = 2.0
 
@@ -52,20 +61,6 @@ def with_budget(accuracy_drop: float) -> dict[Precision, Tolerance]:
     usual = TOLERANCES["int8"]
     flip_share = max(usual.flip_share, FLIPS_PER_LOSS * accuracy_drop / 100)
     return {**TOLERANCES, "int8": Tolerance(usual.logit_error, flip_share, accuracy_drop)}
-
-
-def with_magnitude(tolerances: Mapping[Precision, Tolerance], largest: float) -> dict[Precision, Tolerance]:
-    """The table for logits of another size than edge's own models have: float32 rounds what is large more coarsely.
-
-    Args:
-        tolerances: a table.
-        largest: absolute value of a logit.
-    """
-    factor = max(1.0, largest / USUAL_LOGIT)
-    return {
-        precision: replace(one, logit_error=None if one.logit_error is None else one.logit_error * factor)
-        for precision, one in tolerances.items()
-    }
 
 
 def evidence_tolerance(precision: Precision, observed_error: float) -> float:

@@ -183,6 +183,8 @@ def test_the_arguments_of_a_script_are_those_that_it_has_without_any(written):
         group = parser.add_argument_group("sizes")
         group.add_argument("--hidden", type=int, default=5)
         parser.add_argument("--no-cuda", action="store_true")
+        parser.add_argument("--data", required=True)
+        parser.add_argument("runs")
         args = parser.parse_args()
         args.cuda = not args.no_cuda
 

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from edge.bundle.input import DIGITS
-from edge_export.model import trained_model
+from edge_export.model import factory, trained_model
 from edge_export.model.trained_model import ModelError
 from edge_train.models.specification import Recurrent, to_json
 from edge_train.training import checkpoint
@@ -282,3 +282,23 @@ def test_a_named_model_takes_labels_too(tmp_path):
 @pytest.mark.parametrize(("precision", "name"), [("fp32", "lstm"), ("int8", "lstm-int8"), ("fp16", "lstm-fp16")])
 def test_the_bundle_is_named_by_model_and_precision(precision, name):
     assert trained_model.bundle_name(trained_model.find("lstm", None, None), precision) == name
+
+
+def test_a_network_of_large_pictures_in_colour_is_found(written):
+    """It takes 224x224 and nothing that is tried before."""
+    nets = written("""
+        from torch import nn
+
+        class Large(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.features = nn.Sequential(nn.Conv2d(3, 2, 16, 16), nn.ReLU(), nn.AvgPool2d(7))
+                self.fc = nn.Linear(8, 10)
+
+            def forward(self, x):
+                return self.fc(self.features(x).view(x.size(0), 8))
+    """)
+    made = factory.make(factory.parse(f"{nets}:Large"), lambda _: None)
+    torch.save(made.state_dict(), "weights.pt")
+    found = trained_model.find(f"{nets}:Large", Path("weights.pt"), None)
+    assert found.preparation.layout == "N,3,224,224:resize"

@@ -335,3 +335,18 @@ def test_some_of_the_digits_keep_their_own_answers(reference):
     np.testing.assert_array_equal(some.probabilities, reference.probabilities[chosen])
     assert some.split.labels.tolist() == [3, 4, 9]
     assert (some.split.name, some.accuracy) == ("made-parity", 1.0)
+
+
+def test_logits_of_another_size_have_limits_of_another_size(reference):
+    """Only where it is asked for: edge's own are known."""
+    error = np.float32(3 * TOLERANCES["fp32"].logit_error)
+    for times, asked, failing in ((1, True, True), (10, True, False), (10, False, True)):
+        larger = replace(reference, logits=times * reference.logits, extreme_logits=times * reference.extreme_logits)
+        larger = replace(larger, by_magnitude=asked)
+        digits = larger.logits + error
+        rows = comparison.compare("onnx fp32", "fp32", larger, answering(larger, digits=digits))
+        assert [bool(row.failures) for row in rows] == [failing] * len(BATCHES) + [False]
+        (*_, extremes) = comparison.compare(
+            "onnx fp32", "fp32", larger, answering(larger, extremes=larger.extreme_logits + error)
+        )
+        assert extremes.failures, "theirs are no larger than usual"
