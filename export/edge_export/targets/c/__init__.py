@@ -5,7 +5,7 @@
 to its bits.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +101,7 @@ def form(source: Bundle, request: TargetRequest = AS_IT_IS) -> CForm:
     manifest = source.manifest
     precision = request.precision or ("fp32" if manifest.precision == "fp16" else "int8")
     base = manifest.name.removesuffix(f"-{manifest.precision}")
-    network, verdict, golden, limits = _judged(source, precision, request)
+    network, verdict, golden, limits = _judged(source, replace(request, precision=precision))
     name = base if precision == "fp32" else f"{base}-{precision}"
     written = text.write(network, source, name, verdict, golden)
     return CForm(name, precision, written, verdict, golden, limits, tuple(compilation.run_self_test(written)))
@@ -142,17 +142,37 @@ def verified(made: CForm, source: Bundle) -> Verification:
     return replay
 
 
-def network_of(source: Bundle, request: TargetRequest = AS_IT_IS) -> CNetwork:
+def network_of(source: Bundle, request: TargetRequest = AS_IT_IS, data: EvaluationData | None = None) -> CNetwork:
     """The network that `write` makes C of: what `referee.logits` takes.
+
+    An integer chain of a bundle is taken as it is; all else is made of fp32, calibrated as a bundle is.
 
     Args:
         source: the bundle.
         request: precision, int8 unless another is named, the fp32 graph, and what it is calibrated on.
+        data: that, where it is at hand already.
 
     Raises:
         DeploymentError: the model has no form in C.
     """
-    return _network(source, request.precision or "int8", request, _data(source, request))
+    precision, calibration = request.precision or "int8", (data or _data(source, request)).calibration
+    try:
+        if _is_chain(source, precision):
+            return matrices.chain(onnx.load_from_string(source.data), precision)
+        fp32 = _fp32(source, request)
+        if fp32 is None:
+            raise DeploymentError(
+                "a packed int8 or fp16 bundle holds no weights that C could round in its own way; give the fp32 "
+                "bundle, or export from the checkpoint: edge export --model NAME --to c"
+            )
+        found = matrices.recurrent(fp32, precision, calibration)
+        if found is not None:
+            return found
+        if precision == "int8":
+            fp32 = blocks.build(fp32, calibration, PROFILES["any"].bits)
+        return matrices.chain(fp32, precision)
+    except UnsuitableError as error:
+        raise DeploymentError(f"the model has no form in C: {error}; deploy the bundle itself") from error
 
 
 def _data(source: Bundle, request: TargetRequest) -> EvaluationData:
@@ -172,34 +192,12 @@ def _is_chain(source: Bundle, precision: str) -> bool:
     return source.manifest.precision == "int8" == precision and b"stage.0.weight" in source.data
 
 
-def _network(source: Bundle, precision: str, request: TargetRequest, data: EvaluationData) -> CNetwork:
-    """An integer chain of a bundle is taken as it is; all else is made of fp32, calibrated as a bundle is."""
-    try:
-        if _is_chain(source, precision):
-            return matrices.chain(onnx.load_from_string(source.data), precision)
-        fp32 = _fp32(source, request)
-        if fp32 is None:
-            raise DeploymentError(
-                "a packed int8 or fp16 bundle holds no weights that C could round in its own way; give the fp32 "
-                "bundle, or export from the checkpoint: edge export --model NAME --to c"
-            )
-        found = matrices.recurrent(fp32, precision, data.calibration)
-        if found is not None:
-            return found
-        if precision == "int8":
-            fp32 = blocks.build(fp32, data.calibration, PROFILES["any"].bits)
-        return matrices.chain(fp32, precision)
-    except UnsuitableError as error:
-        raise DeploymentError(f"the model has no form in C: {error}; deploy the bundle itself") from error
-
-
-def _judged(
-    source: Bundle, precision: str, request: TargetRequest
-) -> tuple[CNetwork, str, NDArray[np.float32], NDArray[np.float64]]:
+def _judged(source: Bundle, request: TargetRequest) -> tuple[CNetwork, str, NDArray[np.float32], NDArray[np.float64]]:
     """The network, its verdict, its logits of the golden images, and how far they may be from PyTorch's."""
     manifest, evidence = source.manifest, source.evidence
     data, fp32 = _data(source, request), _fp32(source, request)
-    made = _network(source, precision, request, data)
+    made = network_of(source, request, data)
+    precision = made.precision
     images = data.parity.images if precision == "int8" else data.parity.images[:FLOATS_JUDGED]
     labels = data.parity.labels[: len(images)]
     running = session.open_session(onnx.load_from_string(source.data) if fp32 is None else fp32)

@@ -190,17 +190,12 @@ def chain(graph: ModelProto, precision: str) -> CNetwork:
         UnsuitableError: the graph is no such chain.
         DeploymentError: a sum may leave the range of int32.
     """
-    stages: list[StreamedStage] = []
-    picture = ROWS, COLUMNS, 1
-    if precision == "int8":
-        for rounded in _integer_stages(graph):
-            stages.append(_stage(rounded, picture))
-            picture = stages[-1].leaving
-    else:
-        for one in requantisation.to_stages(read_chain(graph)):
-            stages.append(_float_stage(one, picture))
-            picture = stages[-1].leaving
-    return CNetwork(precision, stages=tuple(stages))
+    made: list[StreamedStage] = []
+    stages = _integer_stages(graph) if precision == "int8" else requantisation.to_stages(read_chain(graph))
+    for stage in stages:
+        picture = made[-1].leaving if made else (ROWS, COLUMNS, 1)
+        made.append(_float_stage(stage, picture) if isinstance(stage, requantisation.Stage) else _stage(stage, picture))
+    return CNetwork(precision, stages=tuple(made))
 
 
 # --- recurrent --------------------------------------------------------------------------------------------------------
@@ -303,11 +298,8 @@ def _direction(
         parts = [matrix(_ALL, inputs, of_inputs + of_state), matrix(_ALL, state, np.zeros_like(of_state))]
     else:
         parts = [matrix(_ALL, _ALL, of_inputs + of_state)]
-    return Direction(_cell(layer), layer.inputs, layer.hidden, start, direction == 1, tuple(parts), shift)
-
-
-def _cell(layer: RecurrentLayer) -> str:
-    return "relu" if layer.relu else layer.cell.lower()
+    cell = "relu" if layer.relu else layer.cell.lower()
+    return Direction(cell, layer.inputs, layer.hidden, start, direction == 1, tuple(parts), shift)
 
 
 # --- convolutional ----------------------------------------------------------------------------------------------------

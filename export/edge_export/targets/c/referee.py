@@ -64,10 +64,9 @@ def multiply(matrix: FilledMatrix, values: Numbers) -> Numbers:
 
 
 def _recurrent(network: CNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    exact = network.precision == "int8"
-    rows: Numbers = images.astype(np.int64 if exact else np.float32)
+    rows: Numbers = images.astype(np.int64 if network.precision == "int8" else np.float32)
     for directions in network.layers:
-        ran = [_run(layer, rows, exact=exact) for layer in directions]
+        ran = [_run(layer, rows) for layer in directions]
         rows = np.concatenate([sequence for sequence, _ in ran], axis=2)
     features, head = np.concatenate([state for _, state in ran], axis=1), network.head
     assert head is not None
@@ -79,18 +78,18 @@ def _recurrent(network: CNetwork, images: NDArray[np.uint8]) -> NDArray[np.float
     return total
 
 
-def _run(layer: Direction, rows: Numbers, *, exact: bool) -> tuple[Numbers, Numbers]:
+def _run(layer: Direction, rows: Numbers) -> tuple[Numbers, Numbers]:
     """What the next layer reads of each step (N, 28, hidden), and the last state (N, hidden)."""
     count, steps = rows.shape[:2]
     row = np.zeros((count, layer.start + layer.hidden), rows.dtype)
     state, cell = np.zeros((count, layer.hidden), rows.dtype), np.zeros((count, layer.hidden), rows.dtype)
     sequence = np.zeros((count, steps, layer.hidden), rows.dtype)
-    row[:, layer.start :] = _as_byte(layer, state, exact=exact)
+    row[:, layer.start :] = _as_byte(layer, state)
     for at in range(steps)[:: -1 if layer.backwards else 1]:
         row[:, : layer.inputs] = rows[:, at]
         gates = [_gate(matrix, row) for matrix in layer.matrices]
         state, cell = _step(layer, gates, state, cell)
-        row[:, layer.start :] = sequence[:, at] = _as_byte(layer, state, exact=exact)
+        row[:, layer.start :] = sequence[:, at] = _as_byte(layer, state)
     return sequence, state
 
 
@@ -101,8 +100,8 @@ def _gate(matrix: FilledMatrix, row: Numbers) -> Numbers:
     return np.clip((total.astype(np.float32) * matrix.scale).astype(np.int64), -matrix.limit, matrix.limit)
 
 
-def _as_byte(layer: Direction, state: Numbers, *, exact: bool) -> Numbers:
-    if not exact:
+def _as_byte(layer: Direction, state: Numbers) -> Numbers:
+    if state.dtype == np.float32:
         return state
     return np.asarray(
         np.minimum((state + 16) >> 5, 255) if layer.cell == "relu" else ((state * 127 + HALF) >> 15) + 128

@@ -105,7 +105,7 @@ def write(network: CNetwork, source: Bundle, name: str, verdict: str, golden: ND
     answers = [digest(row.view(np.uint32).tolist()) for row in np.ascontiguousarray(golden)]
     rejection, score, facts = "", "", manifest.rejection
     if facts is not None:
-        rejection, score = _section("model", "score header").rstrip("\n"), _section("model", "score")
+        rejection, score = _section("model", "score header"), _section("model", "score")
         constants.add("usual", np.array([*facts.energy, *facts.distance], np.float32))
         constants.add("centres", np.array(facts.centres, np.float32))
         constants.add("whitening", np.concatenate(facts.whitening).astype(np.float32))
@@ -123,15 +123,15 @@ def write(network: CNetwork, source: Bundle, name: str, verdict: str, golden: ND
         "labels": ", ".join(map(_string, manifest.labels)),
         "classes": str(len(manifest.labels)),
         "temperature": f"{np.float32(manifest.temperature)!s}f",
-        "constants_digest": _DIGEST.format(each="\n".join(constants.digested)),
+        "each": "\n".join(constants.digested),
         "constants_value": str(constants.value),
         "golden": ",\n".join(
             f"{{{_string(kind)}, {answer}u, {{\n" + "\n".join(_wrapped(map(str, image))) + "}}"
             for kind, answer, image in zip(kinds, answers, images, strict=True)
         ),
     }
-    rows = "" if network.head is None else _section("recurrent", "rows header") + "\n"
-    more = {"rejection": rejection, "rows": rows, "frame": _section("frame", "frame header").strip("\n")}
+    rows = "" if network.head is None else _section("recurrent", "rows header") + "\n\n"
+    more = {"rejection": rejection, "rows": rows, "frame": _section("frame", "frame header")}
     enum = f"enum {{ {', '.join(f'{key} = {size}' for key, size in sizes.items())} }};"
     parts = [
         _section("model", "head"),
@@ -146,30 +146,14 @@ def write(network: CNetwork, source: Bundle, name: str, verdict: str, golden: ND
     ]
     return CSource(
         word,
-        _with("\n\n".join(part.strip("\n") for part in parts) + "\n", values),
-        _with(_with(_section("model", "header").strip("\n") + "\n", more), values),
+        _with("\n\n".join(parts) + "\n", values),
+        _with(_with(_section("model", "header") + "\n", more), values),
         constants.size,
         stack,
     )
 
 
-_DIGEST = """\
-#define EACH(array, word) \\
-    for (i = 0; i < sizeof(array) / sizeof *(array); ++i) digest = mix(digest, word((array)[i]))
-static uint32_t constants(void)
-{{
-    uint32_t digest = 2166136261u;
-    unsigned i;
-{each}
-    return digest;
-}}
-"""
-
-
 # --- recurrent --------------------------------------------------------------------------------------------------------
-
-
-_PARTS = {"opened": ("lstm", "gru"), "bounded": ("lstm", "gru", "relu")}  # what a cell needs beside its gates
 
 
 def _recurrent(network: CNetwork, constants: _Constants) -> tuple[dict[str, int], list[str], int]:
@@ -207,7 +191,6 @@ def _recurrent(network: CNetwork, constants: _Constants) -> tuple[dict[str, int]
         _section(precision, "gates"),
         *squash,
         *([_section(precision, "rectified byte" if cell == "relu" else "bounded byte")] if exact else []),
-        *[_section(precision, part) for part, cells in _PARTS.items() if cell in cells],
         _section("recurrent", cell),
         _section("recurrent", "layers"),
         _section("recurrent", "logits"),
@@ -263,7 +246,7 @@ def _chain(network: CNetwork, constants: _Constants) -> tuple[dict[str, int], li
 def _sections(template: str) -> dict[str, str]:
     text = (resources.files("edge_export.targets.c") / "templates" / f"{template}.c").read_text(encoding="utf-8")
     parts = re.split(r"^/\*== (.*) ==\*/\n", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+    return dict(zip(parts[1::2], (part.strip("\n") for part in parts[2::2]), strict=True))
 
 
 def _section(template: str, name: str) -> str:

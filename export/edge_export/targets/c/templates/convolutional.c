@@ -66,10 +66,11 @@ static void compute(struct work *work, int index, float *logits)
         clear(work->window + stage->kernel_rows * part, stage->padded_window - stage->kernel_rows * part);
         multiply(stage->weights, work->window, stage->padded_outputs, stage->padded_window, work->totals);
         for (k = 0; k < stage->outputs; ++k) {
+            const total sum = work->totals[k] + stage->bias[k];
             if (index + 1 == STAGES) {
-                logits[k] = as_logit(stage, work->totals[k], k);
+                logits[k] = scaled(sum, stage->scale, k);
             } else if (column / pool < stage->pooled_columns) {
-                const value number = leaving(stage, work->totals[k], k);
+                const value number = leaving(stage, sum, k);
                 if ((line % pool == 0 && column % pool == 0) || number > pixel[k])
                     pixel[k] = number;
             }

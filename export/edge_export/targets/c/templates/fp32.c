@@ -15,10 +15,8 @@ typedef float total;
 
 enum { STEPS = 28 };
 
-static value of_pixel(uint8_t pixel)
-{
-    return pixel;
-}
+#define of_pixel(pixel) (pixel)
+#define scaled(sum, scale, k) (sum)  /* what int8 does beside this */
 
 /* A matrix: totals[r] = weights of row r . x, in eight sums that are added in a fixed order. One operation at a time
    goes into a float, so that a processor that computes in double rounds as all others do. */
@@ -48,21 +46,13 @@ static void gate(const struct block *block, const value *row, float *gates)
         gates[i] = gates[i] + block->bias[i];
 }
 
-static float as_logit(const float *features, int k)
-{
-    float sum = head->bias[k];
-    int i;
-    for (i = 0; i < FEATURES; ++i) {
-        const float product = head->weights[k * FEATURES + i] * features[i];
-        sum = sum + product;
-    }
-    return sum;
-}
-
-static value as_byte(float state)
-{
-    return state;
-}
+/* (1 + tanh(x / 2)) / 2 is the logistic function: the weights hold the inner half. The others are what int8 needs. */
+#define opened(gate) ((float)((gate) + 1.0f) * 0.5f)
+#define as_byte(state) (state)
+#define rounded(product, shift) ((void)(shift), (product))
+#define bounded(number) (number)
+#define IN_CELL(product) (product)
+enum { CELL = 1 };
 
 /*== squash ==*/
 /* numbers[i] = tanh(numbers[i]) within 4e-7: a quotient of polynomials in x and x squared. */
@@ -87,35 +77,6 @@ static void squash(float *numbers, int count)
 /*== stage ==*/
 static value leaving(const struct stage *stage, total sum, int output)  /* as the next stage reads it */
 {
-    const float number = sum + stage->bias[output];
-    const float least = number < stage->lower[output] ? stage->lower[output] : number;
+    const float least = sum < stage->lower[output] ? stage->lower[output] : sum;
     return least > stage->upper[output] ? stage->upper[output] : least;
 }
-
-static float as_logit(const struct stage *stage, total sum, int output)
-{
-    const float number = sum + stage->bias[output];
-    return number;
-}
-/*== opened ==*/
-static float opened(float gate)  /* (1 + tanh(x / 2)) / 2 is the logistic function: the weights hold the inner half */
-{
-    const float sum = gate + 1.0f;
-    return sum * 0.5f;
-}
-
-static float rounded(float product, int shift)  /* as int8 needs it */
-{
-    (void)shift;
-    return product;
-}
-
-/*== bounded ==*/
-enum { CELL = 1 };
-#define IN_CELL(product) (product)
-
-static float bounded(float number)
-{
-    return number;
-}
-

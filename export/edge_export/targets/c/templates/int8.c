@@ -11,6 +11,12 @@ static value of_pixel(uint8_t pixel)
     return (value)(pixel - 128);
 }
 
+static float scaled(int32_t sum, const float *scale, int k)  /* the only product in float */
+{
+    const float product = (float)sum * scale[k];
+    return product;
+}
+
 /* How a processor multiplies: `take` makes WIDTH values or weights ready, `dot` adds their products to sums, and `give`
    adds up the sums of four rows. All of it is exact, so that every way gives the same bits. */
 #if defined(__AVX2__) && !defined(PLAIN)
@@ -97,6 +103,11 @@ enum { WIDTH = 1 };
 typedef int32_t bytes;
 #define take *
 #define dot(sum, x, weight) ((sum) + (x) * (weight))
+#if defined(__SSE2__)  /* it multiplies and adds 16 bits at once, which gcc sees where one of both has them */
+typedef int16_t inputs;
+#define INPUTS inputs wide[ROW]; const sums begin = NOTHING; for (k = 0; k < columns; ++k) wide[k] = x[k]
+#define INPUT(k) wide[k]
+#endif
 #endif
 #endif
 #ifndef INPUTS
@@ -108,8 +119,8 @@ typedef bytes inputs;
 /* A matrix: totals[r] = weights of row r . x. Rows are a multiple of 4, columns of 16, both filled up with zeros. */
 static void multiply(const int8_t *weights, const int8_t *x, int rows, int columns, int32_t *totals)
 {
-    INPUTS;
     int r, k;
+    INPUTS;
     for (r = 0; r < rows; r += 4, weights += 4 * columns) {
         sums a = begin, b = begin, c = begin, d = begin;
         for (k = 0; k < columns; k += WIDTH) {
@@ -132,23 +143,18 @@ static void gate(const struct block *block, const value *row, int32_t *gates)
     int i;
     multiply(block->weights, row + block->start, rows, block->columns, gates);
     for (i = 0; i < rows; ++i) {
-        const float product = (float)(gates[i] + bias[i]) * scale[i];  /* the only one in float */
-        const int32_t number = (int32_t)product;
+        const int32_t number = (int32_t)scaled(gates[i] + bias[i], scale, i);
         const int32_t least = number < -limit ? -limit : number;
         gates[i] = least > limit ? limit : least;
     }
 }
 
-static float as_logit(const int16_t *features, int k)
-{
-    int32_t sum = head->bias[k];
-    float product;
-    int i;
-    for (i = 0; i < FEATURES; ++i)
-        sum += head->weights[k * FEATURES + i] * features[i];
-    product = (float)sum * head->scale[k];
-    return product;
-}
+/* (1 + tanh(x / 2)) / 2 is the logistic function: the weights hold the inner half. A cell is Q11, where a gate is Q12. */
+#define opened(gate) (((gate) + ONE) >> 1)
+#define rounded(product, shift) (((product) + (1 << ((shift) - 1))) >> (shift))
+#define bounded(number) ((number) < 1 - ONE ? 1 - ONE : (number) > ONE - 1 ? ONE - 1 : (number))
+#define IN_CELL(product) ((product) >> 4)
+enum { CELL = 2 };
 
 /*== squash ==*/
 /* numbers[i] = tanh(numbers[i]), Q12 within (-8, 8) to Q15: for each half a polynomial of degree 3, within 1.1e-4. */
@@ -203,35 +209,7 @@ static value as_byte(int32_t state)  /* the state is in 32nds of a step of its b
 static value leaving(const struct stage *stage, total sum, int output)  /* as the next stage reads it */
 {
     union { float number; uint32_t bits; } rounded;
-    const float product = (float)(sum + stage->bias[output]) * stage->scale[output];
-    const float least = product < 0.0f ? 0.0f : product;
+    const float product = scaled(sum, stage->scale, output), least = product < 0.0f ? 0.0f : product;
     rounded.number = (least > 255.0f ? 255.0f : least) + 8388608.0f;  /* 2^23: the sum is rounded to an integer */
     return of_pixel((uint8_t)(rounded.bits & 255u));
 }
-
-static float as_logit(const struct stage *stage, total sum, int output)
-{
-    const float product = (float)(sum + stage->bias[output]) * stage->scale[output];
-    return product;
-}
-/*== opened ==*/
-static int32_t opened(int32_t gate)  /* (1 + tanh(x / 2)) / 2 is the logistic function: the weights hold the inner half */
-{
-    return (gate + ONE) >> 1;
-}
-
-static int32_t rounded(int32_t product, int shift)
-{
-    return (product + (1 << (shift - 1))) >> shift;
-}
-
-/*== bounded ==*/
-enum { CELL = 2 };  /* a cell is Q11, where a gate is Q12 */
-#define IN_CELL(product) ((product) >> 4)
-
-static int32_t bounded(int32_t number)  /* as `squash` takes it */
-{
-    const int32_t least = number < -ONE + 1 ? -ONE + 1 : number;
-    return least > ONE - 1 ? ONE - 1 : least;
-}
-

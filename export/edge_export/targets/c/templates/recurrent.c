@@ -123,6 +123,7 @@ static void answer(const uint8_t *image, int steps, float *logits)
     struct work work;
     state_t features[FEATURES];
     const value *rows = 0;
+    total sum;
     int l, d, i, k;
     for (l = 0; l < LAYERS; ++l) {
         value *sequence = l + 1 < LAYERS ? work.sequence[l & 1] : 0;
@@ -134,8 +135,13 @@ static void answer(const uint8_t *image, int steps, float *logits)
         }
         rows = sequence;
     }
-    for (k = 0; k < @NAME@_CLASSES; ++k)
-        logits[k] = as_logit(features, k);
+    for (k = 0; k < @NAME@_CLASSES; ++k) {
+        for (sum = head->bias[k], i = 0; i < FEATURES; ++i) {
+            const total product = head->weights[k * FEATURES + i] * features[i];
+            sum = sum + product;
+        }
+        logits[k] = scaled(sum, head->scale, k);
+    }
 }
 
 void @name@_logits(const uint8_t image[784], float logits[@NAME@_CLASSES])
