@@ -240,6 +240,39 @@ def tomogram(random: Generator) -> Image.Image:
     return photographed(Sheet(page, draw, on.ink, corner, on.pen, 220, (110, 110)), random, turn=30, blur=2.5)
 
 
+# Of each ellipse: what it adds to the level, half its width and height, its middle, and its turn in degrees.
+# Source: L. A. Shepp and B. F. Logan, "The Fourier Reconstruction of a Head Section", 1974, with the contrasts of
+# P. A. Toft, 1996, which can be seen.
+SHEPP_LOGAN = (
+    (1.0, 0.69, 0.92, 0.0, 0.0, 0),
+    (-0.8, 0.6624, 0.874, 0.0, -0.0184, 0),
+    (-0.2, 0.11, 0.31, 0.22, 0.0, -18),
+    (-0.2, 0.16, 0.41, -0.22, 0.0, 18),
+    (0.1, 0.21, 0.25, 0.0, 0.35, 0),
+    (0.1, 0.046, 0.046, 0.0, 0.1, 0),
+    (0.1, 0.046, 0.046, 0.0, -0.1, 0),
+    (0.1, 0.046, 0.023, -0.08, -0.605, 0),
+    (0.1, 0.023, 0.023, 0.0, -0.606, 0),
+    (0.1, 0.023, 0.046, 0.06, -0.605, 0),
+)
+
+
+def head_phantom(random: Generator) -> Image.Image:
+    """Shepp and Logan's phantom of a head, its contrasts and turns a little changed, in some exposure, with noise."""
+    across, up = np.meshgrid(axis := np.linspace(-1.1, 1.1, int(random.integers(80, 300))), -axis)
+    level = np.zeros_like(across)
+    for adds, wide, high, x, y, turn in SHEPP_LOGAN:
+        angle = np.radians(turn + random.normal(0, 4))
+        right, above = across - x, up - y
+        along = (right * np.cos(angle) + above * np.sin(angle)) / wide
+        beside = (above * np.cos(angle) - right * np.sin(angle)) / high
+        level += adds * random.uniform(0.8, 1.2) * (along**2 + beside**2 <= 1)
+    exposed = 255 * np.clip(level, 0, 1) ** random.uniform(0.5, 1.5)
+    noisy = exposed + random.normal(0, random.uniform(0, 5), exposed.shape)
+    page = Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).rotate(random.uniform(-12, 12))
+    return page.filter(ImageFilter.GaussianBlur(random.uniform(0, 1.5)))
+
+
 KINDS: dict[str, Callable[[Generator], Image.Image]] = {
     "clocks": clock,
     "road signs": road_sign,
@@ -252,4 +285,5 @@ KINDS: dict[str, Callable[[Generator], Image.Image]] = {
     "charts": chart,
     "bricks": bricks,
     "tomograms": tomogram,
+    "head phantoms": head_phantom,
 }

@@ -64,6 +64,27 @@ def sign():
     return page
 
 
+def outline(*, fill=None, paper=PAPER):
+    """A closed line that is as uneven as a written 0."""
+    page, draw = sheet(paper)
+    at = np.linspace(0, 2 * np.pi, 60)
+    reach = 70 * (1 + 0.2 * np.cos(at - 0.8) + 0.1 * np.cos(3 * at + 1))
+    points = [
+        (float(x), float(y)) for x, y in zip(110 + 0.75 * reach * np.cos(at), 110 + reach * np.sin(at), strict=True)
+    ]
+    if fill is not None:
+        draw.polygon(points, fill=fill)
+    draw.line(points, fill=INK, width=9, joint="curve")
+    return page
+
+
+def in_shadow(picture, share):
+    """A shadow as dark as that lies over the right half."""
+    light = np.ones(SIDE)
+    light[SIDE // 2 :] = share
+    return Image.fromarray((np.asarray(picture) * light).astype(np.uint8))
+
+
 @pytest.mark.parametrize("size", [90, 190])
 def test_a_written_digit_loses_little_and_most_lose_nothing(golden, size):
     found = [likeness(written(image, size)) for _, image in sorted(dict(golden).items())]
@@ -74,6 +95,16 @@ def test_a_written_digit_loses_little_and_most_lose_nothing(golden, size):
 @pytest.mark.parametrize("drawing", [ring, face, gauge, sign])
 def test_what_no_pen_writes_as_a_digit_loses_much(drawing):
     assert likeness(drawing()) < ALLOWANCE - 1
+
+
+def test_the_paper_is_the_same_on_both_sides_of_a_digits_strokes():
+    assert likeness(outline()) == ALLOWANCE
+    assert likeness(outline(fill=190)) < ALLOWANCE - 1
+    assert likeness(outline(fill=PAPER, paper=180)) < ALLOWANCE - 1
+
+
+def test_a_shadow_makes_no_other_paper():
+    assert likeness(in_shadow(outline(), 0.7)) == ALLOWANCE
 
 
 def test_light_on_dark_is_judged_as_dark_on_light(golden):
@@ -89,8 +120,8 @@ def test_an_image_that_is_ready_is_judged_by_the_model_alone(images):
 
 
 def test_no_trait_decides_alone_without_end():
-    usual = Traits(0.5, 0.5, 1.2, 1.5, 0.0)
+    usual = Traits(0.5, 0.5, 1.2, 1.5, 0.0, 0.0)
     assert cost(usual) == 0
     assert cost(usual._replace(enclosed=0.05)) < cost(usual._replace(enclosed=0.1)) < MOST
     assert cost(usual._replace(enclosed=1e6)) == MOST
-    assert cost(Traits(1e6, 1e6, 1e6, 1e6, 1e6)) == 5 * MOST
+    assert cost(Traits(*[1e6] * 6)) == 6 * MOST
