@@ -72,6 +72,16 @@ def test_a_shadow_that_is_narrower_than_the_digit_is_left_out(shadows, alone):
     )
 
 
+@pytest.mark.parametrize(("width", "level"), [(22, 150), (30, 110)])
+def test_the_shadows_of_fingers_twice_as_wide_as_a_broad_pen_are_left_out(width, level):
+    light, written = Image.new("L", SIZE, 255), page(width=width)
+    for top in (100, 190, 280):
+        ImageDraw.Draw(light).rectangle((0, top, 300, top + 40), fill=level)
+    shaded = np.asarray(written, float) * blurred(light, 3) / 255
+    seen = preprocessing.read(blurred(Image.fromarray(shaded.astype(np.uint8))))
+    assert (how := difference(seen, preprocessing.read(blurred(written)))) < ALIKE, how
+
+
 @pytest.mark.parametrize("light_ink", [False, True])
 @pytest.mark.parametrize("margin", [0, 3, 8])
 def test_a_thick_digit_cut_out_closely_is_read_as_a_whole(margin, light_ink):

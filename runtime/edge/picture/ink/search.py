@@ -64,6 +64,9 @@ DARKEST: Final = 0.95  # quantile of the strength within the digit
 LEAST_PALE: Final = 0.4  # of the digit's pixels
 PEN_WINDOW: Final = 4  # times the width of the pen
 WIDEST_PEN_WINDOW: Final = 0.15  # of the picture's shorter side
+# A window that fits a wider pen has room for the shadows of fingers: there only what is that dark is tried as the ink.
+# Not of a pen this thin, whose edges are as pale.
+EDGES: Final = 6  # pixels
 # What edges carry by less than this is shading on a blank sheet. On 1800 pictures, real and synthetic, digits had at
 # least 0.52, blurred ones included, and smooth slopes of light at most 0.2.
 LEAST_SUPPORT: Final = 0.35
@@ -229,8 +232,9 @@ def find_digit(picture: Grey | Image.Image, working_pixels: int = WORKING_PIXELS
     for inverted in look.bold():
         best = _better(best, look.attempt(inverted, WHOLE, DOUBTFUL))
     best = _one_tone(look, best)
-    if (fitting := _pen_window(best)) is not None:
-        best = _better(best, segment(best.picture, fitting, WELCOME))
+    if (dark := _dark_part(best)) is not None:
+        fitting = _pen_window(best, dark)
+        best = _better(best, _darker(best, dark) if fitting is None else segment(best.picture, fitting, WELCOME))
     if best.digit is not None and best.digit.support < LEAST_SUPPORT and min(small.shape) >= SMALLEST_SHADED:
         best = replace(best, digit=None)
     if best.picture.inverted:
@@ -321,13 +325,29 @@ def _is_sound(found: Segmentation) -> bool:
     return found.digit is not None and found.digit.support >= SOUND
 
 
-def _pen_window(found: Segmentation) -> Window | None:
-    """A window that fits the pen, where much of the digit is paler than what the pen wrote."""
+def _dark_part(found: Segmentation) -> Mask | None:
+    """What is as dark as what the pen wrote, where much of the digit is paler."""
     if found.digit is None:
         return None
     strength, mask = found.light.strength, found.digit.mask
-    dark = mask & at_least(strength, PALER * quantile(histogram(strength[mask]), DARKEST))
-    if np.count_nonzero(dark) > (1 - LEAST_PALE) * np.count_nonzero(mask):
-        return None
-    share = PEN_WINDOW * stroke_width(dark) / min(strength.shape)
+    dark = found.ink & at_least(strength, PALER * quantile(histogram(strength[mask]), DARKEST))
+    is_pale = np.count_nonzero(dark & mask) <= (1 - LEAST_PALE) * np.count_nonzero(mask)
+    return dark if is_pale else None
+
+
+def _pen_window(found: Segmentation, dark: Mask) -> Window | None:
+    """A window that fits the pen, unless that is a broad one."""
+    assert found.digit is not None
+    share = PEN_WINDOW * stroke_width(dark & found.digit.mask) / min(dark.shape)
     return Window(share, overhang=True) if share <= WIDEST_PEN_WINDOW else None
+
+
+def _darker(found: Segmentation, dark: Mask) -> Segmentation:
+    """The digit of the dark part alone; the same as before where the pen is thin."""
+    assert found.digit is not None
+    if stroke_width(dark & found.digit.mask) < EDGES:
+        return found
+    pieces = find_pieces(dark, found.picture.smoothed, found.light.paper)
+    if pieces is None:
+        return found
+    return replace(found, ink=dark, pieces=pieces, digit=choose_digit(pieces), handicap=WELCOME)
