@@ -34,6 +34,7 @@ def test_a_kind_is_the_same_in_every_run_whatever_else_is_drawn(drawn, tmp_path)
     assert other["transparent-000.png"] != one["transparent-000.png"]
 
 
+@pytest.mark.exhaustive  # the test above reads the files of a run, too
 def test_labels_name_what_is_written_and_its_kind(drawn, tmp_path):
     drawn(tmp_path, "--each", "3", "--kind", "as small as mnist")
     header, *rows = (tmp_path / "labels.tsv").read_text().splitlines()

@@ -67,6 +67,7 @@ def test_the_work_of_an_lstm_is_four_gates_over_28_rows_and_the_head():
     assert limits.flop(Recurrent("lstm")) == 2 * 28 * 4 * 128 * (28 + 128) + 2 * 128 * 10
 
 
+@pytest.mark.represented(name=("gru", "cnn-16k"))
 @pytest.mark.parametrize("name", ["gru", "bilstm", "rnn-256x2", "cnn", "cnn-16k"])
 def test_the_counted_work_is_what_torch_multiplies(name):
     import limits
@@ -113,6 +114,7 @@ def test_a_peer_that_is_not_installed_is_a_reason_and_no_crash(monkeypatch):
     assert peers_runtimes.made("tract", None, 1) == "not installed: tract"
 
 
+@pytest.mark.represented(bidirectional=(True,))
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_the_form_that_ncnn_is_given_computes_the_same_network(bidirectional):
     import peers_runtimes

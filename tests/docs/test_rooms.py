@@ -54,6 +54,7 @@ def test_a_circle_is_named(rooms):
     assert "bundle" in lines[-1]
 
 
+@pytest.mark.exhaustive  # reads every file once more than the test below
 def test_no_line_is_wider_than_a_page(rooms):
     assert max(map(len, rooms.page(rooms.sources()))) <= rooms.WIDTH
 

@@ -75,7 +75,14 @@ def test_the_table_has_a_row_for_every_comparison(export, stored):
     assert not any("BROKEN" in row for row in rows)
 
 
-@pytest.mark.parametrize("options", [["--quantize"], ["--precision", "int8"], ["--quantize", "--precision", "int8"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--precision", "int8"],
+        pytest.param(["--quantize"], marks=pytest.mark.exhaustive),  # most tests here ask by it
+        pytest.param(["--quantize", "--precision", "int8"], marks=pytest.mark.exhaustive),
+    ],
+)
 def test_both_ways_of_asking_for_int8_give_int8(export, stored, tmp_path, speeds, options):
     speeds((1.5, 1.5))
     ended = export("--model", "lstm-8", "--checkpoint", stored, *options)

@@ -149,6 +149,7 @@ def exported_own(nets, on_few_digits_at_one_speed, tmp_path_factory) -> Callable
     return make
 
 
+@pytest.mark.represented(precision=("fp32", "int8"))
 @pytest.mark.represented(factory=("BiLstm", "Cnn"))
 @pytest.mark.parametrize("precision", ["fp32", "int8", "fp16"])
 @pytest.mark.parametrize("factory", FACTORIES)

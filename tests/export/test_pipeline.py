@@ -27,6 +27,7 @@ PRECISIONS = ["fp32", "int8", "fp16"]
 NAMES = ["lstm", "gru", "cnn"]
 
 
+@pytest.mark.represented(name=("lstm", "cnn"))
 @pytest.mark.parametrize(
     ("name", "precision"), [("lstm", "int8"), ("gru", "int8"), ("cnn", "int8"), ("lstm", "fp16"), ("cnn", "fp32")]
 )
@@ -81,6 +82,7 @@ def test_the_share_of_int8_in_the_manifest_is_that_of_the_graph(name, exported):
     assert "0 of 60 strokes-parity labels change, accuracy +0.00 points" in done.manifest.int8_verdict
 
 
+@pytest.mark.represented(name=("lstm",))
 @pytest.mark.parametrize(
     ("name", "candidate", "providers"),
     [
@@ -113,6 +115,7 @@ def test_the_winner_for_the_goal_is_packed(stored, export, speeds):
     assert packed == {"latency": "dynamic-lstm", "throughput": "stepped", "balanced": "branched"}
 
 
+@pytest.mark.exhaustive  # two choices among all candidates
 def test_the_same_speeds_give_the_same_choice_and_bytes(stored, export, speeds, tmp_path):
     speeds((1.2, 1.5), stepped=(1.21, 1.52))
     done = [
@@ -122,6 +125,7 @@ def test_the_same_speeds_give_the_same_choice_and_bytes(stored, export, speeds, 
     assert done[0].path.read_bytes() == done[1].path.read_bytes()
 
 
+@pytest.mark.exhaustive  # two choices among all candidates
 def test_a_candidate_that_is_named_gives_the_bytes_that_the_choice_gave(stored, export, speeds, tmp_path):
     speeds((1.0, 1.0), stepped=(3.0, 3.0))
     chosen = export(stored["lstm"], precision="int8", candidate=None, goal="latency")
@@ -136,6 +140,7 @@ def test_force_changes_nothing_where_int8_pays(stored, export, speeds):
     assert "--force" not in done.manifest.int8_verdict
 
 
+@pytest.mark.exhaustive  # test_export_command.py asks the command the same
 def test_force_packs_what_does_not_pay_and_the_bundle_says_so(stored, export, speeds):
     speeds((0.9, 0.9))
     with pytest.raises(NotWorthwhileError):

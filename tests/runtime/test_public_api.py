@@ -117,6 +117,7 @@ def test_classifying_imports_no_trainer_and_no_onnx(bundle_path):
     assert loaded.isdisjoint({"PIL", "typer", "rich", *HEAVY})
 
 
+@pytest.mark.represented(arguments=("['info', PATH]", "['predict', '--help']", "['predcit']"))
 @pytest.mark.parametrize(
     "arguments",
     ["['--version']", "['info', PATH]", "['predict', '--help']", "['--help']", "[]", "['predcit']"],

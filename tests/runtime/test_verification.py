@@ -148,6 +148,7 @@ def test_what_fails_only_when_it_runs_is_told_by_every_step_that_runs_it(tmp_pat
         assert "onnxruntime failed on a batch of 5 images" in outcome.steps[3].detail
 
 
+@pytest.mark.represented(shape=((1, 28, 28),))  # a child starts for each
 @pytest.mark.parametrize("shape", [(1, 28, 28), ("batch", 32, 32), ("batch", 784), ("batch", 1, 28, 28)])
 def test_a_graph_of_another_shape_ends_in_a_table(tmp_path, repack, make_signature, shape, edge_command):
     path = write(tmp_path / "wrong.onnx", repack(model=make_signature(shape, ("batch", 10))))

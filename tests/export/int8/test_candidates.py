@@ -157,6 +157,7 @@ def test_calibration_images_decide_and_the_candidate_says_so(kind, name, convert
     assert faint.model != quantised(kind, name).model
 
 
+@pytest.mark.represented(name=("branched",))
 @pytest.mark.parametrize("name", ["weight-only", "dynamic-lstm", "branched"])
 def test_the_shipped_lstm_keeps_nearly_all_its_weights_in_int8(name, images):
     model = conversion.convert(checkpoint.load(checkpoint.shipped("lstm"))).model

@@ -95,3 +95,16 @@ def test_a_row_at_a_call_is_that_of_the_prepared_picture(layout, shape):
     row = preparation.row_of(preparation.prepared(pixels, told), 3, told)
     assert row.shape == shape
     torch.testing.assert_close(row.reshape(2, 28), (1 - pixels[:, :, 3] - 0.5) / 0.5)
+
+
+@pytest.mark.parametrize("text", ["", "a,b", "0.5", "0.5,0", "0.5,-1", "0.5,nan", "1,2,3,4", "0.1,inf"])
+def test_what_is_no_normalisation_is_told_with_those_that_there_are(text):
+    with pytest.raises(ModelError, match=r"is no MEAN,DEVIATION of pixels in \[0, 1\]; give the numbers"):
+        preparation.with_normalisation(Preparation("N,28,28"), text)
+
+
+@pytest.mark.parametrize(("text", "said"), [("half", "half"), ("(0.25, 0.5)", "0.25,0.5"), ("mnist", "0.1307,0.3081")])
+def test_a_preparation_is_said_by_the_options_that_ask_for_it(text, said):
+    found = preparation.with_normalisation(Preparation("N,28,28", inverted=True), text)
+    assert preparation.arguments(found) == ["--input", "N,28,28", "--normalise", said, "--invert"]
+    assert preparation.with_normalisation(Preparation("N,28,28", inverted=True), said) == found

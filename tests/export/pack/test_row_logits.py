@@ -105,6 +105,7 @@ def test_a_model_with_the_piece_is_valid_and_answers_as_before(kind, candidate, 
     )
 
 
+@pytest.mark.represented(name=("lstm", "rnn"))
 @pytest.mark.parametrize(("name", "precision"), [("lstm", "fp32"), ("gru", "fp16"), ("gru", "int8"), ("rnn", "int8")])
 def test_an_export_of_a_recurrent_model_carries_its_rows(name, precision, stored, export, digits):
     one = dataclasses.replace(stored[name], temperature=2.5)

@@ -84,7 +84,7 @@ def replays(folder, parameters):
 
 @needs_node
 @needs_runtime
-@pytest.mark.represented(name=("bilstm", "gru-int8", "lstm-20-int8", "cnn-16k-int8"))
+@pytest.mark.represented(name=("lstm-20-int8", "cnn-16k-int8"))
 @pytest.mark.parametrize("name", shipped.names())
 def test_every_shipped_bundle_holds_its_evidence_in_webassembly(replays, name):
     report, evidence = replays[name], shipped.info(name).evidence

@@ -135,6 +135,7 @@ def model_config(path):
     return json.loads(done.stdout)
 
 
+@pytest.mark.represented(name=("lstm", "cnn-16k-int8"))
 @pytest.mark.parametrize("name", BUNDLES)
 def test_a_repository_holds_the_bundle_unchanged_and_a_configuration_of_the_published_form(name, tmp_path):
     source = shipped.info(name)

@@ -41,12 +41,10 @@ REPRESENTATIVES = (
     "time first",
     "wants its states",
     "both directions, final states",
-    "cells in a loop",
     "ViT, its own heads, a dict",
     "cnn-16k, ends in squeeze()",
     "ResNet of three colours",
     "any size, trained on 64x64",
-    "one picture at a time",
     "Lightning that is not installed",
     "14x14",
     # what is mended in a forward

@@ -191,6 +191,13 @@ def middle_line(ink):
     return inner.copy()
 
 
+# One for each way to the ink: by paper, light, lines, frames and desks. What the model reads is the same for all.
+@pytest.mark.represented(
+    scene=(
+        light_on_dark, ruled, half_in_shadow, faint, tiny_in_a_corner, in_a_drawn_box, noisy, on_a_sheet_on_a_dark_desk,
+        bare_light_ink,
+    )
+)  # fmt: skip
 @pytest.mark.parametrize(
     "scene",
     [

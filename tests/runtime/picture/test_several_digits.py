@@ -122,6 +122,7 @@ def in_a_box(sheet):
     ImageDraw.Draw(sheet).rectangle((12, 12, SIDE - 13, SIDE - 13), outline=40, width=3)
 
 
+@pytest.mark.represented(spoil=(underlined, among_specks, in_pieces, beside_faint_writing))
 @pytest.mark.parametrize("spoil", [underlined, among_specks, on_grid, in_pieces, beside_faint_writing, in_a_box])
 def test_nothing_beside_a_single_digit_is_counted(digits, spoil):
     for image in digits:

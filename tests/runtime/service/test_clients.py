@@ -30,6 +30,7 @@ def ask(client, images, tmp_path):
     return run
 
 
+@pytest.mark.represented(script=("clients/triton.py",))  # that of KServe asks the same, and imports for six seconds
 @pytest.mark.parametrize("script", ["clients/triton.py", "clients/kserve_rest.py"])
 def test_a_client_of_the_protocol_understands_every_answer(ask, script):
     checks = ask(script)

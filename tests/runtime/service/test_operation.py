@@ -259,6 +259,7 @@ def test_a_worker_that_dies_is_started_anew_and_the_end_is_clean(command, images
     assert process.returncode == 0
 
 
+@pytest.mark.represented(workers=("1",))
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_service_of_a_bad_bundle_ends_with_1_and_one_line(tmp_path, workers):
     path = tmp_path / "bad.onnx"

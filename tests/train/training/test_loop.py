@@ -218,6 +218,7 @@ def told_from_outliers(share: float) -> tuple[float, float]:
     return digits, others
 
 
+@pytest.mark.exhaustive  # two trainings; how outliers are counted is below
 def test_a_model_that_has_seen_what_is_no_digit_is_unsure_of_it():
     digits, others = told_from_outliers(0.5)
     digits_without, others_without = told_from_outliers(0.0)

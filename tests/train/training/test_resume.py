@@ -47,7 +47,7 @@ def test_an_interrupted_run_says_how_to_go_on(tiny_run, pressed):
 
 
 @pytest.mark.represented(batch=(3,))
-@pytest.mark.parametrize("fields", [{}, CNN], ids=["lstm", "cnn"])
+@pytest.mark.parametrize("fields", [{}, pytest.param(CNN, marks=pytest.mark.exhaustive)], ids=["lstm", "cnn"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_going_on_gives_the_bytes_of_an_uninterrupted_run(tiny_run, tmp_path, pressed, fields, batch):
     whole = tiny_run(out=tmp_path / "whole", hyperparameters={"epochs": 3}, **fields)
@@ -104,6 +104,7 @@ def test_ctrl_c_before_the_first_epoch_is_over_keeps_nothing_and_says_so(tiny_ru
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
+@pytest.mark.represented(epoch=(1,))
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_ctrl_c_while_an_epoch_is_being_kept_does_not_lose_it(tiny_run, tmp_path, monkeypatch, epoch):
     whole = tiny_run(out=tmp_path / "whole", hyperparameters={"epochs": 3, "augmentation": "none"})

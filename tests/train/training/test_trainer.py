@@ -277,6 +277,7 @@ def test_a_request_has_the_documented_defaults():
     )
 
 
+@pytest.mark.exhaustive  # two trainings; that writers differ is said of the generator
 def test_all_writers_draw_other_digits_than_the_usual_ones(tiny_run, tmp_path):
     """Everything else being the same, the weights differ; and so the writers did."""
     usual, everybody = (
