@@ -33,19 +33,22 @@ SMALLEST_LETTER: Final = 11  # pixels
 NO_LABEL: Final = "?"  # of what is not read
 
 # Of a line of at least so many signs, this share of them is none to the model: then it is no line of digits. Likewise
-# what stands by itself in a line, a name before a number say, if as many of its signs are none.
-LEAST_OTHER: Final = 2
+# what stands by itself in a line, a name before a number say; of a single sign before or behind a number it is enough
+# that it is rejected, and one or two between numbers are digits.
+SEVERAL: Final = 2
 OTHER_WRITING: Final = 0.5
 WORD_GAP: Final = 0.45  # usual heights of a digit: wider gaps part words
 # What letters are cut into may be a digit each, but odd ones: mean oddities from which on a line and a word are no
 # numbers, and below which a word is one, whatever stands beside it.
 ODD_LINE: Final = 0.9
 ODD_WORD: Final = 0.65
-ODD_NUMBER: Final = 0.5
+ODD_NUMBER: Final = 0.7
 # How far beyond the threshold of rejection is clearly no digit: of 1360 digits on drawn pages 1.5 % are beyond the
 # threshold and 0.7 % beyond this, of letters 77 % and 77 %.
 CLEARLY: Final = 1.15
-WIDE: Final = 1.3  # width over height: what is rejected and so wide is a word, or digits that touch
+# What is rejected and so wide is a word, or digits that touch, unless the model is rather sure of its label.
+WIDE: Final = 1.3  # width over height
+SURE: Final = 0.8
 MARK_GAP: Final = 0.8  # usual heights of a digit, between letters of a word that is told as one
 
 MOST_PLACES: Final = 3  # told in a warning
@@ -178,24 +181,27 @@ def _parted(
 ) -> tuple[list[tuple[Blob, Prediction]], list[Blob]]:
     """The digits of a line, and what is none: other writing beside them or all along, what is wide and rejected."""
     words = list(_words(reading, WORD_GAP * height))
-    has_number = any(len(word) >= LEAST_OTHER and _mean_oddity(word, classifier) < ODD_NUMBER for word in words)
-    if not has_number and _is_other_writing(reading, classifier, 1, ODD_LINE):
+    numbers = [
+        place
+        for place, word in enumerate(words)
+        if len(word) >= SEVERAL and _mean_oddity(word, classifier) < ODD_NUMBER
+    ]
+    if not numbers and _is_other_writing(reading, classifier, ODD_LINE):
         return [], [blob for blob, _ in reading]
     digits, left_out = [], []
-    for word in words:
-        is_other_writing = len(words) > 1 and _is_other_writing(word, classifier, LEAST_OTHER, ODD_WORD)
+    for place, word in enumerate(words):
+        if len(word) <= SEVERAL and numbers and numbers[0] < place < numbers[-1]:
+            is_other_writing = False
+        elif len(word) < SEVERAL:
+            is_other_writing = len(numbers) > 0 and all(each is None or each.rejected for _, each in word)
+        else:
+            is_other_writing = len(words) > 1 and _is_other_writing(word, classifier, ODD_WORD)
         for blob, prediction in word:
             if prediction is None or is_other_writing or _is_wide(blob, prediction):
                 left_out.append(blob)
             else:
                 digits.append((blob, prediction))
-    other = [_is_other(prediction, classifier) for _, prediction in digits]
-    first, last = 0, len(digits)
-    while first < last - 1 and other[first]:
-        first += 1
-    while last - 1 > first and other[last - 1]:
-        last -= 1
-    return digits[first:last], left_out + [blob for blob, _ in digits[:first] + digits[last:]]
+    return digits, left_out
 
 
 def _words(reading: list[tuple[Blob, Prediction | None]], gap: float) -> Iterator[list[tuple[Blob, Prediction | None]]]:
@@ -211,17 +217,15 @@ def _words(reading: list[tuple[Blob, Prediction | None]], gap: float) -> Iterato
     yield word
 
 
-def _is_other_writing(
-    signs: list[tuple[Blob, Prediction | None]], classifier: Classifier, least: int, mean: float
-) -> bool:
-    """Whether signs are no number: at least so many and half of them are clearly none, or all are odd in the mean."""
-    if len(signs) < LEAST_OTHER:
+def _is_other_writing(signs: list[tuple[Blob, Prediction | None]], classifier: Classifier, mean: float) -> bool:
+    """Whether several signs are no number: half of them are clearly none, or all are odd in the mean."""
+    if len(signs) < SEVERAL:
         return False
     others = sum(
         prediction is None or _is_wide(blob, prediction) or _is_other(prediction, classifier)
         for blob, prediction in signs
     )
-    return others >= max(least, OTHER_WRITING * len(signs)) or _mean_oddity(signs, classifier) >= mean
+    return others >= OTHER_WRITING * len(signs) or _mean_oddity(signs, classifier) >= mean
 
 
 def _mean_oddity(signs: list[tuple[Blob, Prediction | None]], classifier: Classifier) -> float:
@@ -235,7 +239,7 @@ def _mean_oddity(signs: list[tuple[Blob, Prediction | None]], classifier: Classi
 
 def _is_wide(blob: Blob, prediction: Prediction) -> bool:
     """Whether ink is a word, or digits that touch and that no cut parts."""
-    return prediction.rejected and blob.width > WIDE * blob.height
+    return prediction.rejected and prediction.confidence < SURE and blob.width > WIDE * blob.height
 
 
 def _is_other(prediction: Prediction, classifier: Classifier) -> bool:

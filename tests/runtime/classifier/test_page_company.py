@@ -114,6 +114,20 @@ def test_a_short_number_is_read_though_most_of_its_line_is_letters(digits, class
     assert max(box[2] for box in read.unread) < 450
 
 
+def test_digits_that_stand_on_their_underline_are_read(digits, classifier):
+    page = sheet()
+    number(page, digits, "473", 40, 110)
+    ImageDraw.Draw(page).line((30, 110, 245, 112), fill=INK, width=6)
+    assert texts(page, classifier) == ["473"]
+
+
+def test_the_digits_of_a_close_column_are_not_joined(digits, classifier):
+    page = sheet(300, 1100)
+    for place, label in enumerate("94772"):
+        put(page, digits[label], 80, 100 + 65 * place)
+    assert texts(page, classifier) == list("94772")
+
+
 def test_an_underline_is_no_part_of_the_digits(digits, classifier):
     page = sheet()
     number(page, digits, "47", 40, 110)

@@ -18,9 +18,9 @@ from edge.picture.arrays import Integers, Mask
 from edge.picture.ink.components import stroke_width
 
 # Cuts from top to bottom, relative to the height of what is cut.
-SWAY: Final = 0.25  # of the height: how far a cut may bend to either side
+SWAY: Final = 0.18  # of the height: how far a cut may bend to either side
 STEP: Final = 0.03  # of the height, between the cuts that are tried
-APART: Final = 0.15  # of the height, the least distance between two cuts, and from the ends
+APART: Final = 0.1  # of the height, the least distance between two cuts, and from the ends
 THICKEST: Final = 2.4  # times the stroke width: the ink that a cut may go through
 BEND: Final = 0.06  # price of a step to the side, in pixels of ink: straight cuts first
 

@@ -18,6 +18,7 @@ from edge.picture.ink.search import Segmentation
 
 # Relative to the usual height of a digit on the page.
 LINK: Final = 1 / 60  # gaps that are bridged at once: the pen skipped
+NARROWEST: Final = 1.5  # height over width of the widest digit of a page, unless all are 1s
 TALL: Final = 0.55  # what is lower is a part, a small digit, a dash or a speck
 TALLEST: Final = 2.2  # what is higher is a drawing; touching lines are not read
 NEAR: Final = 0.12  # a low piece this near belongs to the digit
@@ -49,6 +50,7 @@ SINGLE_STROKE: Final = 1.6  # area over thickness and size
 BOX_SIDE: Final = 0.85  # usual heights, the least height and width
 BOX_SIDES: Final = 0.12  # of its height, how far from its edges the sides may lie
 BOX_COVER: Final = 0.9  # of each side
+UNDERLINED: Final = 1.8  # usual heights: what is so wide and has ink all along its lower side stands on an underline
 BOX_LINE: Final = 0.8  # of a usual height: longer straight runs of its ink are its lines
 
 
@@ -79,19 +81,21 @@ def find_lines(segmentation: Segmentation) -> PageLines:
     if segmentation.pieces is None or segmentation.digit is None:
         return PageLines([], 0.0, [])
     strength = segmentation.light.strength
-    usual = _usual_height(segmentation.pieces, strength, segmentation.digit.main)
+    usual, widest = _usual_size(segmentation.pieces, strength, segmentation.digit.main)
     ink = segmentation.ink
-    pieces = _pieces(segmentation, ink, usual)
-    boxes = _boxes(pieces, usual)
-    if boxes.any():
-        ink = _without_boxes(ink, pieces, boxes, usual)
+    # the digits of a narrow column may be linked to one piece so far
+    narrow = min(usual, NARROWEST * widest)
+    pieces = _pieces(segmentation, ink, narrow)
+    boxes, underlined = _boxes(pieces, usual)
+    if boxes.any() or underlined.any():
+        ink = _without_lines(ink, pieces, boxes, underlined, usual)
         if not ink.any():
             return PageLines([], usual, [])
-        pieces = _pieces(segmentation, ink, usual)
+        pieces = _pieces(segmentation, ink, narrow)
         boxes = np.zeros(len(pieces.score), np.bool_)
     main = int(np.argmax(pieces.score))
     written = _written(pieces, strength, main)
-    usual = _usual_height(pieces, strength, main)
+    usual, _ = _usual_size(pieces, strength, main)
     measures = pieces.measures
     written &= ~_underlines(measures, usual)
     is_tall = (
@@ -133,12 +137,14 @@ def _written(pieces: Pieces, strength: Grey, main: int) -> Mask:
     return written
 
 
-def _usual_height(pieces: Pieces, strength: Grey, main: int) -> float:
-    """The height of the digits: of the pieces about as high as the one that looks most like one, the median."""
-    height = pieces.measures.height
-    like = _written(pieces, strength, main) & (height >= FLAT * pieces.measures.width)
-    near = height[like & (height >= height[main] / 2) & (height <= height[main] * 2)]
-    return float(np.median(near)) if len(near) else float(height[main])
+def _usual_size(pieces: Pieces, strength: Grey, main: int) -> tuple[float, float]:
+    """The median height and the greatest width of the pieces about as high as the one that looks most like a digit."""
+    height, width = pieces.measures.height, pieces.measures.width
+    like = _written(pieces, strength, main) & (height >= FLAT * width)
+    near = like & (height >= height[main] / 2) & (height <= height[main] * 2)
+    if not near.any():
+        return float(height[main]), float(width[main])
+    return float(np.median(height[near])), float(width[near].max())
 
 
 def _underlines(measures: Measurements, usual: float) -> Mask:
@@ -148,39 +154,41 @@ def _underlines(measures: Measurements, usual: float) -> Mask:
     return np.asarray(flat & (winding <= SINGLE_STROKE), np.bool_)
 
 
-def _boxes(pieces: Pieces, usual: float) -> Mask:
-    """Printed boxes, and rows of them that share sides."""
+def _boxes(pieces: Pieces, usual: float) -> tuple[Mask, Mask]:
+    """Printed boxes, and rows of them that share sides; and what stands on an underline and touches it."""
     measures = pieces.measures
     large = (measures.height >= BOX_SIDE * usual) & (measures.width >= BOX_SIDE * usual)
-    boxes = np.zeros(len(large), np.bool_)
+    boxes, underlined = np.zeros(len(large), np.bool_), np.zeros(len(large), np.bool_)
     for piece in np.flatnonzero(large).tolist():
         rows = slice(int(measures.top[piece]), int(measures.bottom[piece]))
         columns = slice(int(measures.left[piece]), int(measures.right[piece]))
         ink = pieces.labels[rows, columns] == piece
         side = max(1, round(BOX_SIDES * len(ink)))
-        boxes[piece] = all(
+        below, *others = (
             np.count_nonzero(cover) >= BOX_COVER * len(cover)
             for cover in (
-                ink[:side].any(axis=0),
                 ink[-side:].any(axis=0),
+                ink[:side].any(axis=0),
                 ink[:, :side].any(axis=1),
                 ink[:, -side:].any(axis=1),
             )
         )
-    return boxes
+        boxes[piece] = below and all(others)
+        underlined[piece] = below and not boxes[piece] and measures.width[piece] >= UNDERLINED * usual
+    return boxes, underlined
 
 
-def _without_boxes(ink: Mask, pieces: Pieces, boxes: Mask, usual: float) -> Mask:
-    """The ink without the straight lines of boxes; a digit that touches one stays."""
-    of_boxes = pieces.components.paint(boxes)
+def _without_lines(ink: Mask, pieces: Pieces, boxes: Mask, underlined: Mask, usual: float) -> Mask:
+    """The ink without the straight lines of boxes and without underlines; a digit that touches one stays."""
     length = max(3, round(BOX_LINE * usual))
-    lines = np.zeros_like(ink)
-    for rows, columns in ((0, length // 2), (length // 2, 0)):
+    found = np.zeros_like(ink)
+    for lined, (rows, columns) in ((boxes | underlined, (0, length // 2)), (boxes, (length // 2, 0))):
+        of_lined = pieces.components.paint(lined)
         # a line that tilts is in the next row after a while
-        thick = dilate_mask(of_boxes, int(rows == 0), int(columns == 0))
+        thick = dilate_mask(of_lined, int(rows == 0), int(columns == 0))
         core = erode(thick.view(np.uint8) * np.uint8(255), rows, columns) > 0
-        lines |= dilate_mask(core, rows, columns)
-    return ink & ~(of_boxes & dilate_mask(lines, 1))
+        found |= of_lined & dilate_mask(dilate_mask(core, rows, columns), 1)
+    return ink & ~found
 
 
 def _small_digits(measures: Measurements, low: Mask, tall: Integers, usual: float) -> Mask:
