@@ -112,6 +112,13 @@ def export(
             ":smallest of distances; otherwise the first that fits.",
         ),
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Which of several networks in your checkpoint, by its entry, as ema; otherwise the one that fits.",
+            metavar="ENTRY",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of what is written.")] = Path("bundles"),
 ) -> None:
     """Export a trained model as one verified file; anything that does not hold is an error, and nothing is written."""
@@ -133,7 +140,7 @@ def export(
     chosen: Precision = "int8" if quantize else precision or "fp32"
     if chosen != "int8" and candidate is not None:
         raise ExportUsageError("--candidate chooses among int8 candidates; add --quantize")
-    told = Told(layout, normalise, invert=invert, transpose=transpose, output=output)
+    told = Told(layout, normalise, invert=invert, transpose=transpose, output=output, weights=weights)
     request = pipeline.ExportRequest(
         model, checkpoint, labels, chosen, data, data_dir, out, optimize, max_drop, candidate, target, force, told
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -41,13 +42,15 @@ class StateReading:
     Attributes:
         state: the tensors by name.
         said: what was taken off to come to it, in words; empty where nothing was.
+        entry: where it lies in the checkpoint, the names of the levels with dots between them; empty for all of it.
     """
 
     state: State
     said: tuple[str, ...]
+    entry: str = ""
 
 
-def load(module: nn.Module, path: Path, content: bytes, name: str) -> tuple[str, ...]:
+def load(module: nn.Module, path: Path, content: bytes, name: str, entry: str | None = None) -> tuple[str, ...]:
     """Puts the weights of a file into a module.
 
     Args:
@@ -55,17 +58,21 @@ def load(module: nn.Module, path: Path, content: bytes, name: str) -> tuple[str,
         path: of the file, for messages.
         content: of the file.
         name: what the model is called in messages.
+        entry: which of several networks in the file, as `StateReading` names it; without, the only one that fits.
 
     Returns:
         What was taken off on the way, in words.
 
     Raises:
-        CheckpointError: the file holds no state dict, or one that does not fit.
+        CheckpointError: the file holds no state dict, one that does not fit, or several that fit and differ.
     """
     candidates = _candidates(path, read(path, content))
     wanted = module.state_dict()
     readings = [reading for candidate in candidates for reading in _readings(candidate, wanted)]
+    if entry is not None:
+        readings = [reading for reading in readings if reading.entry == entry] or _no_entry(path, entry, readings)
     fitting = [reading for reading in readings if _fits(reading.state, wanted)]
+    _refuse_several(path, name, fitting)
     for reading in fitting or readings:  # what old versions of layers are called, torch translates itself
         try:
             with warnings.catch_warnings():
@@ -79,6 +86,21 @@ def load(module: nn.Module, path: Path, content: bytes, name: str) -> tuple[str,
         return (*reading.said, *(f"and not {one}" for one in beside))
     closest = max(readings, key=lambda reading: len(reading.state.keys() & wanted.keys()))
     raise CheckpointError(f"the weights in {path} do not fit {name}: {_difference(closest.state, wanted)}")
+
+
+def _refuse_several(path: Path, name: str, fitting: list[StateReading]) -> None:
+    """An averaged network beside the trained one fits as well, and answers otherwise: nobody but its author knows."""
+    networks = {reading.entry: reading.state for reading in reversed(fitting)}
+    first, *others = [*reversed(networks.values())] or [{}]
+    names = _without_counters(first)
+    if any(not torch.equal(first[at], other[at]) for other in others for at in names):
+        lines = " or ".join(f"--weights {one}" for one in reversed(networks))
+        raise CheckpointError(f"{path} holds {len(networks)} networks that fit {name} and differ; say which: {lines}")
+
+
+def _no_entry(path: Path, entry: str, readings: list[StateReading]) -> list[StateReading]:
+    held = ", ".join(dict.fromkeys(reading.entry for reading in readings if reading.entry))
+    raise CheckpointError(f"{path} holds no weights under {entry!r}; " + (f"it has {held}" if held else "leave it out"))
 
 
 def shapes(path: Path, content: bytes) -> str:
@@ -129,7 +151,7 @@ def _candidates(path: Path, root: object) -> list[StateReading]:
             break
     found.sort(key=lambda one: USUAL.index(one[0][-1]) if one[0][-1] in USUAL else len(USUAL))
     if found:
-        return [StateReading(_tensors(entry), (f"the entry {'.'.join(path)!r}",)) for path, entry in found]
+        return [StateReading(_tensors(entry), (f"the entry {(at := '.'.join(path))!r}",), at) for path, entry in found]
     whole = next((one for one in (root, *entries.values()) if pickled_class(one)), None)
     if whole is not None:
         raise whole_module(path, str(pickled_class(whole)))
@@ -166,29 +188,33 @@ def _tensors(value: object) -> State:
 
 def _readings(candidate: StateReading, wanted: Mapping[str, Tensor]) -> list[StateReading]:
     """A state dict by its own names, and by what is left when the part goes that stands in front of the wanted ones."""
+
+    def reading(state: State, said: str, inside: str = "") -> StateReading:
+        return StateReading(state, (*candidate.said, said), ".".join(filter(None, (candidate.entry, inside))))
+
     readings = [candidate]
     plain = {_unwrapped(name): tensor for name, tensor in candidate.state.items()}
     if plain.keys() != candidate.state.keys():
         taken = ", ".join(prefix for prefix in WRAPPERS if any(prefix in name for name in candidate.state))
-        readings.append(StateReading(plain, (*candidate.said, f"{taken} in front of the names")))
+        readings.append(reading(plain, f"{taken} in front of the names"))
     if (inner := {name.replace(".module.", "."): tensor for name, tensor in plain.items()}).keys() != plain.keys():
-        readings.append(StateReading(inner, (*candidate.said, "module. in front of parts of the names")))
+        readings.append(reading(inner, "module. in front of parts of the names"))
         plain = plain if plain.keys() & wanted.keys() > inner.keys() & wanted.keys() else inner
     if (whole := _unpruned(plain)).keys() != plain.keys():
         plain = whole
-        readings.append(StateReading(plain, (*candidate.said, "pruned weights, times their masks")))
+        readings.append(reading(plain, "pruned weights, times their masks"))
     first = next(iter(wanted), "")
     outer = f"{first.partition('.')[0]}."
     if all(name.startswith(outer) for name in wanted):  # of the network inside, and the class stands around it
         inside = {outer + name: tensor for name, tensor in plain.items()}
-        readings.append(StateReading(inside, (*candidate.said, f"{outer} put in front of the names")))
+        readings.append(reading(inside, f"{outer} put in front of the names"))
     for name in plain:
         prefix = name.removesuffix(first)
         if name.endswith("." + first) and prefix:
             inner = {key.removeprefix(prefix): value for key, value in plain.items() if key.startswith(prefix)}
             # A loss or a metric may lie beside, or the same network a second time, averaged; a layer alone is another.
             if 2 * len(inner) > len(plain) or (len(wanted) >= WHOLE and _fits(inner, wanted)):
-                readings.append(StateReading(inner, (*candidate.said, f"{prefix} in front of the names")))
+                readings.append(reading(inner, f"{prefix} in front of the names", prefix.rstrip(".")))
     return readings
 
 

@@ -42,6 +42,7 @@ class Told:
         invert: whether it reads dark digits on light paper.
         transpose: whether its rows are the columns of the picture.
         output: the name of its output.
+        weights: which of several networks in the checkpoint, as `state.load` takes it.
     """
 
     layout: str | None = None
@@ -49,6 +50,7 @@ class Told:
     invert: bool = False
     transpose: bool = False
     output: str | None = None
+    weights: str | None = None
 
     def __bool__(self) -> bool:
         return self != NOTHING_TOLD
@@ -236,7 +238,7 @@ def _own(factory: Factory, path: Path | None, labels: Path | None, told: Told, t
         if not isinstance(error.__cause__, TypeError):
             raise
         raise ModelError(f"{error}; the checkpoint holds {states.shapes(path, content)}") from error
-    if unwrapped := states.load(module, path, content, factory.label):
+    if unwrapped := states.load(module, path, content, factory.label, told.weights):
         tell(f"weights: of {path.name} were taken {', '.join(unwrapped)}")
     checkpoint.check_numbers(dict(module.named_parameters()), path)  # of buffers, a mask may well be infinite
     module = in_evaluation(module)

@@ -28,11 +28,11 @@ def net(hidden: int = 4, layers: int = 1, **more: bool) -> nn.Module:
 def loaded(tmp_path):
     """Loads what was saved into another network of the same form; gives what was said."""
 
-    def run(saved: object, into: nn.Module | None = None, write=torch.save) -> tuple[str, ...]:
+    def run(saved: object, into: nn.Module | None = None, write=torch.save, entry=None) -> tuple[str, ...]:
         path = tmp_path / "weights.ckpt"
         write(saved, path)
         target = into or net()
-        said = state.load(target, path, path.read_bytes(), "nets:Net")
+        said = state.load(target, path, path.read_bytes(), "nets:Net", entry)
         if into is None:
             for name, tensor in target.state_dict().items():
                 assert torch.equal(tensor, SAVED[name]) or name.endswith("num_batches_tracked")
@@ -109,8 +109,23 @@ def test_what_lies_beside_the_weights_of_a_part_is_left(loaded):
     assert loaded({"state_dict": saved}) == ("the entry 'state_dict'", "model. in front of the names")
 
 
-def test_of_two_that_fit_the_usual_one_is_taken_and_the_other_told(loaded):
-    assert loaded({"ema": OTHER, "model": SAVED}) == ("the entry 'model'", "and not the entry 'ema'")
+def test_of_two_that_fit_and_differ_one_has_to_be_named(loaded):
+    """The average of the weights answers otherwise than the last ones, and nothing tells which of them was meant."""
+    both = {"ema": OTHER, "model": SAVED}
+    with pytest.raises(
+        CheckpointError, match=r"2 networks that fit .* and differ; .* --weights model or --weights ema"
+    ):
+        loaded(both)
+    assert loaded(both, entry="model") == ("the entry 'model'", "and not the entry 'ema'")
+    with pytest.raises(CheckpointError, match="no weights under 'best'; it has model, ema"):
+        loaded(both, entry="best")
+    with pytest.raises(CheckpointError, match="no weights under 'best'; leave it out"):
+        loaded(SAVED, entry="best")
+
+
+def test_of_two_that_are_the_same_the_usual_one_is_taken(loaded):
+    same = {name: tensor.clone() for name, tensor in SAVED.items()}
+    assert loaded({"ema": same, "model": SAVED}) == ("the entry 'model'", "and not the entry 'ema'")
 
 
 def test_of_several_the_one_that_fits_is_taken(loaded):
@@ -315,11 +330,13 @@ def test_the_sizes_in_a_file_are_told_to_those_who_have_to_guess_arguments(tmp_p
     )
 
 
-def test_one_of_two_networks_in_a_file_is_taken_and_the_other_is_named(loaded):
+def test_of_two_networks_under_one_roof_one_has_to_be_named(loaded):
     """As an averaging of weights keeps both."""
     both = {**{f"ema_model.{name}": tensor for name, tensor in SAVED.items()},
             **{f"online_model.{name}": tensor for name, tensor in OTHER.items()}, "step": torch.tensor(10)}  # fmt: skip
-    assert loaded(both) == ("ema_model. in front of the names", "and not online_model. in front of the names")
+    with pytest.raises(CheckpointError, match="--weights ema_model or --weights online_model"):
+        loaded(both)
+    assert loaded(both, entry="ema_model") == ("ema_model. in front of the names",)
 
 
 def test_lazy_layers_take_the_sizes_of_the_file(tmp_path):

@@ -285,8 +285,8 @@ WILD: dict[str, Wild] = {
     "row transformer, time first": Wild("attention.py:MeanTransformer", channel, ROWS, nodes=60, **QDQ),
     "ViT by Unfold": Wild("attention.py:UnfoldViT", half_channel, CHANNEL, HALF, nodes=75, **QDQ),
     "ViT, its own heads, a dict": Wild(
-        "attention.py:OwnAttention", channel, CHANNEL, ("--output", "logits"), read=logits_of_dict, save=averaged,
-        nodes=40, **QDQ,
+        "attention.py:OwnAttention", channel, CHANNEL, ("--output", "logits", "--weights", "net"),
+        read=logits_of_dict, save=averaged, nodes=40, **QDQ,
     ),
     "attention among the rows": Wild("attention.py:RowAttention", rows, ROWS, nodes=40, **QDQ),
     "mixer": Wild("attention.py:Mixer", channel, CHANNEL, nodes=50, **QDQ),
