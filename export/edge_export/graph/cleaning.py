@@ -247,12 +247,9 @@ def _are_full(node: ir.Node, measured: TensorValues) -> bool:
     lengths, axes = node.inputs[LENGTHS], measured.axes(node.inputs[0])
     if lengths is None or lengths.name is None or axes is None:
         return False
-    stored = constant(lengths)
-    if stored is None and lengths.name not in measured.of_sizes:
-        return False
-    return all(
-        bool((run == axes[0]).all()) for run in ([stored] if stored is not None else measured.values[lengths.name])
-    )
+    if (stored := constant(lengths)) is not None:
+        return bool((stored == axes[0]).all())
+    return lengths.name in measured.of_sizes and all((run == axes[0]).all() for run in measured.values[lengths.name])
 
 
 def fix_reshapes(model: ir.Model, sizes: tuple[int, int] = SIZES) -> None:

@@ -127,12 +127,11 @@ def _rescaled_weights(node: NodeProto, arrays: Arrays) -> tuple[list[NodeProto],
             continue  # the product of two activations
         columns = node.op_type == "MatMul"
         array = arrays[name].swapaxes(-1, -2) if columns else arrays[name]
-        shape = array.shape
-        if node.op_type == CONVOLUTION:  # a row for each channel that it gives
-            array = array.reshape(shape[0], -1)
-        quantised, scale = quantise_rows(array, 8)
-        if node.op_type == CONVOLUTION:
-            quantised, scale = quantised.reshape(shape), scale.reshape(-1, *[1] * (len(shape) - 1))
+        # A convolution has a row for each channel that it gives.
+        rows = array.reshape(len(array), -1) if node.op_type == CONVOLUTION else array
+        quantised, scale = quantise_rows(rows, 8)
+        quantised = quantised.reshape(array.shape)
+        scale = scale.reshape(*scale.shape, *[1] * (array.ndim - rows.ndim))
         if columns:
             quantised, scale = quantised.swapaxes(-1, -2), scale.swapaxes(-1, -2)
         added[f"{name}_int8"], added[f"{name}_scale"] = np.ascontiguousarray(quantised), np.ascontiguousarray(scale)
