@@ -238,10 +238,10 @@ class Classifier:
         """What one image shows, without the calls that many images need: they take a tenth of a small model's time."""
         if self._scorer is not None:
             return self.to_predictions(*self.run(batch))[0]
-        found = self._session.fetch(self._asked, batch)
-        if found[0].shape != (1, len(self._labels)):
-            raise self._misshapen(found[0], 1)
-        return self._told_of(found[0].tolist()[0], found[1].tolist()[0] if len(found) > 1 else None)
+        rows, *scores = self._session.numbers(self._asked, batch)
+        if len(rows) != 1 or len(rows[0]) != len(self._labels):
+            raise self._misshapen(rows, 1)
+        return self._told_of(rows[0], scores[0][0] if scores else None)
 
     def _told(
         self, rows: list[list[float]], scores: list[float] | None, likeness: Sequence[float] | None
@@ -340,9 +340,9 @@ class Classifier:
             run_in_parts(count, self.batching, work)
         return whole
 
-    def _misshapen(self, values: NDArray[np.float32], count: int) -> BundleError:
+    def _misshapen(self, values: ArrayLike, count: int) -> BundleError:
         return BundleError(
-            f"{self._name} answers {count} images with an array of shape {values.shape}, not "
+            f"{self._name} answers {count} images with an array of shape {np.shape(values)}, not "
             f"{(count, len(self._labels))}; check it with `edge verify`"
         )
 

@@ -7,11 +7,12 @@ import functools
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.bundle import branches
-from edge.bundle.input import INPUT, NAME, OUTPUTS, SCORE, check_served
+from edge.bundle.input import COLUMNS, INPUT, NAME, OUTPUTS, ROWS, SCORE, check_served
 from edge.bundle.manifest import Manifest
 from edge.errors import BundleError, InputError, ProviderError
 from edge.session import cpu, providers
@@ -26,14 +27,48 @@ if TYPE_CHECKING:
 SMALL_MODEL_BYTES = 8 * 2**20
 
 
+_COPIED, _LISTED = methodcaller("copy"), methodcaller("tolist")
+
+
 class NoProfileError(ProviderError):
     """Where the nodes ran cannot be measured, because onnxruntime writes that to a file and none can be written."""
+
+
+class _Bound:
+    """A native session's run of one image, from memory and into memory of its own; for one thread at a time.
+
+    `InferenceSession.run` looks through what it is given and makes an array of each output, for which a small model has
+    to wait a tenth of its time.
+    """
+
+    __slots__ = ("_binding", "_found", "_image", "_run")
+
+    def __init__(self, native: Any, outputs: Sequence[str], found: "Sequence[NDArray[np.float32]]") -> None:  # noqa: ANN401 - onnxruntime is untyped
+        """Takes memory for an image, and for outputs of the shapes of those that an image gave."""
+        import numpy as np
+
+        self._image = np.empty((1, ROWS, COLUMNS), np.uint8)
+        self._found = [np.empty_like(values) for values in found]
+        binding = native.io_binding()
+        binding.bind_input(NAME, "cpu", 0, np.uint8, self._image.shape, self._image.ctypes.data)
+        for name, values in zip(outputs, self._found, strict=True):
+            binding.bind_output(name, "cpu", 0, np.float32, values.shape, values.ctypes.data)
+        inner = _bare(native)
+        self._run, self._binding = inner.run_with_iobinding, binding if inner is native else _bare(binding)
+
+    def __call__(self, image: "NDArray[np.uint8]") -> "list[NDArray[np.float32]]":
+        """The outputs for an image, uint8 (1, 28, 28), in arrays that the next call fills anew."""
+        if image.shape != self._image.shape or image.dtype != self._image.dtype:
+            raise ValueError  # which NumPy would broadcast, or cast
+        self._image[:] = image
+        self._run(self._binding, None)
+        return self._found
 
 
 class _Sessions:
     """Native sessions of one graph, each opened at its first use: of all its outputs, and of those that suffice."""
 
-    __slots__ = ("_can_be_cut", "_lock", "_model", "_open", "_whole", "runs")
+    __slots__ = ("_lock", "_model", "_on_cpu", "_open", "_parts", "_whole", "bound", "runs")
 
     def __init__(
         self,
@@ -41,29 +76,39 @@ class _Sessions:
         open_one: Callable[[bytes], Any],
         *,
         whole: Any = None,  # noqa: ANN401 - onnxruntime is untyped
-        can_be_cut: bool,
+        on_cpu: bool,
     ) -> None:
         self._model = model
         self._open = open_one
-        self._whole = None if whole is None else _bare_run(whole)
-        self._can_be_cut = can_be_cut
+        self._whole = whole
+        self._on_cpu = on_cpu
+        self._parts: dict[tuple[str, ...], Any] = {}
         self.runs: dict[tuple[str, ...], Callable[..., Any]] = {}
+        self.bound: dict[tuple[str, ...], list[_Bound]] = {}
         self._lock = threading.RLock()
 
     def run_of(self, outputs: tuple[str, ...]) -> Callable[..., Any]:
         """What runs the smallest session that gives these outputs; kept in `runs`."""
         with self._lock:
             if outputs not in self.runs:
-                part = branches.cut(self._model, outputs) if self._can_be_cut else None
-                self.runs[outputs] = self.run_of_all() if part is None else _bare_run(self._open(part))
+                # A large model takes its time before the outputs part, and its weights would be in memory twice.
+                can_be_cut = self._on_cpu and len(self._model) < SMALL_MODEL_BYTES
+                part = branches.cut(self._model, outputs) if can_be_cut else None
+                self._parts[outputs] = self.whole() if part is None else self._open(part)
+                self.runs[outputs] = _bare(self._parts[outputs]).run
             return self.runs[outputs]
 
-    def run_of_all(self) -> Callable[..., Any]:
-        """What runs the session of the whole graph."""
+    def whole(self) -> Any:  # noqa: ANN401 - onnxruntime is untyped
+        """The session of the whole graph."""
         with self._lock:
             if self._whole is None:
-                self._whole = _bare_run(self._open(self._model))
+                self._whole = self._open(self._model)
             return self._whole
+
+    def bind(self, outputs: tuple[str, ...], found: "Sequence[NDArray[np.float32]]") -> None:
+        """Has memory ready for the next image of which these outputs are asked for; `found` are those of one."""
+        if self._on_cpu:
+            self.bound.setdefault(outputs, []).append(_Bound(self._parts[outputs], outputs, found))
 
 
 class Session:
@@ -143,20 +188,47 @@ class Session:
         Raises:
             ProviderError: onnxruntime failed, for example for lack of memory.
         """
+        answer = self._ask_bound(outputs, images, _COPIED) if len(images) == 1 else None
+        return self._ask(outputs, images) if answer is None else answer
+
+    def numbers(self, outputs: tuple[str, ...], image: "NDArray[np.uint8]") -> list[list[Any]]:
+        """As `fetch`, of one image, uint8 (1, 28, 28), and each output as a list of Python's numbers."""
+        answer = self._ask_bound(outputs, image, _LISTED)
+        return [values.tolist() for values in self._ask(outputs, image)] if answer is None else answer
+
+    def _ask(self, outputs: tuple[str, ...], images: "NDArray[np.uint8]") -> "list[NDArray[np.float32]]":
         sessions = self._few if len(images) < self.few_images else self._many
+        run = sessions.runs.get(outputs) or sessions.run_of(outputs)
         try:
-            found: list[NDArray[np.float32]] = (sessions.runs.get(outputs) or sessions.run_of(outputs))(
-                outputs, {NAME: images}, None
-            )
+            found: list[NDArray[np.float32]] = run(outputs, {NAME: images}, None)
+            if len(images) == 1:
+                sessions.bind(outputs, found)
         except failures() as error:
             raise _failed(error, len(images)) from error
         return found
+
+    def _ask_bound(
+        self, outputs: tuple[str, ...], image: "NDArray[np.uint8]", taken: Callable[[Any], Any]
+    ) -> list[Any] | None:
+        """What `taken` makes of each output; None where no memory is bound yet, or none of it is free."""
+        bound = (self._few if self.few_images > 1 else self._many).bound.get(outputs)
+        if not bound:
+            return None
+        try:
+            one = bound.pop()
+            answer = [taken(values) for values in one(image)]
+        except IndexError:
+            return None  # another thread took the last
+        except failures():
+            return None  # it will fail again in the usual way, and be told
+        bound.append(one)
+        return answer
 
     def run_whole(self, images: "NDArray[np.uint8]") -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
         """Runs one batch through the whole graph, whose every node must then succeed; as `run` otherwise."""
         sessions = self._few if len(images) < self.few_images else self._many
         try:
-            logits, probabilities = sessions.run_of_all()(OUTPUTS, {NAME: images}, None)
+            logits, probabilities = sessions.whole().run(OUTPUTS, {NAME: images})
         except failures() as error:
             raise _failed(error, len(images)) from error
         return logits, probabilities
@@ -204,11 +276,10 @@ def create(
         native, placed, reason = open_on(first, provider, options, manifest), provider, "as asked for"
     _check_interface(native, None if manifest is None else len(manifest.labels))
     open_one = functools.partial(open_on, provider=placed, options=options, manifest=manifest)
-    # A large model takes its time before the outputs part, and its weights would be in memory twice.
-    can_be_cut = placed == "cpu" and len(data) < SMALL_MODEL_BYTES
+    on_cpu = placed == "cpu"
     running = Session(
-        _Sessions(first, open_one, whole=native, can_be_cut=can_be_cut),
-        None if ways is None or placed != "cpu" else _Sessions(ways.many, open_one, can_be_cut=can_be_cut),
+        _Sessions(first, open_one, whole=native, on_cpu=on_cpu),
+        _Sessions(ways.many, open_one, on_cpu=on_cpu) if ways is not None and on_cpu else None,
         provider=placed,
         reason=reason,
         threads=count,
@@ -261,13 +332,13 @@ def placement(
         raise NoProfileError(f"no folder can be written ({error.strerror or error})") from error
 
 
-def _bare_run(native: Any) -> Callable[..., Any]:  # noqa: ANN401 - onnxruntime is untyped
-    """What `InferenceSession.run` calls after it has looked through its arguments, which takes a microsecond.
+def _bare(outer: Any) -> Any:  # noqa: ANN401 - onnxruntime is untyped
+    """What a session or a binding asks after it has looked through its arguments, which takes a microsecond or two.
 
-    That is as long as all else around the run of a small model. Where a release has it no more, its own method does.
+    That is as long as all else around the run of a small model. Where a release has it no more, they are asked
+    themselves.
     """
-    run: Callable[..., Any] = getattr(getattr(native, "_sess", None), "run", None) or native.run
-    return run
+    return getattr(outer, "_sess", None) or getattr(outer, "_iobinding", None) or outer
 
 
 def _failed(error: Exception, images: int) -> ProviderError:

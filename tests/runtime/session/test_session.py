@@ -138,6 +138,23 @@ def test_a_batch_that_the_graph_does_not_take_is_told(packed):
         running.run(np.zeros((2, 28, 27), np.uint8))
 
 
+def test_the_answer_to_one_image_outlives_the_next(packed, images, linear):
+    running = session.create(packed, provider="cpu")
+    found = [running.fetch(("logits",), images[index : index + 1])[0] for index in range(len(images))]
+    listed = [running.numbers(("logits",), images[index : index + 1])[0] for index in range(len(images))]
+    np.testing.assert_allclose(np.concatenate(found), linear.logits(images), atol=1e-4)
+    np.testing.assert_array_equal(np.concatenate(listed).astype(np.float32), np.concatenate(found))
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((1, 28, 1), np.uint8), np.zeros((1, 28, 28), np.float32)])
+def test_one_image_of_another_shape_or_type_is_told_after_good_ones_too(packed, images, wrong):
+    running = session.create(packed, provider="cpu")
+    for _ in range(3):
+        running.fetch(("logits",), images[:1])
+        with pytest.raises(ProviderError, match="onnxruntime failed on an image"):
+            running.fetch(("logits",), wrong)
+
+
 def test_small_models_run_on_one_thread_and_large_ones_on_all_allowed_cpus():
     assert session.default_threads(100_000) == 1
     assert session.default_threads(100_000_000) == cpu.allowed()
@@ -237,7 +254,13 @@ def test_a_session_serves_several_threads_at_once(packed, images, linear):
     problems = []
 
     def work():
-        problems.extend(run for run in range(50) if not np.allclose(running.run(images)[0], expected, atol=1e-4))
+        for start in range(50):
+            one = slice(start % len(images), start % len(images) + 1)
+            problems.extend(
+                part
+                for part in (slice(None), one)
+                if not np.allclose(running.run(images[part])[0], expected[part], atol=1e-4)
+            )
 
     workers = [threading.Thread(target=work) for _ in range(4)]
     for worker in workers:
