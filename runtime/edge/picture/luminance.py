@@ -110,7 +110,7 @@ def _opaque(image: Image.Image) -> Image.Image:
 def has_colours(image: Image.Image) -> bool:
     """Whether all of a picture is of colours that may differ where its luminance does not."""
     if image.mode == "RGBA":
-        return all(strip.getchannel("A").getextrema() == (255, 255) for _, strip in _strips(image))
+        return image.getchannel("A").getextrema() == (255, 255)
     return image.mode in ("RGB", "P", "CMYK") and "transparency" not in image.info
 
 

@@ -14,6 +14,9 @@ REDUCTION: Final = "box"
 # spread over the whole scale first.
 WIDE_RANGE: Final = 128
 
+_LEVELS: Final = np.arange(256)
+_SQUARES: Final = _LEVELS * _LEVELS
+
 
 def as_image(picture: Grey | Image.Image) -> Image.Image:
     """The picture as a Pillow image of mode L; pixels that lie in their order are not copied."""
@@ -96,12 +99,7 @@ def otsu_threshold(counts: Integers) -> int:
     Returns:
         The largest level of the lower group.
     """
-    lower = np.cumsum(counts).astype(np.float64)
-    lower_sum = np.cumsum(counts * np.arange(len(counts))).astype(np.float64)
-    upper = lower[-1] - lower
-    both = lower * upper
-    apart = (lower_sum[-1] * lower - lower_sum * lower[-1]) ** 2
-    return int(np.argmax(np.where(both > 0, apart / np.maximum(both, 1), -1.0)))
+    return _parted(counts)[0]
 
 
 def separability(counts: Integers) -> float:
@@ -113,14 +111,21 @@ def separability(counts: Integers) -> float:
     Returns:
         0 to 1; 0 for a single level.
     """
-    place = np.arange(len(counts))
-    lower = np.where(place <= otsu_threshold(counts), counts, 0)
-    total, below = int(counts.sum()), int(lower.sum())
-    mass, mass_below = int((counts * place).sum()), int((lower * place).sum())
-    variance_of_all = total * int((counts * place * place).sum()) - mass * mass
+    level, lower, lower_sum = _parted(counts)
+    total, below, mass, mass_below = int(lower[-1]), int(lower[level]), int(lower_sum[-1]), int(lower_sum[level])
+    variance_of_all = total * int(counts @ _SQUARES[: len(counts)]) - mass * mass
     if not 0 < below < total or variance_of_all == 0:
         return 0.0
     return (mass_below * total - mass * below) ** 2 / (below * (total - below) * variance_of_all)
+
+
+def _parted(counts: Integers) -> tuple[int, Integers, Integers]:
+    """Otsu's level; and up to each level how many values there are, and their sum."""
+    lower, lower_sum = counts.cumsum(), (counts * _LEVELS[: len(counts)]).cumsum()
+    exact, exact_sum = lower.astype(np.float64), lower_sum.astype(np.float64)
+    both = exact * (exact[-1] - exact)
+    apart = (exact_sum[-1] * exact - exact_sum * exact[-1]) ** 2
+    return int(np.where(both > 0, apart / np.maximum(both, 1), -1.0).argmax()), lower, lower_sum
 
 
 def noise_deviation(image: Grey) -> float:

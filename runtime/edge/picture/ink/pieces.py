@@ -74,7 +74,7 @@ def find_pieces(ink: Mask, smoothed: Grey, paper: Grey, link: int | None = None)
     runs = find_runs(ink)
     components = Components(runs, linked.around(runs), linked.count)
     labels, measures = components.labels(), measure(components)
-    depth, carried = _edges(ink, labels, linked.count + 1, smoothed, paper)
+    depth, carried = _edges(ink, labels, measures, smoothed, paper)
     support = carried / np.maximum(depth, 1)
     framing = _framing(labels, measures)
     score = carried**SIZE_POWER * support**SUPPORT_POWER * _centrality(measures, ink.shape) * _thinness(measures)
@@ -83,13 +83,16 @@ def find_pieces(ink: Mask, smoothed: Grey, paper: Grey, link: int | None = None)
     return Pieces(components, labels, measures, score, support, framing)
 
 
-def _edges(ink: Mask, labels: Labels, length: int, grey: Grey, paper: Grey) -> tuple[Floats, Floats]:
+def _edges(ink: Mask, labels: Labels, measures: Measurements, grey: Grey, paper: Grey) -> tuple[Floats, Floats]:
     """The depth of the ink along each piece's boundary, and how much of it a real edge in the picture carries.
 
     Ink ends at an edge: within a few pixels the picture is lighter outside than inside by about the ink's depth. What
     is cut out of a shadow or a slope of light ends where nothing happens in the picture.
     """
-    reach = max(1, round(max(ink.shape) * SHARPNESS))
+    reach, length = max(1, round(max(ink.shape) * SHARPNESS)), len(measures.area)
+    top, left = max(0, int(measures.top.min()) - reach), max(0, int(measures.left.min()) - reach)
+    near = slice(top, int(measures.bottom.max()) + reach), slice(left, int(measures.right.max()) + reach)
+    ink, labels, grey, paper = (np.ascontiguousarray(each[near]) for each in (ink, labels, grey, paper))
     framed = pad(ink, 1)
     inner = framed[:-2, 1:-1] & framed[2:, 1:-1] & framed[1:-1, :-2] & framed[1:-1, 2:]
     boundary = np.flatnonzero(ink & ~inner)

@@ -329,10 +329,14 @@ def _dark_part(found: Segmentation) -> Mask | None:
     """What is as dark as what the pen wrote, where much of the digit is paler."""
     if found.digit is None:
         return None
-    strength, mask = found.light.strength, found.digit.mask
-    dark = found.ink & at_least(strength, PALER * quantile(histogram(strength[mask]), DARKEST))
-    is_pale = np.count_nonzero(dark & mask) <= (1 - LEAST_PALE) * np.count_nonzero(mask)
-    return dark if is_pale else None
+    top, left, bottom, right = found.digit.box
+    box = slice(top, bottom), slice(left, right)
+    strength, mask = found.light.strength[box], found.digit.mask[box]
+    least = PALER * quantile(histogram(strength[mask]), DARKEST)
+    of_digit = mask & found.ink[box] & at_least(strength, least)
+    if np.count_nonzero(of_digit) > (1 - LEAST_PALE) * np.count_nonzero(mask):
+        return None
+    return found.ink & at_least(found.light.strength, least)
 
 
 def _pen_window(found: Segmentation, dark: Mask) -> Window | None:
