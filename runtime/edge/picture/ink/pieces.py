@@ -92,7 +92,7 @@ def _edges(ink: Mask, labels: Labels, measures: Measurements, grey: Grey, paper:
     reach, length = max(1, round(max(ink.shape) * SHARPNESS)), len(measures.area)
     top, left = max(0, int(measures.top.min()) - reach), max(0, int(measures.left.min()) - reach)
     near = slice(top, int(measures.bottom.max()) + reach), slice(left, int(measures.right.max()) + reach)
-    ink, labels, grey, paper = (np.ascontiguousarray(each[near]) for each in (ink, labels, grey, paper))
+    ink, labels, grey, paper = ink[near], labels[near], grey[near], paper[near]
     framed = pad(ink, 1)
     inner = framed[:-2, 1:-1] & framed[2:, 1:-1] & framed[1:-1, :-2] & framed[1:-1, 2:]
     boundary = np.flatnonzero(ink & ~inner)
