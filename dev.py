@@ -79,22 +79,17 @@ WEB = ROOT / ".web-runtime"  # the two files of onnxruntime-web that a page need
 # Test files of the runtime to which it makes a difference that the extras are there: those that are skipped without an
 # extra, and those of what the heavy halves add to. The others run where a device's do, in `THIN` and `OLDEST`.
 ASKS_FOR_AN_EXTRA = re.compile(r"importorskip")
-CHANGED_BY_EXTRAS = ("test_public_api.py", "cli/test_cli.py", "cli/test_doctor.py")
+CHANGED_BY_EXTRAS = ("test_start_up.py", "cli/test_cli.py", "cli/test_doctor.py")
 
-# What calls NumPy, Pillow and ONNX Runtime itself. Old versions say nothing about the rest that these tests do not say;
-# of the search for ink the last bit of drawn pictures is compared, in test_everywhere.py.
+# What hands pixels, bytes and graphs to Pillow, NumPy and ONNX Runtime: old versions say nothing about the other tests
+# that these do not say. The last bit of what NumPy computes of drawn pictures is compared in test_everywhere.py.
 WITH_VERSIONS = [
-    *(
-        f"tests/runtime/{path}"
-        for path in (
-            "bundle", "classifier", "picture", "session", "cli/test_predict.py", "explanation/test_pictures.py",
-            "test_drawing.py", "test_thin_install.py", "test_verification.py",
-        )
-    ),
-    *(
-        f"--ignore=tests/runtime/picture/test_{name}.py"
-        for name in ("company", "frames", "ink", "likeness", "several_digits", "strokes_kept")
-    ),
+    f"tests/runtime/{path}.py"
+    for path in (
+        "bundle/test_branches", "bundle/test_ort_format", "classifier/test_classifier", "cli/test_predict",
+        "picture/test_containers", "picture/test_decode_formats", "picture/test_everywhere", "session/test_providers",
+        "session/test_session", "test_drawing", "test_thin_install", "test_verification",
+    )
 ]  # fmt: skip
 
 # What a representative stands for in `test`: every shipped bundle, every model of a collection, every form.

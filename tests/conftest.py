@@ -25,8 +25,13 @@ class Ended:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks as `exhaustive` what `@pytest.mark.represented(name=(...))` does not name among the values of `name`."""
+    """Marks as `exhaustive` what others of the same test stand for.
+
+    `@pytest.mark.represented(name=(...))` names the values of `name` that do, and `@pytest.mark.sampled(6)` takes so
+    many cases, the first, the last and some evenly between them.
+    """
     expected, seen = set(), set()
+    cases: dict[str, list[pytest.Item]] = {}
     for item in items:
         for marker in item.iter_markers("represented"):
             ((argument, representatives),) = marker.kwargs.items()
@@ -34,6 +39,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             expected |= {(test, each) for each in representatives}
             seen.add((test, value))
             if value not in representatives:
+                item.add_marker("exhaustive")
+        if item.get_closest_marker("sampled"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for family in cases.values():
+        (count,) = family[0].get_closest_marker("sampled").args
+        steps = max(count - 1, 1)
+        taken = {round(at * (len(family) - 1) / steps) for at in range(count)}
+        for at, item in enumerate(family):
+            if at not in taken:
                 item.add_marker("exhaustive")
     whole = not any("::" in argument for argument in config.args)
     if whole and (missing := sorted(expected - seen)):
@@ -82,6 +96,13 @@ def no_profile(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPat
     folder = str(tmp_path_factory.getbasetemp() / "no-cache")
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, folder)
+
+
+@pytest.fixture(autouse=True)
+def uncounted_children(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coverage counts in processes that a test starts only where lines run in no other: it doubles what they take."""
+    if not request.node.get_closest_marker("counted_children"):
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,7 @@ def gpu(monkeypatch):
 
 
 @pytest.mark.parametrize("step", ON_A_CPU)
+@pytest.mark.represented(step=("predict", "streams"))
 def test_a_step_holds_on_the_cpu(gpu, step):
     outcome = gpu.take(step, "cpu")
     assert (outcome.state, outcome.told) == ("holds", "")
@@ -55,6 +56,7 @@ def test_what_only_cuda_has_is_no_success_elsewhere(gpu, step):
     assert "only CUDA" in outcome.told
 
 
+@pytest.mark.exhaustive  # the states of a step are told below
 def test_a_step_that_does_not_hold_is_broken(gpu, monkeypatch):
     monkeypatch.setattr(gpu, "FP32_TOLERANCE", -1.0)
     outcome = gpu.take("parity", "cpu")

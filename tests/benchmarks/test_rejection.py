@@ -15,6 +15,7 @@ KINDS = rejection_chosen.KINDS | rejection_held.KINDS
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.sampled(6)
 def test_a_kind_draws_the_same_for_the_same_seed_and_something_on_paper(kind):
     one, again, other = (np.asarray(KINDS[kind](np.random.default_rng(seed))) for seed in (3, 3, 4))
     np.testing.assert_array_equal(one, again)

@@ -132,6 +132,7 @@ def test_force_packs_what_does_not_pay_and_says_so(export, stored, speeds, tmp_p
 
 
 @pytest.mark.parametrize("candidate", ["weight-only", "dynamic-lstm", "stepped", "branched"])
+@pytest.mark.sampled(1)
 def test_a_candidate_that_is_named_is_packed_without_a_choice(export, stored, speeds, tmp_path, candidate):
     speeds((0.5, 0.5))
     ended = export("--model", "lstm-8", "--checkpoint", stored, "--quantize", "--candidate", candidate)
@@ -149,6 +150,7 @@ def test_a_candidate_that_is_named_is_packed_without_a_choice(export, stored, sp
         ("arm64", "exact on arm64; x86 processors without VNNI saturate"),
     ],
 )
+@pytest.mark.sampled(1)
 def test_the_verdict_names_the_processors_that_int8_is_for(*, export, stored, tmp_path, monkeypatch, target, promise):
     monkeypatch.setattr("edge.session.saturation.int8_is_exact", lambda: True)
     options = ["--quantize", "--candidate", "stepped", "--target", target, "--max-drop", "100"]

@@ -149,7 +149,7 @@ def exported_own(nets, on_few_digits_at_one_speed, tmp_path_factory) -> Callable
     return make
 
 
-@pytest.mark.represented(precision=("fp32", "int8"))
+@pytest.mark.represented(precision=("int8",))
 @pytest.mark.represented(factory=("BiLstm", "Cnn"))
 @pytest.mark.parametrize("precision", ["fp32", "int8", "fp16"])
 @pytest.mark.parametrize("factory", FACTORIES)
@@ -175,6 +175,7 @@ def test_the_runtime_says_what_the_network_says(factory, exported_own, digits):
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth"])
+@pytest.mark.sampled(1)
 def test_either_format_of_weights_gives_the_same_graph(suffix, export_own, exported_own):
     done, other = exported_own("Mlp")[1], export_own("Mlp", suffix=suffix)[1]
     evidence = bundle.read(done.path).evidence
@@ -186,6 +187,7 @@ def test_either_format_of_weights_gives_the_same_graph(suffix, export_own, expor
     ("factory", "precision"),
     [("ZeroState", "fp32"), ("BiLstm", "int8"), ("Cnn", "fp32"), ("Cnn", "int8"), ("Mlp", "int8")],
 )
+@pytest.mark.exhaustive  # said of the shipped networks in test_pipeline.py
 def test_two_exports_give_the_same_bytes(factory, precision, exported_own, export_own):
     first, again = exported_own(factory, precision)[1], export_own(factory, precision=precision)[1]
     assert first.path.read_bytes() == again.path.read_bytes()

@@ -27,7 +27,7 @@ PRECISIONS = ["fp32", "int8", "fp16"]
 NAMES = ["lstm", "gru", "cnn"]
 
 
-@pytest.mark.represented(name=("lstm", "cnn"))
+@pytest.mark.represented(name=("lstm",))
 @pytest.mark.parametrize(
     ("name", "precision"), [("lstm", "int8"), ("gru", "int8"), ("cnn", "int8"), ("lstm", "fp16"), ("cnn", "fp32")]
 )
@@ -39,6 +39,7 @@ def test_two_exports_give_the_same_bytes(name, precision, stored, export, export
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.sampled(4)
 def test_a_bundle_reads_back_and_verifies(name, precision, exported):
     done = exported(name, precision)
     assert bundle.read(done.path).manifest == done.manifest
@@ -93,6 +94,7 @@ def test_the_share_of_int8_in_the_manifest_is_that_of_the_graph(name, exported):
         ("gru", "branched", ("cpu",)),
     ],
 )
+@pytest.mark.sampled(2)
 def test_a_bundle_names_the_providers_that_have_all_its_operators(name, candidate, providers, stored, export):
     facts = export(stored[name], precision="int8", candidate=candidate).manifest
     assert (facts.method, facts.providers) == (candidate, providers)
@@ -106,6 +108,7 @@ def test_only_integer_products_are_for_some_processors(candidate, target, stored
     assert ("VNNI" in facts.int8_verdict) == (target is not None)
 
 
+@pytest.mark.exhaustive  # what wins is said of the choice, what is packed of a candidate by name
 def test_the_winner_for_the_goal_is_packed(stored, export, speeds):
     speeds((1.0, 1.0), dynamic_lstm=(3.0, 1.0), stepped=(0.5, 4.0), branched=(2.9, 3.9))
     packed = {
@@ -152,6 +155,7 @@ def test_force_packs_what_does_not_pay_and_the_bundle_says_so(stored, export, sp
     assert verification.verify(done.path, provider="cpu").passed
 
 
+@pytest.mark.exhaustive  # said of the tolerances alone
 def test_a_larger_budget_of_accuracy_takes_what_the_usual_one_refuses(drawn, undecided, export, monkeypatch):
     close = undecided(drawn(Recurrent("gru", hidden=10), name="gru"))
     monkeypatch.setitem(LARGEST, 8, 1)  # three levels: so coarse that labels change

@@ -38,6 +38,7 @@ def ticks(axis):
         ([100.0], "linear", ["96", "100", "104", "108", "112", "116", "120", "124"]),
     ],
 )
+@pytest.mark.sampled(2)
 def test_costs_have_few_round_ticks_and_a_logarithmic_scale_where_they_differ_much(axes, costs, scale, written):
     charts.cost_axis(axes, costs)
     assert axes.get_xscale() == scale
@@ -50,6 +51,7 @@ def test_costs_have_few_round_ticks_and_a_logarithmic_scale_where_they_differ_mu
 @pytest.mark.parametrize(
     "accuracies", [[0.9851, 0.9967], [0.9967, 0.9968], [0.99], [0.1, 0.9999], [1.0], [0.0], [0.0, 1.0]]
 )
+@pytest.mark.sampled(3)
 def test_the_axis_of_accuracy_has_lines_enough_within_its_limits(axes, accuracies):
     charts.accuracy_axis(axes, accuracies)
     bottom, top = axes.get_ylim()
@@ -78,6 +80,7 @@ def test_labels_of_a_crowd_overlap_neither_each_other_nor_any_point(axes):
 
 
 @pytest.mark.parametrize("spot", [(1, 1), (99, 1), (1, 99), (99, 99)])
+@pytest.mark.sampled(2)
 def test_labels_stay_inside_the_axes(axes, spot):
     (box,) = place(axes, [spot], ["a long label"])
     assert axes.bbox.x0 <= box.x0 <= box.x1 <= axes.bbox.x1

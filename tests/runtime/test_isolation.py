@@ -18,6 +18,7 @@ def write(path, data):
     return path
 
 
+@pytest.mark.counted_children
 def test_a_child_tells_the_same_as_this_process(bundle_path, tmp_path, packed):
     assert verify_apart(bundle_path, "cpu") == verify(bundle_path, "cpu")
     cut = write(tmp_path / "cut.onnx", packed[:-1])

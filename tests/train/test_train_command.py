@@ -99,6 +99,7 @@ def test_a_chain_of_layers_can_be_trained(train, tmp_path):
     assert (tmp_path / "runs" / "cnn-own" / "cnn-own.safetensors").is_file()
 
 
+@pytest.mark.exhaustive  # said of the trainer in test_resume.py
 def test_a_finished_run_can_be_resumed(train):
     first = train(*TINY)
     again = train(*TINY, "--resume")
@@ -188,6 +189,7 @@ def test_ctrl_c_keeps_the_best_epoch_and_says_how_to_go_on(train, monkeypatch):
 
 
 @pytest.mark.parametrize("command", ["train", "data", "report", "models"])
+@pytest.mark.sampled(2)
 def test_help_imports_no_torch(command):
     """Asked in a process of its own, of the commands as they are registered."""
     code = (

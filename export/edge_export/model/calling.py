@@ -242,7 +242,8 @@ def _for_batch(states: Any, batch: int) -> Any:  # noqa: ANN401 - whatever the m
     if not isinstance(states, Tensor) or states.ndim not in (2, 3):
         return states
     axis = states.ndim - 2  # [batch, hidden], or [layers, batch, hidden]
-    return states.expand(*states.shape[:axis], batch, -1) if states.shape[axis] == 1 else states
+    size = [*states.shape[:axis], batch, -1]
+    return states.expand(size) if states.shape[axis] == 1 else states
 
 
 def _is_known(name: str) -> bool:

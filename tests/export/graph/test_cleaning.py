@@ -111,6 +111,7 @@ HEAD = "logits = Squeeze (h, first)"
     ids=["made", "moved", "computed", "expanded"],
 )
 @pytest.mark.parametrize("cell", ["LSTM", "GRU", "RNN"])
+@pytest.mark.sampled(4)
 def test_a_first_state_of_zeros_is_left_out(cell, first, simplified):
     states = "h0, h0" if cell == "LSTM" else "h0"
     more = ", linear_before_reset = 1" if cell == "GRU" else ""
@@ -257,6 +258,7 @@ def test_moves_that_change_the_order_stay(moves, simplified):
         "logits = Gather <axis = 0> (h, minus)",
     ],
 )
+@pytest.mark.sampled(3)
 def test_the_last_step_of_a_layer_is_its_final_state(last, simplified):
     weights = {"one": [1], "minus": -1, "end": 27, "zero": [0], "nought": 0, "minuses": [-1], "thousand": [1000]}
     assert simplified(ROWS + LSTM + last, flat=[-1, HIDDEN], **weights, **layer()) == ["Transpose", "LSTM", "Squeeze"]

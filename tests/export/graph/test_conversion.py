@@ -48,7 +48,7 @@ def tables(drawn):
     return {name: (one, conversion.convert(one).model) for name, one in stored.items()}
 
 
-@pytest.mark.represented(name=("lstm", "gru", "rnn", "rnn-relu", "bilstm", "cnn", "cnn-16k"))
+@pytest.mark.represented(name=("gru", "rnn-relu", "bilstm", "cnn"))
 @pytest.mark.parametrize("name", MODELS)
 def test_a_graph_says_what_pytorch_says_at_every_batch_size(name, tables, images, answers):
     stored, model = tables[name]
@@ -145,6 +145,7 @@ def test_pixels_go_in_raw_the_scale_is_in_the_weights(drawn):
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn-tanh", "rnn-relu"])
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.sampled(8)
 def test_every_free_size_converts_exactly(*, cell, layers, bidirectional, drawn, images, answers):
     stored = drawn(Recurrent(cell, hidden=7, layers=layers, bidirectional=bidirectional), seed=layers)
     expected = logits_of(stored.model(), images)

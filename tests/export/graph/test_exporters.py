@@ -137,7 +137,11 @@ UNUSUAL = {
 
 
 # Their way into a graph is that of others above.
-LIKE_OTHERS = {"a bidirectional LSTM of two layers with its own zero states", "an LSTM with time first"}
+LIKE_OTHERS = {
+    "a bidirectional LSTM of two layers with its own zero states",
+    "a GRU cell in a loop",
+    "an LSTM with time first",
+}
 
 
 def each(names: Iterable[str]) -> list[object]:

@@ -20,6 +20,7 @@ def norms(model) -> int:
 @pytest.mark.parametrize("name", ["cnn", "cnn-16k"])
 @pytest.mark.parametrize("gains", ["positive", "both signs"])
 @pytest.mark.parametrize("fold_forward", [True, False])
+@pytest.mark.sampled(3)
 def test_folding_changes_no_answer(*, name, gains, fold_forward, drawn, images, answers):
     stored = drawn(named(name), seed=5, gains=gains)
     expected = logits_of(stored.model(), images)
@@ -61,6 +62,7 @@ def test_as_many_are_folded_as_is_exact(*, name, gains, fold_forward, kept, draw
     ],
 )
 @pytest.mark.parametrize("gains", ["positive", "both signs"])
+@pytest.mark.sampled(10)
 def test_unusual_orders_of_layers_convert_exactly(*, chain, gains, drawn, images, answers):
     stored = drawn(Convolutional(chain), seed=3, gains=gains)
     expected = logits_of(stored.model(), images)
@@ -83,6 +85,7 @@ def chains(count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("chain", chains(25))
+@pytest.mark.sampled(8)
 def test_any_chain_that_can_be_trained_can_be_exported(chain, drawn, images, answers):
     stored = drawn(Convolutional(chain), seed=len(chain))
     expected = logits_of(stored.model(), images)

@@ -35,6 +35,7 @@ def test_the_operators_decide_what_suits(kind, converted, digits):
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERY)
+@pytest.mark.sampled(10)
 def test_int8_says_nearly_what_pytorch_says(kind, name, quantised, converted, digits):
     expected = logits_of(converted(kind)[0].model(), digits.images)
     running = session.open_session(quantised(kind, name).model)
@@ -47,6 +48,7 @@ def test_int8_says_nearly_what_pytorch_says(kind, name, quantised, converted, di
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERY)
+@pytest.mark.sampled(8)
 def test_the_interface_and_the_versions_stay(kind, name, quantised):
     model = quantised(kind, name).model
     onnx.checker.check_model(model)

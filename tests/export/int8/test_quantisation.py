@@ -91,6 +91,7 @@ def error(weights: np.ndarray, values: np.ndarray, scale: np.ndarray, inputs: np
 
 @pytest.mark.parametrize("bits", [7, 8])
 @pytest.mark.parametrize("seed", range(8))
+@pytest.mark.sampled(6)
 def test_products_with_inputs_that_go_together_are_much_closer(seed, bits):
     weights, inputs, moments = correlated(seed)
     plain, scale = quantise_rows(weights, bits)

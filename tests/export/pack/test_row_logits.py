@@ -54,6 +54,7 @@ def carried(piece: bytes) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.sampled(4)
 def test_each_row_says_what_pytorch_says_of_so_many_rows(kind, converted, digits):
     stored, graph = converted(kind)
     piece = row_logits.fragment(graph.model, graph.model)
@@ -63,6 +64,7 @@ def test_each_row_says_what_pytorch_says_of_so_many_rows(kind, converted, digits
 
 
 @pytest.mark.parametrize(("kind", "candidate"), CANDIDATES)
+@pytest.mark.sampled(6)
 def test_each_row_of_an_int8_bundle_says_it_within_the_rounding(kind, candidate, converted, quantised, digits):
     model = converted(kind)[0].model()
     one = quantised(kind, candidate)
@@ -95,6 +97,7 @@ def test_the_int8_piece_holds_biases_at_most(kind, candidate, quantised):
 
 
 @pytest.mark.parametrize(("kind", "candidate"), CANDIDATES)
+@pytest.mark.sampled(6)
 def test_a_model_with_the_piece_is_valid_and_answers_as_before(kind, candidate, quantised, digits):
     one = quantised(kind, candidate)
     both = appended(one.model, row_logits.fragment(one.model, one.dequantised))

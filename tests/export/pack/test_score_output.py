@@ -40,6 +40,7 @@ def passes_logits_on(classes: int, opset: int) -> onnx.ModelProto:
 @pytest.mark.parametrize("opset", [13, 17, 20])
 @pytest.mark.parametrize("classes", [2, 10, 32])
 @pytest.mark.parametrize("batch", [1, 7])
+@pytest.mark.sampled(6)
 def test_the_graph_gives_what_the_runtime_computes(opset, classes, batch):
     facts = rejection(classes)
     random = np.random.default_rng(1)

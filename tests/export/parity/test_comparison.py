@@ -186,7 +186,7 @@ def test_an_error_at_one_batch_size_alone_is_found(batch, reference):
 
 def test_the_tolerance_that_is_named_would_really_have_passed(reference):
     random = np.random.default_rng(2)
-    for error in 10 ** random.uniform(-3.99, 2, 300):
+    for error in 10 ** random.uniform(-3.99, 2, 60):
         logits = reference.logits.copy()
         logits[0, 0] -= np.float32(error)
         failure = broken(

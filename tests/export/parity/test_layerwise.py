@@ -50,6 +50,7 @@ def test_an_intact_graph_exceeds_nothing(kind, converted, images):
     ],
 )
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
+@pytest.mark.sampled(6)
 def test_a_damaged_weight_of_a_recurrent_model_is_found_in_its_layer_and_step(
     *, kind, weight, layer, step, converted, images
 ):

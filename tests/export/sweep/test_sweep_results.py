@@ -102,6 +102,7 @@ def test_the_picture_is_a_png_and_an_svg_that_name_every_run_and_repeat_their_by
     assert [(tmp_path / name).read_bytes() for name in ("sweep.png", "sweep.svg")] == before
 
 
+@pytest.mark.exhaustive  # the axes are those of test_charts.py
 def test_a_run_without_a_mistake_and_a_single_size_can_be_drawn(results):
     perfect = [
         dataclasses.replace(one, figures=dataclasses.replace(USUAL, validation_accuracy=accuracy))
@@ -112,6 +113,7 @@ def test_a_run_without_a_mistake_and_a_single_size_can_be_drawn(results):
             pareto_chart.figure(runs, "gru").canvas.draw()
 
 
+@pytest.mark.exhaustive  # the labels are those of test_charts.py
 def test_numbers_of_runs_that_lie_upon_each_other_are_written_apart(results):
     twins = [dataclasses.replace(one, figures=USUAL) for one in results]
     with charts.style():

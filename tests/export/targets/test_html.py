@@ -84,7 +84,7 @@ def replays(folder, parameters):
 
 @needs_node
 @needs_runtime
-@pytest.mark.represented(name=("lstm-20-int8", "cnn-16k-int8"))
+@pytest.mark.represented(name=("lstm-20-int8",))
 @pytest.mark.parametrize("name", shipped.names())
 def test_every_shipped_bundle_holds_its_evidence_in_webassembly(replays, name):
     report, evidence = replays[name], shipped.info(name).evidence
@@ -103,6 +103,7 @@ def test_every_shipped_bundle_holds_its_evidence_in_webassembly(replays, name):
 @needs_node
 @needs_runtime
 @pytest.mark.parametrize("name", ["lstm", "cnn-16k-int8"])
+@pytest.mark.represented(name=("lstm",))
 def test_answers_are_those_of_python(folder, name):
     script = """
         const found = await edge.open(bytes, ort, options);
@@ -135,6 +136,7 @@ def test_answers_are_those_of_python(folder, name):
     ],
     ids=["flipped byte", "flipped digest", "cut at the end", "cut in half", "appended", "empty"],
 )
+@pytest.mark.sampled(3)
 def test_a_damaged_bundle_is_refused(folder, tmp_path, damage, told):
     path = tmp_path / "damaged.onnx"
     path.write_bytes(damage(shipped.info("lstm-20").data))
@@ -374,6 +376,7 @@ def no_network():
 
 
 @needs_runtime
+@pytest.mark.exhaustive  # Node verifies by the same module, and test_page.py opens a browser
 def test_the_page_verifies_itself(page):
     page.run("document.querySelector('#verify').click()")
     page.wait_for(lambda: page.text("#report").startswith("lstm-int8: verified"))
@@ -387,6 +390,7 @@ DRAWN = 10
 
 
 @needs_runtime
+@pytest.mark.exhaustive  # the browser of test_page.py draws, and Node compares the answers
 def test_drawn_digits_get_the_labels_of_python_on_the_same_image(page):
     """The stroke generator's pen paths, drawn with pointer events."""
     classifier = load("lstm-int8", provider="cpu")

@@ -23,6 +23,7 @@ class Starter:
         return Start(provider, len(self.started), 1, 1, 1, batch * 1000)
 
 
+@pytest.mark.counted_children
 def test_a_fresh_process_tells_its_parts_and_its_memory(two):
     begun = start(two[0], "cpu", 3)
     assert begun.provider == "cpu"
@@ -78,6 +79,7 @@ def test_without_proc_the_peak_comes_from_getrusage(tmp_path):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="macOS starts the count anew for each program")
+@pytest.mark.exhaustive  # the child below tells its own memory
 def test_a_large_parent_does_not_count(two):
     ballast = bytearray(200_000_000)
     ballast[::4096] = b"x" * len(ballast[::4096])  # touched, so that it is resident

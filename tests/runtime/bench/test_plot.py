@@ -128,6 +128,7 @@ def boxes(figure, axes):
 @pytest.mark.parametrize(
     "cpu", ["Some CPU", "A processor that tells its maker, its family, its clock and its age " * 2]
 )
+@pytest.mark.sampled(1)
 def test_everything_lies_inside_the_picture(found, cpu):
     with charts.style():
         figure = plot.figure(replace(found, machine=replace(found.machine, cpu=cpu)))
@@ -139,6 +140,7 @@ def test_everything_lies_inside_the_picture(found, cpu):
             assert box.y1 <= figure.bbox.y1
 
 
+@pytest.mark.exhaustive  # the labels are those of test_charts.py
 def test_labels_of_many_bundles_do_not_overlap(found):
     """Twelve bundles in a cluster."""
     template, latency = found.bundles[0], found.latencies[0]
@@ -177,6 +179,7 @@ def test_the_png_opens_and_shows_points_in_their_colours(found, tmp_path):
 
 @pytest.mark.represented(suffix=(".PNG",))
 @pytest.mark.parametrize("suffix", [".PNG", ".svg"])
+@pytest.mark.exhaustive  # said of every figure in test_charts.py
 def test_the_same_results_give_the_same_bytes(found, tmp_path, suffix):
     plot.write(found, tmp_path / f"one{suffix}")
     plot.write(found, tmp_path / f"two{suffix}")
@@ -215,6 +218,7 @@ def test_a_bundle_without_accuracy_or_median_has_no_point(found):
 
 
 @pytest.mark.parametrize("accuracy", [0.0, 1.0])
+@pytest.mark.sampled(1)
 def test_one_point_at_the_end_of_the_scale_still_gives_a_plot(found, accuracy):
     (one, *_) = found.bundles
     figure = replace(one.accuracy, accuracy=accuracy)

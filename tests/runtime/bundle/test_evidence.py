@@ -58,7 +58,7 @@ def test_the_text_is_deterministic(evidence):
         ("images", base64.b64encode(b"not zlib").decode()),
         ("images", packed_zeros(5 * 784 - 1)),
         ("images", packed_zeros(5 * 784 + 1)),
-        ("images", packed_zeros(100_000_000)),
+        ("images", packed_zeros(10_000_000)),
         ("logits", base64.b64encode(bytes(4)).decode()),
         ("logits", base64.b64encode(np.full((5, 10), np.nan, "<f4").tobytes()).decode()),
         ("max_logit_error", 0),

@@ -30,6 +30,7 @@ def image(number):
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize("count", [0, 1, 4, 15, 16, 300])
+@pytest.mark.sampled(6)
 def test_the_answers_come_in_the_order_of_the_pictures(loaded, linear, count, workers):
     def read(block):
         time.sleep(0.002 * (int(block[0].path) % 3))  # later blocks are ready sooner

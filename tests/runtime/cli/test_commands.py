@@ -73,6 +73,7 @@ def test_settings_reach_the_provider(edge_command, bundle_path, monkeypatch):
     assert given["provider_options"] == {"device_type": "GPU", "path": "a=b", "empty": ""}
 
 
+@pytest.mark.exhaustive  # a name is one of four in the test above
 def test_verify_takes_shipped_names(edge_command, shelf):
     assert edge_command("verify", "linear-fp32").code == 0
 

@@ -96,6 +96,7 @@ def test_a_model_that_has_rows_already_is_not_packed_again(model, manifest, evid
 
 
 @pytest.mark.parametrize("name", [name for name in shipped.names() if not name.startswith("cnn")])
+@pytest.mark.sampled(3)
 def test_the_rows_of_a_shipped_bundle_end_where_its_answer_is(name, golden):
     classifier = load(name, provider="cpu")
     for _, image in golden[:5]:

@@ -254,6 +254,7 @@ def test_28x28_with_dark_ink_on_white_is_turned_into_light_on_black(golden, clas
 
 
 @pytest.mark.parametrize("scene", [plain, light_on_dark, with_a_thin_pen, tiny_in_a_corner])
+@pytest.mark.sampled(2)
 def test_the_digit_fills_20_pixels_and_its_centre_of_mass_is_in_the_middle(scene, digits):
     for _, digit in digits:
         image = preprocessing.read(scene(digit))

@@ -58,6 +58,7 @@ def test_neighbours_that_nearly_touch_are_several(digits):
 
 
 @pytest.mark.parametrize("pair", ["24", "53", "86"])
+@pytest.mark.sampled(1)
 def test_two_digits_that_overlap_a_little_are_refused_where_a_model_tells(digits, pair, edge_command, tmp_path):
     sheet = overlapping(*(digits[int(label)] for label in pair))
     with pytest.raises(edge.SeveralDigitsError) as caught:

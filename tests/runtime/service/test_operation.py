@@ -210,6 +210,7 @@ def command(bundle_path, client_of):
         process.communicate()
 
 
+@pytest.mark.counted_children
 def test_sigterm_ends_with_0_and_what_is_under_way_is_answered(command, images, tensor):
     process, client = command()
     body = json.dumps({"inputs": [tensor(images)]}).encode()
@@ -239,6 +240,7 @@ def test_sighup_reads_the_bundles_anew(command, bundle_path, repack):
     assert client.get("/v2/models").json["models"][0]["digest"] != before
 
 
+@pytest.mark.counted_children
 def test_a_worker_that_dies_is_started_anew_and_the_end_is_clean(command, images, tensor):
     process, client = command("--workers", "2", "--no-access-log")
     for _ in range(4):

@@ -82,7 +82,7 @@ def drawn(count, seed):
 
 def test_the_pads_frame_is_pythons_to_the_byte(tmp_path):
     drawings = tmp_path / "drawings.json"
-    drawings.write_text(json.dumps(drawn(100, seed=15)))
+    drawings.write_text(json.dumps(drawn(40, seed=15)))
     script = f"""
         import {{ readFileSync }} from "node:fs";
         import {{ fitFrame, maskOf }} from {json.dumps((WEB / "framing.js").as_uri())};
@@ -93,7 +93,7 @@ def test_the_pads_frame_is_pythons_to_the_byte(tmp_path):
         }})));
     """
     found = node(script)
-    assert len(found) == 100
+    assert len(found) == 40
     for each in found:
         mask = np.array(each["pixels"], np.uint8).reshape(each["height"], each["width"]) > 0
         assert each["image"] == fit_frame(mask).ravel().tolist()
@@ -141,6 +141,7 @@ def page(browser, address):
 
 
 @pytest.mark.parametrize("kind", ["mouse", "touch", "pen"])
+@pytest.mark.sampled(1)
 def test_a_digit_is_answered_while_it_is_drawn(page, kind):
     page.draw("#pad", DIGITS["7"], kind)
     page.wait_for(lambda: page.text("#label") == "7")
@@ -148,6 +149,7 @@ def test_a_digit_is_answered_while_it_is_drawn(page, kind):
     assert page.errors() == []
 
 
+@pytest.mark.exhaustive  # one digit stands for the six
 def test_digits_are_read_as_drawn(page):
     for label, strokes in DIGITS.items():
         page.run("document.querySelector('#clear').click()")

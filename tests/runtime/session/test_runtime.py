@@ -54,6 +54,7 @@ def deadly(tmp_path, monkeypatch):
         ({}, "onnxruntime of an unknown version does not run on this processor"),
     ],
 )
+@pytest.mark.sampled(3)
 def test_a_runtime_that_kills_the_process_is_asked_in_a_child_and_told(deadly, installed, versions, told):
     installed(**versions)
     deadly("os.kill(os.getpid(), signal.SIGILL)")

@@ -80,6 +80,7 @@ def test_another_version_of_the_pre_processing_has_a_cache_of_its_own(tmp_path, 
         lambda content: content[: len(content) // 2] + b"x" * 40 + content[len(content) // 2 + 40 :],
     ],
 )
+@pytest.mark.sampled(2)
 def test_a_damaged_cache_is_passed_over_and_made_anew(files, cache, damage, decoded):
     first = image_cache.read(files, cache)
     whole = cache.read_bytes()

@@ -33,6 +33,7 @@ def signs(tmp_path) -> Path:
 
 @pytest.mark.parametrize("classes", [2, 26, 1000])
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.sampled(8)
 def test_every_model_has_as_many_logits_as_there_are_classes(name, classes):
     model = networks.build(of_classes(named(name), classes)).eval()
     with torch.no_grad():

@@ -71,6 +71,7 @@ def kind(layer: nn.Module) -> str:
 
 
 @pytest.mark.parametrize("name", MODELS_OF_ALL_KINDS)
+@pytest.mark.sampled(5)
 def test_the_layers_are_those_of_the_network_in_shape_parameters_and_work(name):
     sizes = MODELS_OF_ALL_KINDS[name]
     assert summary.layers(sizes) == of_network(sizes)
@@ -125,6 +126,7 @@ def test_an_unknown_model_is_told():
 
 
 @pytest.mark.parametrize("name", ["None", "'cnn'"])
+@pytest.mark.sampled(1)
 def test_no_torch_is_imported_to_describe_models(name):
     code = f"import sys; from edge_train.models import summary; summary.describe({name}); print('torch' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -123,6 +123,7 @@ def test_the_shares_of_the_forms_of_a_digit_add_up(label):
     assert all(shares[: shares.index(0.0)] if 0.0 in shares else shares), "the usual ones first"
 
 
+@pytest.mark.exhaustive  # needs thousands; said of the hands
 def test_all_writers_write_every_form_equally_often():
     images, labels = sample(4600, seed=12, writers="all")
     often = np.bincount(labels, minlength=10) / len(labels)
@@ -280,6 +281,7 @@ def _rim(grey):
 
 
 @pytest.mark.parametrize("label", range(10))
+@pytest.mark.sampled(2)
 def test_a_page_is_dark_ink_on_light_paper(label):
     grey = _luminance(draw_page(label, seed=label, shadow=False, pen_width_px=8.0))
     paper = np.median(grey)
@@ -289,6 +291,7 @@ def test_a_page_is_dark_ink_on_light_paper(label):
 
 
 @pytest.mark.parametrize("label", range(10))
+@pytest.mark.sampled(2)
 def test_an_inverted_page_is_light_chalk_on_a_dark_board(label):
     grey = _luminance(draw_page(label, seed=label, inverted=True, pen_width_px=8.0))
     board = np.median(grey)

@@ -312,6 +312,7 @@ def test_a_shipped_checkpoint_tells_no_place_or_time(name):
 
 
 @pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.represented(name=("lstm", "cnn"))
 def test_a_shipped_checkpoint_reads_strokes_that_it_never_saw(name):
     images, labels = strokes.sample(200, seed=77)
     _, accuracy = evaluation.score(

@@ -65,6 +65,7 @@ def test_it_goes_on_where_it_stopped(tiny_run, pressed):
     assert sorted(set(resumed.seen)) == [3, 4]
 
 
+@pytest.mark.exhaustive  # what differs would not give the same bytes above
 def test_the_settings_of_the_run_are_used_again(tiny_run, tiny_strokes, pressed, tmp_path):
     tiny_run(callbacks=pressed(2, 1), hyperparameters={"epochs": 3, "seed": 7})
     bare = TrainingRequest(sizes={"hidden": 8}, out=tmp_path, resume=True, threads=1)
@@ -90,6 +91,7 @@ def test_other_hyperparameters_cannot_be_slipped_into_a_running_run(tiny_run, pr
         ({"data": "mnist"}, "started with --data strokes, .* leave --data out"),
     ],
 )
+@pytest.mark.sampled(3)
 def test_nothing_else_can_be_slipped_into_a_running_run_by_its_name(tiny_run, fields, complaint):
     done = tiny_run(name="mine")
     with pytest.raises(EdgeError, match=complaint):
@@ -138,6 +140,7 @@ def test_nothing_to_resume_is_told(tiny_run):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "foreign"])
+@pytest.mark.sampled(1)
 def test_a_damaged_state_is_told(tiny_run, tmp_path, damage):
     path = tiny_run().path.parent / "last.safetensors"
     content = path.read_bytes()

@@ -177,7 +177,8 @@ def _placed(path: NDArray[np.float64], joined: NDArray[np.bool_], radii: NDArray
     room = BOX - 2 * radii.max(axis=1)[:, None, None]
     path = (path - low) * (room / (high - low).max(axis=2, keepdims=True))
     step = np.diff(path, axis=1)
-    mass = np.hypot(step[..., 0], step[..., 1]) * (radii[:, 1:] + radii[:, :-1]) * joined
+    length, width = np.hypot(step[..., 0], step[..., 1]), radii[:, 1:] + radii[:, :-1]
+    mass = length * width * joined
     middle = (path[:, 1:] + path[:, :-1]) / 2
     centre = (middle * mass[..., None]).sum(axis=1) / mass.sum(axis=1)[:, None]
     return np.asarray(path - centre[:, None] + CENTRE)

@@ -112,7 +112,8 @@ def _pairs(random: list[Generator]) -> NDArray[np.uint8]:
         ]
     )
     halves = [write(labels, _dice(random), POSITIONS // 2, "usual") for labels in (left, right)]
-    narrower = np.minimum(*(np.ptp(half.positions[..., 0], axis=1) for half in halves))
+    widths = [np.ptp(half.positions[..., 0], axis=1) for half in halves]
+    narrower = np.minimum(widths[0], widths[1])
     overlap = narrower * np.array([one.uniform(*OVERLAP) for one in random])
     shift = halves[0].positions[..., 0].max(axis=1) - halves[1].positions[..., 0].min(axis=1) - overlap
     second = halves[1].positions.copy()
@@ -152,11 +153,13 @@ def _traced(strokes: list[Floats], count: int) -> tuple[Floats, NDArray[np.bool_
     shares = 2 + np.floor((count - 2 * len(strokes)) * np.cumsum(lengths) / lengths.sum())
     ends = (shares + 2 * np.arange(len(strokes))).astype(int)
     ends[-1] = count
-    positions, joined = [], np.ones(count - 1, np.bool_)
+    positions: list[Floats] = []
+    joined = np.ones(count - 1, np.bool_)
     for stroke, number in zip(strokes, np.diff(ends, prepend=0), strict=True):
         way = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(stroke, axis=0).T))])
         here = np.linspace(0, way[-1], number)
-        positions.append(np.stack([np.interp(here, way, stroke[:, axis]) for axis in (0, 1)], axis=1))
+        x, y = np.interp(here, way, stroke[:, 0]), np.interp(here, way, stroke[:, 1])
+        positions.append(np.stack([x, y], axis=1))
     joined[ends[:-1] - 1] = False
     return np.concatenate(positions), joined
 

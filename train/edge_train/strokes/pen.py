@@ -172,5 +172,6 @@ def _smoothing(here: NDArray[np.float64]) -> NDArray[np.float64]:
     """Matrix (P, P) of the weighted mean over `HASTE_LENGTH` of the way, ends kept where they are."""
     # The window shrinks towards the ends, so that strokes do not become shorter.
     width = np.minimum(HASTE_LENGTH, np.minimum(here, here[-1] - here) / 2 + 1e-3)[:, None]
-    weight = np.exp(-(((here - here[:, None]) / width) ** 2) / 2)
+    distance = (here - here[:, None]) / width
+    weight = np.exp(-(distance**2) / 2)
     return np.asarray(weight / weight.sum(axis=1, keepdims=True))

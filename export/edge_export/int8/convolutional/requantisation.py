@@ -173,16 +173,20 @@ def _merge_tail(layers: list[Layer]) -> list[Layer]:
     for layer in layers[:start]:
         tensor = apply(layer, tensor)
     features = math.prod(tensor.shape[1:])
+    outputs = _through(tail, torch.zeros_like(tensor)).shape[1]
+    if features * outputs > LARGEST_TAIL:
+        raise UnsuitableError(f"the layers from the average pooling on are {features} x {outputs} weights as one")
     responses = torch.cat([torch.zeros(1, features), torch.eye(features)]).to(tensor.dtype)
-    responses = responses.reshape(-1, *tensor.shape[1:])
-    for layer in tail:
-        responses = apply(layer, responses)
-    table = responses.flatten(1).numpy()  # (1 + features, outputs): the constant, then the answer to each feature
-    if features * table.shape[1] > LARGEST_TAIL:
-        raise UnsuitableError(
-            f"the layers from the average pooling on are {features} x {table.shape[1]} weights as one"
-        )
+    responses = _through(tail, responses.reshape(-1, *tensor.shape[1:]))
+    table = responses.numpy()  # (1 + features, outputs): the constant, then the answer to each feature
     return [*layers[:start], Flatten(), Linear((table[1:] - table[0]).T.copy(), table[0].copy())]
+
+
+def _through(layers: list[Layer], values: Tensor) -> Tensor:
+    """What layers that end in logits make of tensors (N, ...), float64 (N, outputs)."""
+    for layer in layers:
+        values = apply(layer, values)
+    return values.flatten(1)
 
 
 # --- 2: limits --------------------------------------------------------------------------------------------------------

@@ -310,7 +310,8 @@ def _best_scale(weights: Array, moments: Array, bits: Bits) -> NDArray[np.float3
     largest = float(np.abs(weights).max()) or 1.0
 
     def error(scale: NDArray[np.float32]) -> float:
-        left = weights - compensate_rounding(weights, scale.astype(np.float64), moments, bits) * scale
+        integers = compensate_rounding(weights, scale.astype(np.float64), moments, bits)
+        left = weights - integers * scale
         return float(((left @ moments) * left).sum())
 
     return min((np.full((1, 1), share * largest / LARGEST[bits], np.float32) for share in SHARES), key=error)

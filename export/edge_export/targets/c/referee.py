@@ -154,9 +154,11 @@ def _step(layer: Direction, gates: list[Numbers], state: Numbers, cell: Numbers)
         new = opened(first[:, :n]) * first[:, 3 * n : 4 * n]
         cell = rounded(opened(first[:, 2 * n : 3 * n]) * cell + (new >> 4 if exact else new))
         return rounded(opened(first[:, n : 2 * n]) * squash(bounded(2 * cell if exact else cell))), cell
-    weighed = rounded(opened(first[:, n : 2 * n]) * gates[2][:, :n], layer.shift)
+    update, reset = opened(first[:, :n]), opened(first[:, n : 2 * n])
+    weighed = rounded(reset * gates[2][:, :n], layer.shift)
     fresh = squash(bounded(gates[1][:, :n] + weighed))
-    return fresh + rounded(opened(first[:, :n]) * (state - fresh)), cell
+    change = rounded(update * (state - fresh))
+    return fresh + change, cell
 
 
 # --- convolutional ----------------------------------------------------------------------------------------------------
@@ -189,7 +191,8 @@ def _leaving(stage: StreamedStage, sums: Numbers) -> Numbers:
         values: Numbers = np.clip(sums, limits[0], limits[1])
     else:
         assert scale is not None
-        values = np.rint(np.clip(sums.astype(np.float32) * scale, 0, 255)).astype(np.int64)
+        scaled = sums.astype(np.float32) * scale
+        values = np.rint(np.clip(scaled, 0, 255)).astype(np.int64)
     rows, columns, outputs = stage.leaving
     pool = stage.pool
     kept = values[:, : rows * pool, : columns * pool]

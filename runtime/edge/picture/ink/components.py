@@ -245,6 +245,7 @@ def stroke_width(mask: Mask) -> float:
     framed = pad(mask, 1)
     # an edge is crossed outwards as often one way as the other: half of the eight directions are enough
     straight = np.count_nonzero(framed[1:] ^ framed[:-1]) + np.count_nonzero(framed[:, 1:] ^ framed[:, :-1])
-    diagonal = np.count_nonzero(framed[1:, 1:] ^ framed[:-1, :-1]) + np.count_nonzero(framed[1:, :-1] ^ framed[:-1, 1:])
+    falling, rising = framed[1:, 1:] ^ framed[:-1, :-1], framed[1:, :-1] ^ framed[:-1, 1:]
+    diagonal = np.count_nonzero(falling) + np.count_nonzero(rising)
     perimeter = (straight + diagonal * DIAGONAL) * PER_CROSSING
     return float(2 * np.count_nonzero(mask) / max(perimeter, 1))

@@ -306,7 +306,8 @@ def _cheapest(ink: Mask, starts: Integers, sway: int) -> tuple[Integers, NDArray
         right = from_right < best
         np.subtract(right, left > right, out=came[row], dtype=np.int8)
         np.minimum(best, from_right, out=best)
-        np.add(best, inked[row], out=price)
+        cost = inked[row]
+        np.add(best, cost, out=price)
     at = price.argmin(axis=1)
     every = np.arange(len(starts))
     prices = price[every, at]

@@ -169,16 +169,23 @@ def _covers(near: Mask, line: _Slanted) -> bool:
 def _is_even(strength: Grey, rows: Integers) -> bool:
     """Whether the ink along a line, as far as it lies in the picture, is of one darkness."""
     columns = np.flatnonzero((rows >= 0) & (rows < len(strength)))
-    nearby = np.clip(rows[columns] + np.array([-1, 0, 1])[:, None], 0, len(strength) - 1), columns
+    nearby = _about(rows[columns], len(strength)), columns
     levels = np.sort(strength[nearby].max(axis=0))
     return bool(levels[len(levels) // 4] >= LEAST_EVEN * levels[len(levels) // 2])
+
+
+def _about(rows: Integers, height: int) -> Integers:
+    """Each row between the two beside it, as far as the picture has them, (3, n)."""
+    three = rows + np.array([-1, 0, 1])[:, None]
+    within: Integers = np.clip(three, 0, height - 1)
+    return within
 
 
 def _ink_of_line(ink: Mask, strength: Grey, run: Integers, line: _Slanted) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows and columns of the pixels of the line, without those where a stroke crosses it."""
     height, width = ink.shape
     columns = np.arange(width)
-    nearby = np.clip(line.rows + np.array([-1, 0, 1])[:, None], 0, height - 1), columns
+    nearby = _about(line.rows, height), columns
     thickness = _median(run[nearby].max(axis=0))
     darkness = _median(strength[nearby].max(axis=0))
     rows = line.rows + np.arange(-thickness - WOBBLE, thickness + WOBBLE + 1)[:, None]

@@ -52,6 +52,7 @@ def test_the_graph_computes_the_integers(fp32, digits, images, in_integers, answ
 
 
 @pytest.mark.parametrize("forced", WIDTHS)
+@pytest.mark.sampled(2)
 def test_whatever_the_block_is(*, forced, drawn, digits, images, in_integers, answers):
     fp32 = conversion.convert(drawn(Convolutional(CHAINS["pooled"]))).model
     network = integers(fp32, digits.images)
@@ -65,6 +66,7 @@ def test_whatever_the_block_is(*, forced, drawn, digits, images, in_integers, an
 
 @pytest.mark.parametrize("share", [1.0, COVERED_SHARE])
 @pytest.mark.parametrize("bits", [7, 8])
+@pytest.mark.sampled(6)
 def test_a_candidate_has_the_form_and_the_versions_of_a_bundle(share, bits, fp32, digits):
     before = fp32.SerializeToString(deterministic=True)
     model = blocks.build(fp32, digits.images, bits, share=share)
@@ -78,6 +80,7 @@ def test_a_candidate_has_the_form_and_the_versions_of_a_bundle(share, bits, fp32
 
 
 @pytest.mark.parametrize("share", [1.0, COVERED_SHARE])
+@pytest.mark.sampled(4)
 def test_a_candidate_says_nearly_what_the_fp32_graph_says(share, fp32, digits, answers):
     found = answers(blocks.build(fp32, digits.images, 7, share=share), digits.images)
     expected = answers(fp32, digits.images, spread=1e-3)

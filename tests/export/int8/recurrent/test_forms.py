@@ -36,6 +36,7 @@ def logits_at(model: onnx.ModelProto, images: np.ndarray, batch: int) -> np.ndar
     return session.run(session.open_session(model), images[:batch], batch)[0]
 
 
+@pytest.mark.sampled(4)
 def test_both_branches_say_what_pytorch_says_on_both_sides_of_the_limit(kind, quantised, converted, many):
     model = quantised(kind, "branched").model
     expected = logits_of(converted(kind)[0].model(), many)
@@ -57,6 +58,7 @@ def negated(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("name", BRANCHES)
+@pytest.mark.sampled(6)
 def test_each_branch_is_taken_at_its_batch_sizes_and_at_no_others(kind, name, quantised, many):
     model = quantised(kind, "branched").model
     damaged = negated(model, name)
@@ -92,6 +94,7 @@ def test_few_pictures_take_the_fused_operators_and_many_take_steps(kind, quantis
 
 
 @pytest.mark.parametrize(("target", "largest"), [("any", 63), ("vnni", 127)])
+@pytest.mark.sampled(6)
 def test_the_weights_have_the_bits_of_the_target(target, largest, kind, quantised, arrays):
     weights = [
         array.astype(int)

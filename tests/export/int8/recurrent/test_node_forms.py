@@ -172,6 +172,7 @@ def test_every_form_gets_every_candidate(wild):
     assert list(built) == ["weight-only", *lstm, "stepped", "branched"]
 
 
+@pytest.mark.sampled(3)
 def test_int8_says_nearly_what_the_graph_says_at_every_size_of_the_batch(wild, digits):
     model, _, built = wild
     many = np.resize(digits.images, (70, 28, 28))
@@ -222,6 +223,7 @@ def test_few_pictures_take_the_fused_operators_and_many_take_steps(wild):
     assert not many & (cells | {"DynamicQuantizeLSTM"})
 
 
+@pytest.mark.sampled(3)
 def test_the_runtime_takes_each_way_by_itself(wild, images):
     """Its sessions hold one branch each (`edge.bundle.branches`), and say the same to the last bit."""
     model = wild[2]["branched"].model
@@ -242,6 +244,7 @@ def test_the_weights_are_stored_once(wild, arrays):
     assert not any(branch_of(wild[2]["branched"].model, name).initializer for name in ("then_branch", "else_branch"))
 
 
+@pytest.mark.sampled(2)
 def test_the_callers_model_stays_as_it_was_and_the_same_bytes_come_out(wild, digits):
     model, _, built = wild
     before = model.SerializeToString(deterministic=True)

@@ -35,6 +35,7 @@ def with_bits(model: onnx.ModelProto, images: np.ndarray, bits: int) -> onnx.Mod
     return written
 
 
+@pytest.mark.sampled(3)
 def test_it_says_what_pytorch_says_at_every_batch_size(kind, quantised, converted, digits, answers):
     expected = logits_of(converted(kind)[0].model(), digits.images)
     found = answers(quantised(kind, "stepped").model, digits.images)
@@ -83,6 +84,7 @@ def uniform(checkpoint, size: float):
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn-tanh", "rnn-relu"])
 @pytest.mark.parametrize("candidate", ["stepped", "branched"])
+@pytest.mark.sampled(3)
 def test_products_at_their_extremes_do_not_saturate_on_this_processor(cell, candidate, drawn):
     """Every weight at its largest and every pixel at 255: half of each sum would be lost in 16 bits."""
     checkpoint = uniform(drawn(Recurrent(cell, hidden=16)), 0.8 / 28)

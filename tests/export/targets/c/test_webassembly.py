@@ -174,6 +174,7 @@ def no_network():
 
 
 @needs_wasm
+@pytest.mark.exhaustive  # Node verifies by the same module
 def test_the_page_verifies_itself_and_answers_a_drawing(ready, tmp_path):
     if driving.CHROMIUM is None or driving.DRIVER is None:
         pytest.skip(driving.MISSING)
