@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edge.batch import inputs, rows
 from edge.batch.job import Job, blocks_of_parts
-from edge.batch.options import Form
-from edge.batch.pace import Counts
 from edge.batch.parts import BatchError
+from edge.batch.run import Counts, Form
 from edge.bundle.bundle import Bundle
 from edge.classifier.answers import answer
 from edge.classifier.classifier import Classifier

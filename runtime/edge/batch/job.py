@@ -8,9 +8,8 @@ from functools import partial
 
 from edge.batch import inputs
 from edge.batch.listing import Listing, Selection, shards
-from edge.batch.options import RunOptions
-from edge.batch.pace import Counts
 from edge.batch.parts import BatchError, Parts, Run
+from edge.batch.run import Counts, RunOptions
 from edge.bundle.bundle import Bundle
 from edge.classifier.answers import LARGEST_BLOCK, Answer, answers
 from edge.classifier.classifier import Classifier

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from edge.batch import rows
-from edge.batch.options import FORMS, PART_ROWS, Form
-from edge.batch.pace import Counts
+from edge.batch.run import FORMS, PART_ROWS, Counts, Form
 from edge.classifier.answers import Answer
 from edge.errors import EdgeError
 from edge.text.files import make_folder, write_atomically, written_whole

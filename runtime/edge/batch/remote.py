@@ -2,6 +2,9 @@
 
 What is there may be of any size, and nobody can be trusted to say so. Many files are fetched side by side, each up to a
 size that photographs have; what is larger is left and fetched alone, up to the size that pictures in archives may have.
+
+Whoever answers at http and https may send as much, and as slowly, as he likes, and fsspec's own reader of web addresses
+takes what it gets. Its session is used here with limits, and with the settings that users give it.
 """
 
 import time
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from fsspec import AbstractFileSystem
+    from fsspec.implementations.http import HTTPFileSystem
 
 EXTRA = "remote"
 
@@ -31,6 +35,13 @@ _LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectory
 MOST_BYTES_BESIDE: Final = 8_000_000
 MOST_BYTES: Final = 150_000_000
 _SECONDS_BETWEEN_LOOKS: Final = 0.2  # whether anybody still waits
+
+# For one file of the web; whoever sends nothing is given up sooner than whoever is slow.
+MOST_SECONDS: Final = 300.0
+SILENT_SECONDS: Final = 30.0
+
+_PARTIAL: Final = 206  # the status of an answer that is a part of a file
+_CHUNK_BYTES: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +154,7 @@ def _asked(
     from fsspec.asyn import AsyncFileSystem
 
     if paths[0].lower().startswith(_WEB):
-        from edge.batch import web
-
-        return _waited(web.get_all(cast(Any, system), paths, starts, ends), cast(Any, system).loop)
+        return _waited(get_all_from_web(cast(Any, system), paths, starts, ends), cast(Any, system).loop)
     if isinstance(system, AsyncFileSystem):
         return _waited(system._cat_ranges(paths, [start or 0 for start in starts], ends), system.loop)  # noqa: SLF001
     # unlike `cat` it takes names with the signs of a pattern as they are
@@ -232,3 +241,60 @@ def _filesystem(address: str) -> "tuple[AbstractFileSystem, str]":
 def _is_picture(path: str) -> bool:
     name = path.rsplit("/", 1)[-1]
     return not name.startswith(".") and any(name.lower().endswith(suffix) for suffix in SUFFIXES)
+
+
+async def get_from_web(system: "HTTPFileSystem", path: str, start: int | None, end: int) -> bytes:
+    """What is at an address, at most a part of it.
+
+    Args:
+        system: fsspec's for the web.
+        path: the address.
+        start: where the part begins, bytes; None for a whole file, of which nobody is asked to send a part.
+        end: where to stop reading, bytes.
+
+    Raises:
+        UnreadablePictureError: it takes longer than it may, or the server sends no parts of files.
+        FileNotFoundError: it is not there.
+        PermissionError: it may not be read.
+        OSError: another answer, or none.
+    """
+    import aiohttp
+
+    # what is unpacked on the way could become a thousand times as large
+    headers = {"Accept-Encoding": "identity"}
+    if start is not None:
+        headers["Range"] = f"bytes={start}-{end - 1}"
+    limits = aiohttp.ClientTimeout(total=MOST_SECONDS, sock_connect=SILENT_SECONDS, sock_read=SILENT_SECONDS)
+    given = dict(system.kwargs)
+    given["headers"] = {**given.get("headers", {}), **headers}
+    session = await system.set_session()
+    try:
+        async with session.get(system.encode_url(path), **given, timeout=limits) as answer:
+            if answer.status in (401, 403):
+                raise PermissionError(path)
+            system._raise_not_found_for_status(answer, path)  # noqa: SLF001 - what fsspec's own reader does
+            if start and answer.status != _PARTIAL:
+                raise UnreadablePictureError(f"the server of {path} sends no parts of files; save it first")
+            wanted = end - (start or 0)
+            received = bytearray()
+            async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
+                received += chunk[: wanted - len(received)]
+                if len(received) >= wanted:
+                    answer.close()  # all else is left
+                    break
+            return bytes(received)
+    except TimeoutError as cause:
+        raise UnreadablePictureError(
+            f"{path} comes too slowly (at most {MOST_SECONDS:g} s, and {SILENT_SECONDS:g} s without a byte); save it "
+            "first, or try again"
+        ) from cause
+
+
+async def get_all_from_web(
+    system: "HTTPFileSystem", paths: list[str], starts: list[int | None], ends: list[int]
+) -> list[object]:
+    """What is at several addresses, side by side: for each the bytes, or the error."""
+    import asyncio
+
+    gets = [get_from_web(system, path, start, end) for path, start, end in zip(paths, starts, ends, strict=True)]
+    return list(await asyncio.gather(*gets, return_exceptions=True))

@@ -8,8 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from edge.batch.options import Form
-from edge.batch.pace import Counts
+from edge.batch.run import Counts, Form
 from edge.classifier.answers import Answer, failure, json_line
 from edge.errors import MissingExtraError
 

@@ -10,7 +10,7 @@ from edge.bench.measurement import Calls, Experiment, NamedBundle, Observations,
 from edge.bench.results import BundleFacts, ColdStartFacts, Failure, LatencyFacts, Procedure, Results, SessionFacts
 from edge.bundle.manifest import Accuracy
 from edge.session import runtime
-from edge.text.progress import ProgressBar
+from edge.text.terminal import ProgressBar
 
 # Which accuracy stands for a bundle: of data that decided nothing before of data that did.
 _SPLITS = ("test", "validation")

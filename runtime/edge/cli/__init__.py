@@ -1,1 +1,1 @@
-"""The command line: the hub, the options that commands share, and a file for each command."""
+"""The command line: the hub, what commands share, and the commands."""

@@ -8,25 +8,35 @@
 
 A bug keeps its traceback. Only the module of the command that was asked for is imported: starting counts, on a
 device above all. The upper layers register their commands as entry points, so nothing here knows them.
+
+Standard streams that are closed, full, or in an encoding that does not know every letter are dealt with here, so that
+no command has to: what cannot be told on the standard error is left out, and results that cannot be written are a
+failure that is told.
 """
 
 import atexit
 import errno
 import gc
+import io
+import os
 import signal
 import sys
-from typing import Annotated, NoReturn
+from contextlib import suppress
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 
-from edge.cli import extras, streams
+from edge.cli import registry
 from edge.cli.registry import commands
-from edge.errors import EdgeError
+from edge.errors import EdgeError, WriteError
 from edge.text.terminal import printable
 
 # Importing numpy, Pillow and onnxruntime makes some 27 000 lasting objects. Python would look for garbage among them
 # seventy times on the way, and twice at the end: together an eighth of the time of `edge predict digit.png`.
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
+
+# What a write to a stream fails with, other than that its reader has left, which ends a command quietly.
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EFBIG})
 
 
 def main() -> None:
@@ -37,19 +47,19 @@ def main() -> None:
         signal.signal(signal.SIGTERM, _terminate)
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     try:
-        streams.prepare()
+        prepare_streams()
         try:
             application(word)(prog_name="edge")
         finally:  # it ends with an exception in any case
-            streams.settle()
+            settle_streams()
     except EdgeError as error:
         fail(error)
     except ModuleNotFoundError as error:
-        if (explained := extras.explain(word, error)) is None:
+        if (explained := registry.explain(word, error)) is None:
             raise
         fail(explained)
     except OSError as error:
-        if (told := streams.failure_of(error)) is None:
+        if (told := failure_of_output(error)) is None:
             raise
         if error.errno == errno.EPIPE:  # the reader has left, and knows it
             sys.exit(1)
@@ -113,3 +123,74 @@ def _leave_objects() -> None:
     """Keeps Python from looking for garbage at the end. PyTorch's libraries would report what is left as leaks."""
     if "torch" not in sys.modules:
         gc.freeze()
+
+
+class _Forgiving(io.TextIOBase):
+    """A standard error that drops what cannot be written: results must not be lost to a remark about them."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+
+def prepare_streams() -> None:
+    """Makes every stream one that can be used.
+
+    Raises:
+        EdgeError: the standard output is closed, so that nobody would get the results.
+    """
+    for number in range(3):  # a file that is opened later must not get the number of a closed stream
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - it takes no keyword
+    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123 - as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+    if sys.stdout is None:
+        raise EdgeError("the standard output is closed; send it to a file, or to /dev/null")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name need not fit the terminal's encoding
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr = _Forgiving(sys.stderr)
+
+
+def settle_streams() -> None:
+    """Writes what is left of the results, while it can still be told that it failed.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def failure_of_output(error: OSError) -> EdgeError | None:
+    """What to tell of an error of the standard output; None where it is none, or the reader has left.
+
+    The stream is let go of, because Python would fail at it again when the process ends.
+    """
+    if error.filename is not None or error.errno not in _UNWRITABLE | {errno.EPIPE}:
+        return None
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    reason = error.strerror or str(error)
+    return WriteError(f"the results cannot be written to the standard output: {reason}; send it elsewhere")

@@ -1,7 +1,8 @@
 """The commands: those of this package, and those that others register as entry points.
 
 A command is imported when it is asked for. For the help, and for a word that is no command, its first line is read from
-its source: importing all of them would load torch to print a screen of text.
+its source: importing all of them would load torch to print a screen of text. The extras are here too: which packages
+each brings, and what to say when a command misses one of them.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.cli import extras
+from edge.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -22,11 +23,11 @@ BUILT_IN = {
     "read": "edge.cli.commands.read",
     "merge": "edge.cli.commands.merge",
     "explain": "edge.cli.commands.explain",
-    "verify": "edge.cli.commands.verify",
-    "info": "edge.cli.commands.info",
-    "keygen": "edge.cli.commands.signing",
-    "sign": "edge.cli.commands.signing",
-    "models": "edge.cli.commands.models",
+    "verify": "edge.cli.commands.bundles",
+    "info": "edge.cli.commands.bundles",
+    "keygen": "edge.cli.commands.bundles",
+    "sign": "edge.cli.commands.bundles",
+    "models": "edge.cli.commands.bundles",
     "doctor": "edge.cli.commands.doctor",
     "bench": "edge.cli.commands.bench",
     "serve": "edge.cli.commands.serve",
@@ -72,15 +73,15 @@ def _load(point: "EntryPoint") -> Command:
     try:
         command: Command = point.load()
     except ModuleNotFoundError as error:
-        if (explained := extras.explain(point.name, error)) is None:
+        if (explained := explain(point.name, error)) is None:
             raise
         raise explained from error
     return command
 
 
 def _help_of(point: "EntryPoint") -> str:
-    if extras.missing(point.name) is not None:
-        return f"(not installed: edge-toolkit[{extras.extra_of(point.name)}])"
+    if missing(point.name) is not None:
+        return f"(not installed: edge-toolkit[{extra_of(point.name)}])"
     try:
         return _documentation(point.module, point.attr)
     except (ImportError, OSError, SyntaxError, ValueError) as error:
@@ -117,3 +118,58 @@ def _described(documentation: str) -> Command:
 
     never_called.__doc__ = documentation
     return never_called
+
+
+PACKAGES = {
+    "serve": ("starlette", "uvicorn", "httptools", "prometheus-client", "python-multipart"),
+    "train": ("torch", "torchvision", "safetensors", "matplotlib"),
+    "export": ("torch", "torchvision", "safetensors", "onnx", "onnxscript", "matplotlib"),
+    "plot": ("matplotlib",),
+    "sign": ("cryptography",),
+    "tables": ("pyarrow",),
+    "ray": ("ray",),
+    "remote": ("fsspec", "aiohttp", "s3fs"),
+}
+"""Packages by extra; a command that needs one has the extra's name, unless `EXTRA_OF` gives another."""
+
+EXTRA_OF = {"data": "train", "keygen": "sign", "report": "train", "sweep": "export"}
+"""The extra of each command that is called otherwise."""
+
+MODULE_OF = {
+    "prometheus-client": "prometheus_client",
+    "python-multipart": "python_multipart",
+}
+"""Modules whose name is not that of their package."""
+
+
+def extra_of(command: str) -> str:
+    """The extra that brings what a command needs."""
+    return EXTRA_OF.get(command, command)
+
+
+def missing(command: str) -> str | None:
+    """The first package of a command's extra that is not installed; None where all are, or it needs no extra."""
+    from importlib.util import find_spec  # for the help only
+
+    for package in PACKAGES.get(extra_of(command), ()):
+        if find_spec(MODULE_OF.get(package, package)) is None:
+            return package
+    return None
+
+
+def explain(command: str, error: ImportError) -> MissingExtraError | None:
+    """Turns the failed import of a command into the line that installs its extra.
+
+    Args:
+        command: the command that was asked for.
+        error: what the import raised.
+
+    Returns:
+        None when the missing module belongs to no package of the extra: that is a bug, and keeps its traceback.
+    """
+    absent = (error.name or "").partition(".")[0]
+    extra = extra_of(command)
+    for package in PACKAGES.get(extra, ()):
+        if absent == MODULE_OF.get(package, package):
+            return MissingExtraError(command, extra, package)
+    return None

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from edge.batch import parquet_pages
+from edge.batch import parquet
 from edge.errors import UnreadablePictureError
 
 UNPACKED, PACKED = 2, 3  # fields of a header
@@ -41,7 +41,7 @@ def largest(content: bytes, *, size: int | None = None, values: int = 1) -> int:
     chunk = SimpleNamespace(
         num_values=values, data_page_offset=0, dictionary_page_offset=None, total_compressed_size=size
     )
-    return parquet_pages.largest_dictionary(io.BytesIO(content), chunk, "t.parquet")
+    return parquet.largest_dictionary(io.BytesIO(content), chunk, "t.parquet")
 
 
 def test_the_largest_dictionary_among_all_pages_counts():
@@ -102,7 +102,7 @@ def test_a_header_that_is_cut_off_is_left_to_the_reader():
 def test_a_long_header_is_read_on_and_one_without_an_end_is_malformed(monkeypatch):
     statistics = field(1, BINARY, number(20_000) + bytes(20_000))
     assert largest(header(900, 0, statistics, field(3, STRUCT, STOP))) == 900
-    monkeypatch.setattr(parquet_pages, "_MOST_HEADER_BYTES", 1 << 14)
+    monkeypatch.setattr(parquet, "_MOST_HEADER_BYTES", 1 << 14)
     with pytest.raises(UnreadablePictureError, match="malformed"):
         largest(header(900, 0, statistics))
 
@@ -110,7 +110,7 @@ def test_a_long_header_is_read_on_and_one_without_an_end_is_malformed(monkeypatc
 def test_a_page_too_large_and_too_many_pages_are_refused(monkeypatch):
     with pytest.raises(UnreadablePictureError, match="has a page of 300 MB"):
         largest(header(300_000_000, 0))
-    monkeypatch.setattr(parquet_pages, "MOST_PAGES", 3)
+    monkeypatch.setattr(parquet, "MOST_PAGES", 3)
     assert largest(header(1, 0) * 3) == 0
     with pytest.raises(UnreadablePictureError, match="very many of them"):
         largest(header(1, 0) * 4)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.batch import inputs, parquet_pages
+from edge.batch import inputs
 from edge.batch import parquet as tables
 from edge.errors import PictureError
 
@@ -120,7 +120,7 @@ def test_a_page_that_becomes_too_large_is_not_unpacked(tmp_path, monkeypatch, di
     assert Path(file).stat().st_size < 20_000
     assert "is not a picture that can be read" in told(file)
     tables._reader.cache_clear()
-    monkeypatch.setattr(parquet_pages, "MOST_PAGE_BYTES", 1_000_000)
+    monkeypatch.setattr(tables, "MOST_PAGE_BYTES", 1_000_000)
     assert told(file) == (
         f"the table {file} has a page of 2 MB, or very many of them (at most 1 MB, 200000 pages); "
         "write it with smaller row groups"

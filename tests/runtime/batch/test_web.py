@@ -15,8 +15,6 @@ from edge.picture.paths import Found
 pytest.importorskip("fsspec", reason="needs the extra `remote`: pip install 'fsspec[http]'")
 pytest.importorskip("aiohttp", reason="needs the extra `remote`: pip install 'fsspec[http]'")
 
-from edge.batch import web
-
 
 class _Answers(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -162,8 +160,8 @@ def test_a_large_picture_is_fetched_alone(server, monkeypatch):
 
 @pytest.mark.parametrize("path", ["slow.png", "silent.png", "headers_without_end.png"])
 def test_what_comes_slowly_or_not_at_all_is_given_up_once(server, monkeypatch, path):
-    monkeypatch.setattr(web, "MOST_SECONDS", 0.6)
-    monkeypatch.setattr(web, "SILENT_SECONDS", 0.3)
+    monkeypatch.setattr(remote, "MOST_SECONDS", 0.6)
+    monkeypatch.setattr(remote, "SILENT_SECONDS", 0.3)
     monkeypatch.setattr("time.sleep", lambda _: None)
     found = read(server, path)
     assert isinstance(found, PictureError)

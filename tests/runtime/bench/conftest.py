@@ -7,7 +7,7 @@ import pytest
 
 from edge.bench.cold_start import ColdStarts, Start
 from edge.bench.measurement import Experiment, Observations, named_bundles, open_sessions
-from edge.text.progress import ProgressBar
+from edge.text.terminal import ProgressBar
 
 
 class Told(ProgressBar):

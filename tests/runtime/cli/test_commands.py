@@ -8,7 +8,7 @@ from PIL import Image
 
 from edge.bundle import bundle
 from edge.bundle.manifest import Preparation
-from edge.cli.commands import models
+from edge.cli.commands import bundles
 from edge.verification import Verification
 
 
@@ -129,7 +129,7 @@ def trainable(registered):
     """Registers what an upper layer tells about its models."""
 
     def register(source):
-        registered("describe", source, group=models.GROUP)
+        registered("describe", source, group=bundles.GROUP)
 
     return register
 
@@ -154,7 +154,7 @@ def test_models_without_the_trainer_says_how_to_get_it(edge_command, shelf, trai
 def test_models_does_not_hide_a_bug_of_the_trainer(shelf, trainable):
     trainable(WITHOUT.format("no_such"))
     with pytest.raises(ModuleNotFoundError, match="no_such"):
-        models.models(None)
+        bundles.models(None)
 
 
 def test_models_shows_one_bundle_or_one_model(edge_command, shelf, trainable):

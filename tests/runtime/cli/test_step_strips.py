@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge.cli import step_strips
 from edge.drawing import wrapped
 from edge.picture import steps
 
@@ -63,7 +62,7 @@ def test_the_standard_input_is_drawn_too(edge_command, sheet, tmp_path):
 
 
 def test_too_many_rows_point_to_a_folder(edge_command, sheet, tmp_path, monkeypatch):
-    monkeypatch.setattr(step_strips, "MOST_ROWS", 1)
+    monkeypatch.setattr(steps, "MOST_ROWS", 1)
     ended = edge_command("predict", sheet, sheet, "--provider", "cpu", "--show-steps", tmp_path / "out.png")
     assert ended.code == 1
     assert f"--show-steps {tmp_path / 'out'}" in ended.err

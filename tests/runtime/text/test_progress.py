@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from edge.text.progress import ProgressBar
+from edge.text.terminal import ProgressBar
 
 
 class Terminal(io.StringIO):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from edge.errors import MissingExtraError
-from edge.text.progress import ProgressBar
+from edge.text.terminal import ProgressBar
 from edge_train.training.callbacks import RunProgress, TensorBoard
 from edge_train.training.loop import Epoch, TrainingStep
 from edge_train.training.recipes import Recipe

@@ -23,7 +23,7 @@ from edge.errors import PictureError
 from edge.picture import preprocessing
 from edge.session import cpu, profile
 from edge.text.files import write_atomically
-from edge.text.progress import ProgressBar
+from edge.text.terminal import ProgressBar
 
 BLOCK: Final = 16  # pictures a worker takes at a time
 

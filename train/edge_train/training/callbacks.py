@@ -7,8 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from edge.errors import MissingExtraError, WriteError
-from edge.text.progress import ProgressBar
-from edge.text.terminal import to_stderr
+from edge.text.terminal import ProgressBar, to_stderr
 from edge_train.training import recipes
 from edge_train.training.loop import Epoch, TrainingStep
 from edge_train.training.recipes import Recipe

@@ -1,1 +1,1 @@
-"""The commands of the thin half, a file each: they parse, call and print, and hold no knowledge of their own."""
+"""The commands of the thin half: they parse, call and print, and hold no knowledge of their own."""

@@ -56,7 +56,7 @@ def bench(
     from edge.bench import results as documents
     from edge.bench.benchmark import bundle_facts, run
     from edge.bench.measurement import Experiment, named_bundles
-    from edge.text.progress import ProgressBar
+    from edge.text.terminal import ProgressBar
 
     known = None if from_file is None else documents.read(from_file)
     try:
@@ -87,7 +87,7 @@ def _tune(names: list[str]) -> None:
     """Chunk size and threads for each bundle, measured and kept for `edge.load` and `edge predict`."""
     from edge.bench import tuning
     from edge.bundle import bundle
-    from edge.text.progress import ProgressBar
+    from edge.text.terminal import ProgressBar
 
     for found in [bundle.read(shipped.locate(name)) for name in names]:
         bar = ProgressBar()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edge.cli.arguments import JsonOption
-from edge.text.progress import ProgressBar
+from edge.text.terminal import ProgressBar
 
 
 def merge(

@@ -10,23 +10,31 @@ import typer
 
 from edge.batch import inputs
 from edge.batch.listing import Listing, Selection, shards
-from edge.batch.options import PART_ROWS, RunOptions, parse_shard
-from edge.batch.pace import Counts, Pace
+from edge.batch.run import PART_ROWS, Counts, Pace, RunOptions, parse_shard
 from edge.bundle import shipped
 from edge.bundle.input import DIGITS
-from edge.cli.arguments import EngineChoice, FormChoice, JsonOption, ProviderOption, ProviderSettings, provider_settings
-from edge.cli.many import FromOption, ImagesArgument, NullOption, listing_of
+from edge.cli.arguments import (
+    EngineChoice,
+    FormChoice,
+    FromOption,
+    ImagesArgument,
+    JsonOption,
+    NullOption,
+    ProviderOption,
+    ProviderSettings,
+    listing_of,
+    provider_settings,
+)
 from edge.errors import PictureError
 from edge.picture import paths
-from edge.text.progress import ProgressBar
-from edge.text.terminal import image_as_text, printable, shows_blocks
+from edge.text.terminal import ProgressBar, image_as_text, printable, shows_blocks
 
 if TYPE_CHECKING:
     from edge.bundle.bundle import Bundle
     from edge.classifier.answers import Answer
     from edge.classifier.classifier import Prediction
-    from edge.cli.step_strips import StepStrips
     from edge.picture.arrays import Prepared
+    from edge.picture.steps import StepStrips
 
 MAX_NAME_COLUMNS = 60  # longer paths push their own line only
 
@@ -224,7 +232,7 @@ def _draw(strips: "StepStrips", block: Sequence["Answer"], typed: Sequence[bytes
 def _strips(out: Path | None) -> "StepStrips | None":
     if out is None:
         return None
-    from edge.cli.step_strips import StepStrips
+    from edge.picture.steps import StepStrips
 
     return StepStrips(out)
 

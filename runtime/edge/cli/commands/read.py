@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge.batch import inputs
-from edge.batch.pace import Pace
+from edge.batch.run import Pace
 from edge.bundle import shipped
-from edge.cli.arguments import JsonOption, ProviderOption, ProviderSettings, provider_settings
-from edge.cli.many import FromOption, ImagesArgument, NullOption, listing_of
+from edge.cli.arguments import (
+    FromOption,
+    ImagesArgument,
+    JsonOption,
+    NullOption,
+    ProviderOption,
+    ProviderSettings,
+    listing_of,
+    provider_settings,
+)
 from edge.errors import NoDigitError, PictureError
 from edge.picture.paths import Found
 from edge.text.files import make_folder, write_atomically
-from edge.text.progress import ProgressBar
-from edge.text.terminal import printable
+from edge.text.terminal import ProgressBar, printable
 
 if TYPE_CHECKING:
     from PIL import Image
