@@ -64,11 +64,10 @@ def write(source: Bundle, out: Path, request: TargetRequest = AS_IT_IS) -> Writt
     form, runtime = None, {}
     if request.engine == "c":
         from edge_export.targets import c
-        from edge_export.targets.c import webassembly
 
         form = c.form(source, request)
-        checked = c.verified(form, source)
-        shown = webassembly.pack(form, source)
+        checked = form.replay
+        shown = c.pack(form, source)
     else:
         checked, shown, runtime = None, source, web_runtime.files()
     content = page(shown, runtime)
@@ -101,7 +100,7 @@ def page(source: Bundle, runtime: dict[str, bytes]) -> bytes:
     """The HTML file.
 
     Args:
-        source: the bundle, or what `c.webassembly` packs.
+        source: the bundle, or what `c.pack` makes of one.
         runtime: onnxruntime-web's files by name; none for C.
     """
     web = resources.files("edge.service") / "web"

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from edge.bundle.input import COLUMNS, ROWS
 from edge_export.graph.builder import IMAGE, LOGITS, GraphBuilder
@@ -197,6 +197,30 @@ def write(
         else:
             tensor = _linear(builder, stage, tensor, f"stage.{index}", last=index == len(stages) - 1)
     return _finished(builder, model)
+
+
+def read_stages(model: ModelProto) -> list[QuantisedStage]:
+    """The stages of a graph that `write` made; a linear one has its features in the order rows, columns, channels.
+
+    Args:
+        model: int8; of another graph no stage is found.
+    """
+    arrays = {weight.name: numpy_helper.to_array(weight) for weight in model.graph.initializer}
+    nodes = {node.output[0]: node for node in model.graph.node}
+    result: list[QuantisedStage] = []
+    while f"stage.{(index := len(result))}.weight" in arrays:
+        weight, bias, multiplier = (arrays[f"stage.{index}.{part}"] for part in ("weight", "bias", "weight_scale"))
+        if weight.ndim == 2:
+            result.append(QuantisedStage(weight.T, bias, multiplier))
+            continue
+        product = {one.name: helper.get_attribute_value(one) for one in nodes[f"stage.{index}.product"].attribute}
+        rows, columns = (1, 1) if f"stage.{index}.kernel" in nodes else product["strides"]  # of a block
+        pooled = nodes.get(f"stage.{index}.output")
+        windows = [] if pooled is None else [one.ints[0] for one in pooled.attribute if one.name == "kernel_shape"]
+        top, left, bottom, right = product["pads"]
+        pool, moves = (windows or [1])[0], ((rows, columns), (top, left, bottom, right))
+        result.append(QuantisedStage(weight, bias, multiplier, pool, *moves))
+    return result
 
 
 def _convolution(builder: GraphBuilder, stage: QuantisedStage, tensor: _Tensor, name: str, width: int) -> _Tensor:

@@ -142,15 +142,20 @@ def _as(array: Array, tensor: Tensor) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array)).to(tensor.dtype)
 
 
-def read(model: ModelProto) -> list[Layer]:
-    """The layers from the raw pixels, 0 to 255 with one channel, to the logits, in order.
+def read(model: ModelProto, start: str = IMAGE) -> list[Layer]:
+    """The layers from a tensor to the logits, in order.
+
+    Args:
+        model: fp32.
+        start: the raw pixels, 0 to 255 with one channel, or what else the chain begins with.
 
     Raises:
         UnsuitableError: the graph is no such chain; the message names what it has instead.
     """
     graph = onnx_ir.from_proto(model).graph
     layers: list[Layer] = []
-    tensor = next(value for value in graph.inputs if value.name == IMAGE)
+    inside = (value for node in graph for value in node.outputs)
+    tensor = next(value for value in (*graph.inputs, *inside) if value.name == start)
     while tensor.name != LOGITS:
         readers = tensor.consumers()
         if len(readers) != 1:
@@ -220,7 +225,9 @@ def _normalisation(node: Node, _: Value) -> Layer:
 def _arithmetic(node: Node, tensor: Value) -> Layer:
     first = node.inputs[0] is tensor
     value = _weight(node, 1 if first else 0).reshape(-1)
-    if value.size != 1 or (not first and node.op_type in ("Div", "Sub")):
+    before = tensor.producer()
+    flat = before is not None and before.op_type in ("Gemm", "MatMul")  # it has a number for each feature
+    if (value.size != 1 and not flat) or (not first and node.op_type in ("Div", "Sub")):
         raise UnsuitableError(f"int8 in blocks has no form for this {node.op_type} ({_name(node)})")
     one, nothing = np.ones(1), np.zeros(1)
     forms: dict[str, Callable[[], Affine]] = {

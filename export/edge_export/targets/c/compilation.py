@@ -1,9 +1,10 @@
-"""The self-test of a C form, by the compiler at hand."""
+"""C forms compiled: their self-test by the compiler at hand, and the module of a page by one for WebAssembly."""
 
 import shutil
 import subprocess
+import sys
 import tempfile
-from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from edge_export.targets.c.text import CSource
@@ -11,72 +12,71 @@ from edge_export.targets.registry import DeploymentError
 
 STANDARD = ("-std=c99", "-O2")
 NATIVE = (*STANDARD, "-march=native")  # the fast path of this machine
+_WASM = ("-std=c99", "-O3", "-msimd128", "-mbulk-memory", "-ffreestanding", "-nostdlib")
 _SECONDS = 300
-
-
-@dataclass(frozen=True, slots=True)
-class SelfTest:
-    """A self-test that was compiled and run.
-
-    Attributes:
-        compiler: its first line about itself.
-        flags: what it was given.
-        passed: whether every logit has its bits.
-        output: the table.
-    """
-
-    compiler: str
-    flags: tuple[str, ...]
-    passed: bool
-    output: str
+_CALLS_BYTES = 16384  # of stack beside the working memory
 
 
 def run_self_test(
-    source: CSource, compiler: str = "cc", modes: tuple[tuple[str, ...], ...] = (STANDARD, NATIVE)
-) -> list[SelfTest]:
-    """Compiles and runs the self-test, in plain C and with what this processor has; nothing where there is no compiler.
+    source: CSource, modes: tuple[tuple[str, ...], ...] = (STANDARD, NATIVE)
+) -> dict[str, subprocess.CompletedProcess[str]]:
+    """Compiles and runs the self-test, in plain C and with what this processor has; not where there is no `cc`.
 
     Args:
         source: the two files.
-        compiler: a C compiler.
         modes: flags, a build for each.
+
+    Returns:
+        What each build printed and returned, by what the compiler says of itself and the flags.
 
     Raises:
         DeploymentError: the compiler does not take it.
     """
-    if shutil.which(compiler) is None:
-        return []
-    results = []
-    for flags in modes:
+    results = {}
+    for flags in modes if shutil.which("cc") else ():
         with tempfile.TemporaryDirectory() as scratch:
             program = Path(scratch) / "self_test"
-            test = f"-D{source.name.upper()}_SELF_TEST"
             try:
-                version = build(source, (compiler, *flags, test), program)
+                version = build(source, ("cc", *flags, f"-D{source.name.upper()}_SELF_TEST"), program)
             except DeploymentError:
                 if flags == NATIVE:
                     continue  # not every compiler knows the machine that it runs on
                 raise
-            ran = _run([str(program)], program.parent)
-            results.append(SelfTest(version, flags, ran.returncode == 0, ran.stdout))
+            results[f"{version}, {' '.join(flags)}"] = _run([str(program)], program.parent)
     return results
 
 
-def build(source: CSource, command: tuple[str, ...], target: Path, words: int = 1) -> str:
-    """Compiles a C form, in the folder of what is made of it, and says who compiled it.
+def module(source: CSource) -> tuple[bytes, str]:
+    """WebAssembly whose `edge_logits` takes the addresses of an image and of its logits, and who compiled it.
 
-    Args:
-        source: the two files.
-        command: the compiler and its flags.
-        target: the program, library or module.
-        words: how many words of the command name the compiler.
+    Raises:
+        DeploymentError: there is no compiler for WebAssembly, or it does not take the file.
+    """
+    compiler: tuple[str, ...] = ("clang", "--target=wasm32")
+    if shutil.which("clang") is None or shutil.which("wasm-ld") is None:
+        if find_spec("ziglang") is None:
+            raise DeploymentError(
+                "no compiler for WebAssembly is installed here, which --engine c needs; on Debian: apt install clang "
+                "lld; elsewhere: pip install ziglang; or leave --engine out"
+            )
+        compiler = (sys.executable, "-m", "ziglang", "cc", "--target=wasm32-freestanding")
+    stack = -(-(source.stack_bytes + _CALLS_BYTES) // 16) * 16
+    exported = (f"-D{source.name}_logits=edge_logits", "-Wl,--export=edge_logits", "-Wl,--no-entry", "-Wl,--strip-all")
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch) / "module.wasm"
+        words = (*compiler, *_WASM, *exported, f"-Wl,-z,stack-size={stack}")
+        version = build(source, words, target, len(compiler) - 1)
+        return target.read_bytes(), version
+
+
+def build(source: CSource, command: tuple[str, ...], target: Path, words: int = 1) -> str:
+    """Compiles a C form in the folder of what is made of it; `words` of the command name the compiler, who is told.
 
     Raises:
         DeploymentError: the compiler does not take it.
     """
     write_files(source, target.parent)
-    told = _run([*command[:words], "--version"], target.parent)
-    version = (told.stdout.splitlines() or [command[0]])[0]
+    version = (_run([*command[:words], "--version"], target.parent).stdout.splitlines() or [command[0]])[0]
     done = _run([*command, f"{source.name}.c", "-o", str(target)], target.parent)
     if done.returncode != 0:
         said = done.stderr.strip().splitlines() or ["it says nothing"]

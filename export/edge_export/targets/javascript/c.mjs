@@ -18,19 +18,11 @@ export const InferenceSession = {
     const { wasm, compiler, classes, source } = JSON.parse(metadata(bytes).get("edge.wasm"));
     const code = fromBase64(wasm);
     const { instance } = await WebAssembly.instantiate(code);
-    const { memory, edge_logits: logits, edge_rows: rows } = instance.exports;
-    const needed = PIXELS + 4 * SIDE * classes;
+    const { memory, edge_logits: logits } = instance.exports;
+    const needed = PIXELS + 4 * classes;
     const image = memory.grow(Math.ceil(needed / PAGE_BYTES)) * PAGE_BYTES; // behind what the module uses itself
     const answer = image + PIXELS;
-    const put = (pixels) => new Uint8Array(memory.buffer).set(pixels, image);
-    /** The logits after each row of one image, where the network reads row by row. */
-    const rowLogits = (pixels) => {
-      put(pixels);
-      rows(image, answer);
-      return new Float32Array(memory.buffer, answer, SIDE * classes).slice();
-    };
     return {
-      rowLogits: rows && rowLogits,
       about: [
         `C of ${source.name}, SHA-256 ${source.sha256.slice(0, 12)}..., compiled by ${compiler}`,
         `one function, ${code.length} bytes of WebAssembly, no library`,
@@ -38,7 +30,7 @@ export const InferenceSession = {
       async run({ image: { data } }) {
         const found = new Float32Array((data.length / PIXELS) * classes);
         for (let at = 0; at * classes < found.length; at++) {
-          put(data.subarray(at * PIXELS, (at + 1) * PIXELS));
+          new Uint8Array(memory.buffer).set(data.subarray(at * PIXELS, (at + 1) * PIXELS), image);
           logits(image, answer);
           found.set(new Float32Array(memory.buffer, answer, classes), at * classes);
         }

@@ -95,7 +95,7 @@ export class Bundle {
     /** Size of the file in bytes. */
     this.size = parts.bytes.length;
     /** Whether `beliefs` can say what a recurrent model believes after each row. */
-    this.hasRows = parts.rows !== undefined || parts.session.rowLogits !== undefined;
+    this.hasRows = parts.rows !== undefined;
   }
 
   /**
@@ -149,12 +149,7 @@ export class Bundle {
   async beliefs(image) {
     if (!this.hasRows) throw new BundleError(`${this.manifest.name} does not read row by row`);
     const classes = this.manifest.labels.length;
-    const believed = (logits) =>
-      Array.from({ length: SIDE }, (_, row) =>
-        softmax(logits.subarray(row * classes, (row + 1) * classes), this.manifest.temperature),
-      );
-    const { bytes, rows, session, ort, options } = this.#parts;
-    if (session.rowLogits) return believed(session.rowLogits(image));
+    const { bytes, rows, ort, options } = this.#parts;
     if (this.#rows === null) {
       // protobuf merges a message that comes twice: these bytes give the graph one more output.
       const piece = fromBase64(rows);
@@ -165,7 +160,9 @@ export class Bundle {
     }
     const given = { image: new ort.Tensor("uint8", image, [1, SIDE, SIDE]) };
     const { row_logits: found } = await (await this.#rows).run(given, ["row_logits"]);
-    return believed(found.data);
+    return Array.from({ length: SIDE }, (_, row) =>
+      softmax(found.data.subarray(row * classes, (row + 1) * classes), this.manifest.temperature),
+    );
   }
 
   /**

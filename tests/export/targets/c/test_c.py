@@ -1,5 +1,6 @@
 """The C form: the referee is near PyTorch, and compiled C has the referee's bits on every image."""
 
+import copy
 import ctypes
 import dataclasses
 import functools
@@ -11,14 +12,16 @@ from importlib import resources
 
 import numpy as np
 import pytest
+from onnx import helper, numpy_helper
 
 from edge.bundle import bundle, shipped
 from edge.classifier.rejection import Scorer
 from edge.picture.ink.normalisation import fit_frame
 from edge_export.graph import session
 from edge_export.int8.convolutional import blocks
+from edge_export.int8.convolutional.network import UnsuitableError
 from edge_export.targets import registry
-from edge_export.targets.c import compilation, matrices, referee, text
+from edge_export.targets.c import compilation, network, referee, text
 from edge_export.targets.registry import DeploymentError, TargetRequest
 from edge_train.strokes.handwriting import Dice, write
 from edge_train.training import checkpoint
@@ -29,7 +32,6 @@ needs_compiler = pytest.mark.skipif(
 
 RECURRENT = ["lstm", "bilstm-2", "gru", "bigru-2", "rnn", "rnn-relu", "birnn-relu-2"]
 CHAINS = ["cnn", "mlp"]
-ROW_BY_ROW = [("bilstm-2", "int8"), ("gru", "fp32")]
 STRICT = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror")
 
 
@@ -40,10 +42,10 @@ def networks(converted, digits):
     @functools.cache
     def make(kind, precision):
         graph = converted(kind)[1].model
-        found = matrices.recurrent(graph, precision, digits.images)
+        found = network.recurrent(graph, precision, digits.images)
         if found is None:
             graph = blocks.build(graph, digits.images, 7) if precision == "int8" else graph
-            found = matrices.chain(graph, precision)
+            found = network.chain(graph, precision)
         return found, graph
 
     return make
@@ -92,11 +94,11 @@ def test_the_integers_of_a_recurrent_network_say_nearly_what_pytorch_says(kind, 
 
 
 def test_tanh_of_every_gate_is_right_within_a_ten_thousandth_and_stays_in_16_bits():
-    gates = np.arange(-matrices.GATE_LIMIT, matrices.GATE_LIMIT + 1)
+    gates = np.arange(-2 * network.ONE, 2 * network.ONE + 1)  # beyond (-8, 8) it is that of the end
     found = referee.tanh(gates)
-    np.testing.assert_allclose(found / matrices.ONE, np.tanh(gates / matrices.Q12), atol=1.1e-4)
+    np.testing.assert_allclose(found / network.ONE, np.tanh(gates / network.Q12), atol=1.1e-4)
     np.testing.assert_array_equal(found, -found[::-1])
-    assert np.abs(found).max() <= matrices.GATE_LIMIT
+    assert np.abs(found).max() < network.ONE
 
 
 @pytest.mark.parametrize("kind", CHAINS)
@@ -120,8 +122,7 @@ def everything(written, parameters, tmp_path_factory):
     """The C of the small networks, in one library."""
     asked = parameters("test_compiled_c_has_the_bits_of_the_referee", "kind", "precision")
     made = {(kind, precision): written(kind, precision) for kind, precision in asked}
-    rows = [f"-D{made[one][0].name.upper()}_ROWS" for one in ROW_BY_ROW]
-    return made, library([source for source, _ in made.values()], tmp_path_factory.mktemp("c"), *rows)
+    return made, library([source for source, _ in made.values()], tmp_path_factory.mktemp("c"))
 
 
 @needs_compiler
@@ -132,17 +133,6 @@ def test_compiled_c_has_the_bits_of_the_referee(kind, precision, everything, ima
     made, loaded = everything
     source, found = made[kind, precision]
     np.testing.assert_array_equal(logits(loaded, source, images), referee.logits(found, images))
-
-
-@needs_compiler
-@pytest.mark.parametrize("which", ROW_BY_ROW)
-def test_rows_are_what_the_network_says_of_the_first_rows_alone(which, everything, images):
-    made, loaded = everything
-    source, found = made[which]
-    result = np.empty((28, 10), np.float32)
-    getattr(loaded, f"{source.name}_rows")(images[3].tobytes(), result.ctypes.data_as(ctypes.c_void_p))
-    expected = [referee.logits(found, images[3:4, :rows])[0] for rows in range(1, 29)]
-    np.testing.assert_array_equal(result, expected)
 
 
 @needs_compiler
@@ -160,9 +150,9 @@ def test_the_fast_path_of_this_machine_has_the_same_bits(written, images, tmp_pa
 @pytest.mark.parametrize(("kind", "precision"), [("cnn", "int8"), ("gru", "fp32")])
 def test_the_self_test_prints_a_table_and_passes(kind, precision, written):
     source, _ = written(kind, precision)
-    (ran,) = compilation.run_self_test(source, modes=(compilation.STANDARD,))
-    assert ran.passed, ran.output
-    lines = ran.output.splitlines()
+    (ran,) = compilation.run_self_test(source, modes=(compilation.STANDARD,)).values()
+    assert ran.returncode == 0, ran.stdout
+    lines = ran.stdout.splitlines()
     assert lines[0] == f"{source.name}: constants ok"
     assert lines[-1] == "passed: the same bits"
     assert all(line.endswith(" ok") for line in lines[1:-1])
@@ -184,13 +174,13 @@ def mutated(code, which):
 @pytest.mark.parametrize(
     ("kind", "precision", "which"),
     [
-        ("lstm", "int8", "layer_0_0_weights"),
-        ("lstm", "int8", "layer_1_0_scale"),
+        ("lstm", "int8", "weights"),
+        ("lstm", "int8", "scales"),
         ("lstm", "int8", "TANH"),
         ("lstm", "int8", ">> 11"),
         ("lstm", "int8", ">> 15"),
-        ("cnn", "int8", "stage_0_bias"),
-        ("gru", "fp32", "layer_0_1_weights"),
+        ("cnn", "int8", "biases"),
+        ("gru", "fp32", "weights"),
     ],
 )
 @pytest.mark.sampled(3)
@@ -198,9 +188,9 @@ def test_a_changed_number_or_shift_breaks_the_self_test(kind, precision, which, 
     source, _ = written(kind, precision)
     wrong = dataclasses.replace(source, code=mutated(source.code, which))
     assert wrong.code != source.code
-    (plain,) = compilation.run_self_test(wrong, modes=(("-std=c99", "-O1"),))
-    assert not plain.passed
-    assert "FAILED" in plain.output
+    (plain,) = compilation.run_self_test(wrong, modes=(("-std=c99", "-O1"),)).values()
+    assert plain.returncode == 1
+    assert "FAILED" in plain.stdout
 
 
 @needs_compiler
@@ -241,7 +231,7 @@ def test_a_checkpoint_becomes_c_with_its_verdict_and_its_labels(small_checkpoint
 
 
 def test_the_precision_is_asked_for_and_the_files_are_named_by_it(few_digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(compilation, "run_self_test", lambda _: [])
+    monkeypatch.setattr(compilation, "run_self_test", lambda _: {})
     request = TargetRequest(precision="fp32", data="strokes")
     paths = registry.write("c", shipped.info("lstm-20"), tmp_path, request).paths
     assert [path.name for path in paths] == ["lstm_20.c", "lstm_20.h"]
@@ -266,8 +256,8 @@ def test_without_a_compiler_it_is_said(few_digits, tmp_path, monkeypatch):
 
 
 def test_other_bits_of_the_compiler_are_refused(few_digits, tmp_path, monkeypatch):
-    wrong = compilation.SelfTest("cc 1", ("-O9",), passed=False, output="")
-    monkeypatch.setattr(compilation, "run_self_test", lambda _: [wrong])
+    wrong = subprocess.CompletedProcess([], 1, "", "")
+    monkeypatch.setattr(compilation, "run_self_test", lambda _: {"cc 1 -O9": wrong})
     with pytest.raises(DeploymentError, match=r"cc 1 -O9 computes other bits than the referee; nothing was written"):
         registry.write("c", shipped.info("lstm-20"), tmp_path, TargetRequest(data="strokes"))
 
@@ -278,9 +268,43 @@ def test_a_label_is_a_c_string_whatever_it_holds():
 
 
 def test_sums_that_may_leave_their_range_are_refused(converted, digits, monkeypatch):
-    monkeypatch.setattr(matrices, "EXACT", 1000)
+    monkeypatch.setattr(network, "EXACT", 1000)
     with pytest.raises(DeploymentError, match=r"a gate's sum may reach .*; take --precision fp32|--precision fp32"):
-        matrices.recurrent(converted("lstm")[1].model, "int8", digits.images)
+        network.recurrent(converted("lstm")[1].model, "int8", digits.images)
+
+
+def with_linear(graph, form):
+    """The graph with its linear layer written in another way."""
+    changed = copy.deepcopy(graph)
+    place, gemm = next((at, node) for at, node in enumerate(changed.graph.node) if node.op_type == "Gemm")
+    features, weights, bias = gemm.input
+    arrays = {one.name: numpy_helper.to_array(one) for one in changed.graph.initializer}
+    turned = numpy_helper.from_array(np.ascontiguousarray(arrays[weights].T), "turned")
+    square = numpy_helper.from_array(np.eye(len(arrays[bias]), dtype=np.float32), "square")
+    changed.graph.initializer.extend([turned, square])
+    nodes = {
+        "apart": [("MatMul", [features, "turned"], "product"), ("Add", ["product", bias], gemm.output[0])],
+        "two": [
+            ("Gemm", [features, "turned", bias], "first"),
+            ("Relu", ["first"], "positive"),
+            ("MatMul", ["positive", "square"], gemm.output[0]),
+        ],
+    }[form]
+    del changed.graph.node[place]
+    for at, (operator, inputs, output) in enumerate(nodes):
+        changed.graph.node.insert(place + at, helper.make_node(operator, inputs, [output]))
+    return changed
+
+
+def test_a_linear_layer_may_be_a_product_and_a_sum(converted, images):
+    graph = converted("gru")[1].model
+    expected, found = (network.recurrent(one, "fp32", images) for one in (graph, with_linear(graph, "apart")))
+    np.testing.assert_array_equal(*(referee.logits(one, images[:20]) for one in (expected, found)))
+
+
+def test_more_than_a_linear_layer_after_the_recurrent_ones_is_refused(converted, images):
+    with pytest.raises(UnsuitableError, match="2 linear layers follow the recurrent ones, and C takes one"):
+        network.recurrent(with_linear(converted("gru")[1].model, "two"), "fp32", images)
 
 
 # --- score and frame --------------------------------------------------------------------------------------------------
