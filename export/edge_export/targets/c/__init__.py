@@ -1,6 +1,6 @@
 """C99: a model as one file without a library, whose self-test holds on any processor the bits that were verified here.
 
-`network` makes the integers, `referee` computes with them in numpy, `text` writes them into the templates, and
+`matrices` makes the integers, `referee` computes with them in numpy, `text` writes them into the templates, and
 `compilation` asks the compilers at hand. What counts is judged on the referee over the whole judging data; the C is
 held to its bits.
 """
@@ -31,7 +31,7 @@ from edge_export.parity import evaluation_data
 from edge_export.parity.comparison import BULK
 from edge_export.parity.evaluation_data import EvaluationData
 from edge_export.parity.tolerances import EVIDENCE_FLOOR, EVIDENCE_HEADROOM, broken_tolerances, with_budget
-from edge_export.targets.c import compilation, network, referee, text
+from edge_export.targets.c import compilation, matrices, referee, text
 from edge_export.targets.registry import AS_IT_IS, DeploymentError, TargetRequest, WrittenTarget, refuse_unless_verified
 
 FLOATS_JUDGED = 100  # images: fp32 differs from PyTorch by rounding, and its referee takes a hundred times as long
@@ -173,7 +173,7 @@ def pack(made: CForm, source: Bundle) -> Bundle:
 
 def network_of(
     source: Bundle, request: TargetRequest = AS_IT_IS, data: EvaluationData | None = None
-) -> network.CNetwork:
+) -> matrices.CNetwork:
     """The network that `write` makes C of, which `referee.logits` takes.
 
     An integer chain of a bundle is taken as it is; all else is made of fp32, calibrated as a bundle is.
@@ -189,17 +189,17 @@ def network_of(
     precision, fp32 = request.precision or "int8", _fp32(source, request)
     try:
         if _is_chain(source, precision):
-            return network.chain(onnx.load_from_string(source.data), precision)
+            return matrices.chain(onnx.load_from_string(source.data), precision)
         if fp32 is None:
             raise DeploymentError(
                 "a packed int8 or fp16 bundle holds no weights that C could round in its own way; give the fp32 "
                 "bundle, or export from the checkpoint: edge export --model NAME --to c"
             )
         calibration = (data or _data(source, request)).calibration
-        found = network.recurrent(fp32, precision, calibration)
+        found = matrices.recurrent(fp32, precision, calibration)
         if found is None and precision == "int8":
             fp32 = blocks.build(fp32, calibration, PROFILES["any"].bits)
-        return found or network.chain(fp32, precision)
+        return found or matrices.chain(fp32, precision)
     except UnsuitableError as error:
         raise DeploymentError(f"the model has no form in C: {error}; deploy the bundle itself") from error
 

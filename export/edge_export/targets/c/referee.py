@@ -4,7 +4,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from edge_export.targets.c.network import EXACT, ONE, POLYNOMIALS, RATIONAL, CNetwork, Layer, Matrix, Numbers
+from edge_export.targets.c.matrices import EXACT, ONE, POLYNOMIALS, RATIONAL, CNetwork, Layer, Matrix, Numbers
 
 
 def logits(network: CNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:

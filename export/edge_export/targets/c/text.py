@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.bundle import Bundle
-from edge_export.targets.c.network import POLYNOMIALS, RATIONAL, CNetwork, Matrix, Numbers
+from edge_export.targets.c.matrices import POLYNOMIALS, RATIONAL, CNetwork, Matrix, Numbers
 
 _LINE = 118
 _TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "float32": "float"}

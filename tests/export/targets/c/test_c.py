@@ -21,7 +21,7 @@ from edge_export.graph import session
 from edge_export.int8.convolutional import blocks
 from edge_export.int8.convolutional.network import UnsuitableError
 from edge_export.targets import registry
-from edge_export.targets.c import compilation, network, referee, text
+from edge_export.targets.c import compilation, matrices, referee, text
 from edge_export.targets.registry import DeploymentError, TargetRequest
 from edge_train.strokes.handwriting import Dice, write
 from edge_train.training import checkpoint
@@ -42,10 +42,10 @@ def networks(converted, digits):
     @functools.cache
     def make(kind, precision):
         graph = converted(kind)[1].model
-        found = network.recurrent(graph, precision, digits.images)
+        found = matrices.recurrent(graph, precision, digits.images)
         if found is None:
             graph = blocks.build(graph, digits.images, 7) if precision == "int8" else graph
-            found = network.chain(graph, precision)
+            found = matrices.chain(graph, precision)
         return found, graph
 
     return make
@@ -94,11 +94,11 @@ def test_the_integers_of_a_recurrent_network_say_nearly_what_pytorch_says(kind, 
 
 
 def test_tanh_of_every_gate_is_right_within_a_ten_thousandth_and_stays_in_16_bits():
-    gates = np.arange(-2 * network.ONE, 2 * network.ONE + 1)  # beyond (-8, 8) it is that of the end
+    gates = np.arange(-2 * matrices.ONE, 2 * matrices.ONE + 1)  # beyond (-8, 8) it is that of the end
     found = referee.tanh(gates)
-    np.testing.assert_allclose(found / network.ONE, np.tanh(gates / network.Q12), atol=1.1e-4)
+    np.testing.assert_allclose(found / matrices.ONE, np.tanh(gates / matrices.Q12), atol=1.1e-4)
     np.testing.assert_array_equal(found, -found[::-1])
-    assert np.abs(found).max() < network.ONE
+    assert np.abs(found).max() < matrices.ONE
 
 
 @pytest.mark.parametrize("kind", CHAINS)
@@ -268,9 +268,9 @@ def test_a_label_is_a_c_string_whatever_it_holds():
 
 
 def test_sums_that_may_leave_their_range_are_refused(converted, digits, monkeypatch):
-    monkeypatch.setattr(network, "EXACT", 1000)
+    monkeypatch.setattr(matrices, "EXACT", 1000)
     with pytest.raises(DeploymentError, match=r"a gate's sum may reach .*; take --precision fp32|--precision fp32"):
-        network.recurrent(converted("lstm")[1].model, "int8", digits.images)
+        matrices.recurrent(converted("lstm")[1].model, "int8", digits.images)
 
 
 def with_linear(graph, form):
@@ -298,13 +298,13 @@ def with_linear(graph, form):
 
 def test_a_linear_layer_may_be_a_product_and_a_sum(converted, images):
     graph = converted("gru")[1].model
-    expected, found = (network.recurrent(one, "fp32", images) for one in (graph, with_linear(graph, "apart")))
+    expected, found = (matrices.recurrent(one, "fp32", images) for one in (graph, with_linear(graph, "apart")))
     np.testing.assert_array_equal(*(referee.logits(one, images[:20]) for one in (expected, found)))
 
 
 def test_more_than_a_linear_layer_after_the_recurrent_ones_is_refused(converted, images):
     with pytest.raises(UnsuitableError, match="2 linear layers follow the recurrent ones, and C takes one"):
-        network.recurrent(with_linear(converted("gru")[1].model, "two"), "fp32", images)
+        matrices.recurrent(with_linear(converted("gru")[1].model, "two"), "fp32", images)
 
 
 # --- score and frame --------------------------------------------------------------------------------------------------
