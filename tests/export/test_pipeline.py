@@ -39,7 +39,7 @@ def test_two_exports_give_the_same_bytes(name, precision, stored, export, export
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.sampled(4)
+@pytest.mark.represented(name=("lstm", "cnn"))
 def test_a_bundle_reads_back_and_verifies(name, precision, exported):
     done = exported(name, precision)
     assert bundle.read(done.path).manifest == done.manifest
@@ -94,7 +94,7 @@ def test_the_share_of_int8_in_the_manifest_is_that_of_the_graph(name, exported):
         ("gru", "branched", ("cpu",)),
     ],
 )
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 def test_a_bundle_names_the_providers_that_have_all_its_operators(name, candidate, providers, stored, export):
     facts = export(stored[name], precision="int8", candidate=candidate).manifest
     assert (facts.method, facts.providers) == (candidate, providers)

@@ -38,7 +38,7 @@ def ticks(axis):
         ([100.0], "linear", ["96", "100", "104", "108", "112", "116", "120", "124"]),
     ],
 )
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 def test_costs_have_few_round_ticks_and_a_logarithmic_scale_where_they_differ_much(axes, costs, scale, written):
     charts.cost_axis(axes, costs)
     assert axes.get_xscale() == scale

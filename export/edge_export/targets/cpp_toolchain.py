@@ -40,7 +40,7 @@ _SECONDS = 300
 
 
 def build(sources: Path, program: str) -> Path:
-    """Compiles a program; one that was compiled from the same sources before is taken from `$EDGE_CPP`.
+    """Compiles a program by `$CXX` and `$CXXFLAGS`; what was compiled so before is taken from `$EDGE_CPP`.
 
     Args:
         sources: folder of the sources.
@@ -56,7 +56,7 @@ def build(sources: Path, program: str) -> Path:
     if compiler is None:
         raise DeploymentError(f"there is no C++ compiler; {ADVICE}")
     include, link, kept = _installation()
-    options = ["-std=c++17", "-O2", *WARNINGS, *include]
+    options = ["-std=c++17", "-O2", *WARNINGS, *os.environ.get("CXXFLAGS", "").split(), *include]
     target = sources / program
     if kept is not None:
         state = hashlib.sha256(" ".join([compiler, *options, *link]).encode())

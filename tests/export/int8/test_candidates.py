@@ -35,7 +35,6 @@ def test_the_operators_decide_what_suits(kind, converted, digits):
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERY)
-@pytest.mark.sampled(10)
 def test_int8_says_nearly_what_pytorch_says(kind, name, quantised, converted, digits):
     expected = logits_of(converted(kind)[0].model(), digits.images)
     running = session.open_session(quantised(kind, name).model)

@@ -283,6 +283,8 @@ def test_what_does_not_compile_is_told_and_what_does_is_kept(sources, monkeypatc
     assert cpp_toolchain.build(sources, "main") == first
     assert first.stat().st_mtime_ns == made
     assert {path.name for path in folder.glob("main*")} == {first.name}
+    monkeypatch.setenv("CXXFLAGS", "-O0 -DOTHERWISE")
+    assert cpp_toolchain.build(sources, "main") != first
 
 
 def test_packages_are_fetched_on_debian_only(monkeypatch, tmp_path):
