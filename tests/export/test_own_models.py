@@ -78,6 +78,14 @@ NETWORKS = """
             super().__init__()
             self.head = nn.Linear(16, 3)
 
+    class OfTheWholeBatch(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(784, 10)
+
+        def forward(self, x):
+            return self.head(x.flatten(1)) * torch.where(x.max() > 0.5, 1.0, 3.0)
+
     class Frozen(Mlp):
         def forward(self, x):
             return super().forward(x) + torch.zeros(int(x.size(0)), 10)
@@ -236,6 +244,14 @@ def test_what_freezes_the_batch_axis_is_exported_picture_by_picture(export_own, 
     for count in (1, 3):
         images = digits.images[:count]
         np.testing.assert_allclose(loaded.logits(images), logits_of(network, images), atol=1e-4)
+
+
+def test_answers_that_hang_on_the_largest_pixel_of_a_batch_are_told(export_own, tmp_path):
+    with pytest.raises(ParityError, match=r"answers to .* depend on the pictures beside.* say --input 1,28,28$"):
+        export_own("OfTheWholeBatch")
+    assert not (tmp_path / "out").exists()
+    told = trained_model.Told(layout="1,28,28")
+    assert export_own("OfTheWholeBatch", told=told)[1].manifest.preparation.layout == "N,28,28"
 
 
 def test_nothing_to_quantise_is_told(export_own, tmp_path):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edge.bundle.input import COLUMNS, NAME, ROWS
 from edge.errors import EdgeError
@@ -27,6 +27,11 @@ PIXEL_SCALE = 1 / 255
 
 class ConversionError(EdgeError):
     """A model cannot be written as an ONNX graph of the form that a bundle needs."""
+
+
+def bodies_of(node: NodeProto) -> list[GraphProto]:
+    """The graphs inside a node: the branches of an If, the body of a Loop or Scan."""
+    return [graph for one in node.attribute for graph in ([one.g] if one.HasField("g") else one.graphs)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,13 @@ Source: onnx_ir for the data structure, onnxscript (optimizer, rewriter) for the
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx import ModelProto
+from onnx import ModelProto, ValueInfoProto
 from onnx_ir.passes import common
 
 from edge.bundle.input import COLUMNS, NAME, ROWS
@@ -38,6 +40,7 @@ Axes = tuple[int, ...]  # -1 stands for the one that changes with the batch
 SIZES = (2, 3)  # of the batches that are run; 1 would hide what depends on it
 SEED = 28
 INK = 0.3  # share of the pixels of the measuring pictures that are not empty
+MOST_MATCHED = 1200  # nodes of a graph, beyond which the usual rules, which match each with each, take minutes
 MOST_CONSTANT = 4096  # numbers of a constant that was measured: sizes and states are small, anything more is data
 
 FIRST_STATES = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}  # the places of those inputs
@@ -63,13 +66,16 @@ def clean(model: ModelProto, sizes: tuple[int, int] = SIZES) -> ModelProto:
     from onnxscript import optimizer, rewriter
 
     cleaned = ir.from_proto(model)
-    optimizer.optimize_ir(cleaned)
+    large = sum(node.op_type != "Constant" for node in model.graph.node) > MOST_MATCHED
+    simplified = partial(_fold_constants, optimizer) if large else optimizer.optimize_ir
+    simplified(cleaned)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(cleaned)
     for simplify in (fold_sizes, omit_zero_states, fix_reshapes, drop_moves, take_final_states):
         simplify(cleaned, sizes)
         common.RemoveUnusedNodesPass()(cleaned)
-    cleaned = rewriter.rewrite(cleaned)
-    optimizer.optimize_ir(cleaned)
+    if not large:
+        cleaned = rewriter.rewrite(cleaned)
+    simplified(cleaned)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(cleaned)
     drop_moves(cleaned, sizes)
     common.RemoveUnusedNodesPass()(cleaned)
@@ -77,6 +83,15 @@ def clean(model: ModelProto, sizes: tuple[int, int] = SIZES) -> ModelProto:
     common.ClearMetadataAndDocStringPass()(cleaned)  # notes of the exporter and the optimiser about themselves
     result: ModelProto = ir.to_proto(cleaned)
     return result
+
+
+def _fold_constants(optimizer: ModuleType, model: ir.Model) -> None:
+    """What the optimiser does without its rules for patterns."""
+    optimizer.fold_constants_ir(model)
+    common.RemoveUnusedNodesPass()(model)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    common.DeduplicateInitializersPass()(model)
+    common.CommonSubexpressionEliminationPass()(model)
 
 
 # --- measuring --------------------------------------------------------------------------------------------------------
@@ -122,7 +137,7 @@ def measure(model: ir.Model, sizes: tuple[int, int] = SIZES) -> TensorValues:
     tapped = ir.to_proto(model)
     declared = {output.name for output in tapped.graph.output}
     names = [value.name for node in graph for value in node.outputs if value.name]
-    tapped.graph.output.extend(ir.to_proto(ir.Value(name=name)) for name in names if name not in declared)
+    tapped.graph.output.extend(ValueInfoProto(name=name) for name in names if name not in declared)
     try:
         session = open_session(tapped)
         few, many = (session.run(names, {NAME: picture}) for picture in pictures)

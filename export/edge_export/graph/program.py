@@ -10,16 +10,16 @@ import copy
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from onnx import ModelProto
+from onnx import GraphProto, ModelProto
 from torch import Tensor, nn
 
 from edge.bundle.input import COLUMNS, NAME, ROWS
-from edge_export.graph.builder import LOGITS, PROBABILITIES, PRODUCER, ConversionError
+from edge_export.graph.builder import LOGITS, PROBABILITIES, PRODUCER, ConversionError, bodies_of
 from edge_export.graph.recurrent_graph import OPERATOR, gates_in_order
 
 OPSET, IR_VERSION = 18, 8  # the lowest that the exporter writes, and the ONNX release that brought it
@@ -81,10 +81,19 @@ def _name_by_layer(model: ModelProto) -> None:
         for output in node.output:
             if output and output not in kept and scopes:
                 names[output] = f"/{scopes[-1].replace('.', '/')}/{output}"
-    for node in model.graph.node:
+    _rename(model.graph, names)
+    del model.graph.value_info[:]
+
+
+def _rename(graph: GraphProto, names: Mapping[str, str]) -> None:
+    """Gives tensors other names, also where the branches and bodies of a graph read or give them."""
+    for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]
-    del model.graph.value_info[:]
+        for body in bodies_of(node):
+            _rename(body, names)
+            for given in body.output:
+                given.name = names.get(given.name, given.name)
 
 
 def _listed(text: str) -> list[str]:

@@ -46,6 +46,7 @@ class RecurrentLayer:
         input_bias: float64 (D, G * H).
         state_bias: float64 (D, G * H), of the recurrent product.
         sequence: name of the tensor with every state, [28, D, batch, H].
+        upwards: whether its one direction reads the rows from the last to the first.
     """
 
     name: str
@@ -55,6 +56,7 @@ class RecurrentLayer:
     input_bias: Array
     state_bias: Array
     sequence: str
+    upwards: bool = False
 
     @property
     def directions(self) -> int:
@@ -150,6 +152,8 @@ def attributes(layer: RecurrentLayer) -> dict[str, object]:
     told: dict[str, object] = {"hidden_size": layer.hidden}
     if layer.directions == 2:
         told["direction"] = "bidirectional"
+    elif layer.upwards:
+        told["direction"] = "reverse"
     if layer.cell == "GRU":
         told["linear_before_reset"] = 1  # torch applies the reset gate after the recurrent product
     if layer.relu:

@@ -15,12 +15,14 @@ from torch import nn
 
 from edge.bundle.input import COLUMNS, NAME, ROWS
 from edge_export.graph.builder import IR_VERSION, LOGITS, OPSET, PROBABILITIES, PRODUCER, ConversionError
+from edge_export.graph.recurrent_graph import GATES
 
 # Each opset with the IR version of the ONNX release that brought it; the first that has every operator is taken.
 OPSETS = {OPSET: IR_VERSION, 17: 8, 20: 9}
 BATCH = "batch"  # the name of the only free axis
 # A size that no layer has: where a model took the size of the batch for a number, that number stands in the graph.
 TRACED = 23
+FEW = 2  # pictures that a graph is tried with
 
 
 def export(whole: nn.Module, *, alone: bool = False) -> ModelProto:
@@ -58,6 +60,7 @@ def export(whole: nn.Module, *, alone: bool = False) -> ModelProto:
         model.ir_version, model.producer_name, model.producer_version = ir_version, PRODUCER, ""
         if not alone:
             _free_batch(model)
+            _refuse_empty_sequences(model)
         return model
     reason = next(iter(str(failure).strip().splitlines()), type(failure).__name__)
     raise ConversionError(f"torch cannot trace the model: {reason}") from failure
@@ -75,6 +78,30 @@ def _free_batch(model: ModelProto) -> None:
         if list(sizes).count(TRACED) == 1:
             free = 0 if -1 in sizes else -1  # 0 is the axis at the same place of what is reshaped
             tensor.CopyFrom(numpy_helper.from_array(np.where(sizes == TRACED, free, sizes), tensor.name))
+
+
+def _refuse_empty_sequences(model: ModelProto) -> None:
+    """Refuses a graph in which a recurrent layer gets no picture at all: ONNX Runtime ends the process at that.
+
+    A forward that loops over the pictures of its batch is traced with as many layers as there were pictures.
+    """
+    if not any(node.op_type in GATES for node in model.graph.node):
+        return
+    sized = ModelProto()
+    sized.CopyFrom(model)
+    sized.graph.input[0].type.tensor_type.shape.dim[0].dim_value = FEW
+    del sized.graph.value_info[:]
+    inferred = onnx.shape_inference.infer_shapes(sized, data_prop=True).graph
+    empty = {
+        value.name
+        for value in inferred.value_info
+        if any(axis.HasField("dim_value") and axis.dim_value == 0 for axis in value.type.tensor_type.shape.dim)
+    }
+    if any(node.op_type in GATES and node.input[0] in empty for node in inferred.node):
+        raise ConversionError(
+            f"the exported graph leaves a recurrent layer without a picture where there are {FEW}: its forward loops "
+            "over the pictures of the batch"
+        )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""int8 weights for the operators of any graph, one node at a time, whatever stands around it.
+"""int8 weights for the operators of any graph, one node at a time, whatever stands around it or it stands in.
 
 | operator       | `quantise_lstms` makes it                      | `quantise_weights` makes it                |
 |----------------|------------------------------------------------|--------------------------------------------|
@@ -9,15 +9,16 @@
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from edge_export.graph.builder import bodies_of
 from edge_export.graph.recurrent_graph import GATES
 from edge_export.int8.quantisation import Bits, quantise_rows
 
@@ -61,25 +62,45 @@ def replace_nodes(model: ModelProto, rules: dict[str, Rule]) -> ModelProto:
     arrays = {weight.name: numpy_helper.to_array(weight) for weight in model.graph.initializer}
     added: Arrays = {}
     replaced: set[str] = set()
-    nodes: list[NodeProto] = []
-    for node in model.graph.node:
-        if node.op_type in rules:
-            new_nodes, new_arrays, gone = rules[node.op_type](node, arrays)
-            nodes += new_nodes
-            added |= new_arrays
-            replaced |= gone
-        else:
-            nodes.append(node)
+
+    def rewritten(graph: GraphProto, before: list[NodeProto]) -> list[NodeProto]:
+        """The nodes of a graph; what is computed from constants alone is put before the node that it stands in."""
+        nodes: list[NodeProto] = []
+        outside = before if graph is not result.graph else nodes
+        for node in graph.node:
+            for body in bodies_of(node):
+                inside = rewritten(body, outside)
+                del body.node[:]
+                body.node.extend(inside)
+            if node.op_type not in rules:
+                nodes.append(node)
+                continue
+            (*constant, new_node), new_arrays, gone = rules[node.op_type](node, arrays)
+            outside += constant
+            nodes.append(new_node)
+            added.update(new_arrays)
+            replaced.update(gone)
+        return nodes
+
+    nodes = rewritten(result.graph, [])
     # Layers may share a weight: it is rebuilt once, and kept where another node still takes it as it was.
     once = {node.output[0]: node for node in reversed(nodes)}
     nodes = [node for node in nodes if once[node.output[0]] is node]
-    used = {name for node in nodes for name in node.input}
+    used = _read(nodes)
     kept = [weight for weight in model.graph.initializer if weight.name not in replaced or weight.name in used]
     del result.graph.node[:], result.graph.initializer[:]
     result.graph.node.extend(nodes)
     result.graph.initializer.extend(kept)
     result.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in added.items())
     return result
+
+
+def _read(nodes: Iterable[NodeProto]) -> set[str]:
+    """The names of all tensors that nodes read, in their branches and bodies too."""
+    names = {name for node in nodes for name in node.input}
+    for body in (body for node in nodes for body in bodies_of(node)):
+        names |= _read(body.node) | {given.name for given in body.output}
+    return names
 
 
 def beyond_onnx(model: ModelProto) -> tuple[str, ...]:

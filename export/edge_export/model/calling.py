@@ -61,6 +61,7 @@ class More:
             "sequences" or "rows", states of zeros for layers that see whole sequences or a row at a call.
         batch: how the pictures are handed over: "", as they are; one of `BATCHES`, in a batch with something else.
         asked: the name of the method, or of the part, that is asked in the place of `forward`, where there is none.
+        truth: the class that is said to be the right answer, where `forward` wants one.
     """
 
     wanted: tuple[str, ...] = ()
@@ -71,6 +72,12 @@ class More:
     given: str = ""
     batch: str = ""
     asked: str | None = None
+    truth: int = 0
+
+    @property
+    def wants_truth(self) -> str | None:
+        """The argument that is the right answer; None where there is none."""
+        return next((name for name in self.wanted if name.lower() in LABELS), None)
 
     @property
     def words(self) -> list[str]:
@@ -202,7 +209,9 @@ def call(model: nn.Module, images: Tensor, preparation: Preparation, more: More)
             free = iter(_zeros(model, batch, unknown, more.given))
         else:
             free = iter([] if more.method is None or more.attribute is not None else [states])
-        given = [_argument(name, batch, rows) if _is_known(name) else next(free, None) for name in more.wanted]
+        given = [
+            _argument(name, batch, rows, more.truth) if _is_known(name) else next(free, None) for name in more.wanted
+        ]
         return asked(pixels, *given)
 
 
@@ -250,11 +259,11 @@ def _is_known(name: str) -> bool:
     return _is_length(name) or name.lower() in LABELS or name in BATCH_SIZES
 
 
-def _argument(name: str, batch: int, rows: int) -> Tensor | int:
+def _argument(name: str, batch: int, rows: int, truth: int = 0) -> Tensor | int:
     """What `forward` wants under a name that says what it is."""
     if name in BATCH_SIZES:
         return batch
-    return torch.full((batch,), rows if _is_length(name) else 0, dtype=torch.long)
+    return torch.full((batch,), rows if _is_length(name) else truth, dtype=torch.long)
 
 
 def _states(model: nn.Module, batch: int, pixels: Tensor, more: More) -> Any:  # noqa: ANN401 - whatever it makes

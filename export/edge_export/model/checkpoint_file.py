@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch._utils import _rebuild_parameter, _rebuild_tensor_v2
 
+from edge_export.model import archives
 from edge_train.training.checkpoint import CheckpointError
 
 SAVE = "torch.save(model.state_dict(), 'weights.pt')"
@@ -84,6 +85,8 @@ def read(path: Path, content: bytes) -> object:
     if content.startswith(b"PK"):
         if (arrays := _arrays(content)) is not None:
             return arrays
+        if (tensors := _of_program(content)) is not None:
+            return tensors
         _check_archive(path, content)
     elif not content.startswith(_PICKLE):
         raise CheckpointError(f"{path} is damaged, or no file of torch or safetensors at all; save one with: {SAVE}")
@@ -98,6 +101,15 @@ def _arrays(content: bytes) -> dict[str, torch.Tensor] | None:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return {name: torch.from_numpy(archive[name]) for name in archive.files} if archive.files else None
     except (ValueError, TypeError, AttributeError, zipfile.BadZipFile):
+        return None
+
+
+def _of_program(content: bytes) -> dict[str, torch.Tensor] | None:
+    """The tensors of an archive that holds a program beside them; None where it is none."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return archives.weights(archive)
+    except zipfile.BadZipFile:
         return None
 
 
@@ -125,7 +137,7 @@ def _plainly_unpickled(path: Path, content: bytes) -> object:
 def _as_tensors(value: object) -> object:
     """Containers with their numeric arrays as tensors."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-        return torch.from_numpy(np.ascontiguousarray(value.astype(value.dtype.newbyteorder("="))))
+        return torch.from_numpy(np.ascontiguousarray(value.astype(value.dtype.newbyteorder("=")))).reshape(value.shape)
     if isinstance(value, dict) and not pickled_class(value):
         return {name: _as_tensors(one) for name, one in value.items()}
     return [_as_tensors(one) for one in value] if isinstance(value, list | tuple) else value

@@ -21,7 +21,7 @@ from typing import Any
 
 from torch import nn
 
-from edge_export.model import absent, fetching, importing
+from edge_export.model import absent, compiling, fetching, importing
 from edge_export.model.errors import ModelError
 from edge_export.model.importing import Tell, theirs
 from edge_export.model.repairs import without_cuda
@@ -135,7 +135,7 @@ def make(
     Raises:
         ModelError: there is no such module or factory, its code fails, its arguments do not fit, or it makes no module.
     """
-    with absent.stood_in_for() as missing, fetching.nothing_fetched():
+    with absent.stood_in_for() as missing, fetching.nothing_fetched(), compiling.nothing_compiled():
         try:
             module = _made(factory, tell, suggested or {}, needed=needed)
         except ModelError as error:
@@ -157,8 +157,9 @@ def _made(factory: Factory, tell: Tell, suggested: Mapping[str, Any], *, needed:
         raise ModelError(f"{factory.source} has no factory {factory.name!r}{_choices(source)}; {FORM}")
     arguments = [_resolved(source, value) for value in factory.arguments]
     options = {key: _resolved(source, value) for key, value in factory.options.items()}
-    if factory.bare and suggested and (taken := _taken(maker, suggested, needed=needed)):
-        tell(f"arguments: {', '.join(f'{name}={_short(value)}' for name, value in taken.items())}, of the checkpoint")
+    if factory.bare and (taken := _taken(maker, suggested, needed=needed)):
+        words = ", ".join(f"{name}={_short(value)}" for name, value in taken.items())
+        tell(f"arguments: {words}, of the checkpoint or of what lies beside it")
         options = taken
     try:
         inspect.signature(maker).bind(*arguments, **options)
@@ -258,6 +259,11 @@ def _taken(maker: Callable[..., Any], suggested: Mapping[str, Any], *, needed: b
     named = [one for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
     required = [one.name for one in named if one.default is one.empty]
     if len(required) == 1 and required[0] not in suggested and required[0] in AS_ONE:
+        settings = getattr(maker, "config_class", None)
+        if isinstance(settings, type):  # as models of transformers have it
+            return {required[0]: settings(**suggested)}
+        if not suggested:
+            return {}
         return {required[0]: absent.Hyperparameters(suggested)}
     chosen = required if needed else [one.name for one in named]
     return {name: suggested[name] for name in chosen if name in suggested}

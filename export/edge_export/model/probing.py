@@ -43,6 +43,7 @@ OF_ANOTHER_SIZE = (
     "Kernel size can't be greater",
 )  # fmt: skip
 ALSO_WANTS = "forward also wants"
+BY_TRUTH = "its answer depends on the right one, its argument"
 MIXES = "its answer to a picture depends on the other pictures of the batch"
 # What mends what no option can: the names of the weights stay, so that the checkpoint fits.
 ADVICE_BESIDE = (
@@ -146,7 +147,7 @@ def fit_alone(
                 moves=seen.cuda,
                 still=seen.random,
                 single=seen.double,
-                pools=seen.pools,
+                lacking=seen.lacking,
             )
             adapter = Adapter(module, one, where, repairs=replace(repairs, axes={}), more=more)
             numbers = _answers(adapter, images)
@@ -239,7 +240,7 @@ def _fit_with(
         packed=all(one.packed for one in seen.values()),
         still=random,
         single=double,
-        pools=any(one.pools for one in seen.values()),
+        lacking=any(one.lacking for one in seen.values()),
     )
     adapter = Adapter(module, preparation, where, repairs=repairs, more=more)
     few, many = (_answers(adapter, images[:size]) for size in SIZES)
@@ -249,9 +250,22 @@ def _fit_with(
     if not (_alike(few, many[:2]) and _alike(turned, many[[2, 0]])):
         raise Unfit(MIXES)
     numbers = _answers(adapter, images)
+    _refuse_truth(adapter, images, numbers)
     adapter.logarithm = answers.kind(numbers) == "probabilities"
     adapter.preparation = replace(preparation, output=_words(adapter, numbers))
     return Fit(adapter, many, cuda)
+
+
+def _refuse_truth(adapter: Adapter, images: Tensor, numbers: Tensor) -> None:
+    """Refuses an answer that depends on the right one: a margin that training takes from it, as heads of faces do."""
+    name = adapter.more.wants_truth
+    if name is None:
+        return
+    adapter.more = replace(adapter.more, truth=1)
+    alike = _alike(_answers(adapter, images), numbers)
+    adapter.more = replace(adapter.more, truth=0)
+    if not alike:
+        raise Unfit(f"{BY_TRUTH} {name}, which nobody knows of a new picture")
 
 
 def _answers(adapter: Adapter, images: Tensor) -> Tensor:
@@ -315,6 +329,11 @@ def _refusal(reasons: dict[str, str], module: nn.Module) -> str:
     """Why no form fits: the cause where it is known, otherwise what came back of each."""
     if mixing := [layout for layout, said in reasons.items() if said == MIXES]:
         return f"as [{mixing[0]}], {MIXES}{_why_mixed(mixing[0], module)}"
+    if by_truth := [said for said in reasons.values() if said.startswith(BY_TRUTH)]:
+        name = type(module).__name__
+        own = [key for key in vars(type(module)) if not key.startswith("_") and key != "forward"]
+        call = f"self.{own[-1]}(x)" if own else "what it gives without the margin"
+        return f"{by_truth[0]}; {ADVICE_BESIDE.format(name=name, call=call)}"
     if (beside := _beside(reasons, module)) is not None:
         return beside
     grouped = _grouped(reasons)

@@ -12,7 +12,7 @@ to the call of one number.
 | a softmax or sigmoid at the end  | nothing: what enters it are the logits                                           |
 | an argmax at the end             | nothing: likewise, and the largest one decides                                   |
 | `torch.randn` and the like       | the mean of what would be drawn: an answer must not depend on chance             |
-| an adaptive pooling of any size  | products and maxima: ONNX has none whose windows differ                          |
+| what ONNX has no operator for    | the same by operators that it has (`edge_export.model.lacking`)                  |
 | packing sequences of full length | nothing: a recurrent layer takes them as they are                                |
 | `.double()`, `.half()`, `dtype=` | the precision that everything else has: the weights are float32                  |
 """
@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn.utils import rnn
 from torch.overrides import TorchFunctionMode
 
-from edge_export.model import pools
+from edge_export.model import lacking
 
 Call = Callable[..., Any]
 
@@ -83,7 +83,7 @@ class Repairs:
         packed: whether sequences of full length are packed.
         still: whether random numbers are their mean.
         single: whether any other precision is that of the pictures.
-        pools: whether an adaptive pooling has windows that differ.
+        lacking: whether ONNX has no operator for one of its calls.
     """
 
     axes: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
@@ -95,10 +95,10 @@ class Repairs:
     packed: bool = False
     still: bool = False
     single: bool = False
-    pools: bool = False
+    lacking: bool = False
 
     def __bool__(self) -> bool:
-        told = self.axes or self.skipped or self.moves or self.packed or self.still or self.single or self.pools
+        told = self.axes or self.skipped or self.moves or self.packed or self.still or self.single or self.lacking
         return bool(told)
 
 
@@ -116,7 +116,7 @@ class Repaired(TorchFunctionMode):
         self.cuda = False
         self.random = False
         self.double = False
-        self.pools = False
+        self.lacking = False
         self.packed: bool | None = None  # whether sequences were packed, and all of them were of full length
 
     def __torch_function__(
@@ -150,9 +150,9 @@ class Repaired(TorchFunctionMode):
                 return _MEANS[func](*args, **named)
         kind = _kind(func, args, named)
         if kind is None:
-            pooled = pools.pooled(func, args, named)
-            self.pools = self.pools or pooled is not None
-            return func(*args, **named) if pooled is None else pooled
+            other = lacking.answered(func, args, named)
+            self.lacking = self.lacking or other is not None
+            return func(*args, **named) if other is None else other
         number = len(self.seen)
         entered = args[0] if args else named["input"]
         if number in self.repairs.skipped:

@@ -3,12 +3,15 @@
 What is wrapped around the state dict is taken off, a few levels of it, and what training put in front of the names.
 """
 
+import json
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -28,6 +31,14 @@ ORIGINAL, MASK = "_orig", "_mask"
 COUNTERS = ("n_averaged", "num_batches_tracked")
 # Where a checkpoint keeps what its model was made with: Lightning's name, and those that people take.
 ARGUMENTS = ("hyper_parameters", "hparams", "model_args", "model_config", "config", "cfg", "args", "kwargs", "params")
+# What lies beside weights, and says what their model is made with.
+SETTINGS = "config.json"
+# What layers of torch.ao add that are prepared for int8, or are int8.
+QUANTISED = ("fake_quant", "activation_post_process", "_packed_params", "zero_point")
+# What people put behind the name of a part of a network.
+OF_A_PART = re.compile(r"_?(model_)?(state_dict|state|dict|weights|params)$")
+# What NumPy calls arrays that nobody named.
+OF_A_ROW = re.compile(r"arr_\d+")
 MOST_NAMED = 4  # of the names that do not fit
 WHOLE = 4  # tensors, from which on a network is recognised by its names and sizes among others
 DEEPEST = 3  # levels around a state dict: {"trainer": {"model": {"state_dict": ...}}}
@@ -69,6 +80,7 @@ def load(module: nn.Module, path: Path, content: bytes, name: str, entry: str | 
     candidates = _candidates(path, read(path, content))
     wanted = module.state_dict()
     readings = [reading for candidate in candidates for reading in _readings(candidate, wanted)]
+    readings += _joined(candidates, wanted)
     if entry is not None:
         readings = [reading for reading in readings if reading.entry == entry] or _no_entry(path, entry, readings)
     fitting = [reading for reading in readings if _fits(reading.state, wanted)]
@@ -124,7 +136,17 @@ def arguments(path: Path, content: bytes) -> tuple[dict[str, Any], bool]:
         if isinstance(entry, Mapping) and not _is_state(entry):
             found = {**entry, **getattr(entry, "__dict__", {})}  # what stands for a Namespace has attributes
             return {str(key): found[key] for key in found.keys() - {CLASS}}, name == ARGUMENTS[0]
-    return {str(key): entry for key, entry in entries.items() if _is_plain(entry)}, False
+    plain = {str(key): entry for key, entry in entries.items() if _is_plain(entry)}
+    return plain or _beside(path), False
+
+
+def _beside(path: Path) -> dict[str, Any]:
+    """The settings in the file that Hugging Face writes beside the weights; none where there is none."""
+    try:
+        settings = json.loads(path.with_name(SETTINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def _is_plain(value: object) -> bool:
@@ -139,6 +161,8 @@ def _is_plain(value: object) -> bool:
 
 def _candidates(path: Path, root: object) -> list[StateReading]:
     """The state dicts in what a file holds: itself, or the entries that are one, the usual names first."""
+    if (row := _row(root)) is not None:
+        return [StateReading(row, ())]
     if _is_state(root):
         return [StateReading(_tensors(root), ())]
     entries = _entries(root)
@@ -157,6 +181,22 @@ def _candidates(path: Path, root: object) -> list[StateReading]:
         raise whole_module(path, str(pickled_class(whole)))
     held = ", ".join(list(entries)[: 2 * MOST_NAMED] if isinstance(root, Mapping) else []) or type(root).__name__
     raise CheckpointError(f"{path} holds no state dict, but {held}; save one with: {SAVE}")
+
+
+def _row(value: object) -> State | None:
+    """Tensors or arrays one after the other, by their places; None where it is nothing of that kind."""
+    if isinstance(value, Mapping) and all(OF_A_ROW.fullmatch(str(name)) for name in value):
+        value = list(value.values())
+    if not isinstance(value, list | tuple) or not value:
+        return None
+    tensors = [
+        torch.from_numpy(one) if isinstance(one, np.ndarray) and one.dtype.kind in "fiu" else one for one in value
+    ]
+    return {str(place): one for place, one in enumerate(tensors)} if _are_tensors(tensors) else None
+
+
+def _are_tensors(values: list[Any]) -> bool:
+    return all(isinstance(one, Tensor) for one in values)
 
 
 def _entries(holder: object) -> dict[str, object]:
@@ -192,6 +232,11 @@ def _readings(candidate: StateReading, wanted: Mapping[str, Tensor]) -> list[Sta
     def reading(state: State, said: str, inside: str = "") -> StateReading:
         return StateReading(state, (*candidate.said, said), ".".join(filter(None, (candidate.entry, inside))))
 
+    if all(name.isdecimal() for name in candidate.state):
+        tensors = list(candidate.state.values())
+        if len(tensors) == len(wanted) and all(map(_has_size, tensors, wanted.values())):
+            return [reading(dict(zip(wanted, tensors, strict=True)), "its tensors by their order, all of these sizes")]
+        return [candidate]
     readings = [candidate]
     plain = {_unwrapped(name): tensor for name, tensor in candidate.state.items()}
     if plain.keys() != candidate.state.keys():
@@ -216,6 +261,20 @@ def _readings(candidate: StateReading, wanted: Mapping[str, Tensor]) -> list[Sta
             if 2 * len(inner) > len(plain) or (len(wanted) >= WHOLE and _fits(inner, wanted)):
                 readings.append(reading(inner, f"{prefix} in front of the names", prefix.rstrip(".")))
     return readings
+
+
+def _joined(candidates: list[StateReading], wanted: Mapping[str, Tensor]) -> list[StateReading]:
+    """The parts of a network that lie beside each other, each under the name that it has in the network."""
+    parts: dict[str, State] = {}
+    for candidate in candidates:
+        name = OF_A_PART.sub("", candidate.entry.rpartition(".")[2])
+        state = {f"{name}.{_unwrapped(key)}": tensor for key, tensor in candidate.state.items()}
+        if state.keys() & wanted.keys():
+            parts[name] = state
+    whole = {key: tensor for state in parts.values() for key, tensor in state.items()}
+    if len(parts) < 2 or not _fits(whole, wanted):
+        return []
+    return [StateReading(whole, (f"the parts {', '.join(parts)}",))]
 
 
 def _unwrapped(name: str) -> str:
@@ -269,6 +328,11 @@ def _difference(state: State, wanted: Mapping[str, Tensor]) -> str:
 
 
 def _likely(missing: list[str], extra: list[str], other: list[str]) -> str:
+    if any(word in name for name in extra for word in QUANTISED):
+        return (
+            "the file is of a network that torch.ao prepared for int8, or made int8, whose rounding is a part of its "
+            "answer: export the network as it was trained in floats, and let edge make it int8 with --quantize"
+        )
     arguments = "give the arguments that it was trained with, as in --model 'nets:LSTM(28, 256, num_layers=2)'"
     if any("_reverse" in name for name in (*missing, *extra)):
         return f"one reads in both directions, the other in one: {arguments}"

@@ -113,9 +113,8 @@ class TrainedModel:
             if not any(isinstance(part, torch.jit.ScriptModule) for part in self.module.modules()):
                 raise
             raise ConversionError(
-                f"{self.model} is compiled by TorchScript, and torch's exporters cannot look into it; derive the class "
-                "from nn.Module in the place of torch.jit.ScriptModule, and take @torch.jit.script_method and "
-                "torch.jit.script off: the names of its weights stay, and the checkpoint fits"
+                f"{self.model} holds a program of TorchScript, and torch's exporters cannot look into it; make it from "
+                "the class that it was compiled from: the names of its weights stay, and the checkpoint fits"
             ) from error
 
     def labelled_by(self, data: tuple[str, ...]) -> "TrainedModel":
@@ -251,7 +250,7 @@ def _own(factory: Factory, path: Path | None, labels: Path | None, told: Told, t
         fits = fit(module, preparation, tried, told.output, count)
     except ModelError as error:
         fits = _otherwise(module, preparation, None if told.layout is None else tried, told.output, count)
-        if not fits or probing.MIXES in str(error):
+        if not fits or any(words in str(error) for words in (probing.MIXES, probing.BY_TRUTH)):
             raise ModelError(f"{factory.label}: {error}") from error
     chosen = _only(fits, factory)
     tell(_found(chosen))

@@ -271,6 +271,42 @@ def frozen_by_size(net: nn.Module, images: Tensor) -> Tensor:
     return net.head(images.flatten(1)) + torch.zeros(int(images.size(0)), 10)
 
 
+def rows_of_each_picture(net: nn.Module, images: Tensor) -> Tensor:
+    return torch.cat([net.head(net.rnn(images[at : at + 1])[1][-1]) for at in range(len(images))])
+
+
+def test_a_recurrent_layer_in_a_loop_over_pictures_does_not_end_the_process(images, answers, digits):
+    """ONNX Runtime aborts where such a layer gets a batch of no picture, which a traced loop would give it."""
+    net = module(rows_of_each_picture, rnn=nn.GRU(28, 5, batch_first=True), head=nn.Linear(5, 10))
+    done = exporters.convert(net, classes=10, temperature=1.0)
+    assert done.exporter == "picture by picture"
+    np.testing.assert_allclose(answers(done.model, images), logits_of(net, images), atol=2e-5)
+    (quantised,) = candidates.build(done.model, digits.images, PROFILES["any"]).values()
+    assert int8_share(quantised.model) > 0.4, "weights in the body of the Scan become int8 too"
+
+
+def branches(net: nn.Module, images: Tensor) -> Tensor:
+    hidden = net.first(images.flatten(1))
+    dark = images.mean() < 2.0
+    return net.last(torch.cond(dark, lambda x: torch.relu(net.inner(x)), lambda x: -x, (hidden,)))
+
+
+def test_branches_that_a_forward_asks_for_stay_branches_and_their_weights_become_int8(images, answers, digits):
+    layers = {"first": nn.Linear(784, 30), "inner": nn.Linear(30, 30), "last": nn.Linear(30, 10)}
+    net = module(branches, **layers)
+    done = exporters.convert(net, classes=10, temperature=1.0)
+    assert "If" in operators(done.model)
+    expected = logits_of(net, images)
+    np.testing.assert_allclose(answers(done.model, images), expected, atol=2e-5)
+    quantised = candidates.build(done.model, digits.images, PROFILES["any"])["weight-only"].model
+    assert len(quantised.SerializeToString()) < 0.3 * len(done.model.SerializeToString())
+    (branch,) = [node for node in quantised.graph.node if node.op_type == "If"]
+    inside = {node.op_type for one in branch.attribute for node in one.g.node}
+    assert "Gemm" in inside
+    assert not inside & {"Cast", "Mul"}, "weights become floats outside of the branch, where the session folds them"
+    np.testing.assert_allclose(answers(quantised, images), expected, atol=0.05 * np.abs(expected).max())
+
+
 @pytest.mark.parametrize("forward", [frozen_by_stack, frozen_by_size])
 def test_what_no_exporter_leaves_the_batch_free_of_is_exported_picture_by_picture(forward, images, answers):
     net = module(forward, head=nn.Linear(784, 10))

@@ -115,6 +115,18 @@ class Compiled(torch.jit.ScriptModule):
         return self.fc(x.flatten(1))
 
 
+class Margin(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+
+    def forward(self, x, label):
+        return self.predict(x) - 0.3 * torch.nn.functional.one_hot(label, 10)
+
+    def predict(self, x):
+        return self.fc(x.flatten(1))
+
+
 class Rows(nn.Module):
     def __init__(self):
         super().__init__()
@@ -234,14 +246,67 @@ def test_answers_that_depend_on_other_pictures_are_refused_with_the_likely_cause
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_compiled_class_is_refused_with_what_it_should_be(written):
+def test_a_class_that_compiles_itself_is_taken_as_it_was_written(written):
     nets = written(NETS)
-    torch.save(new(nets, "Compiled").state_dict(), "weights.pt")
+    whole = new(nets, "Compiled")
+    torch.save(whole.state_dict(), "weights.pt")
     trained = trained_model.find(f"{nets}:Compiled", Path("weights.pt"), None)
-    with pytest.raises(
-        ConversionError, match=r"derive the class from nn\.Module in the place of torch\.jit\.ScriptModule"
-    ):
+    assert not any(isinstance(part, torch.jit.ScriptModule) for part in trained.module.modules())
+    pictures = torch.rand(3, 28, 28)
+    with torch.no_grad():
+        torch.testing.assert_close(trained.module(pictures), whole(pictures[:, None]))
+    assert [node.op_type for node in trained.convert().model.graph.node][:3] == ["Cast", "Flatten", "Gemm"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_an_archive_of_torchscript_is_refused_with_what_it_should_be(written):
+    nets = written("""
+        import torch
+
+        def loaded():
+            return torch.jit.load("archive.pt")
+        """)
+    torch.jit.script(new(written(NETS), "Compiled")).save("archive.pt")
+    torch.save(new(nets, "loaded").state_dict(), "weights.pt")
+    trained = trained_model.find(f"{nets}:loaded", Path("weights.pt"), None)
+    with pytest.raises(ConversionError, match="make it from the class that it was compiled from"):
         trained.convert()
+
+
+def test_an_answer_that_depends_on_the_right_one_is_refused(written):
+    nets = written(NETS)
+    torch.save(new(nets, "Margin").state_dict(), "weights.pt")
+    with pytest.raises(
+        ModelError, match=r"depends on the right one, its argument label.*class Whole\(Margin\).*self\.predict\(x\)"
+    ):
+        trained_model.find(f"{nets}:Margin", Path("weights.pt"), None)
+
+
+def test_settings_of_a_model_s_own_class_are_made_of_what_lies_beside_its_weights(written):
+    nets = written("""
+        from torch import nn
+
+        class Settings:
+            def __init__(self, hidden=3, **more):
+                self.hidden, self.more = hidden, more
+
+        class Net(nn.Module):
+            config_class = Settings
+
+            def __init__(self, config):
+                super().__init__()
+                assert isinstance(config, Settings)
+                self.a, self.b = nn.Linear(784, config.hidden), nn.Linear(config.hidden, 10)
+
+            def forward(self, x):
+                return self.b(self.a(x.flatten(1)))
+        """)
+    for beside, hidden in ((None, 3), ('{"hidden": 5, "model_type": "net"}', 5)):
+        if beside:
+            Path("config.json").write_text(beside)
+        state = {"a.weight": torch.ones(hidden, 784), "a.bias": torch.ones(hidden)}
+        torch.save(state | {"b.weight": torch.ones(10, hidden), "b.bias": torch.ones(10)}, "weights.pt")
+        assert trained_model.find(f"{nets}:Net", Path("weights.pt"), None).classes == 10
 
 
 def test_settings_inside_settings_are_attributes_too():

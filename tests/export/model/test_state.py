@@ -3,6 +3,7 @@
 import argparse
 import collections
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -238,12 +239,92 @@ def test_another_file_is_told_by_its_first_bytes(tmp_path, content, what):
         state.load(net(), path, content, "nets:Net")
 
 
-def test_a_program_in_place_of_weights_is_told(tmp_path):
-    path = tmp_path / "w.pt"
-    with pytest.warns(FutureWarning, match="deprecated"):
-        torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)), path)
+class Chained(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+        self.register_buffer("gain", torch.tensor([1.0, 3.0]))
+
+    def forward(self, x):
+        return self.net(x) * self.gain
+
+
+def exported(chained: nn.Module, path: Path) -> None:
+    program = torch.export.export(chained, (torch.zeros(2, 3),))
+    torch.export.save(program, path)
+
+
+def scripted(chained: nn.Module, path: Path) -> None:
+    torch.jit.trace(chained, torch.zeros(2, 3)).save(str(path))
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("write", [exported, scripted])
+def test_of_an_archive_with_a_program_the_tensors_are_read(tmp_path, write, monkeypatch):
+    torch.manual_seed(3)
+    chained, path = Chained().eval(), tmp_path / "model.pt2"
+    write(chained, path)
+    monkeypatch.setattr(torch.jit, "load", None)  # neither is loaded as torch would
+    monkeypatch.setattr(torch.export, "load", None)
+    given = Chained()
+    state.load(given, path, path.read_bytes(), "nets:Chained")
+    for name, tensor in given.state_dict().items():
+        assert torch.equal(tensor, chained.state_dict()[name])
+
+
+def test_a_damaged_archive_with_a_program_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.pt", "w") as archive:
+        archive.writestr("w/constants.pkl", b"")
+        archive.writestr("w/data.pkl", pickle.dumps({"a": 1}))
     with pytest.raises(CheckpointError, match=r"TorchScript archive.*torch\.jit\.load\('w\.pt'\)"):
-        state.load(net(), path, path.read_bytes(), "nets:Net")
+        state.load(net(), tmp_path / "w.pt", (tmp_path / "w.pt").read_bytes(), "nets:Net")
+
+
+def unnamed_arrays(states: dict, path: Path) -> None:
+    with path.open("wb") as file:  # by its name, NumPy would give it another ending
+        np.savez(file, *[tensor.numpy() for tensor in states.values()])
+
+
+def pickled_arrays(states: dict, path: Path) -> None:
+    path.write_bytes(pickle.dumps([tensor.numpy() for tensor in states.values()]))
+
+
+@pytest.mark.parametrize(
+    "write", [unnamed_arrays, pickled_arrays, lambda states, path: torch.save(list(states.values()), path)]
+)
+def test_tensors_without_names_are_taken_by_their_order(loaded, write):
+    assert loaded(dict(SAVED), write=write) == ("its tensors by their order, all of these sizes",)
+
+
+def test_tensors_without_names_have_to_be_all_of_the_same_sizes(loaded):
+    with pytest.raises(CheckpointError, match="do not fit nets:Net"):
+        loaded(list(SAVED.values())[1:])
+
+
+def test_parts_of_a_network_that_lie_beside_each_other_are_put_together(loaded):
+    parts: dict[str, dict] = {}
+    for name, tensor in SAVED.items():
+        first, _, rest = name.partition(".")
+        parts.setdefault(f"{first}_state_dict", {})[rest] = tensor
+    assert loaded({"epoch": 3, **parts}) == (
+        "the parts lstm, norm, fc", *(f"and not the entry '{name}_state_dict'" for name in ("lstm", "norm", "fc")),
+    )  # fmt: skip
+
+
+def test_a_network_that_was_prepared_for_int8_is_told(loaded):
+    more = {"fc.weight_fake_quant.scale": torch.ones(1), "fc.activation_post_process.min_val": torch.ones(1)}
+    with pytest.raises(CheckpointError, match=r"torch\.ao prepared for int8.*export the network as it was trained"):
+        loaded(SAVED | more)
+
+
+def test_settings_beside_the_weights_are_arguments(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file(dict(SAVED), path)
+    assert state.arguments(path, path.read_bytes()) == ({}, False)
+    (tmp_path / "config.json").write_text('{"hidden": 4, "architectures": ["Net"]}')
+    assert state.arguments(path, path.read_bytes()) == ({"hidden": 4, "architectures": ["Net"]}, False)
+    (tmp_path / "config.json").write_text("no JSON")
+    assert state.arguments(path, path.read_bytes()) == ({}, False)
 
 
 def test_arrays_of_numpy_are_read(tmp_path):

@@ -140,6 +140,40 @@ def test_a_mean_of_steps_that_reads_clearly_better_is_asked_about(collection):
     assert found(net, lambda out: torch.stack([out - 1, out])) is None, "nobody is asked where both read alike"
 
 
+def test_several_outputs_that_read_and_differ_are_asked_about(collection):
+    """As of a network with an early exit, whose first output reads nearly as well as its last one."""
+
+    def early(out):
+        return [out - 100 * torch.eye(10)[3], out]
+
+    net = collection.made("LeNet")
+    finding = found(net, early)
+    assert "and several of its outputs do, and differ: of 300 of them --output 0 8" in finding.sentence
+    assert ", --output 1 9" in finding.sentence
+    assert finding.options == {"--output": "1"}
+    assert found(net, early, Told(output="0")) is None, "what was said is not doubted"
+    assert found(net, lambda out: (2 * out, out)) is None, "nobody is asked where both answer alike"
+
+
+class Contrasted(nn.Module):
+    """As a network that was trained on pixels of that mean and deviation."""
+
+    def __init__(self, inner, mean, deviation):
+        super().__init__()
+        self.inner, self.mean, self.deviation = inner, mean, deviation
+
+    def forward(self, x):
+        pixels = x * self.deviation + self.mean
+        away = (pixels - pixels.clamp(0, 1)).abs().flatten(1).sum(1, keepdim=True)
+        return self.inner(pixels) * torch.exp(-away)
+
+
+def test_of_normalisations_that_read_nearly_alike_the_usual_one_is_proposed(collection):
+    """Each picture by itself reads a label or two more or less than the mean and deviation of all."""
+    finding = found(Contrasted(collection.made("LeNet"), 0.1307, 0.3081), lambda out: out)
+    assert finding.options == {"--normalise": "0.1307,0.3081"}
+
+
 class Sharp(nn.Module):
     """As a network that was trained on pixels of 0 and 1: greys make it unsure."""
 

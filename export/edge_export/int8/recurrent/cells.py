@@ -44,7 +44,7 @@ from edge_export.graph.recurrent_graph import GATES, RecurrentLayer
 
 # Attributes with the values that the equations above stand for; any other value is another model.
 _KNOWN: dict[str, frozenset[object] | None] = {
-    "direction": frozenset({b"forward", b"bidirectional"}),
+    "direction": frozenset({b"forward", b"bidirectional", b"reverse"}),
     "layout": frozenset({0}),  # time first
     "linear_before_reset": frozenset({1}),
     "hidden_size": None,  # any
@@ -108,7 +108,7 @@ def read(model: ModelProto) -> RecurrentStack | None:
 
 
 def read_layer(
-    node: NodeProto, arrays: dict[str, NDArray[Any]], *, name: str = "", with_states: bool = False
+    node: NodeProto, arrays: dict[str, NDArray[Any]], *, name: str = "", anywhere: bool = False
 ) -> RecurrentLayer | None:
     """The layer that a recurrent node is, or `None` where it computes otherwise than the equations above.
 
@@ -116,15 +116,16 @@ def read_layer(
         node: LSTM, GRU or RNN.
         arrays: the constants of its graph.
         name: prefix for the names of its tensors; empty takes that of its sequence.
-        with_states: whether it may begin with states that it is given.
+        anywhere: whether it may begin with states that it is given, or read upwards only.
     """
     attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
     activations = set(attributes.pop("activations", []))
     relu = activations == {b"Relu"}
     entering = [*node.input, *[""] * (8 - len(node.input))]
-    allowed = {INITIAL_H, INITIAL_C} if with_states else set()
+    allowed = {INITIAL_H, INITIAL_C} if anywhere else set()
     if (
         (activations and not (relu and node.op_type == "RNN"))
+        or (attributes.get("direction") == b"reverse" and not anywhere)
         or any(not _is_known(attribute, value) for attribute, value in attributes.items())
         or (node.op_type == "GRU" and "linear_before_reset" not in attributes)
         or any(entering[place] for place in range(4, 8) if place not in allowed)
@@ -143,6 +144,7 @@ def read_layer(
         input_bias=biases[:, :gates],
         state_bias=biases[:, gates:],
         sequence=node.output[0],
+        upwards=attributes.get("direction") == b"reverse",
     )
 
 

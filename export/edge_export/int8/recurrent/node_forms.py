@@ -54,7 +54,8 @@ def weight_only(source: CalibratedModel) -> QuantisedModel | None:
     if source.stack is not None:
         return None
     if not source.operators & RECURRENT:
-        return QuantisedModel(operators.quantise_weights(source.model, operators.PRODUCTS | {operators.CONVOLUTION}))
+        everything = RECURRENT | operators.PRODUCTS | {operators.CONVOLUTION}  # the recurrent ones in bodies
+        return QuantisedModel(operators.quantise_weights(source.model, everything))
     # Its products are fp32, so that 8 bits are right on every processor.
     return _rewritten(source, 8, _write_floats) or QuantisedModel(operators.quantise_weights(source.model))
 

@@ -83,7 +83,7 @@ def calibrate(model: ModelProto, images: NDArray[np.uint8]) -> CalibratedNodes |
     for place, node in enumerate(rest.graph.node):
         if node.op_type not in GATES:
             continue
-        layer = cells.read_layer(node, arrays, name=f"recurrent.{len(layers)}", with_states=True)
+        layer = cells.read_layer(node, arrays, name=f"recurrent.{len(layers)}", anywhere=True)
         if layer is not None and not (layer.relu and any(node.input[cells.INITIAL_H :])):
             layers[place] = layer
     if not layers:
@@ -130,7 +130,7 @@ def _observe(model: ModelProto, layers: dict[int, RecurrentLayer], images: NDArr
             zip(computed, running.run(computed, {IMAGE: images[start : start + CALIBRATION_BATCH]}), strict=True)
         )
         for place, names in named.items():
-            _add(observed, place, *(found[name] for name in names))
+            _add(observed, place, *(found[name] for name in names), upwards=layers[place].upwards)
     return observed
 
 
@@ -140,11 +140,16 @@ def _add(
     inputs: NDArray[np.float32],
     states: NDArray[np.float32],
     first: NDArray[np.float32] | None = None,
+    *,
+    upwards: bool,
 ) -> None:
-    """Adds a batch: inputs (T, N, I), states (T, D, N, H), and those that it begins with (D, N, H)."""
+    """Adds a batch: inputs (T, N, I), states (T, D, N, H), and those that it begins with (D, N, H).
+
+    `upwards`: whether its one direction reads the rows from the last to the first.
+    """
     products = [
         quantised_layers.sum_of_products(
-            inputs, states[:, direction], direction, None if first is None else first[direction]
+            inputs, states[:, direction], int(upwards or direction), None if first is None else first[direction]
         )
         for direction in range(states.shape[1])
     ]

@@ -97,7 +97,7 @@ def scan(here: GraphBuilder, cell: "Cell", sequence: str, starts: list[str], kep
         row = ("QuantizeLinear", ["h_next", *cell.unit]) if kept == TensorProto.UINT8 else ("Identity", ["h_next"])
         given.append(_tensor(body.node(*row, "h_kept"), kept, layer.hidden))
         outputs.append(end.sequence)
-    backwards = {"scan_input_directions": [1]} if cell.direction == 1 else {}
+    backwards = {"scan_input_directions": [1]} if cell.upwards else {}
     if backwards and kept is not None:
         backwards["scan_output_directions"] = [1]
     graph = helper.make_graph(body.nodes, f"{name}.step", taken, given)
@@ -119,12 +119,13 @@ class Cell:
         Args:
             constants: takes them.
             one: the layer.
-            direction: 0 reads the rows downwards, 1 upwards.
+            direction: its place in the layer; the second of two reads the rows upwards.
             weights: name of the layer's weights, as `store_weights` gives it.
         """
         self.constants = constants
         self.layer = one.layer
         self.direction = direction
+        self.upwards = direction == 1 or one.layer.upwards
         self.joint = one.joint
         self.name = f"{one.layer.name}.{direction}"
         index = constants.weight(f"direction_{direction}", np.array(direction, np.int64))

@@ -136,6 +136,21 @@ def names_of_a_step(own: Own) -> int:
     return 1
 
 
+def upwards_alone(own: Own) -> int:
+    """Layers of one direction that read the rows from the last to the first, and one that begins with a state."""
+    lower = own.layer("LSTM", own.rows(), 28, 12, "lower", direction="reverse")
+    flat = own.node("Squeeze", [lower, own.constant(1)], "flat")
+    middle = own.layer("RNN", flat, 12, 11, "middle", direction="reverse", activations=["Relu"])
+    flat = own.node("Squeeze", [middle, own.constant(1)], "flat_again")
+    count = own.node("Gather", [own.node("Shape", ["rows"], "shape"), own.constant(1)], "count", axis=0)
+    wanted = own.node("Concat", [own.constant(1), count, own.constant(10)], "wanted", axis=0)
+    start = own.node("Expand", [own.weight("h0", 1, 1, 10, scale=3), wanted], "start")
+    upper = own.layer("GRU", flat, 11, 10, "upper", direction="reverse", starts=(start,))
+    ends = [own.node("Squeeze", [f"{upper}_h", own.constant(0)], "features"), own.mean(upper), own.mean(lower)]
+    own.head(own.node("Concat", ends, "all", axis=1), 32)
+    return 3
+
+
 FORMS = [
     both_directions_twice,
     attention,
@@ -144,6 +159,7 @@ FORMS = [
     cell_and_state_and_mean,
     first_states,
     names_of_a_step,
+    upwards_alone,
 ]
 
 
