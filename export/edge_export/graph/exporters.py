@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import onnx
+import onnx_ir
 import torch
 from onnx import ModelProto
 from torch import Tensor, nn
@@ -95,6 +96,11 @@ def convert(
 
 
 def _checked(cleaned: ModelProto, classes: int) -> ModelProto:
+    if "Loop" in {node.op_type for node in onnx_ir.traversal.RecursiveGraphIterator(onnx_ir.from_proto(cleaned).graph)}:
+        raise ConversionError(
+            "a while_loop becomes ONNX's Loop, which may never end, and no bundle holds one: take a fixed number of "
+            "steps, as in for _ in range(8)"
+        )
     for value, rank in ((cleaned.graph.input[0], 3), *((output, 2) for output in cleaned.graph.output)):
         axes = value.type.tensor_type.shape.dim
         if len(axes) == rank and not axes[0].HasField("dim_value"):

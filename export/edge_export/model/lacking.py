@@ -4,6 +4,7 @@
 |--------------------------------------|------------------------------------------------------------------------------|
 | adaptive pooling, windows differ     | `edge_export.model.pools`                                                    |
 | `torch.logcumsumexp`                 | logsumexp of all that came before, row by row of a triangle                  |
+| `F.logsigmoid`                       | -softplus(-x): exporters write the logarithm of a sigmoid that may be 0      |
 | an `nn.LSTM` with `proj_size`        | its equations, step by step: h <- W_hr (o * tanh(c))                         |
 
 Source: torch.nn.LSTM.
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from edge_export.model import pools
@@ -32,6 +34,8 @@ def answered(func: Call, args: tuple[Any, ...], named: Mapping[str, Any]) -> Any
     """
     if func in (torch.logcumsumexp, Tensor.logcumsumexp):
         return _log_of_sums(*args, **named)
+    if func is F.logsigmoid:
+        return -F.softplus(-(args[0] if args else named["input"]))
     if getattr(func, "__name__", "") == "lstm" and _is_projected(args):
         return _projected(*args)
     return pools.pooled(func, args, named)
@@ -78,11 +82,11 @@ def _projected(  # noqa: PLR0917 - torch's own
             state, cell = states[0][place], states[1][place]
             given: list[Tensor] = []
             for row in reversed(rows) if direction else rows:
-                gates = torch.nn.functional.linear(row, of_inputs, first)
-                gates = gates + torch.nn.functional.linear(state, of_state, second)
+                gates = F.linear(row, of_inputs, first)
+                gates = gates + F.linear(state, of_state, second)
                 entering, forgetting, new, leaving = gates.chunk(4, 1)
                 cell = forgetting.sigmoid() * cell + entering.sigmoid() * new.tanh()
-                state = torch.nn.functional.linear(leaving.sigmoid() * cell.tanh(), projection)
+                state = F.linear(leaving.sigmoid() * cell.tanh(), projection)
                 given.append(state)
             sides.append(given[::-1] if direction else given)
             finals.append(state)

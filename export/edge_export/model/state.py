@@ -54,11 +54,13 @@ class StateReading:
         state: the tensors by name.
         said: what was taken off to come to it, in words; empty where nothing was.
         entry: where it lies in the checkpoint, the names of the levels with dots between them; empty for all of it.
+        parts: whether it is put together of all that lies there.
     """
 
     state: State
     said: tuple[str, ...]
     entry: str = ""
+    parts: bool = False
 
 
 def load(module: nn.Module, path: Path, content: bytes, name: str, entry: str | None = None) -> tuple[str, ...]:
@@ -95,6 +97,7 @@ def load(module: nn.Module, path: Path, content: bytes, name: str, entry: str | 
         beside = [one.said[0] for one in candidates if one.said and one.said[0] not in reading.said]
         prefixed = [one.said[-1] for one in fitting if one.said[:-1] == reading.said[:-1] and one.said != reading.said]
         beside += [said for said in prefixed if said not in beside]
+        beside = [] if reading.parts else beside
         return (*reading.said, *(f"and not {one}" for one in beside))
     closest = max(readings, key=lambda reading: len(reading.state.keys() & wanted.keys()))
     raise CheckpointError(f"the weights in {path} do not fit {name}: {_difference(closest.state, wanted)}")
@@ -274,7 +277,7 @@ def _joined(candidates: list[StateReading], wanted: Mapping[str, Tensor]) -> lis
     whole = {key: tensor for state in parts.values() for key, tensor in state.items()}
     if len(parts) < 2 or not _fits(whole, wanted):
         return []
-    return [StateReading(whole, (f"the parts {', '.join(parts)}",))]
+    return [StateReading(whole, (f"the parts {', '.join(parts)}",), parts=True)]
 
 
 def _unwrapped(name: str) -> str:

@@ -24,6 +24,7 @@ Runner = Callable[[NDArray[np.uint8], int], tuple[Logits, Logits]]
 # 1 is a device's daily work, 2 and 3 find a frozen or broadcast batch axis, 17 fits no block size, 256 is bulk.
 BATCHES = (1, 2, 3, 17, 256)
 BULK = BATCHES[-1]
+REPORT = "report this model"
 EXTREMES = "extremes"  # what the rows of images without a right answer are called
 
 
@@ -274,7 +275,7 @@ def refusal(rows: Sequence[ParityRow], where: str) -> str:
         where: the layer at which the difference begins, in words; empty where none can be named.
     """
     first = next(row for row in rows if not row.passed)
-    advice = "report this model" if first.precision == "fp32" else f"export it in fp32, {first.precision} is not safe"
+    advice = REPORT if first.precision == "fp32" else f"export it in fp32, {first.precision} is not safe"
     return (
         f"{first.stage} differs from PyTorch on {first.data} at batch {first.batch}: {'; '.join(first.failures)}"
         f"{'; ' + where if where else ''}; nothing was written; {advice}"

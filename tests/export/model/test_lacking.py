@@ -18,6 +18,14 @@ def test_the_logarithm_of_running_sums_of_exponentials(axis):
         torch.testing.assert_close(one, torch.logcumsumexp(numbers, axis))
 
 
+def test_the_logarithm_of_a_sigmoid_that_float32_takes_for_0():
+    numbers = torch.tensor([-200.0, -3.0, 0.0, 30.0])
+    with Repaired(Repairs()) as repaired:
+        found = nn.LogSigmoid()(numbers)
+    assert repaired.lacking
+    torch.testing.assert_close(found, nn.LogSigmoid()(numbers))
+
+
 @pytest.mark.filterwarnings("ignore:LSTM with projections")
 @pytest.mark.parametrize(
     "options", [{}, {"bias": False, "batch_first": True}, {"bidirectional": True, "num_layers": 2}]

@@ -119,6 +119,18 @@ def with_hyperparameters(state: dict) -> object:
     return {"state_dict": state, "hyper_parameters": {"hidden": 24, "learning_rate": 1e-3}, "callbacks": {}}
 
 
+def in_order(state: dict) -> object:
+    return list(state.values())
+
+
+def in_parts(state: dict) -> object:
+    parts: dict[str, dict] = {"epoch": 4}
+    for name, tensor in state.items():
+        part, _, rest = name.partition(".")
+        parts.setdefault(part, {})[rest] = tensor
+    return parts
+
+
 def averaged(state: dict) -> object:
     moved = {name: tensor * 1.5 if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     return {"net": state, "ema": moved}
@@ -214,6 +226,10 @@ def row_after_row(net: nn.Module, x: Tensor) -> Tensor:
     for row in range(x.shape[1]):
         answer, hidden = net(x[:, row], hidden)
     return answer
+
+
+def first_branch(net: nn.Module, x: Tensor) -> Tensor:
+    return net.f2(F.relu(net.f1(x.flatten(1))))
 
 
 def full_lengths(_net: nn.Module, count: int) -> tuple:
@@ -340,6 +356,15 @@ WILD: dict[str, Wild] = {
     ),
     "14x14": Wild(
         "habits.py:Small", lambda x: resized(x, 14).flatten(1), "N,196:resize", ("--input", "N,196:resize"), nodes=15
+    ),
+    # steps and branches of their own
+    "running sums of logarithms": Wild("recurrences.py:RunningSums", rows, ROWS, save=in_parts, nodes=40),
+    "branches": Wild("recurrences.py:Branches", rows, ROWS, by_hand=first_branch, nodes=12, weights=SEQUENTIAL),
+    "compiles itself": Wild(
+        "recurrences.py:CompilesItself", rows, ROWS, save=in_order, nodes=6, weights=SEQUENTIAL, **QDQ
+    ),
+    "an early exit": Wild(
+        "recurrences.py:EarlyExit", rows, ROWS, ("--output", "1"), read=second, nodes=6, weights=SEQUENTIAL
     ),
     SEQUENTIAL: Wild("habits.py:net", rows, ROWS, nodes=6, **QDQ),
 }  # fmt: skip

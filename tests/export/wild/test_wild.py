@@ -23,7 +23,7 @@ SHAPE_ARITHMETIC = {"Shape", "Size", "ConstantOfShape", "Expand", "Range", "Loop
 # and what takes one picture after the other.
 OF_THE_BATCH = {
     "row transformer, class token", "ViT by Unfold", "wants lengths", "one picture at a time",
-    "a loop over the pictures, a loss", "a row at a call",
+    "a loop over the pictures, a loss", "a row at a call", "branches",
 }  # fmt: skip
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "models.md"
@@ -47,6 +47,8 @@ REPRESENTATIVES = (
     ".cuda() in forward",
     "a dropout that is always on",
     "rows backwards, random states",
+    # what ONNX has no operator for, and weights in parts
+    "running sums of logarithms",
 )
 
 
