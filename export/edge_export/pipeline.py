@@ -14,7 +14,7 @@ from onnx import ModelProto
 from edge.bundle.manifest import Precision
 from edge.session import saturation
 from edge.text.terminal import printable
-from edge_export.graph import fp16, session
+from edge_export.graph import exporters, fp16, session
 from edge_export.graph.builder import Converted, Tap
 from edge_export.graph.session import RuntimeSession
 from edge_export.int8 import candidates, latency, processors, selection
@@ -42,12 +42,6 @@ EXPORTER_WORDS = {
     "exported program": "newer exporter, torch.export",
     "picture by picture": "tracing exporter, and repeated for each picture, because its forward loops over them",
 }
-
-# What usually explains a graph of somebody's own that differs.
-DECIDES = (
-    "where its forward decides by numbers, an if or a while on a tensor, an exporter keeps one way: write torch.where, "
-    "torch.cond or a fixed number of steps"
-)
 
 DEFAULT_OUT = Path("bundles")
 
@@ -297,7 +291,7 @@ def _compared(
         raise ParityError(why)
     refusal = comparison.refusal(rows, _where(chosen, taps, model, precision, reference))
     if chosen.preparation is not None and precision == "fp32":
-        refusal = f"{refusal.removesuffix(comparison.REPORT)}{DECIDES}; otherwise {comparison.REPORT}"
+        refusal = f"{refusal.removesuffix(comparison.REPORT)}{exporters.DECIDES}; otherwise {comparison.REPORT}"
     raise ParityError(refusal)
 
 

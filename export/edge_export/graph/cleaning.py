@@ -53,6 +53,10 @@ _BODIES = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 _MOVING = _ORDERED | {"Transpose", "Gather", "Slice", "Concat", "Split"}
 
 
+class NotLoadedError(ConversionError):
+    """ONNX Runtime cannot load a graph."""
+
+
 def clean(model: ModelProto, sizes: tuple[int, int] = SIZES) -> ModelProto:
     """The model with the same answers and as few nodes as the passes above leave.
 
@@ -63,17 +67,26 @@ def clean(model: ModelProto, sizes: tuple[int, int] = SIZES) -> ModelProto:
     Raises:
         ConversionError: the graph does not run at both sizes of the batch.
     """
+    if sum(node.op_type != "Constant" for node in model.graph.node) <= MOST_MATCHED:
+        try:
+            return _cleaned(model, sizes, rules=True)
+        except NotLoadedError:
+            pass  # the usual rules were seen to leave a shape behind that nobody stores
+    return _cleaned(model, sizes, rules=False)
+
+
+def _cleaned(model: ModelProto, sizes: tuple[int, int], *, rules: bool) -> ModelProto:
+    """What `clean` gives, with the usual rules for patterns or without."""
     from onnxscript import optimizer, rewriter
 
     cleaned = ir.from_proto(model)
-    large = sum(node.op_type != "Constant" for node in model.graph.node) > MOST_MATCHED
-    simplified = partial(_fold_constants, optimizer) if large else optimizer.optimize_ir
+    simplified = optimizer.optimize_ir if rules else partial(_fold_constants, optimizer)
     simplified(cleaned)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(cleaned)
     for simplify in (fold_sizes, omit_zero_states, fix_reshapes, drop_moves, take_final_states):
         simplify(cleaned, sizes)
         common.RemoveUnusedNodesPass()(cleaned)
-    if not large:
+    if rules:
         cleaned = rewriter.rewrite(cleaned)
     simplified(cleaned)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(cleaned)
@@ -142,7 +155,7 @@ def measure(model: ir.Model, sizes: tuple[int, int] = SIZES) -> TensorValues:
         session = open_session(tapped)
         few, many = (session.run(names, {NAME: picture}) for picture in pictures)
     except EdgeError as error:
-        raise ConversionError(f"the exported graph does not load: {error}; change the model's forward") from error
+        raise NotLoadedError(f"the exported graph does not load: {error}; change the model's forward") from error
     except Exception as error:  # onnxruntime's exceptions share no base class
         reason = " ".join(str(error).split())[:300]
         raise ConversionError(

@@ -39,6 +39,12 @@ _COMPUTES_NOTHING = frozenset(
 # The first opset that each IR version came with. Source: onnx's Versioning.md.
 IR_VERSIONS = {OPSET: IR_VERSION, 15: 8, 19: 9, 21: 10}
 
+# What usually explains a graph of somebody's own that answers otherwise than its module.
+DECIDES = (
+    "where its forward decides by numbers, an if or a while on a tensor, an exporter keeps one way: write torch.where, "
+    "torch.cond or a fixed number of steps"
+)
+
 PICTURES = 5  # that both must say the same of
 DIFFERENCE = 1e-4  # of a logit, relative to the largest one
 SEED = 29
@@ -90,7 +96,9 @@ def convert(
             break
     if not found:
         reasons = "; ".join(f"by {name}: {error}" for name, error in failures.items())
-        raise ConversionError(f"{reasons}; change the model's forward") from next(iter(failures.values()), None)
+        decides = any(words in reasons for words in ("data-dependent", "differ from PyTorch's"))
+        advice = DECIDES if decides else "change the model's forward"
+        raise ConversionError(f"{reasons}; {advice}") from next(iter(failures.values()), None)
     best = min(found, key=lambda name: _weight(found[name]))
     return Converted(found[best], _taps(module, found[best]), best)
 

@@ -159,7 +159,7 @@ def _made(factory: Factory, tell: Tell, suggested: Mapping[str, Any], *, needed:
     options = {key: _resolved(source, value) for key, value in factory.options.items()}
     if factory.bare and (taken := _taken(maker, suggested, needed=needed)):
         words = ", ".join(f"{name}={_short(value)}" for name, value in taken.items())
-        tell(f"arguments: {words}, of the checkpoint or of what lies beside it")
+        tell(f"arguments: {words}, of the checkpoint")
         options = taken
     try:
         inspect.signature(maker).bind(*arguments, **options)
