@@ -165,9 +165,10 @@ def _directions(layer: RecurrentLayer, quantised: QuantisedLayer | None) -> list
             scale, unit = scales[direction][rows].astype(np.float64), ((STATE if layer.relu else Q12) * half)[rows]
             zeros = np.repeat([quantised.input.zero_point, quantised.state.zero_point], [start, hidden])[columns]
             total = np.rint(bias[rows] / scale).astype(np.int64) + part @ (128 - zeros)
-            reach = np.abs(part).sum(1) * 128 + np.abs(total)
-            if gated and columns == state:  # Q12, or less where what a gate weighs would not fit
-                shift = max(0, int(np.ceil(np.log2(((reach * scale * unit).max() + 1) / WEIGHED))))
+            size = np.abs(part).sum(1)
+            reach = size * 128 + np.abs(total)
+            if gated and columns == state:  # bytes of 127 at most; Q12, or less where what a gate weighs would not fit
+                shift = max(0, int(np.ceil(np.log2((((reach - size) * scale * unit).max() + 1) / WEIGHED))))
             factor = (scale * unit).astype(np.float32) / np.float32(1 << shift)
             _prove(reach, EXACT, "a gate's")
             _prove(reach * factor.astype(np.float64), PRODUCTS, "a gate's scaled")
