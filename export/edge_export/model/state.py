@@ -99,6 +99,11 @@ def load(module: nn.Module, path: Path, content: bytes, name: str, entry: str | 
         beside += [said for said in prefixed if said not in beside]
         beside = [] if reading.parts else beside
         return (*reading.said, *(f"and not {one}" for one in beside))
+    if all(name.isdecimal() for name in candidates[0].state):
+        raise CheckpointError(
+            f"{path} holds no state dict, but {len(candidates[0].state)} tensors without names, whose sizes in their "
+            f"order are not those of {name}; save one with: {SAVE}"
+        )
     closest = max(readings, key=lambda reading: len(reading.state.keys() & wanted.keys()))
     raise CheckpointError(f"the weights in {path} do not fit {name}: {_difference(closest.state, wanted)}")
 
