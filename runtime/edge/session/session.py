@@ -196,12 +196,14 @@ class Session:
         answer = self._ask_bound(outputs, image, _LISTED)
         return [values.tolist() for values in self._ask(outputs, image)] if answer is None else answer
 
-    def _ask(self, outputs: tuple[str, ...], images: "NDArray[np.uint8]") -> "list[NDArray[np.float32]]":
+    def _ask(
+        self, outputs: tuple[str, ...], images: "NDArray[np.uint8]", *, whole: bool = False
+    ) -> "list[NDArray[np.float32]]":
         sessions = self._few if len(images) < self.few_images else self._many
-        run = sessions.runs.get(outputs) or sessions.run_of(outputs)
+        run = sessions.whole().run if whole else sessions.runs.get(outputs) or sessions.run_of(outputs)
         try:
             found: list[NDArray[np.float32]] = run(outputs, {NAME: images}, None)
-            if len(images) == 1:
+            if len(images) == 1 and not whole:
                 sessions.bind(outputs, found)
         except failures() as error:
             raise _failed(error, len(images)) from error
@@ -226,11 +228,7 @@ class Session:
 
     def run_whole(self, images: "NDArray[np.uint8]") -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
         """Runs one batch through the whole graph, whose every node must then succeed; as `run` otherwise."""
-        sessions = self._few if len(images) < self.few_images else self._many
-        try:
-            logits, probabilities = sessions.whole().run(OUTPUTS, {NAME: images})
-        except failures() as error:
-            raise _failed(error, len(images)) from error
+        logits, probabilities = self._ask(OUTPUTS, images, whole=True)
         return logits, probabilities
 
 
