@@ -18,28 +18,18 @@ What is done to every pixel alike is folded into the first weights afterwards (`
 Source: onnx_ir for the data structure, onnxscript (optimizer, rewriter) for the usual rules.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import partial
 from types import ModuleType
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx import ModelProto, ValueInfoProto
+from onnx import ModelProto
 from onnx_ir.passes import common
 
-from edge.bundle.input import COLUMNS, NAME, ROWS
-from edge.errors import EdgeError
-from edge_export.graph.builder import ConversionError
-from edge_export.graph.session import open_session
+from edge_export.graph.tensor_values import SIZES, Array, Axes, NotLoadedError, TensorValues, constant, measure, store
 
-Array = NDArray[np.generic]
-Axes = tuple[int, ...]  # -1 stands for the one that changes with the batch
-
-SIZES = (2, 3)  # of the batches that are run; 1 would hide what depends on it
-SEED = 28
-INK = 0.3  # share of the pixels of the measuring pictures that are not empty
 MOST_MATCHED = 1200  # nodes of a graph, beyond which the usual rules, which match each with each, take minutes
 MOST_CONSTANT = 4096  # numbers of a constant that was measured: sizes and states are small, anything more is data
 
@@ -51,10 +41,6 @@ _ORDERED = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
 _BODIES = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 # Operators that give numbers of their inputs, and compute nothing.
 _MOVING = _ORDERED | {"Transpose", "Gather", "Slice", "Concat", "Split"}
-
-
-class NotLoadedError(ConversionError):
-    """ONNX Runtime cannot load a graph."""
 
 
 def clean(model: ModelProto, sizes: tuple[int, int] = SIZES) -> ModelProto:
@@ -105,109 +91,6 @@ def _fold_constants(optimizer: ModuleType, model: ir.Model) -> None:
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     common.DeduplicateInitializersPass()(model)
     common.CommonSubexpressionEliminationPass()(model)
-
-
-# --- measuring --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class TensorValues:
-    """What every tensor of a graph was in two runs.
-
-    Attributes:
-        values: by name, the tensor in both runs, the smaller batch first.
-        of_sizes: the names of those that depend on the size of the batch alone, or on nothing.
-    """
-
-    values: Mapping[str, tuple[Array, Array]]
-    of_sizes: frozenset[str]
-
-    def axes(self, value: ir.Value | None) -> Axes | None:
-        """The axes of a tensor; None where it was not measured, or more than one changes with the batch."""
-        if value is None or value.name is None:
-            return None
-        if (stored := constant(value)) is not None:
-            return tuple(stored.shape)
-        if value.name not in self.values:
-            return None
-        few, many = (one.shape for one in self.values[value.name])
-        if len(few) != len(many):
-            return None
-        axes = tuple(size if size == other else -1 for size, other in zip(few, many, strict=True))
-        return axes if axes.count(-1) <= 1 else None
-
-
-def measure(model: ir.Model, sizes: tuple[int, int] = SIZES) -> TensorValues:
-    """Runs a graph with two batches and looks at every tensor.
-
-    Raises:
-        ConversionError: it does not run at one of the sizes.
-    """
-    graph = model.graph
-    random = np.random.default_rng(SEED)
-    images = [random.integers(0, 256, (size, ROWS, COLUMNS)) for size in sizes]
-    pictures = [np.where(random.random(one.shape) < INK, one, 0).astype(np.uint8) for one in images]
-    tapped = ir.to_proto(model)
-    declared = {output.name for output in tapped.graph.output}
-    names = [value.name for node in graph for value in node.outputs if value.name]
-    tapped.graph.output.extend(ValueInfoProto(name=name) for name in names if name not in declared)
-    try:
-        session = open_session(tapped)
-        few, many = (session.run(names, {NAME: picture}) for picture in pictures)
-    except EdgeError as error:
-        raise NotLoadedError(f"the exported graph does not load: {error}; change the model's forward") from error
-    except Exception as error:  # onnxruntime's exceptions share no base class
-        reason = " ".join(str(error).split())[:300]
-        raise ConversionError(
-            f"the exported graph does not run with {' and '.join(map(str, sizes))} pictures: {reason}; its batch axis "
-            "is frozen: take the batch size from the input, as in x.view(x.size(0), -1)"
-        ) from error
-    values = {name: (np.asarray(one), np.asarray(other)) for name, one, other in zip(names, few, many, strict=True)}
-    return TensorValues(values, frozenset(_of_sizes(graph)))
-
-
-def constant(value: ir.Value | None) -> NDArray[np.generic] | None:
-    """What a stored tensor holds; None for a tensor that is computed."""
-    if value is None or value.const_value is None or value.is_graph_input():
-        return None
-    array: NDArray[np.generic] = value.const_value.numpy()
-    return array
-
-
-def store(graph: ir.Graph, array: NDArray[np.generic], name: str) -> ir.Value:
-    """A new stored tensor of a graph, under that name or one like it."""
-    while name in graph.initializers:
-        name += "_"
-    tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
-    value = ir.Value(name=name, const_value=tensor, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype))
-    graph.register_initializer(value)
-    return value
-
-
-def replace(node: ir.Node, *others: ir.Node) -> None:
-    """Puts nodes in the place of one; the last of them gives what it gave."""
-    graph = node.graph
-    assert isinstance(graph, ir.Graph)
-    ir.convenience.replace_nodes_and_values(
-        graph, node, [node], list(others), [node.outputs[0]], [others[-1].outputs[0]]
-    )
-
-
-def _of_sizes(graph: ir.Graph) -> Iterable[str]:
-    """The tensors that are computed from the sizes of others and from constants, and from no pixel."""
-    found = set(graph.initializers)
-    for node in graph:
-        inputs = [value.name for value in node.inputs if value is not None]
-        has_body = any(
-            one.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for one in node.attributes.values()
-        )
-        if node.op_type in ("Shape", "Size") or (found.issuperset(inputs) and not has_body):
-            names = [value.name for value in node.outputs if value.name]
-            found.update(names)
-            yield from names
-
-
-# --- the passes -------------------------------------------------------------------------------------------------------
 
 
 def fold_sizes(model: ir.Model, sizes: tuple[int, int] = SIZES) -> None:
@@ -435,6 +318,15 @@ def _ones_between(short: Axes, long: Axes) -> NDArray[np.int64] | None:
         else:
             return None
     return np.array(places, np.int64) if at == len(short) and places else None
+
+
+def replace(node: ir.Node, *others: ir.Node) -> None:
+    """Puts nodes in the place of one; the last of them gives what it gave."""
+    graph = node.graph
+    assert isinstance(graph, ir.Graph)
+    ir.convenience.replace_nodes_and_values(
+        graph, node, [node], list(others), [node.outputs[0]], [others[-1].outputs[0]]
+    )
 
 
 def _named(node: ir.Node, name: str) -> ir.Node:

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 from onnx_ir.passes import common
 
-from edge_export.graph.cleaning import FIRST_STATES, constant, store
+from edge_export.graph.cleaning import FIRST_STATES
+from edge_export.graph.tensor_values import constant, store
 
 _MOVES = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
 _ARITHMETIC = frozenset({"Mul", "Div", "Add", "Sub"})
