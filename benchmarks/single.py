@@ -176,7 +176,7 @@ def interface(name: str, image: NDArray[np.uint8], rounds: int) -> dict[str, Any
     bare = stock_exports.default_session(shipped.locate(name))
     classifier = edge.load(name, provider="cpu", threads=1)
     running = session.create(classifier.bundle.data, provider="cpu", threads=1, manifest=classifier.manifest)
-    feed = {NAME: image}
+    feed, alone = {NAME: image}, image[0]
     calls: Ready = {
         single_page.BARE: lambda: bare.run(["logits", "probabilities"], feed),
         "logits only": lambda: bare.run(["logits"], feed),
@@ -184,7 +184,7 @@ def interface(name: str, image: NDArray[np.uint8], rounds: int) -> dict[str, Any
         "Session.run": lambda: running.run(image),
         "classify": lambda: classifier.classify(image),
         "predictions": lambda: classifier.predictions(image),
-        "predict_image": lambda: classifier.predict_image(image[0]),
+        "predict_image": lambda: classifier.predict_image(alone),
     }
     timed = timings(calls, rounds)
     base = timed[single_page.BARE].medians()
