@@ -339,7 +339,7 @@ def test_some_of_the_digits_keep_their_own_answers(reference):
 
 def test_logits_of_another_size_have_limits_of_another_size(reference):
     """Only where it is asked for: edge's own are known."""
-    error = np.float32(3 * TOLERANCES["fp32"].logit_error)
+    error = np.float32(3 * tolerances.UNKNOWN_LOGIT_ERROR)
     for times, asked, failing in ((1, True, True), (10, True, False), (10, False, True)):
         larger = replace(reference, logits=times * reference.logits, extreme_logits=times * reference.extreme_logits)
         larger = replace(larger, by_magnitude=asked)
@@ -350,6 +350,14 @@ def test_logits_of_another_size_have_limits_of_another_size(reference):
             "onnx fp32", "fp32", larger, answering(larger, extremes=larger.extreme_logits + error)
         )
         assert extremes.failures, "theirs are no larger than usual"
+
+
+@pytest.mark.parametrize("somebodys", [True, False])
+def test_of_somebody_s_model_nobody_knows_how_its_arithmetic_adds_up(reference, somebodys):
+    one = replace(reference, by_magnitude=somebodys)
+    digits = one.logits + np.float32(3 * TOLERANCES["fp32"].logit_error)
+    (row, *_) = comparison.compare("onnx fp32", "fp32", one, answering(one, digits=digits))
+    assert row.passed == somebodys
 
 
 def test_of_somebody_s_model_a_tie_in_float32_may_be_decided_either_way(reference):
