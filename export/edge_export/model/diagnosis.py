@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.parameter import is_lazy
@@ -37,7 +38,7 @@ from edge_export.model.tried_forms import (
     trials,
 )
 from edge_train.data.splits import Split
-from edge_train.training.evaluation import logits_of
+from edge_train.training.evaluation import logits_of, temperature_of
 
 # What any trained model reads at least of data that is known: the weakest models of a tutorial read more, and models
 # that saw their pictures in the wrong form were seen to read 5 to 50 %.
@@ -57,7 +58,6 @@ HALF_A_BYTE = 128
 NEARLY = 0.75  # of what the best form saves
 MOST_NAMED = 3  # other forms that read nearly as much
 NEARLY_ALIKE = 0.03  # of the accuracy, by which forms differ whose normalisations are nearly the same
-TEMPERATURES = np.geomspace(0.25, 8, 21)
 
 
 Entropies = tuple[NDArray[np.float64], float]
@@ -252,11 +252,11 @@ def _several(trained: TrainedModel, split: Split, least: float, told: Told) -> F
             with answering(adapter, other):
                 read[other.option] = logits_of(adapter, some.images).argmax(1)
     right = {option: float((said == some.labels).mean()) for option, said in read.items()}
-    first, *others = [option for option, share in right.items() if share >= least]
-    if all(np.array_equal(read[first], read[other]) for other in others):
+    enough = [option for option, share in right.items() if share >= least]  # of some images it may be none
+    if all(np.array_equal(read[enough[0]], read[other]) for other in enough[1:]):
         return None
-    shares = ", ".join(f"--output {option} {right[option]:.1%}" for option in (first, *others))
-    best = max((first, *others), key=lambda option: right[option])
+    shares = ", ".join(f"--output {option} {right[option]:.1%}" for option in enough)
+    best = max(enough, key=lambda option: right[option])
     return Finding(
         f"and several of its outputs do, and differ: of {len(some):,} of them {shares}; say which is its answer",
         {"--output": shlex.quote(best)},
@@ -335,11 +335,8 @@ def _nearly_as_well(best: TriedForm, tried: list[TriedForm]) -> str:
 
 def _at_its_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """The cross entropy of each answer, of logits divided by the number that makes its mean the lowest."""
-    wide = logits.astype(np.float64)
-    wide -= wide.max(1, keepdims=True)
-    rows = np.arange(len(wide))
-    every = [np.log(np.exp(wide / one).sum(1)) - wide[rows, labels] / one for one in TEMPERATURES]
-    return min(every, key=lambda one: float(one.mean()))
+    scores = torch.from_numpy(logits).double() / temperature_of(logits, labels)
+    return np.asarray(F.cross_entropy(scores, torch.from_numpy(labels.copy()), reduction="none").numpy())
 
 
 def _is_as_drawn(trained: TrainedModel) -> bool:

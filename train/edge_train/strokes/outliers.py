@@ -112,8 +112,7 @@ def _pairs(random: list[Generator]) -> NDArray[np.uint8]:
         ]
     )
     halves = [write(labels, _dice(random), POSITIONS // 2, "usual") for labels in (left, right)]
-    widths = [np.ptp(half.positions[..., 0], axis=1) for half in halves]
-    narrower = np.minimum(widths[0], widths[1])
+    narrower = np.minimum(*(np.ptp(half.positions[..., 0], axis=1) for half in halves))
     overlap = narrower * np.array([one.uniform(*OVERLAP) for one in random])
     shift = halves[0].positions[..., 0].max(axis=1) - halves[1].positions[..., 0].min(axis=1) - overlap
     second = halves[1].positions.copy()

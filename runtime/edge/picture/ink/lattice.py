@@ -306,8 +306,7 @@ def _cheapest(ink: Mask, starts: Integers, sway: int) -> tuple[Integers, NDArray
         right = from_right < best
         np.subtract(right, left > right, out=came[row], dtype=np.int8)
         np.minimum(best, from_right, out=best)
-        cost = inked[row]
-        np.add(best, cost, out=price)
+        np.add(best, inked[row], out=price)
     at = price.argmin(axis=1)
     every = np.arange(len(starts))
     prices = price[every, at]

@@ -246,17 +246,12 @@ def _lines(left: Integers, right: Integers, top: Integers, bottom: Integers, usu
             lines[best].append(piece)
         else:
             lines.append([piece])
-
-    def height(line: list[int]) -> float:
-        return float(np.mean(middle[line]))
-
-    return [np.array(line) for line in sorted(lines, key=height)]
+    return [np.array(line) for line in sorted(lines, key=lambda line: float(np.mean(middle[line])))]
 
 
 def _is_level(one: int, other: int, top: Integers, bottom: Integers) -> bool:
     """Whether two pieces lie side by side: the rows of the lower one are mostly rows of the higher one, too."""
-    lowest, highest = min(bottom[one], bottom[other]), max(top[one], top[other])
-    shared = lowest - highest
+    shared = min(bottom[one], bottom[other]) - max(top[one], top[other])
     return bool(shared >= LEVEL * min(bottom[one] - top[one], bottom[other] - top[other]))
 
 
