@@ -335,7 +335,8 @@ def _worst_images(reference: Reference, running: RuntimeSession) -> NDArray[np.u
 
 def _int8(request: ExportRequest, taken: Measured, rows: Sequence[ParityRow]) -> packing.Quantisation:
     target = request.target if candidates.CANDIDATES[taken.name].integer_products else None
-    return packing.Quantisation(taken.name, target, _verdict(request, taken, rows, PROFILES[target or "any"].promise))
+    verdict = _verdict(request, taken, rows, PROFILES[target or "any"].promise)
+    return packing.Quantisation(taken.name, target, verdict, taken.quantised.few_images_vnni)
 
 
 def _verdict(request: ExportRequest, taken: Measured, rows: Sequence[ParityRow], promise: str) -> str:

@@ -76,12 +76,15 @@ class QuantisedModel:
         calibrated: whether the calibration images decided anything.
         dequantised: the same integer weights in ONNX's own recurrent operators, as floats, with the same names; `None`
             where the model is no stack of recurrent layers.
+        few_images_vnni: the images from which on the way for many is the faster one on x86 with VNNI; `None` where the
+            graph's own limit is right there too.
     """
 
     model: ModelProto
     cpu_only: tuple[str, ...] = ()
     calibrated: bool = False
     dequantised: ModelProto | None = None
+    few_images_vnni: int | None = None
 
 
 def quantise_rows(array: NDArray[Any], bits: Bits) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

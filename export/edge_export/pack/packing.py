@@ -50,11 +50,13 @@ class Quantisation:
         method: the candidate.
         target: the processors that it is for; `None` where no product is an integer product, which is right on all.
         verdict: what it brings, in a sentence.
+        few_images_vnni: as of the quantised model.
     """
 
     method: str
     target: Target | None
     verdict: str
+    few_images_vnni: int | None = None
 
 
 def golden_images() -> tuple[NDArray[np.uint8], tuple[str, ...]]:
@@ -168,6 +170,7 @@ def manifest(
         rejection=rejection,
         outputs=OUTPUTS if rejection is None else (*OUTPUTS, SCORE),
         preparation=trained.preparation,
+        few_images_vnni=None if quantised is None else quantised.few_images_vnni,
         warning=warning,
         checkpoint_sha256=trained.checkpoint_sha256,
         opset=next(entry.version for entry in model.opset_import if entry.domain == ""),

@@ -26,7 +26,7 @@ ProviderName = Literal["cpu", "cuda"]
 """Those that this edge runs."""
 
 # Facts that a newer edge added: where there are none, a bundle has the bytes that it always had.
-_LATER = ("preparation", "warning")
+_LATER = ("few_images_vnni", "preparation", "warning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +129,8 @@ class Manifest:
             is judged by; bundles of an older edge leave that to the reader.
         preparation: what the graph does for somebody's own model before and behind it; None for edge's own models,
             which take the tensor as it is.
+        few_images_vnni: on x86 with VNNI, batches of fewer images are computed in the way for a few; None where the
+            graph's own limit is right there too, or the graph has one way only.
         warning: what was known to be wrong with the model when `--force` packed it, in a sentence; None otherwise.
         protocol: generation of the bundle format.
     """
@@ -156,6 +158,7 @@ class Manifest:
     rejection: Rejection | None = None
     outputs: tuple[str, ...] = OUTPUTS
     preparation: Preparation | None = None
+    few_images_vnni: int | None = None
     warning: str | None = None
     protocol: int = PROTOCOL
 
@@ -250,6 +253,7 @@ def from_json(text: str | bytes) -> Manifest:
         rejection=_rejection(record),
         outputs=fields.strings(record, "outputs") if "outputs" in record else OUTPUTS,
         preparation=_preparation(record),
+        few_images_vnni=fields.take(record, "few_images_vnni", int) if "few_images_vnni" in record else None,
         warning=fields.optional_string(record, "warning"),
         protocol=protocol,
     )
@@ -268,6 +272,8 @@ def _check_ranges(manifest: Manifest) -> None:
         raise fields.wrong("providers", "at least one provider", [])
     if not 0 <= manifest.int8_weight_share <= 1:
         raise fields.wrong("int8_weight_share", "a share from 0 to 1", manifest.int8_weight_share)
+    if manifest.few_images_vnni is not None and manifest.few_images_vnni < 1:
+        raise fields.wrong("few_images_vnni", "a number of at least 1", manifest.few_images_vnni)
     if manifest.temperature <= 0:
         raise fields.wrong("temperature", "a number above 0", manifest.temperature)
 

@@ -66,6 +66,11 @@ def instruction_sets(root: Path = Path("/")) -> frozenset[str] | None:
     return None if text is None else parse_cpuinfo(text)
 
 
+def has_vnni() -> bool:
+    """Whether the processor is known to have VNNI, x86's products of four bytes at a time."""
+    return not {"avx512_vnni", "avx_vnni"}.isdisjoint(instruction_sets() or ())
+
+
 def model(root: Path = Path("/")) -> str:
     """Names the processor as its maker does; where the system does not tell, by its architecture.
 

@@ -283,7 +283,7 @@ def create(
         threads=count,
         has_score=_gives_score(native),
         provider_options=provider_options,
-        few_images=sys.maxsize if ways is None else ways.limit,
+        few_images=sys.maxsize if ways is None else _few_images(ways, manifest),
     )
     if manifest is not None and SCORE in manifest.outputs and not running.has_score:
         raise BundleError(
@@ -345,6 +345,12 @@ def _failed(error: Exception, images: int) -> ProviderError:
         f"onnxruntime failed on {f'a batch of {images} images' if many else 'an image'}: {first_line(error)}; "
         f"{'try a smaller batch' if many else 'check the bundle with `edge verify`'}"
     )
+
+
+def _few_images(ways: branches.Branches, manifest: Manifest | None) -> int:
+    """Batches of fewer images are a few, as long as nothing was measured here: the file may know this processor."""
+    vnni = None if manifest is None else manifest.few_images_vnni
+    return ways.limit if vnni is None or not cpu.has_vnni() else vnni
 
 
 def default_threads(size_bytes: int) -> int:

@@ -29,7 +29,8 @@ def test_the_text_is_deterministic_sorted_and_ascii(manifest):
     assert text.isascii()
 
 
-OPTIONAL = {"int8_verdict", "int8_target", "rejection", "outputs", "preparation", "warning"}  # of newer edges
+# Those of newer edges.
+OPTIONAL = {"int8_verdict", "int8_target", "rejection", "outputs", "preparation", "few_images_vnni", "warning"}
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Manifest) if field.name not in OPTIONAL])
@@ -55,6 +56,8 @@ def test_a_missing_field_is_named(record, name):
         ("int8_weight_share", 1.5),
         ("int8_weight_share", None),
         ("int8_verdict", 1),
+        ("few_images_vnni", "3"),
+        ("few_images_vnni", 0),
         ("providers", [3]),
         ("providers", []),
         ("accuracy", [1]),
@@ -99,6 +102,12 @@ PREPARATION = Preparation("N,1,28,28", (0.1307,), (0.3081,), inverted=True, outp
 def test_how_somebodys_own_model_sees_its_pictures_comes_back(manifest):
     own = replace(manifest, preparation=PREPARATION, warning="reads 9 % of the digits")
     assert manifest_format.from_json(own.to_json()) == own
+
+
+def test_what_is_a_few_images_with_vnni_comes_back_where_it_is_something_else(manifest):
+    own = replace(manifest, few_images_vnni=3)
+    assert manifest_format.from_json(own.to_json()) == own
+    assert "few_images_vnni" not in manifest.to_json()
 
 
 def test_a_model_without_preparation_or_warning_keeps_the_bytes_that_it_always_had(manifest):

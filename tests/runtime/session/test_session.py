@@ -194,6 +194,15 @@ def test_a_few_images_and_many_are_each_computed_in_their_way(with_branches):
             np.testing.assert_array_equal(running.run(images[:count])[0], expected)
 
 
+def test_a_bundle_says_how_many_images_are_a_few_where_there_is_vnni(with_branches, monkeypatch):
+    limit = branches.split(with_branches.data).limit
+    told = replace(with_branches.manifest, few_images_vnni=3)
+    for instructions, expected in ((("avx2", "avx_vnni"), 3), (("avx2",), limit), (None, limit)):
+        monkeypatch.setattr(cpu, "instruction_sets", lambda found=instructions: found and frozenset(found))
+        assert session.create(with_branches.data, provider="cpu", manifest=told).few_images == expected
+        assert session.create(with_branches.data, provider="cpu", manifest=with_branches.manifest).few_images == limit
+
+
 def test_what_is_for_many_is_loaded_when_many_come_and_only_once(with_branches, monkeypatch):
     opened = []
     real = session.open_on

@@ -13,6 +13,7 @@ session loads. GRU and RNN have no fused int8 operator.
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
@@ -32,6 +33,9 @@ from edge_export.int8.recurrent.quantised_layers import CalibratedStack, Quantis
 # AVX2 and AVX-512 VNNI, in sessions of one branch each, as the runtime makes them (`edge.bundle.branches`).
 PICTURES_TIMES_UNITS = {"LSTM": 4000, "GRU": 2000, "RNN": 340}
 PICTURES_TIMES_UNITS_RECTIFIED = 1200  # the fused RNN takes half the time with relu that it takes with tanh
+# With VNNI the steps of a large RNN with relu win sooner, because its fused operator takes three times as long for two
+# pictures as for one; measured with 64, 128 and 256 units: they cross at 15, 3 and fewer than 2 pictures.
+PICTURES_TIMES_SQUARED_UNITS_RECTIFIED_VNNI = 50_000
 MOST_FEW = 64  # more pictures are never a few: the runtime asks so many when it verifies both branches
 
 # With fewer units, integer products cost the fused LSTM more than they save.
@@ -77,13 +81,26 @@ def branched(source: CalibratedModel) -> QuantisedModel | None:
     # Both branches share the weights, and a fused LSTM of integer products is faster with one scale for all of them.
     stack = source.stack
     fused = stack is not None and any(has_integer_products(layer) for layer in stack.stack.layers)
-    return _rewritten(source, source.profile.bits, _write_branches, per_row=not fused)
+    made = _rewritten(source, source.profile.bits, _write_branches, per_row=not fused)
+    if (
+        made is None
+        or stack is None
+        or (limit := few_pictures_vnni(first := stack.stack.layers[0])) == few_pictures(first)
+    ):
+        return made
+    return replace(made, few_images_vnni=limit)
 
 
 def few_pictures(layer: RecurrentLayer) -> int:
     """Below so many pictures the fused operator is the faster form of a layer."""
     product = PICTURES_TIMES_UNITS_RECTIFIED if layer.relu else PICTURES_TIMES_UNITS[layer.cell]
     return max(1, min(MOST_FEW, product // layer.hidden))
+
+
+def few_pictures_vnni(layer: RecurrentLayer) -> int:
+    """The same on x86 with VNNI, where integer products cost less."""
+    few = few_pictures(layer)
+    return max(1, min(few, PICTURES_TIMES_SQUARED_UNITS_RECTIFIED_VNNI // layer.hidden**2)) if layer.relu else few
 
 
 def has_integer_products(layer: RecurrentLayer) -> bool:

@@ -9,7 +9,8 @@ from onnx import helper, numpy_helper
 
 from edge_export.graph import session
 from edge_export.graph.recurrent_graph import GATES, RecurrentLayer
-from edge_export.int8.recurrent.forms import LEAST_INTEGER_UNITS, MOST_FEW, few_pictures
+from edge_export.int8.recurrent.forms import LEAST_INTEGER_UNITS, MOST_FEW, few_pictures, few_pictures_vnni
+from edge_train.models.specification import Recurrent
 from edge_train.training.evaluation import logits_of
 
 BRANCHES = ["then_branch", "else_branch"]
@@ -136,6 +137,23 @@ def test_the_fewer_units_the_more_pictures_are_a_few():
     assert (
         few_pictures(layer("RNN", 128)) < few_pictures(layer("RNN", 128, relu=True)) < few_pictures(layer("GRU", 128))
     )
+
+
+def test_with_vnni_fewer_pictures_are_a_few_for_a_large_rnn_with_relu_alone():
+    for cell, relu, hidden, fewer in (
+        ("LSTM", False, 128, False), ("GRU", False, 128, False), ("RNN", False, 128, False),
+        ("RNN", True, 20, False), ("RNN", True, 128, True), ("RNN", True, 256, True),
+    ):  # fmt: skip
+        one = layer(cell, hidden, relu=relu)
+        assert 1 <= few_pictures_vnni(one) <= few_pictures(one)
+        assert (few_pictures_vnni(one) < few_pictures(one)) is fewer
+
+
+def test_a_bundle_tells_it_where_it_is_not_the_graphs_own_limit(export, drawn, speeds):
+    for hidden, expected in ((64, 12), (20, None)):
+        stored = drawn(Recurrent("rnn-relu", hidden=hidden), name="rnn")
+        packed = export(stored, precision="int8", candidate="branched", force=True)
+        assert packed.manifest.few_images_vnni == expected
 
 
 def test_a_small_lstm_computes_a_few_pictures_in_floats(quantised):
