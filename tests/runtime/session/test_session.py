@@ -177,7 +177,7 @@ def test_idle_threads_do_not_spin(packed, monkeypatch):
 @pytest.fixture
 def with_branches():
     """A shipped bundle that computes a few images in another way than many."""
-    return bundle.read(shipped.locate("gru-int8"))
+    return bundle.read(shipped.locate("rnn-int8"))
 
 
 def test_a_few_images_and_many_are_each_computed_in_their_way(with_branches):

@@ -31,10 +31,11 @@ from edge_export.int8.recurrent.quantised_layers import CalibratedStack, Quantis
 # Steps cost each batch more than the fused operators, and each picture less, by an amount that grows with the units of
 # the state. They are the faster ones where pictures times units exceed these numbers: measured with 20 to 256 units, on
 # AVX2 and AVX-512 VNNI, in sessions of one branch each, as the runtime makes them (`edge.bundle.branches`).
-PICTURES_TIMES_UNITS = {"LSTM": 4000, "GRU": 2000, "RNN": 340}
+PICTURES_TIMES_UNITS = {"LSTM": 4000, "GRU": 2200, "RNN": 340}
 PICTURES_TIMES_UNITS_RECTIFIED = 1200  # the fused RNN takes half the time with relu that it takes with tanh
-# With VNNI the steps of a large RNN with relu win sooner, because its fused operator takes three times as long for two
-# pictures as for one; measured with 64, 128 and 256 units: they cross at 15, 3 and fewer than 2 pictures.
+# With VNNI the steps of a GRU and of an RNN with relu win sooner: measured with 64, 128 and 256 units, from 24, 11 and 4
+# pictures on, and from 15, 3 and fewer than 2, because the fused RNN takes three times as long for two as for one.
+PICTURES_TIMES_UNITS_GRU_VNNI = 1400
 PICTURES_TIMES_SQUARED_UNITS_RECTIFIED_VNNI = 50_000
 MOST_FEW = 64  # more pictures are never a few: the runtime asks so many when it verifies both branches
 
@@ -100,7 +101,11 @@ def few_pictures(layer: RecurrentLayer) -> int:
 def few_pictures_vnni(layer: RecurrentLayer) -> int:
     """The same on x86 with VNNI, where integer products cost less."""
     few = few_pictures(layer)
-    return max(1, min(few, PICTURES_TIMES_SQUARED_UNITS_RECTIFIED_VNNI // layer.hidden**2)) if layer.relu else few
+    if layer.relu:
+        few = min(few, PICTURES_TIMES_SQUARED_UNITS_RECTIFIED_VNNI // layer.hidden**2)
+    elif layer.cell == "GRU":
+        few = min(few, PICTURES_TIMES_UNITS_GRU_VNNI // layer.hidden)
+    return max(1, few)
 
 
 def has_integer_products(layer: RecurrentLayer) -> bool:

@@ -139,9 +139,9 @@ def test_the_fewer_units_the_more_pictures_are_a_few():
     )
 
 
-def test_with_vnni_fewer_pictures_are_a_few_for_a_large_rnn_with_relu_alone():
+def test_with_vnni_fewer_pictures_are_a_few_for_a_gru_and_a_large_rnn_with_relu():
     for cell, relu, hidden, fewer in (
-        ("LSTM", False, 128, False), ("GRU", False, 128, False), ("RNN", False, 128, False),
+        ("LSTM", False, 128, False), ("RNN", False, 128, False), ("GRU", False, 128, True),
         ("RNN", True, 20, False), ("RNN", True, 128, True), ("RNN", True, 256, True),
     ):  # fmt: skip
         one = layer(cell, hidden, relu=relu)
