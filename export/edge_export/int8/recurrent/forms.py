@@ -33,8 +33,8 @@ from edge_export.int8.recurrent.quantised_layers import CalibratedStack, Quantis
 # AVX2 and AVX-512 VNNI, in sessions of one branch each, as the runtime makes them (`edge.bundle.branches`).
 PICTURES_TIMES_UNITS = {"LSTM": 4000, "GRU": 2200, "RNN": 340}
 PICTURES_TIMES_UNITS_RECTIFIED = 1200  # the fused RNN takes half the time with relu that it takes with tanh
-# With VNNI the steps of a GRU and of an RNN with relu win sooner: measured with 64, 128 and 256 units, from 24, 11 and 4
-# pictures on, and from 15, 3 and fewer than 2, because the fused RNN takes three times as long for two as for one.
+# With VNNI the steps of a GRU and of an RNN with relu win sooner: with 64, 128 and 256 units from 24, 11 and 4
+# pictures on, and from 15, 3 and fewer than 2, as measured: the fused RNN takes three times as long for two as for one.
 PICTURES_TIMES_UNITS_GRU_VNNI = 1400
 PICTURES_TIMES_SQUARED_UNITS_RECTIFIED_VNNI = 50_000
 MOST_FEW = 64  # more pictures are never a few: the runtime asks so many when it verifies both branches
