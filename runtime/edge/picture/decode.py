@@ -1,14 +1,17 @@
 """Any picture file, bytes or stream -> grey levels.
 
 What a file may cost is in `edge.picture.limits`, what becomes of its mode and orientation in `edge.picture.luminance`.
+What libtiff says while it decodes goes to the process's standard error, past Python: it is caught there.
 """
 
 import io
 import logging
 import os
+import re
 import stat
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
 
@@ -16,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from edge.errors import InputError, PictureError, PictureNotFoundError, UnreadablePictureError
-from edge.picture import colour, containers, libtiff, limits, luminance, plain_png
+from edge.picture import containers, limits, luminance, plain_png
 from edge.picture.arrays import Grey
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
@@ -127,7 +130,7 @@ def _load(image: Image.Image) -> None:
     if image.format != "TIFF":
         image.load()
         return
-    with libtiff.heard() as errors:
+    with libtiff_errors() as errors:
         image.load()
     if errors:
         raise ValueError(errors[0])
@@ -199,7 +202,7 @@ def _decode(stream: BinaryIO, name: str, enough_pixels: int) -> GreyPicture:
     image.draft("L", (enough_pixels, enough_pixels))
     with _memory_for(image, held_bytes, name):
         grey = luminance_of(image, name)
-    if was_coloured and image.mode == "L" and colour.lacks_contrast(grey):
+    if was_coloured and image.mode == "L" and luminance.lacks_contrast(grey):
         try:
             return _from_colours(stream, name, enough_pixels, grey)
         except (OSError, ValueError, SyntaxError):  # only the colours are damaged
@@ -211,11 +214,11 @@ def _from_colours(stream: BinaryIO, name: str, enough_pixels: int, grey: GreyPic
     """A JPEG whose luminance has no contrast, with its colours: the mixture of them that has, or else the luminance."""
     stream.seek(0)
     small, held_bytes = _open(stream, name)
-    small.draft("RGB", (colour.SIDE, colour.SIDE))
+    small.draft("RGB", (luminance.SIDE, luminance.SIDE))
     if not luminance.has_colours(small):
         return grey
     with _memory_for(small, held_bytes, name):
-        mixture = colour.strongest_mixture(luminance.small_colours(small))
+        mixture = luminance.strongest_mixture(luminance.small_colours(small))
     if mixture is None:
         return grey
     stream.seek(0)
@@ -279,3 +282,65 @@ def _one_line(text: object) -> str:
     """Text that prints on one line, whatever a file is called."""
     plain = str(text)
     return plain if plain.isprintable() else repr(plain)
+
+
+# A damaged fax picture "decodes": libtiff fills the lines that it cannot read, writes a line for each, past Python, and
+# reports success.
+_STANDARD_ERROR: Final = 2
+_MOST_TOLD_BYTES: Final = 65_536  # a pipe holds as much; what does not fit is lost, one line is enough to know
+
+# "Fax4Decode: Bad code word at line 103 of strip 0 (x 301)."; another thread may write in between.
+_MESSAGE: Final = re.compile(
+    rb"^(?:\w*(?:Decode|Setup|Predictor|Directory|TIFF|Fax|JPEG|LogL|LZMA|ZSTD|WebP|LERC|JBIG)\w*|tempfile\.tif): .*$",
+    re.MULTILINE,
+)
+_WARNING: Final = b"Warning"
+
+
+@contextmanager
+def libtiff_errors() -> Iterator[list[str]]:
+    """Takes the standard error of the process while libtiff decodes, and gives back what others wrote to it.
+
+    One thread at a time may be in it, as the descriptor is the process's own.
+
+    Yields:
+        A list that holds the errors of libtiff, a line each, once the block is left. It stays empty where the standard
+        error is closed, and on systems whose pipes always wait.
+    """
+    errors: list[str] = []
+    try:
+        kept = os.dup(_STANDARD_ERROR)
+    except OSError:  # closed: nobody could see a line, and none is told
+        yield errors
+        return
+    ends: tuple[int, int] = os.pipe()
+    try:
+        os.set_blocking(ends[0], False)
+        os.set_blocking(ends[1], False)  # a full pipe must not stop the decoder
+    except (OSError, AttributeError):  # Windows before Python 3.12
+        for descriptor in (*ends, kept):
+            os.close(descriptor)
+        yield errors
+        return
+    _flush_standard_error()
+    os.dup2(ends[1], _STANDARD_ERROR)
+    os.close(ends[1])
+    try:
+        yield errors
+    finally:
+        _flush_standard_error()
+        os.dup2(kept, _STANDARD_ERROR)
+        with suppress(BlockingIOError):
+            written = os.read(ends[0], _MOST_TOLD_BYTES)
+            lines = [line for line in _MESSAGE.findall(written) if _WARNING not in line]
+            errors += [line.decode("utf-8", "replace").rstrip(".") for line in lines]
+            if rest := _MESSAGE.sub(b"", written).strip(b"\n"):
+                with suppress(OSError):
+                    os.write(kept, rest + b"\n")
+        os.close(ends[0])
+        os.close(kept)
+
+
+def _flush_standard_error() -> None:
+    with suppress(AttributeError, OSError, ValueError):  # there may be no standard error
+        sys.stderr.flush()

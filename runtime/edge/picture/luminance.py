@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge.picture import colour, containers
+from edge.picture import containers
 from edge.picture.arrays import Floats, Grey
 
 _STRIP_PIXELS: Final = 1 << 18  # converted at a time
@@ -62,11 +62,7 @@ def convert(image: Image.Image) -> Grey | Image.Image:
     """
     is_coloured = has_colours(image)
     levels = _luminance(image, is_opaque=is_coloured)
-    if (
-        is_coloured
-        and colour.lacks_contrast(levels)
-        and (mixture := colour.strongest_mixture(small_colours(image))) is not None
-    ):
+    if is_coloured and lacks_contrast(levels) and (mixture := strongest_mixture(small_colours(image))) is not None:
         del levels  # or both would be in memory
         levels = mix(image, mixture)
     return upright(levels, image)
@@ -117,7 +113,7 @@ def has_colours(image: Image.Image) -> bool:
 def small_colours(image: Image.Image) -> Image.Image:
     """A small copy of a picture without transparent parts, mode RGB."""
     method = Image.Resampling.NEAREST if image.mode == "P" else Image.Resampling.BOX
-    size = (colour.SIDE, colour.SIDE)
+    size = (SIDE, SIDE)
     if image.mode == "RGBA":  # Pillow would copy all of it first, multiplied by its transparency
         return Image.merge("RGB", [image.getchannel(band).resize(size, method) for band in "RGB"])
     return image.resize(size, method).convert("RGB")
@@ -128,14 +124,14 @@ def mix(image: Image.Image, mixture: Floats) -> Grey:
 
     Args:
         image: a decoded picture with colours.
-        mixture: as `edge.picture.colour.strongest_mixture` gives it.
+        mixture: as `strongest_mixture` gives it.
 
     Returns:
         uint8 (H, W).
     """
     levels = np.empty((image.height, image.width), np.uint8)
     for rows, strip in _strips(image):
-        levels[rows] = colour.mixed(strip.convert("RGB"), mixture)
+        levels[rows] = mixed(strip.convert("RGB"), mixture)
     return levels
 
 
@@ -237,3 +233,80 @@ def upright(grey: Grey | Image.Image, original: Image.Image) -> Grey | Image.Ima
     if turn is None:
         return grey
     return (grey if isinstance(grey, Image.Image) else Image.fromarray(grey)).transpose(turn)
+
+
+# Colour that has no contrast in lightness: red on green of one luma is a blank page in grey. So a picture whose grey
+# levels hardly change from place to place is looked at once more in colour: if some mixture of red, green and blue
+# changes much more, that mixture is its grey.
+
+# Contrast is looked for in a copy of this side: pixels beside each other there differ where ink begins, and hardly
+# where light fades.
+SIDE: Final = 64
+# Grey levels: a picture in which so many of a thousand neighbours differ by more than this has lightness contrast. On
+# luma alone, faint pencil has about as many; for those the colours are looked at in vain, which costs a decoding.
+DIFFERENT: Final = 20
+LEAST_DIFFERENT: Final = 0.01
+# How many times as far apart as in luma neighbours must be in colour, in the root of the mean square, and by how many
+# levels at least: noise and compression colour a grey page a little.
+LEAST_GAIN: Final = 2.0
+LEAST_CONTRAST: Final = 4.0
+LUMA: Final = np.array([0.299, 0.587, 0.114])  # of ITU-R BT.601, as JPEG and Pillow have it
+
+
+def lacks_contrast(grey: Grey | Image.Image) -> bool:
+    """Whether the lightness of a picture hardly changes from place to place.
+
+    Args:
+        grey: uint8 (H, W) or an image of mode L.
+    """
+    image = Image.fromarray(grey) if isinstance(grey, np.ndarray) else grey
+    # single pixels tell of most pictures that they have contrast; only the others are averaged, which takes longer
+    for method in (Image.Resampling.NEAREST, Image.Resampling.BOX):
+        small = np.asarray(image.resize((SIDE, SIDE), method), np.int16)
+        across, down = np.abs(np.diff(small, axis=1)), np.abs(np.diff(small, axis=0))
+        different = np.count_nonzero(across > DIFFERENT) + np.count_nonzero(down > DIFFERENT)
+        if different < LEAST_DIFFERENT * (across.size + down.size):
+            return True
+        if method == Image.Resampling.NEAREST and different < 2 * LEAST_DIFFERENT * (across.size + down.size):
+            continue
+        return False
+    return False
+
+
+def strongest_mixture(colours: Image.Image) -> Floats | None:
+    """The mixture of red, green and blue that changes most from place to place, if it changes far more than luma.
+
+    Args:
+        colours: mode RGB.
+
+    Returns:
+        float64 (4,): factors of red, green and blue, and what is added, so that levels stay within 0 to 255; None where
+        luma tells as much.
+    """
+    small = np.asarray(colours.resize((SIDE, SIDE), Image.Resampling.BOX), np.float64)
+    across, down = np.diff(small, axis=1).reshape(-1, 3), np.diff(small, axis=0).reshape(-1, 3)
+    steps = np.concatenate([across, down])
+    strengths, directions = np.linalg.eigh(steps.T @ steps / len(steps))
+    direction = directions[:, -1]
+    in_luma = float(LUMA @ (steps.T @ steps / len(steps)) @ LUMA) ** 0.5
+    # of the same length as luma's factors, so that both are in grey levels
+    in_colour = float(strengths[-1]) ** 0.5 * float(np.linalg.norm(LUMA))
+    if in_colour < LEAST_CONTRAST or in_colour < LEAST_GAIN * in_luma:
+        return None
+    if direction @ LUMA < 0:
+        direction = -direction
+    levels = small.reshape(-1, 3) @ direction
+    darkest, lightest = float(levels.min()), float(levels.max())
+    scale = 255 / (lightest - darkest)
+    return np.append(direction * scale, -darkest * scale)
+
+
+def mixed(colours: Image.Image, mixture: Floats) -> Grey:
+    """The grey levels of a mixture, uint8 (H, W).
+
+    Args:
+        colours: mode RGB.
+        mixture: as `strongest_mixture` gives it.
+    """
+    levels = np.asarray(colours.convert("L", tuple(mixture.tolist())))
+    return np.ascontiguousarray(levels)

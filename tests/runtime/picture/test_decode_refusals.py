@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 import edge
-from edge.picture import decode, libtiff
+from edge.picture import decode
 
 
 def drawn():
@@ -196,14 +196,14 @@ def test_what_libtiff_only_mentions_is_an_error_in_one_line(capfd):
 
 
 def test_what_the_decoders_inside_libtiff_say_is_told_as_an_error_too(capfd):
-    with libtiff.heard() as errors:
+    with decode.libtiff_errors() as errors:
         os.write(2, b"JPEGLib: Not a JPEG file: starts with 0x00 0x00.\nZSTDDecode: Error.\n")
     assert errors == ["JPEGLib: Not a JPEG file: starts with 0x00 0x00", "ZSTDDecode: Error"]
     assert capfd.readouterr().err == ""
 
 
 def test_what_others_write_meanwhile_reaches_the_standard_error(capfd):
-    with libtiff.heard() as errors:
+    with decode.libtiff_errors() as errors:
         os.write(2, b"a line of another thread\nFax4Decode: Bad code word.\n")
         os.write(2, b"TIFFReadDirectory: Warning, an unknown field.\n")
     assert errors == ["Fax4Decode: Bad code word"]
@@ -211,7 +211,7 @@ def test_what_others_write_meanwhile_reaches_the_standard_error(capfd):
 
 
 def test_more_than_a_pipe_holds_does_not_stop_the_decoder(capfd):
-    with libtiff.heard() as errors:
+    with decode.libtiff_errors() as errors:
         for _ in range(3000):
             with suppress(BlockingIOError):
                 os.write(2, b"Fax3Decode1D: Bad code word at line 11 of strip 0.\n")

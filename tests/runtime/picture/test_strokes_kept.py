@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from edge.picture import colour, preprocessing
+from edge.picture import luminance, preprocessing
 from edge.picture.ink import normalisation
 from edge.picture.ink.ruled_lines import remove_lines
 
@@ -106,14 +106,14 @@ def test_ink_of_the_papers_luma_is_found_by_its_colour(form, options, shade):
 
 def test_a_picture_with_contrast_is_read_by_its_luma():
     picture, _ = coloured((20, 30, 90), (235, 230, 220))
-    assert not colour.lacks_contrast(picture.convert("L"))
+    assert not luminance.lacks_contrast(picture.convert("L"))
     assert np.array_equal(preprocessing.luminance(picture), np.asarray(picture.convert("L")))
 
 
 def test_a_grey_page_has_no_better_mixture():
     faint, _ = coloured((200, 200, 200), (214, 214, 214))
-    assert colour.lacks_contrast(faint.convert("L"))
-    assert colour.strongest_mixture(faint) is None
+    assert luminance.lacks_contrast(faint.convert("L"))
+    assert luminance.strongest_mixture(faint) is None
     assert np.array_equal(preprocessing.luminance(faint), np.asarray(faint.convert("L")))
     blank = Image.new("RGB", (40, 40), (9, 200, 30))
-    assert colour.strongest_mixture(blank) is None
+    assert luminance.strongest_mixture(blank) is None

@@ -4,10 +4,9 @@
     binarisation    polarity, even light, and a threshold: what is ink
     ruled_lines     ruled and grid lines are removed, strokes that cross them stay
     components      connected components and their measurements
-    pieces          how much each piece of the ink looks like a written digit
-    digit           which pieces are the digit, and how many digits there are
+    digit           how much each piece of the ink looks like a digit, which are the digit, and how many there are
     normalisation   the digit read again at one size, its strokes, its box, its centre: MNIST's frame
-    page            lines of digits, and the candidates where digits touch
+    text_lines      lines of digits, and with `lattice` the candidates where digits touch
 
 They are built on `levels` (histograms, sizes, noise) and `morphology` (filters over windows). Integers wherever a
 decision hangs on the result, so that every machine decides alike.

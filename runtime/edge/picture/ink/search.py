@@ -15,7 +15,7 @@ from PIL import Image
 from edge.picture.arrays import Grey, Mask
 from edge.picture.ink.binarisation import EvenLight, at_least, even_light, ink_polarity, threshold
 from edge.picture.ink.components import stroke_width
-from edge.picture.ink.digit import Digit, choose_digit
+from edge.picture.ink.digit import CHUNKY, Digit, Pieces, choose_digit, find_pieces
 from edge.picture.ink.levels import (
     as_image,
     histogram,
@@ -27,7 +27,6 @@ from edge.picture.ink.levels import (
     stretched,
 )
 from edge.picture.ink.morphology import smooth
-from edge.picture.ink.pieces import CHUNKY, Pieces, find_pieces
 from edge.picture.ink.ruled_lines import remove_lines
 
 # The picture is searched at this size: large enough for a thin pen, and quick.

@@ -11,9 +11,9 @@ import numpy as np
 
 from edge.picture.arrays import Grey, Integers, Mask
 from edge.picture.ink.components import Measurements
+from edge.picture.ink.digit import Pieces, find_pieces
 from edge.picture.ink.lattice import Blob
 from edge.picture.ink.morphology import dilate_mask, erode
-from edge.picture.ink.pieces import Pieces, find_pieces
 from edge.picture.ink.search import Segmentation
 
 # Relative to the usual height of a digit on the page.
