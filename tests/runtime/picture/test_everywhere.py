@@ -91,7 +91,7 @@ DIGESTS = {
     "chalk on a board": "f6ecf6003d76e372",
     "a hard shadow": "206bc17a9f163f65",
     "squared paper": "cf079034313d0b52",
-    "noise": "0228c1204688d2d7",
+    "noise": "5c9451b13cca9c75",
     "noise in a shadow": "d39542304de146fc",
     "a faint pencil": "ef276017648bef22",
     "a thin line": "56b974649e3d552f",

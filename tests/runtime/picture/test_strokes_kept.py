@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from edge.picture import luminance, preprocessing
 from edge.picture.ink import normalisation
@@ -117,3 +117,51 @@ def test_a_grey_page_has_no_better_mixture():
     assert np.array_equal(preprocessing.luminance(faint), np.asarray(faint.convert("L")))
     blank = Image.new("RGB", (40, 40), (9, 200, 30))
     assert luminance.strongest_mixture(blank) is None
+
+
+def seven(size=320, pen=8, ink=30, paper=230):
+    """A 7 in the middle of a sheet, mode L."""
+    image = Image.new("L", (size, size), paper)
+    unit = size // 16
+    ImageDraw.Draw(image).line(
+        [(5 * unit, 4 * unit), (11 * unit, 4 * unit), (7 * unit, 12 * unit)], fill=ink, width=pen, joint="curve"
+    )
+    return image
+
+
+def shared(image, other):
+    """How much of the ink of two images is the same, 0 to 1, wherever within a pixel the middle of each was found."""
+    one, two = image.astype(int), other.astype(int)
+    moved = [np.roll(two, (down, across), (0, 1)) for down in (-1, 0, 1) for across in (-1, 0, 1)]
+    return max(np.minimum(one, each).sum() / np.maximum(one, each).sum() for each in moved)
+
+
+def test_pores_of_a_stroke_are_ink():
+    solid = np.asarray(seven(pen=30))
+    skips = np.random.default_rng(3).random((160, 160)).repeat(2, axis=0).repeat(2, axis=1) < 0.3
+    seen = preprocessing.read_digit(np.where(skips, 230, solid).astype(np.uint8))
+    whole = preprocessing.read_digit(solid)
+    assert shared(seen.image, whole.image) > 0.85
+    assert seen.likeness > 0  # nothing is said against the picture
+
+
+def test_a_shadow_as_dark_as_ink_and_much_wider_than_the_line_is_left_out():
+    shade = Image.new("L", (320, 320), 0)
+    ImageDraw.Draw(shade).line([(330, 200), (150, 160)], fill=255, width=50)
+    light = 1 - 0.6 * np.asarray(shade.filter(ImageFilter.GaussianBlur(2)), float) / 255
+    image = preprocessing.normalise((np.asarray(seven()) * light).astype(np.uint8))
+    assert shared(image, preprocessing.normalise(np.asarray(seven()))) > 0.75
+
+
+def test_a_digit_in_a_plot_is_not_the_plot():
+    small = Image.eval(seven(pen=30).resize((28, 28), Image.Resampling.BOX), lambda level: 250 - level)
+    plot = Image.new("L", (420, 420), 255)
+    plot.paste(small.resize((300, 300), Image.Resampling.NEAREST), (60, 50))
+    draw = ImageDraw.Draw(plot)
+    for tick in range(5):
+        draw.line((54, 80 + 60 * tick, 60, 80 + 60 * tick), fill=0, width=2)
+        draw.rectangle((44, 76 + 60 * tick, 52, 84 + 60 * tick), outline=0)
+        draw.line((90 + 60 * tick, 350, 90 + 60 * tick, 356), fill=0, width=2)
+        draw.rectangle((86 + 60 * tick, 358, 94 + 60 * tick, 366), outline=0)
+    image = preprocessing.normalise(np.asarray(plot))
+    assert shared(image, preprocessing.normalise(np.asarray(seven(pen=30)))) > 0.75

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.picture.arrays import Grey, Mask
+from edge.picture.ink.normalisation import strokes_crossed
 
 if TYPE_CHECKING:
     from edge.picture.ink.digit import Digit
@@ -92,7 +93,7 @@ def measure(image: Grey, found: "Segmentation", close_up: Mask) -> Traits:
     tight = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     other_ways = tight[::-1, ::-1], tight[:, ::-1], tight[::-1]
     turned, across_it, along_it = (np.count_nonzero(tight & other) / np.count_nonzero(tight) for other in other_ways)
-    across = _crossed(tight.T)
+    across = strokes_crossed(tight.T)
     top, left, bottom, right = found.digit.box
     box = slice(top, bottom), slice(left, right)
     part_of_it, all_ink = np.count_nonzero(found.digit.mask[box]), np.count_nonzero(found.ink[box])
@@ -100,7 +101,7 @@ def measure(image: Grey, found: "Segmentation", close_up: Mask) -> Traits:
         turned=float(turned) if across > RING else 0.0,
         mirrored=float(max(across_it, along_it)) if across > BAR else 0.0,
         across=across,
-        down=_crossed(close_up),
+        down=strokes_crossed(close_up),
         enclosed=float(all_ink / part_of_it - 1),
         filled=_sides(found, found.digit),
     )
@@ -139,9 +140,3 @@ def _beside(strokes: Mask, grey: Grey, away: int, margin: int) -> NDArray[np.int
     before, behind = before[clear], behind[clear]
     sides = grey[np.stack([before, behind])].astype(np.int16)
     return np.where(before % width + behind % width < width, sides, sides[::-1])
-
-
-def _crossed(ink: Mask) -> float:
-    """The strokes that a column crosses on average, of those with ink."""
-    starts = np.count_nonzero(ink[1:] > ink[:-1]) + np.count_nonzero(ink[0])
-    return int(starts) / max(1, int(np.count_nonzero(ink.any(axis=0))))

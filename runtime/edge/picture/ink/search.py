@@ -14,8 +14,8 @@ from PIL import Image
 
 from edge.picture.arrays import Grey, Mask
 from edge.picture.ink.binarisation import EvenLight, at_least, even_light, ink_polarity, threshold
-from edge.picture.ink.components import stroke_width
-from edge.picture.ink.digit import CHUNKY, Digit, Pieces, choose_digit, find_pieces
+from edge.picture.ink.components import connect, find_runs, measure, stroke_width
+from edge.picture.ink.digit import CHUNKY, SHEET_ASPECT, Digit, Pieces, choose_digit, find_pieces
 from edge.picture.ink.levels import (
     as_image,
     histogram,
@@ -26,7 +26,7 @@ from edge.picture.ink.levels import (
     shrink,
     stretched,
 )
-from edge.picture.ink.morphology import smooth
+from edge.picture.ink.morphology import dilate_mask, pad, smooth
 from edge.picture.ink.ruled_lines import remove_lines
 
 # The picture is searched at this size: large enough for a thin pen, and quick.
@@ -52,7 +52,9 @@ TWO_TONED: Final = 0.9
 LEAST_EVEN: Final = 0.95
 LEAST_OF_TONE: Final = 0.8
 MOST_OF_EDGE: Final = 0.3
-CORNER: Final = 0.12  # of the box of a sheet
+LEAST_FILL: Final = 0.4  # of the box of a sheet, at least; a digit on it, and what sticks out of it, is not filled
+RIM: Final = 0.05  # of its size: as wide are the sides of the box, which a sheet fills
+LEAST_FILL_OF_RIM: Final = 0.85
 LEAST_SUPPORT_OF_TONE: Final = 0.6
 WRITTEN_SUPPORT: Final = 0.94  # on 92 sheets of two tones mostly 0.96 and more, in ten thick digits 0.68 to 0.98
 WRITTEN_THICKNESS: Final = 0.18  # likewise mostly less; in thick digits, where support is above 0.9, at least 0.19
@@ -66,6 +68,12 @@ WIDEST_PEN_WINDOW: Final = 0.15  # of the picture's shorter side
 # A window that fits a wider pen has room for the shadows of fingers: there only what is that dark is tried as the ink.
 # Not of a pen this thin, whose edges are as pale.
 EDGES: Final = 6  # pixels
+# A shadow as dark as that is told by its width: what is much narrower than the digit's strokes are on average, in one
+# piece, is the pen's line, and the rest is no line.
+WIDE: Final = 0.03  # of the picture's shorter side: a thinner digit holds no shadow
+NARROWER: Final = 0.6  # times the mean width of its strokes
+LEAST_LINE: Final = (0.3, 0.06)  # shares of the digit: of its size, of its ink
+LINE_WINDOW: Final = 3  # times the width of the line
 # What edges carry by less than this is shading on a blank sheet. On 1800 pictures, real and synthetic, digits had at
 # least 0.52, blurred ones included, and smooth slopes of light at most 0.2.
 LEAST_SUPPORT: Final = 0.35
@@ -230,10 +238,12 @@ def find_digit(picture: Grey | Image.Image, working_pixels: int = WORKING_PIXELS
             best = _better(best, look.attempt(unlikely, window, DOUBTFUL))
     for inverted in look.bold():
         best = _better(best, look.attempt(inverted, WHOLE, DOUBTFUL))
-    best = _one_tone(look, best)
+    best = _on_a_sheet(look, _one_tone(look, best))
     if (dark := _dark_part(best)) is not None:
         fitting = _pen_window(best, dark)
         best = _better(best, _darker(best, dark) if fitting is None else segment(best.picture, fitting, WELCOME))
+    elif (narrower := _line_window(best)) is not None:
+        best = _better(best, segment(best.picture, narrower))
     if best.digit is not None and best.digit.support < LEAST_SUPPORT and min(small.shape) >= SMALLEST_SHADED:
         best = replace(best, digit=None)
     if best.picture.inverted:
@@ -257,7 +267,7 @@ def _one_tone(look: Look, best: Segmentation) -> Segmentation:
         whole = look.attempt(inverted, WHOLE)
         if whole.pieces is None or whole.digit is None or whole.pieces.framing[whole.digit.main]:
             continue
-        is_digit = whole.digit.thickness <= CHUNKY and not _is_sheet(whole.digit)
+        is_digit = whole.digit.thickness <= CHUNKY and not _is_sheet(whole)
         if (
             is_digit
             and whole.digit.support >= LEAST_SUPPORT_OF_TONE
@@ -267,17 +277,38 @@ def _one_tone(look: Look, best: Segmentation) -> Segmentation:
     return best
 
 
-def _is_sheet(digit: Digit) -> bool:
-    """Whether the ink fills all corners of its box, as a sheet does and no written digit."""
-    top, left, bottom, right = digit.box
-    inside = digit.mask[top:bottom, left:right]
-    rows, columns = max(1, int(CORNER * (bottom - top))), max(1, int(CORNER * (right - left)))
-    corners = (
-        inside[part][:, end]
-        for part in (slice(rows), slice(-rows, None))
-        for end in (slice(columns), slice(-columns, None))
+def _on_a_sheet(look: Look, best: Segmentation) -> Segmentation:
+    """What was found, or what is written in the other tone where that is a sheet."""
+    if not _is_sheet(best):
+        return best
+    written = look.attempt(not best.picture.inverted, USUAL)
+    for window in (NARROW, WHOLE):
+        written = _better(written, look.attempt(not best.picture.inverted, window))
+    return best if written.digit is None or _is_sheet(written) else written
+
+
+def _is_sheet(found: Segmentation) -> bool:
+    """Whether the main piece fills all sides of a box, as a sheet does and no written digit."""
+    if found.pieces is None or found.digit is None:
+        return False
+    measures, main = found.pieces.measures, found.digit.main
+    top, left, bottom, right = (
+        int(side[main]) for side in (measures.top, measures.left, measures.bottom, measures.right)
     )
-    return all(2 * np.count_nonzero(corner) >= corner.size for corner in corners)
+    if measures.area[main] < LEAST_FILL * (bottom - top) * (right - left):
+        return False
+    inside = found.pieces.labels[top:bottom, left:right] == main
+    for _ in range(2):  # what sticks out, the marks of an axis say, is no part of the sheet
+        counts = np.count_nonzero(inside, axis=1)
+        within = np.flatnonzero(2 * counts >= counts.max())
+        inside = inside[within[0] : within[-1] + 1].T
+    if min(inside.shape) < SHEET_ASPECT * max(inside.shape):
+        return False
+    rim = max(1, int(RIM * max(inside.shape)))
+    return all(
+        np.count_nonzero(side) >= LEAST_FILL_OF_RIM * side.size
+        for side in (inside[:rim], inside[-rim:], inside.T[:rim], inside.T[-rim:])
+    )
 
 
 def _even_ink(look: Look, found: Segmentation) -> Mask:
@@ -343,6 +374,31 @@ def _pen_window(found: Segmentation, dark: Mask) -> Window | None:
     assert found.digit is not None
     share = PEN_WINDOW * stroke_width(dark & found.digit.mask) / min(dark.shape)
     return Window(share, overhang=True) if share <= WIDEST_PEN_WINDOW else None
+
+
+def _line_window(found: Segmentation) -> Window | None:
+    """A window that fits the narrow part of a digit, a pen's line, where the rest is much wider."""
+    digit, shorter = found.digit, min(found.ink.shape)
+    if digit is None:
+        return None
+    top, left, bottom, right = digit.box
+    size = max(bottom - top, right - left)
+    if digit.thickness * size < WIDE * shorter:
+        return None
+    ink = digit.mask[top:bottom, left:right]
+    reach = int(NARROWER / 2 * stroke_width(ink))
+    if reach < 1:
+        return None
+    wide = ~dilate_mask(~pad(ink, reach), reach)
+    narrow = ink & ~dilate_mask(wide, reach)[reach:-reach, reach:-reach]
+    least_size, least_area = LEAST_LINE
+    if np.count_nonzero(narrow) < least_area * np.count_nonzero(ink):
+        return None
+    parts = measure(connect(find_runs(narrow)))
+    line = int(np.argmax(parts.area))
+    if parts.size[line] < least_size * size or parts.area[line] < least_area * np.count_nonzero(ink):
+        return None
+    return Window(LINE_WINDOW * float(parts.stroke_width[line]) / shorter, overhang=True)
 
 
 def _darker(found: Segmentation, dark: Mask) -> Segmentation:
