@@ -25,9 +25,11 @@ class Sheet:
         tall: the height of a digit, pixels.
         pen: its width, pixels.
         cover: float64 (H, W), the share of each pixel that is inked.
+        digits: likewise, by the digits alone.
         texts: what is written, line by line.
         others: whether there is writing that is no digit.
         next: the next digit of the writers.
+        is_held: whether print and signs are of the half that is kept from fitting.
     """
 
     random: Generator
@@ -36,13 +38,15 @@ class Sheet:
     tall: float
     pen: float
     next: int
+    is_held: bool = True
     cover: Floats = field(init=False)
+    digits: Floats = field(init=False)
     texts: list[str] = field(default_factory=list)
     others: bool = False
 
     def __post_init__(self) -> None:
         """Nothing is written yet."""
-        self.cover = np.zeros(self.size[::-1])
+        self.cover, self.digits = np.zeros((2, *self.size[::-1]))
 
     def digit(self, labels: str = "") -> Line:
         """The next digit, or the next of those labels."""
@@ -69,15 +73,16 @@ class Sheet:
         box = int(wide) + 2 * margin, int(high) + 2 * margin
         small = drawn(Line(points, line.joins, line.label), box, tall=tall, pen=self.pen, middle=(0.5, 0.5))
         top, start = round(foot - high) - margin, round(left) - margin
-        self.lay(small, top, start)
+        self.lay(small, top, start, is_digit=True)
         return left + float(wide)
 
-    def lay(self, small: Floats, top: int, left: int) -> None:
+    def lay(self, small: Floats, top: int, left: int, *, is_digit: bool = False) -> None:
         """Puts ink on the page; what reaches over its edges is cut off."""
         down, across = max(0, -top), max(0, -left)
         part = small[down:, across:]
-        here = self.cover[top + down :, left + across :][: part.shape[0], : part.shape[1]]
-        np.maximum(here, part[: here.shape[0], : here.shape[1]], out=here)
+        for cover in (self.cover, self.digits) if is_digit else (self.cover,):
+            here = cover[top + down :, left + across :][: part.shape[0], : part.shape[1]]
+            np.maximum(here, part[: here.shape[0], : here.shape[1]], out=here)
 
     def path(self, points: Floats, top: float, left: float, scale: float) -> None:
         """Draws a curve, float64 (P, 2), x and y in units of `scale` pixels."""
@@ -116,6 +121,19 @@ class Sheet:
         self.texts.append(text)
         return left
 
+    def rows(self, most: int, counts: tuple[int, int], top: float = 1.6, gap: tuple[float, float] = (0.15, 0.4)) -> int:
+        """Some lines of digits; how many."""
+        count = int(self.random.integers(1, most + 1))
+        for row in range(count):
+            foot = self.tall * (top + 1.7 * row)
+            self.number(int(self.random.integers(*counts)), self.tall * self.random.uniform(0.4, 0.8), foot, gap)
+        return count
+
+    def rule(self, left: float, right: float, foot: float, width: float) -> None:
+        """A straight printed line, paler than the pen."""
+        strength = self.random.uniform(0.3, 0.8)
+        self.lay(np.full((max(1, round(width)), max(1, round(right - left))), strength), round(foot), round(left))
+
     def photo(self, page: Floats | None = None, shade: Floats | None = None) -> Image.Image:
         """The page, its ink on it, under a lamp, seen by a camera."""
         ink, contrast = pen_of(self.random)
@@ -124,9 +142,11 @@ class Sheet:
         return developed(self.random, page if shade is None else page * shade[..., None], blur=(0.3, 1.0))
 
 
-def blank(random: Generator, writers: Writers, start: int, count: float = 7, rows: float = 1) -> Sheet:
+def blank(
+    random: Generator, writers: Writers, start: int, count: float = 7, rows: float = 1, *, is_held: bool = True
+) -> Sheet:
     """A page with room for some digits and lines of them."""
     tall = float(random.uniform(36, 110))
     pen = max(1.5, tall * random.uniform(0.05, 0.12))
     size = int(tall * (count + 1.6)), int(tall * (rows * 1.8 + 1.2))
-    return Sheet(random, writers, size, tall, pen, start)
+    return Sheet(random, writers, size, tall, pen, start, is_held)

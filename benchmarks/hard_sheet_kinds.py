@@ -7,23 +7,16 @@ import numpy as np
 from hard_ink import beside, dark_side
 from hard_scenes import ruling, sheet
 from hard_sheet import Sheet, blank
+from hard_sheet_print import fields, print_above, print_below, print_beside, printed_digits
+from hard_sheet_signs import circled, dates, ones, signs_above, signs_beside
 from hard_writing import Line, Writers
 from PIL import Image, ImageDraw, ImageFilter
 
 
 def plain(page: Sheet) -> Image.Image:
     """A line or two, even and clear: nothing goes wrong here."""
-    rows(page, 2, (4, 7))
+    page.rows(2, (4, 7))
     return page.photo()
-
-
-def rows(
-    page: Sheet, most: int, counts: tuple[int, int], top: float = 1.6, gap: tuple[float, float] = (0.15, 0.4)
-) -> None:
-    """Some lines of digits."""
-    for row in range(int(page.random.integers(1, most + 1))):
-        foot = page.tall * (top + 1.7 * row)
-        page.number(int(page.random.integers(*counts)), page.tall * page.random.uniform(0.4, 0.8), foot, gap)
 
 
 def small_zeros(page: Sheet) -> Image.Image:
@@ -90,7 +83,7 @@ def words(page: Sheet, foot: float) -> None:
 def name_above(page: Sheet) -> Image.Image:
     """A word by another hand above the digits."""
     words(page, page.tall * 1.3)
-    rows(page, 2, (4, 7), top=3.1)
+    page.rows(2, (4, 7), top=3.1)
     return page.photo()
 
 
@@ -141,13 +134,13 @@ def wide(page: Sheet) -> Image.Image:
 
 def show_through(page: Sheet) -> Image.Image:
     """The back of the page shines through, mirrored and pale."""
-    rows(page, 2, (4, 7))
-    front, texts = page.cover, page.texts
-    page.cover, page.texts = np.zeros_like(front), []
-    rows(page, 2, (4, 7), top=page.random.uniform(1.3, 2.2))
+    page.rows(2, (4, 7))
+    front, texts = (page.cover, page.digits), page.texts
+    page.cover, page.digits, page.texts = *np.zeros((2, *page.cover.shape)), []
+    page.rows(2, (4, 7), top=page.random.uniform(1.3, 2.2))
     back = Image.fromarray(np.rint(page.cover[:, ::-1] * 255).astype(np.uint8))
     back = back.filter(ImageFilter.GaussianBlur(page.random.uniform(1.0, 2.5)))
-    page.cover, page.texts = front, texts
+    (page.cover, page.digits), page.texts = front, texts
     paper = sheet(page.random, page.size)
     pale = page.random.uniform(0.06, 0.22) * np.asarray(back, np.float64) / 255
     return page.photo(paper * (1 - pale[..., None]))
@@ -155,7 +148,7 @@ def show_through(page: Sheet) -> Image.Image:
 
 def shadow_below(page: Sheet) -> Image.Image:
     """A dark shadow along one edge, mostly the lower one; the digits lie clear of it."""
-    rows(page, 2, (4, 7), top=2.0)
+    page.rows(2, (4, 7), top=2.0)
     rows_, columns = np.flatnonzero(page.cover.any(axis=1)), np.flatnonzero(page.cover.any(axis=0))
     for _ in range(50):
         shade = dark_side(page.random, page.size)
@@ -251,12 +244,30 @@ KINDS: dict[str, tuple[Callable[[Sheet], Image.Image], float, float]] = {
     "with signs": (with_signs, 11, 1),
     "lined page": (lined_page, 8.5, 3.8),
     "underlined": (underlined, 7, 1.4),
+    "print above": (print_above, 9, 2.9),
+    "print below": (print_below, 9, 2.9),
+    "print beside": (print_beside, 10.5, 1),
+    "fields": (fields, 10.5, 2.9),
+    "printed digits": (printed_digits, 8.5, 2.9),
+    "signs above": (signs_above, 9, 2.9),
+    "signs beside": (signs_beside, 10.5, 1),
+    "circled": (circled, 8.5, 2),
+    "dates": (dates, 12, 1),
+    "ones": (ones, 7, 1.6),
 }
 
 
-def compose(kind: str, at: int, writers: Writers, seed: int) -> tuple[np.ndarray, Sheet]:
-    """A page of that kind, uint8 (H, W, 3) as a JPEG of fair quality has it, and what is on it."""
+def compose(kind: str, at: int, writers: Writers, seed: int, *, is_held: bool = True) -> tuple[np.ndarray, Sheet]:
+    """A page of that kind, uint8 (H, W, 3) as a JPEG of fair quality has it, and what is on it.
+
+    Args:
+        kind: one of `KINDS`.
+        at: its number.
+        writers: of the digits.
+        seed: of everything else.
+        is_held: whether print and signs are of the half that is kept from fitting.
+    """
     write, count, high = KINDS[kind]
     random = np.random.default_rng([seed, zlib.crc32(kind.encode()), at])
-    page = blank(random, writers, (zlib.crc32(kind.encode()) + 40 * at) % 50_000, count, high)
+    page = blank(random, writers, (zlib.crc32(kind.encode()) + 40 * at) % 50_000, count, high, is_held=is_held)
     return np.asarray(write(page)), page

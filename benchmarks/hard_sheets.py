@@ -1,11 +1,12 @@
-"""Hard pages of several digits: uneven hands, columns, forms, other writing, what shines through, shadows.
+"""Hard pages of several digits: uneven hands, columns, forms, print, signs and other writing, shadows.
 
     python benchmarks/hard_sheets.py [--model NAME-or-FILE]... [--pages N] [--kind KIND]... [--seed S] [--out FOLDER]
 
 `strips.py` composes usual pages; here each kind aims at one thing that goes wrong with real ones. Digits are MNIST's
 training digits, written anew with a pen of any width (`hard_writing`), on the paper and under the light of
-`hard_scenes`; letters and signs are the stroke generator's. A page is judged by the edit distance of its text, line by
-line; and of pages with other writing on them it is counted how often something is told to be not read.
+`hard_scenes`; letters are the stroke generator's, print is of `hard_sheet_print` and signs are of `hard_sheet_signs`,
+each of that half to which nothing is fitted. A page is judged by the edit distance of its text, line by line; and of
+pages with other writing on them it is counted how often something is told to be not read.
 
 The last line is one JSON document with all of it.
 """

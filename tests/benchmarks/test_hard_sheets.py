@@ -1,6 +1,7 @@
 """`benchmarks/hard_sheets.py` composes pages, reads them and counts."""
 
 import json
+from importlib import import_module
 
 
 def test_pages_are_composed_read_and_counted(benchmark_program):
@@ -15,3 +16,22 @@ def test_pages_are_composed_read_and_counted(benchmark_program):
     assert 0 <= plain["wrong"] <= plain["digits"] // 4
     assert plain["others"] == 0
     assert above["others"] == 1
+
+
+def test_print_and_signs_are_told_apart_from_digits_and_halves_share_none(benchmark_program):
+    """What a page knows of itself is what words are fitted by: where its digits are, and what was kept from the fit."""
+    benchmark_program("hard_sheets", "--help")
+    kinds, printing, signs = (
+        import_module(name) for name in ("hard_sheet_kinds", "hard_sheet_print", "hard_sheet_signs")
+    )
+    writers = import_module("hard_writing").Writers(5)
+    for kind in ("print above", "signs beside"):
+        pixels, page = kinds.compose(kind, 0, writers, 5)
+        assert pixels.shape == (*page.cover.shape, 3)
+        assert page.others
+        assert 0 < page.digits.sum() < page.cover.sum()
+        assert (page.digits <= page.cover).all()
+    _, page = kinds.compose("printed digits", 1, writers, 5)
+    assert page.digits.sum() > 0
+    for halves in (printing.FACES, printing.WORDS, printing.FIELDS, signs.SIGNS):
+        assert not set(halves[0]) & set(halves[1])
