@@ -20,7 +20,7 @@ from edge.bench.turns import Series, compare, thread_clock, time_in_turns
 from edge.bundle.bundle import Bundle
 from edge.bundle.input import COLUMNS, ROWS
 from edge.errors import InputError, WriteError
-from edge.session import cpu, profile, session
+from edge.session import batching, cpu, session
 from edge.session.batching import Batching, run_in_parts
 from edge.session.session import Session
 from edge.text import table
@@ -163,10 +163,10 @@ def tune(
     plan = Batching(chosen.chunk_images, chosen.threads, "profile", few_images)
     kept, problem = None, None
     try:
-        kept = profile.keep(source.sha256, most, plan)
+        kept = batching.keep(source.sha256, most, plan)
     except WriteError as error:
         problem = str(error)
-    return Tuning(source.manifest.name, profile.machine(), tuple(trials), plan, kept, problem, branches)
+    return Tuning(source.manifest.name, batching.machine(), tuple(trials), plan, kept, problem, branches)
 
 
 def first_of_many(trials: Sequence[BranchTrial]) -> int | None:

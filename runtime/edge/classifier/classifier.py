@@ -17,7 +17,7 @@ from edge.bundle.signature import Trusted
 from edge.classifier.images import as_batch
 from edge.classifier.rejection import Scorer
 from edge.errors import BundleError, InputError, SeveralDigitsError
-from edge.session import cpu, profile, session
+from edge.session import batching, cpu, session
 from edge.session.batching import LEAST_IMAGES_PER_THREAD, Batching, run_in_parts
 from edge.session.providers import Provider
 from edge.session.session import Session
@@ -133,7 +133,7 @@ class Classifier:
     def batching(self) -> Batching:
         """How many images `classify` runs at once, and in how many threads: by this machine's profile, or by rule."""
         if self._batching is None:
-            self._batching = profile.batching_for(self._bundle.sha256, self._cores)
+            self._batching = batching.batching_for(self._bundle.sha256, self._cores)
             self._unplanned = LEAST_IMAGES_PER_THREAD - 1
             if self._batching.few_images is not None:
                 self._session.few_images = self._batching.few_images

@@ -9,7 +9,7 @@ from pathlib import Path
 
 INT8_INSTRUCTIONS = ("avx2", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 """Names as Linux gives them: what int8 gains speed from. Whether its products are exact is measured, see
-`edge.session.saturation`."""
+`edge.session.probes`."""
 
 ANY_TARGET = "any"
 """What the manifest calls int8 that needs none of them to be exact."""

@@ -12,7 +12,7 @@ from edge.bench.tuning import BranchTrial, Trial
 from edge.bundle import branches, shipped
 from edge.bundle.bundle import read
 from edge.errors import InputError
-from edge.session import profile, session
+from edge.session import batching, session
 from edge.session.batching import Batching, rule
 
 SHA = "a" * 64
@@ -30,45 +30,45 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_what_was_kept_is_the_plan_from_then_on(cache):
-    assert profile.batching_for(SHA, 2) == rule(2)
-    profile.keep(SHA, 2, Batching(512, 2, "profile"))
-    profile.keep(SHA, 1, Batching(128, 1, "profile"))
-    assert profile.batching_for(SHA, 2) == Batching(512, 2, "profile")
-    assert profile.batching_for(SHA, 1) == Batching(128, 1, "profile")
-    assert profile.batching_for("b" * 64, 2) == rule(2)
+    assert batching.batching_for(SHA, 2) == rule(2)
+    batching.keep(SHA, 2, Batching(512, 2, "profile"))
+    batching.keep(SHA, 1, Batching(128, 1, "profile"))
+    assert batching.batching_for(SHA, 2) == Batching(512, 2, "profile")
+    assert batching.batching_for(SHA, 1) == Batching(128, 1, "profile")
+    assert batching.batching_for("b" * 64, 2) == rule(2)
 
 
 def test_a_new_measurement_takes_the_place_of_the_old_one(cache):
-    profile.keep(SHA, 2, Batching(512, 2, "profile"))
-    profile.keep(SHA, 2, Batching(64, 1, "profile"))
-    assert profile.batching_for(SHA, 2) == Batching(64, 1, "profile")
-    assert len(json.loads(profile.path().read_text())["plans"]) == 1
+    batching.keep(SHA, 2, Batching(512, 2, "profile"))
+    batching.keep(SHA, 2, Batching(64, 1, "profile"))
+    assert batching.batching_for(SHA, 2) == Batching(64, 1, "profile")
+    assert len(json.loads(batching.profile_path().read_text())["plans"]) == 1
 
 
 def test_the_profile_of_another_machine_is_passed_over_and_kept(cache, monkeypatch):
-    profile.keep(SHA, 2, Batching(512, 2, "profile"))
-    monkeypatch.setattr("edge.session.profile.machine", lambda: "another")
-    assert profile.batching_for(SHA, 2) == rule(2)
-    profile.keep(SHA, 2, Batching(64, 2, "profile"))
+    batching.keep(SHA, 2, Batching(512, 2, "profile"))
+    monkeypatch.setattr("edge.session.batching.machine", lambda: "another")
+    assert batching.batching_for(SHA, 2) == rule(2)
+    batching.keep(SHA, 2, Batching(64, 2, "profile"))
     monkeypatch.undo()
 
 
 def test_the_number_of_few_images_is_kept_where_there_is_one(cache):
-    profile.keep(SHA, 2, Batching(512, 2, "profile", 24))
-    assert profile.batching_for(SHA, 2) == Batching(512, 2, "profile", 24)
-    profile.keep(SHA, 2, Batching(512, 2, "profile"))
-    assert profile.batching_for(SHA, 2).few_images is None
+    batching.keep(SHA, 2, Batching(512, 2, "profile", 24))
+    assert batching.batching_for(SHA, 2) == Batching(512, 2, "profile", 24)
+    batching.keep(SHA, 2, Batching(512, 2, "profile"))
+    assert batching.batching_for(SHA, 2).few_images is None
 
 
 def test_the_profile_stays_small(cache):
-    for number in range(profile.MOST_ENTRIES + 3):
-        profile.keep(f"{number:064}", 2, Batching(512, 2, "profile"))
-    assert profile.batching_for(f"{0:064}", 2) == rule(2)
-    assert profile.batching_for(f"{profile.MOST_ENTRIES + 2:064}", 2).source == "profile"
+    for number in range(batching.MOST_ENTRIES + 3):
+        batching.keep(f"{number:064}", 2, Batching(512, 2, "profile"))
+    assert batching.batching_for(f"{0:064}", 2) == rule(2)
+    assert batching.batching_for(f"{batching.MOST_ENTRIES + 2:064}", 2).source == "profile"
 
 
 def entry(**changes):
-    return {"machine": profile.machine(), "bundle": SHA, "cores": 2, "chunk_images": 64, "threads": 2} | changes
+    return {"machine": batching.machine(), "bundle": SHA, "cores": 2, "chunk_images": 64, "threads": 2} | changes
 
 
 @pytest.mark.parametrize(
@@ -101,16 +101,16 @@ def entry(**changes):
     ],
 )
 def test_a_damaged_profile_is_passed_over(cache, text):
-    profile.path().parent.mkdir(parents=True)
-    profile.path().write_text(text, encoding="latin-1")
-    assert profile.batching_for(SHA, 2) == rule(2)
-    profile.keep(SHA, 2, Batching(128, 2, "profile"))
-    assert profile.batching_for(SHA, 2) == Batching(128, 2, "profile")
+    batching.profile_path().parent.mkdir(parents=True)
+    batching.profile_path().write_text(text, encoding="latin-1")
+    assert batching.batching_for(SHA, 2) == rule(2)
+    batching.keep(SHA, 2, Batching(128, 2, "profile"))
+    assert batching.batching_for(SHA, 2) == Batching(128, 2, "profile")
 
 
 def test_a_folder_in_its_place_is_passed_over(cache):
-    profile.path().mkdir(parents=True)
-    assert profile.batching_for(SHA, 2) == rule(2)
+    batching.profile_path().mkdir(parents=True)
+    assert batching.batching_for(SHA, 2) == rule(2)
 
 
 def test_tuning_measures_every_candidate_and_keeps_its_choice(cache, bundle_path):
@@ -121,12 +121,12 @@ def test_tuning_measures_every_candidate_and_keeps_its_choice(cache, bundle_path
     }
     assert seen[-1] == (20, 20)
     assert [done for done, _ in seen] == list(range(1, 21))
-    assert result.kept == profile.path()
+    assert result.kept == batching.profile_path()
     assert edge.load(bundle_path, provider="cpu", threads=2).batching == result.plan
     lines = result.lines()
     assert lines[0].startswith("linear-fp32 on ")
     assert sum("chosen" in line for line in lines) == 1
-    assert lines[-1] == f"kept in {profile.path()}"
+    assert lines[-1] == f"kept in {batching.profile_path()}"
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_tuning_measures_both_ways_of_a_model_and_the_classifier_takes_what_was_
     assert result.plan.few_images == tuning.first_of_many(result.branches)
     table = [line.split() for line in result.lines()]
     assert ["images", "few", "us", "many", "us", "times", "as", "fast"] in table
-    profile.keep(with_branches.sha256, 1, Batching(256, 1, "profile", 7))
+    batching.keep(with_branches.sha256, 1, Batching(256, 1, "profile", 7))
     loaded = edge.load("rnn-int8", provider="cpu", threads=1)
     images = np.random.default_rng(1).integers(0, 256, (8, 28, 28), dtype=np.uint8)
     ways = branches.split(with_branches.data)
@@ -206,8 +206,8 @@ def test_the_profile_is_looked_up_once_and_only_when_a_batch_is_large(cache, bun
     loaded = edge.load(bundle_path, provider="cpu", threads=2)
     loaded.classify(np.zeros((63, 28, 28), np.uint8))
     sha = read(bundle_path).sha256
-    profile.keep(sha, 2, Batching(128, 1, "profile"))
+    batching.keep(sha, 2, Batching(128, 1, "profile"))
     loaded.classify(np.zeros((1000, 28, 28), np.uint8))
     assert loaded.batching == Batching(128, 1, "profile")
-    profile.keep(sha, 2, Batching(64, 2, "profile"))
+    batching.keep(sha, 2, Batching(64, 2, "profile"))
     assert loaded.batching == Batching(128, 1, "profile")

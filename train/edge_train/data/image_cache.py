@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from edge.bundle.input import COLUMNS, ROWS
 from edge.errors import PictureError
 from edge.picture import preprocessing
-from edge.session import cpu, profile
+from edge.session import batching, cpu
 from edge.text.files import write_atomically
 from edge.text.terminal import ProgressBar
 
@@ -48,7 +48,7 @@ class CachedImages:
 def cache_of(folder: Path) -> Path:
     """The file in which the images of a folder are kept: in the user's cache folder, never beside the pictures."""
     name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]
-    return profile.path().parent / "folders" / f"{name}-recipe{preprocessing.RECIPE['version']}.npz"
+    return batching.profile_path().parent / "folders" / f"{name}-recipe{preprocessing.RECIPE['version']}.npz"
 
 
 def read(files: Sequence[Path], cache: Path) -> CachedImages:

@@ -5,37 +5,37 @@ import sys
 import pytest
 
 from edge.errors import RuntimeMissingError
-from edge.session import cpu, probes, saturation
+from edge.session import cpu, probes
 
-EXACT = saturation.PIXEL * saturation.WEIGHT * probes.TERMS
+EXACT = probes.PIXEL * probes.WEIGHT * probes.TERMS
 SATURATED = (2**15 - 1) * probes.TERMS // 2  # each pair of products stops at the largest number of 16 bits
 
 
 def test_the_largest_products_are_summed_exactly_or_in_pairs_that_saturate():
-    assert saturation.measured_sum(saturation.WEIGHT) in {EXACT, SATURATED}
-    assert saturation.int8_is_exact() == (saturation.measured_sum(saturation.WEIGHT) == EXACT)
+    assert probes.measured_sum(probes.WEIGHT) in {EXACT, SATURATED}
+    assert probes.int8_is_exact() == (probes.measured_sum(probes.WEIGHT) == EXACT)
 
 
 @pytest.mark.parametrize("weight", [0, 1, 63, 64])
 def test_weights_of_seven_bits_are_exact_everywhere(weight):
-    assert saturation.measured_sum(weight) == saturation.PIXEL * weight * probes.TERMS
+    assert probes.measured_sum(weight) == probes.PIXEL * weight * probes.TERMS
 
 
 @pytest.mark.parametrize(("lost", "exact"), [(0, True), (1, False)])
 def test_any_loss_counts(monkeypatch, lost, exact):
-    monkeypatch.setattr(saturation, "measured_sum", lambda weight: EXACT - lost)
-    assert saturation.int8_is_exact() is exact
+    monkeypatch.setattr(probes, "measured_sum", lambda weight: EXACT - lost)
+    assert probes.int8_is_exact() is exact
 
 
 def test_vnni_is_exact():
     found = cpu.instruction_sets()
     if not found or not found & {"avx512_vnni", "avx_vnni"}:
         pytest.skip("this processor has no VNNI")
-    assert saturation.int8_is_exact()
+    assert probes.int8_is_exact()
 
 
 def test_without_a_runtime_nothing_is_measured(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert saturation.int8_is_exact() is None
+    assert probes.int8_is_exact() is None
     with pytest.raises(RuntimeMissingError):
-        saturation.measured_sum(1)
+        probes.measured_sum(1)
