@@ -24,7 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.bench.turns import compare, take_turns
 from edge.text.table import aligned
 
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     arguments = parser.parse_args()
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    where = machine.describe("pillow")
+    where = describe_machine("pillow")
     with tempfile.TemporaryDirectory() as folder:
         picture = str(Path(folder) / "digit.png")
         bundle = output([sys.executable, "-c", PICTURE, arguments.model, picture], environment).strip()

@@ -27,7 +27,7 @@ import numpy as np
 import onnx
 from onnx.utils import Extractor
 
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.bundle import shipped
 from edge.session import session
 from edge.text.table import aligned
@@ -174,7 +174,7 @@ def main() -> None:
     if chosen.json:
         document = {
             "schema": "edge.engine-c/1",
-            "machine": dataclasses.asdict(machine.describe("onnxruntime")),
+            "machine": dataclasses.asdict(describe_machine("onnxruntime")),
             "results": results,
         }
         chosen.json.write_text(json.dumps(document, indent=2) + "\n")

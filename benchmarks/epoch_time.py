@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.bench.turns import Series, compare, take_turns, thread_clock, time_turn
 from edge.text import table
 from edge.text.files import write_atomically
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    where = machine.describe("torch")
+    where = describe_machine("torch")
     epochs = {model: epoch_times(model, options.images, options.rounds) for model in options.models}
     rows = [("model", *VARIANTS, "digits / plain", "pictures / plain")]
     for model, series in epochs.items():

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.classifier import classifier
 from edge.cli.main import main as edge
 from edge_export import pipeline
@@ -165,7 +165,7 @@ def main() -> None:
         rows.append(forked(wild, name, quantize=arguments.quantize))
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     print("\n".join(candidate_table(rows) if arguments.quantize else table(rows)))
-    document = {"machine": dataclasses.asdict(machine.describe("torch", "onnx")), "models": rows}
+    document = {"machine": dataclasses.asdict(describe_machine("torch", "onnx")), "models": rows}
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 

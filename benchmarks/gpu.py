@@ -26,7 +26,7 @@ import numpy as np
 import providers as beside_the_cpu
 
 import edge
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.bundle import bundle, shipped
 from edge.errors import EdgeError, ProviderError
 from edge.session import providers, session
@@ -87,7 +87,7 @@ def main() -> int:
         )
     document = {
         "schema": SCHEMA,
-        "machine": dataclasses.asdict(machine.describe("torch")),
+        "machine": dataclasses.asdict(describe_machine("torch")),
         "provider": options.provider,
         "steps": [dataclasses.asdict(one) for one in outcomes],
     }

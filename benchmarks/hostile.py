@@ -37,7 +37,7 @@ from hostile_cases import EDGE, KINDS, PICTURES, Case, bundles, checkpoints
 from hostile_machines import library, machines
 from hostile_pictures import pictures
 
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.text.files import write_atomically
 
 SCHEMA = "edge.hostile/1"
@@ -179,7 +179,7 @@ def main() -> int:
         document = {
             "schema": SCHEMA,
             "before": options.before,
-            "machine": dataclasses.asdict(machine.describe("pillow")),
+            "machine": dataclasses.asdict(describe_machine("pillow")),
             "rows": [],
         }
         chosen = [

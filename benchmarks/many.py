@@ -23,7 +23,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from edge.bench import machine
+from edge.bench.results import describe_machine
 
 MODEL = "lstm-int8"
 
@@ -43,7 +43,7 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     measured = {"cost": cost, "memory": memory, "kills": kills}[options.what](options)
-    around = machine.describe()
+    around = describe_machine()
     facts = {"cpu": around.cpu, "allowed_cpus": around.allowed_cpus, "load_average": around.load_average}
     print(json.dumps({"what": options.what, **measured, "machine": facts, "model": MODEL}))
 

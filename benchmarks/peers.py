@@ -36,7 +36,7 @@ from peers_runtimes import BASELINE, PEERS, REFERENCE, Peer
 from stock_exports import StockExports
 
 import edge
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.bench.turns import Turn, compare, percentile, thread_clock, time_in_turns
 from edge.bundle import shipped
 from edge.bundle.input import COLUMNS, ROWS
@@ -104,7 +104,7 @@ def measured(options: argparse.Namespace, data: Data) -> dict[str, Any]:
     """The whole run as one document."""
     checked = QUICK_CHECKED_IMAGES if options.quick else CHECKED_IMAGES
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
-    around = machine.describe(*PACKAGES)
+    around = describe_machine(*PACKAGES)
     machine_limits = limits.measure()
     models: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="edge-peers-") as folder:

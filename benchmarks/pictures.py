@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 import edge
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.bundle import shipped
 from edge.bundle.input import COLUMNS, ROWS
 from edge.drawing import stacked
@@ -83,7 +83,7 @@ def main() -> int:
             {
                 "schema": SCHEMA,
                 "folder": arguments.folder.name,
-                "machine": asdict(machine.describe("pillow")),
+                "machine": asdict(describe_machine("pillow")),
                 "models": records,
             }
         )

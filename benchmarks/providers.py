@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 import edge
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.bench.turns import WALL, Clock, Turn, compare, time_in_turns
 from edge.bundle import bundle, shipped
 from edge.errors import EdgeError
@@ -41,7 +41,7 @@ BURST = Turn(seconds=0.02, warmup_calls=1, most_calls=200)
 def main() -> int:
     """Measures, prints and writes."""
     options = _options()
-    where = machine.describe()
+    where = describe_machine()
     clock: Clock = WALL if options.wall else time.process_time_ns
     rows = []
     for name in options.bundles:

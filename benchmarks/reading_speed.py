@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 import edge
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.bench.turns import PERCENTILES, compare, percentile, thread_clock, time_in_turns
 from edge.picture import preprocessing
 from edge.text.table import aligned
@@ -49,7 +49,7 @@ def main() -> int:
         tasks[name + WHOLE] = lambda content=content: classifier.predict(content)
     small = {f"28x28 PNG {name}": content for name, content in smalls().items()}
     quick = {name: lambda content=content: preprocessing.read(content) for name, content in small.items()}
-    where = machine.describe("pillow")
+    where = describe_machine("pillow")
     effort = {"rounds": LEAST_ROUNDS, "warmup_rounds": WARM_UP, "seconds": arguments.seconds}
     series = {}
     for group in (tasks, quick):

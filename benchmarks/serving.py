@@ -42,7 +42,7 @@ from serving_load import (
     wrk,
 )
 
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.text.files import write_atomically
 from edge.text.table import aligned
 
@@ -57,7 +57,7 @@ def main() -> int:
         return 1
     document: dict[str, Any] = {
         "schema": SCHEMA,
-        "machine": dataclasses.asdict(machine.describe("starlette", "uvicorn", "fastapi")),
+        "machine": dataclasses.asdict(describe_machine("starlette", "uvicorn", "fastapi")),
         "model": MODEL,
         "seconds": options.seconds,
         "rounds": options.rounds,

@@ -36,7 +36,7 @@ from peers_runtimes import Peer
 from stock_exports import StockExports
 
 import edge
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.bench.turns import Series, Turn, compare, thread_clock, time_in_turns
 from edge.bundle import bundle, shipped
 from edge.bundle.input import NAME, OUTPUTS
@@ -71,7 +71,7 @@ def main() -> int:
     """Measures, prints and writes."""
     options = _options()
     torch.set_num_threads(1)
-    where = machine.describe(*PACKAGES)
+    where = describe_machine(*PACKAGES)
     images, _ = strokes.sample(max(options.batch), seed=SEED)
     models = []
     with tempfile.TemporaryDirectory(prefix="edge-single-") as folder:

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import edge
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.text.table import aligned
 
 SCHEMA = "edge.soak/1"
@@ -94,7 +94,7 @@ def main() -> int:
     ]
     print(*aligned(rows, right=(1,)), sep="\n")
     print(*(f"does not hold: {one}" for one in wrong), sep="\n")
-    around = machine.describe("pillow")
+    around = describe_machine("pillow")
     facts = {
         "cpu": around.cpu,
         "allowed_cpus": around.allowed_cpus,

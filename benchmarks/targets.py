@@ -38,7 +38,7 @@ import numpy as np
 
 import edge
 from edge import verification
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.bundle import bundle, shipped
 from edge.session import session
 from edge.text.files import write_atomically
@@ -136,7 +136,7 @@ def main() -> int:
             row = Row(runtime, "", absent=str(error))
             print(f"  not run: {error}", file=sys.stderr)
         rows.append(row)
-    host = dataclasses.asdict(machine.describe("onnxruntime"))
+    host = dataclasses.asdict(describe_machine("onnxruntime"))
     text = "\n".join(page(rows, host)) + "\n"
     print(text)
     if options.out:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import edge
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.bench.turns import Series, compare, time_in_turns
 from edge.bundle import bundle, shipped
 from edge.bundle.input import COLUMNS, NAME, ROWS
@@ -62,7 +62,7 @@ def main() -> None:
     arguments = parser.parse_args()
     images = read_idx(arguments.idx) if arguments.idx else strokes(arguments.images)
     images = images[: arguments.images]
-    where = machine.describe("pillow")
+    where = describe_machine("pillow")
     classified, plans = classification(arguments.model, images, arguments.rounds, arguments.threads)
     read = folder(f"{arguments.model}-int8", images, arguments.rounds, arguments.threads)
     parts = {"classify": summary(classified, len(images)), "folder": summary(read, len(images))}

@@ -32,7 +32,7 @@ from hard_pictures import written
 from hard_writing import Writers
 from pictures import Case, read_cases
 
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.bench.turns import take_turns
 from edge.bundle import shipped
 from edge.text.files import write_atomically
@@ -202,7 +202,7 @@ def measured(compared: Sequence[Way], model: str, folder: Path, cases: Sequence[
         for name, one in times.items()
     }
     right = {way.name: read_right(way, model, bundle, cases, listed) for way in compared}
-    where = dataclasses.asdict(machine.describe("pillow"))
+    where = dataclasses.asdict(describe_machine("pillow"))
     about = {"schema": SCHEMA, "model": model, "pictures": len(cases), "machine": where}
     return {**about, "results": results, "right": right}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.bench.machine import Machine
+from edge.bench.results import Machine
 from edge.bundle import bundle
 from edge.bundle.evidence import Evidence
 from edge.bundle.manifest import Accuracy, Manifest

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from edge import charts, drawing
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.bundle import bundle
 from edge.bundle.bundle import Bundle
 from edge.bundle.manifest import Manifest
@@ -160,7 +160,7 @@ def report(packed: Bundle, export: CheckedExport) -> bytes:
         "parity": [_parity(row) for row in export.rows],
         "latency_us_per_image": [dataclasses.asdict(one) for one in export.latencies],
         "candidates": [_candidate(one) for one in export.candidates],
-        "environment": dataclasses.asdict(machine.describe(*_PACKAGES)),
+        "environment": dataclasses.asdict(describe_machine(*_PACKAGES)),
     }
     return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 

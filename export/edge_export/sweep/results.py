@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.text import files
 from edge_export.sweep.grid import Setting, SweepError
 
@@ -159,7 +159,7 @@ def write(folder: Path, asked: dict[str, Any], results: Iterable[RunResult], **m
         "runs": [dataclasses.asdict(result) for result in runs],
         "best": best[0][0].number if best else None,
         "pareto": sorted(pareto(runs)),
-        "environment": dataclasses.asdict(machine.describe(*_PACKAGES)),
+        "environment": dataclasses.asdict(describe_machine(*_PACKAGES)),
         **more,
     }
     files.make_folder(folder)

@@ -3,11 +3,20 @@
 import statistics
 from collections.abc import Sequence
 
-from edge.bench import cold_start, machine, measurement, turns
+from edge.bench import cold_start, measurement, turns
 from edge.bench.cold_start import ColdStarts, Starter
-from edge.bench.machine import Machine
 from edge.bench.measurement import Calls, Experiment, NamedBundle, Observations, Opened
-from edge.bench.results import BundleFacts, ColdStartFacts, Failure, LatencyFacts, Procedure, Results, SessionFacts
+from edge.bench.results import (
+    BundleFacts,
+    ColdStartFacts,
+    Failure,
+    LatencyFacts,
+    Machine,
+    Procedure,
+    Results,
+    SessionFacts,
+    describe_machine,
+)
 from edge.bundle.manifest import Accuracy
 from edge.session import runtime
 from edge.text.terminal import ProgressBar
@@ -31,7 +40,7 @@ def run(experiment: Experiment, progress: ProgressBar, starter: Starter = cold_s
         RuntimeMissingError: onnxruntime is not installed, or broken.
     """
     runtime.load()  # so that no load pays for the import, and the machine can tell its version
-    where = machine.describe()
+    where = describe_machine()
     cold: list[ColdStarts] = []
     measured = Observations()
     complete = True

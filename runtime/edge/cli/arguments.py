@@ -14,7 +14,7 @@ from edge.session import providers
 from edge.text.terminal import ProgressBar
 
 if TYPE_CHECKING:
-    from edge.batch.listing import Listing
+    from edge.batch.inputs import Listing
 
 
 def known_provider(name: str) -> str:
@@ -137,7 +137,7 @@ def listing_of(images: list[str] | None, listed: Path | None, *, null: bool) -> 
         EdgeError: the list cannot be read, or names none.
     """
     from edge.batch import inputs
-    from edge.batch.listing import Listing, lines_of
+    from edge.batch.inputs import Listing, lines_of
     from edge.picture.paths import STANDARD_INPUT
 
     arguments = images or []

@@ -22,7 +22,7 @@ BUILT_IN = {
     "predict": "edge.cli.commands.predict",
     "read": "edge.cli.commands.read",
     "merge": "edge.cli.commands.merge",
-    "explain": "edge.cli.commands.explain",
+    "explain": "edge.cli.commands.predict",
     "verify": "edge.cli.commands.bundles",
     "info": "edge.cli.commands.bundles",
     "keygen": "edge.cli.commands.bundles",

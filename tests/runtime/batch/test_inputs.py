@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge.batch import archives, inputs
-from edge.batch.listing import Listing, Selection, lines_of, shards
+from edge.batch.inputs import Listing, Selection, lines_of, shards
 from edge.errors import InputError, PictureError, PictureNotFoundError
 from edge.picture.paths import Found, Place
 

@@ -6,14 +6,14 @@ import sys
 
 import numpy as np
 
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.session import cpu, runtime
 
 
 def test_the_machine_is_described_by_what_is_really_there():
     import onnxruntime
 
-    found = machine.describe("pillow", "a-package-that-nobody-made")
+    found = describe_machine("pillow", "a-package-that-nobody-made")
     assert found.python == platform.python_version()
     assert found.numpy == np.__version__
     assert found.onnxruntime == onnxruntime.__version__
@@ -25,6 +25,9 @@ def test_the_machine_is_described_by_what_is_really_there():
 
 
 def test_a_process_that_computed_nothing_imports_nothing_to_tell_where_it_is():
-    asked = "import sys; from edge.bench.machine import describe; print(describe().onnxruntime, 'numpy' in sys.modules)"
+    asked = (
+        "import sys; from edge.bench.results import describe_machine\n"
+        "print(describe_machine().onnxruntime, 'numpy' in sys.modules)"
+    )
     ended = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     assert ended.stdout.split() == ["None", "False"]

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from edge import charts
-from edge.bench import plot
+from edge.bench import presentation
 from edge.bench.benchmark import bundle_facts, results_of
 from edge.bench.measurement import Experiment, Observations, named_bundles, open_sessions
 from edge.bundle.manifest import Accuracy
@@ -45,7 +45,7 @@ def found(shelf, repack, some_machine):
 def drawn(found):
     """The figure of these results, and its axes."""
     with charts.style():
-        figure = plot.figure(found)
+        figure = presentation.figure(found)
         yield figure, figure.axes[0]
 
 
@@ -59,7 +59,7 @@ def dots(axes):
 
 
 def test_there_is_one_labelled_point_for_each_bundle_at_the_smallest_batch(found, drawn):
-    assert {(p.bundle.name, p.accuracy, p.latency_us) for p in plot.points(found)} == {
+    assert {(p.bundle.name, p.accuracy, p.latency_us) for p in presentation.points(found)} == {
         (name, accuracy, microseconds) for name, (_, _, accuracy, microseconds) in BUNDLES.items()
     }
     _, axes = drawn
@@ -73,7 +73,7 @@ def test_there_is_one_labelled_point_for_each_bundle_at_the_smallest_batch(found
 def test_a_bundle_that_gives_wrong_answers_is_labelled_so(found):
     first, *others = found.sessions
     wrong = replace(found, sessions=(replace(first, verification_failure="evidence: 3 flips"), *others))
-    labels_of = {point.bundle.name: point.label for point in plot.points(wrong)}
+    labels_of = {point.bundle.name: point.label for point in presentation.points(wrong)}
     assert labels_of == {name: name for name in BUNDLES} | {first.bundle: f"{first.bundle} (fails verify)"}
 
 
@@ -81,7 +81,7 @@ def test_a_precision_has_a_colour_and_a_size_of_its_own_so_that_of_points_in_one
     same = tuple(replace(each, latency_us={"p50": 100.0}) for each in found.latencies)
     bundles = tuple(replace(each, accuracy=replace(each.accuracy, accuracy=0.99)) for each in found.bundles)
     with charts.style():
-        axes = plot.figure(replace(found, latencies=same, bundles=bundles)).axes[0]
+        axes = presentation.figure(replace(found, latencies=same, bundles=bundles)).axes[0]
     lines = [line for line in axes.lines if line.get_marker() == "o" and len(line.get_xydata())]
     assert len({line.get_color() for line in lines}) == 3
     sizes = [line.get_markersize() for line in lines]
@@ -92,7 +92,7 @@ def test_a_precision_has_a_colour_and_a_size_of_its_own_so_that_of_points_in_one
 def test_a_precision_that_this_edge_does_not_know_is_drawn_all_the_same(found):
     first, *others = found.bundles
     with charts.style():
-        axes = plot.figure(replace(found, bundles=(replace(first, precision="int4"), *others))).axes[0]
+        axes = presentation.figure(replace(found, bundles=(replace(first, precision="int4"), *others))).axes[0]
     assert len(dots(axes)) == len(BUNDLES)
 
 
@@ -131,7 +131,7 @@ def boxes(figure, axes):
 @pytest.mark.sampled(1)
 def test_everything_lies_inside_the_picture(found, cpu):
     with charts.style():
-        figure = plot.figure(replace(found, machine=replace(found.machine, cpu=cpu)))
+        figure = presentation.figure(replace(found, machine=replace(found.machine, cpu=cpu)))
         axes = figure.axes[0]
         for box in [*boxes(figure, axes), axes.title.get_window_extent(), axes._left_title.get_window_extent()]:
             assert figure.bbox.x0 <= box.x0
@@ -156,7 +156,7 @@ def test_labels_of_many_bundles_do_not_overlap(found):
     )
     latencies = tuple(replace(latency, bundle=name, latency_us={"p50": 100.0 + at}) for at, name in enumerate(names))
     with charts.style():
-        figure = plot.figure(replace(found, bundles=bundles, latencies=latencies, sessions=()))
+        figure = presentation.figure(replace(found, bundles=bundles, latencies=latencies, sessions=()))
         extents = boxes(figure, figure.axes[0])
         spots = figure.axes[0].transData.transform(list(dots(figure.axes[0])))
     assert not any(one.overlaps(other) for at, one in enumerate(extents) for other in extents[:at])
@@ -164,13 +164,13 @@ def test_labels_of_many_bundles_do_not_overlap(found):
 
 
 def test_the_svg_is_well_formed_and_names_every_bundle(found, tmp_path):
-    plot.write(found, tmp_path / "plot.svg")
+    presentation.write_plot(found, tmp_path / "plot.svg")
     texts = [element.text for element in ET.parse(tmp_path / "plot.svg").iter("{http://www.w3.org/2000/svg}text")]
     assert set(BUNDLES) <= set(texts)
 
 
 def test_the_png_opens_and_shows_points_in_their_colours(found, tmp_path):
-    plot.write(found, tmp_path / "plot.png")
+    presentation.write_plot(found, tmp_path / "plot.png")
     with Image.open(tmp_path / "plot.png") as image:
         assert image.size == (1350, 840)
         counts = {f"#{r:02x}{g:02x}{b:02x}": count for count, (r, g, b) in image.convert("RGB").getcolors(10**6)}
@@ -181,8 +181,8 @@ def test_the_png_opens_and_shows_points_in_their_colours(found, tmp_path):
 @pytest.mark.parametrize("suffix", [".PNG", ".svg"])
 @pytest.mark.exhaustive  # said of every figure in test_charts.py
 def test_the_same_results_give_the_same_bytes(found, tmp_path, suffix):
-    plot.write(found, tmp_path / f"one{suffix}")
-    plot.write(found, tmp_path / f"two{suffix}")
+    presentation.write_plot(found, tmp_path / f"one{suffix}")
+    presentation.write_plot(found, tmp_path / f"two{suffix}")
     assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
     assert (tmp_path / f"one{suffix}").read_bytes().startswith(b"<?xml" if suffix == ".svg" else b"\x89PNG")
     assert [each.name for each in tmp_path.glob("*.part")] == []
@@ -191,30 +191,30 @@ def test_the_same_results_give_the_same_bytes(found, tmp_path, suffix):
 def test_a_plot_that_cannot_be_written_is_one_line(found, tmp_path):
     (tmp_path / "plot.svg").mkdir()
     with pytest.raises(WriteError, match=r"the plot .*plot\.svg cannot be written"):
-        plot.write(found, tmp_path / "plot.svg")
+        presentation.write_plot(found, tmp_path / "plot.svg")
 
 
 def test_a_plot_that_could_not_be_written_is_refused_before_anything_is_measured(found, shelf, repack, tmp_path):
-    plot.check(tmp_path / "plot.svg", found.bundles)
+    presentation.check_plot(tmp_path / "plot.svg", found.bundles)
     with pytest.raises(InputError, match=r"plot\.pdf is no \.png or \.svg file"):
-        plot.check(tmp_path / "plot.pdf", found.bundles)
+        presentation.check_plot(tmp_path / "plot.pdf", found.bundles)
     with pytest.raises(EdgeError, match="missing is no folder"):
-        plot.check(tmp_path / "missing" / "plot.png", found.bundles)
+        presentation.check_plot(tmp_path / "missing" / "plot.png", found.bundles)
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(EdgeError, match="is a folder; name a file in it"):
-        plot.check(tmp_path / "folder.png", found.bundles)
+        presentation.check_plot(tmp_path / "folder.png", found.bundles)
     (shelf / "linear-fp32.onnx").write_bytes(repack(accuracy=()))
     with pytest.raises(EdgeError, match="no manifest tells an accuracy"):
-        plot.check(tmp_path / "plot.png", map(bundle_facts, named_bundles(["linear-fp32"])))
+        presentation.check_plot(tmp_path / "plot.png", map(bundle_facts, named_bundles(["linear-fp32"])))
 
 
 def test_a_bundle_without_accuracy_or_median_has_no_point(found):
     first, *others = found.bundles
     without = replace(found, bundles=(replace(first, accuracy=None), *others))
-    assert first.name not in {point.bundle.name for point in plot.points(without)}
+    assert first.name not in {point.bundle.name for point in presentation.points(without)}
     short = tuple(replace(each, latency_us=dict.fromkeys(each.latency_us)) for each in found.latencies)
     with pytest.raises(EdgeError, match="no bundle has both"):
-        plot.figure(replace(found, latencies=short))
+        presentation.figure(replace(found, latencies=short))
 
 
 @pytest.mark.parametrize("accuracy", [0.0, 1.0])
@@ -226,7 +226,7 @@ def test_one_point_at_the_end_of_the_scale_still_gives_a_plot(found, accuracy):
         found, bundles=(replace(one, accuracy=figure), *(replace(each, accuracy=None) for each in found.bundles[1:]))
     )
     with charts.style():
-        drawn = plot.figure(alone)
+        drawn = presentation.figure(alone)
         drawn.canvas.draw()
         axes = drawn.axes[0]
     percents = [float(label.get_text()[:-2]) for label in axes.get_yticklabels() if label.get_text()]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from edge.bench import tables
+from edge.bench import presentation
 from edge.bench.benchmark import results_of
 from edge.bench.measurement import Experiment
 
@@ -15,7 +15,7 @@ def cells(lines):
 
 
 def test_cold_start_load_and_memory_have_their_own_table(experiment, measured, cold, some_machine):
-    lines = tables.cost_lines(results_of(experiment, some_machine, cold, measured))
+    lines = presentation.cost_lines(results_of(experiment, some_machine, cold, measured))
     header, (row,) = cells(lines)
     assert header.split()[:5] == ["bundle", "provider", "nodes", "file", "load"]
     assert header.endswith("cold start  import  load   run    peak  peak at 4")
@@ -26,7 +26,7 @@ def test_cold_start_load_and_memory_have_their_own_table(experiment, measured, c
 
 def test_the_peak_of_a_single_image_is_shown_once(experiment, measured, cold, some_machine):
     single = Experiment(experiment.subjects, providers=("cpu",), batches=(1,))
-    text = "\n".join(tables.cost_lines(results_of(single, some_machine, cold, measured)))
+    text = "\n".join(presentation.cost_lines(results_of(single, some_machine, cold, measured)))
     assert text.count("peak") == 1
 
 
@@ -36,5 +36,5 @@ def test_the_peak_of_a_single_image_is_shown_once(experiment, measured, cold, so
 )
 def test_the_line_of_the_machine_names_what_int8_depends_on(experiment, measured, some_machine, instructions, told):
     machine = replace(some_machine, int8_instructions=instructions)
-    line = tables.machine_line(results_of(experiment, machine, [], measured))
+    line = presentation.machine_line(results_of(experiment, machine, [], measured))
     assert line.startswith(f"Some CPU {told}, 2 CPUs allowed; ")

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from edge.bench import machine
+from edge.bench.results import describe_machine
 from edge.text import files
 from edge_train.models import networks, specification
 from edge_train.training import checkpoint, recipes
@@ -126,7 +126,7 @@ def environment(device: torch.device) -> dict[str, Any]:
     Args:
         device: what the network was trained on.
     """
-    facts = machine.describe("torchvision")
+    facts = describe_machine("torchvision")
     return {
         "finished": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",

@@ -52,7 +52,7 @@ def bench(
         return
     if from_file is not None and bundles:
         raise typer.BadParameter("--from shows the bundles of its file; leave out their names.")
-    from edge.bench import plot as plotting
+    from edge.bench import presentation
     from edge.bench import results as documents
     from edge.bench.benchmark import bundle_facts, run
     from edge.bench.measurement import Experiment, named_bundles
@@ -69,7 +69,7 @@ def bench(
             cold_starts=cold_starts,
         )
         if plot is not None:
-            plotting.check(plot, known.bundles if known else map(bundle_facts, experiment.subjects))
+            presentation.check_plot(plot, known.bundles if known else map(bundle_facts, experiment.subjects))
     except InputError as error:
         raise typer.BadParameter(str(error)) from error
     results = known or run(experiment, ProgressBar(in_logs=True))
@@ -77,7 +77,7 @@ def bench(
     if not results.complete:
         raise typer.Exit(130)
     if plot is not None:
-        plotting.write(results, plot)
+        presentation.write_plot(results, plot)
         typer.echo(f"wrote {plot}", err=True)
     if results.failures:
         raise typer.Exit(1)
@@ -103,14 +103,18 @@ def _tune(names: list[str]) -> None:
 
 
 def _show(results: "Results", *, as_json: bool) -> None:
-    from edge.bench import tables
+    from edge.bench import presentation
 
     if as_json:
         typer.echo(json.dumps(results.document()))
     else:
-        blocks = [[tables.machine_line(results)], tables.latency_lines(results), tables.cost_lines(results)]
+        blocks = [
+            [presentation.machine_line(results)],
+            presentation.latency_lines(results),
+            presentation.cost_lines(results),
+        ]
         typer.echo("\n\n".join("\n".join(block) for block in blocks if block))
-    for line in (*tables.warning_lines(results), *tables.failure_lines(results)):
+    for line in (*presentation.warning_lines(results), *presentation.failure_lines(results)):
         typer.echo(f"edge: {line}", err=True)
     if not results.complete:
         some = results.latencies or results.cold_starts

@@ -1,5 +1,6 @@
-"""`edge predict`: pictures in, a line each out."""
+"""`edge predict`: pictures in, a line each out; `edge explain`: why a model reads one of them as it does."""
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from edge.batch import inputs
-from edge.batch.listing import Listing, Selection, shards
+from edge.batch.inputs import Listing, Selection, shards
 from edge.batch.run import PART_ROWS, Counts, Pace, RunOptions, parse_shard
 from edge.bundle import shipped
 from edge.bundle.input import DIGITS
@@ -22,11 +23,13 @@ from edge.cli.arguments import (
     NullOption,
     ProviderOption,
     ProviderSettings,
+    check_suffix,
     listing_of,
     provider_settings,
 )
-from edge.errors import PictureError
+from edge.errors import InputError, PictureError
 from edge.picture import paths
+from edge.text.files import write_atomically
 from edge.text.terminal import ProgressBar, image_as_text, printable, shows_blocks
 
 if TYPE_CHECKING:
@@ -157,13 +160,13 @@ def _on_ray(
     model: str, provider: str, address: str | None, actors: int | None
 ) -> "tuple[Callable[..., Counts], Bundle]":
     """What reads parts on a cluster, and the bundle that it does so with: this process needs no session of it."""
-    from edge.batch import cluster
+    from edge.batch import job
     from edge.bundle import bundle, signature
 
     source = bundle.read(shipped.locate(model), trusted=signature.public_keys(None))
     source.manifest.check_pictures()
     where = "cpu" if provider == "auto" else provider
-    return partial(cluster.read, source, address=address, provider=where, actors=actors), source
+    return partial(job.read_on_ray, source, address=address, provider=where, actors=actors), source
 
 
 def _write(
@@ -240,3 +243,50 @@ def _strips(out: Path | None) -> "StepStrips | None":
 def _note(prediction: "Prediction") -> list[str]:
     """What the strip says instead of its usual sentence."""
     return [f"Rejected: what the model sees looks like {rejected_as(prediction)}."] if prediction.rejected else []
+
+
+_DIGITS = 6  # of a probability in JSON
+
+
+def explain(
+    source: Annotated[
+        str, typer.Argument(metavar="PICTURE", help="A picture of one digit, or - for the standard input.")
+    ],
+    *,
+    model: Annotated[str, typer.Option(help="A shipped bundle, or the path of one.")] = shipped.DEFAULT,
+    out: Annotated[Path | None, typer.Option(help="Draw the explanation: OUT.png.", metavar="OUT")] = None,
+    gif: Annotated[
+        Path | None, typer.Option(help="Reveal the rows one by one: OUT.gif; recurrent models only.", metavar="OUT")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show why a model reads a picture as it does.
+
+    A recurrent model reads row by row: what it believes after each row, and the row after which its answer no longer
+    changes. Any other model: how far the answer falls while a patch of background hides a part of the digit.
+    """
+    check_suffix(out, ".png", "--out")
+    check_suffix(gif, ".gif", "--gif")
+    from edge.classifier.classifier import load
+    from edge.explanation.belief import is_recurrent
+    from edge.explanation.explanation import explain_image
+    from edge.picture import preprocessing
+
+    classifier = load(model, provider="cpu")
+    if gif is not None and not is_recurrent(classifier.manifest):
+        raise InputError(f"{classifier.manifest.name} does not read row by row; leave --gif away, --out draws its map")
+    classifier.manifest.check_pictures()
+    seen = preprocessing.read_digit(sys.stdin.buffer if source == paths.STANDARD_INPUT else source)
+    found = explain_image(seen.image, classifier, Path(source).name, seen.likeness)
+    if out is not None:
+        write_atomically(out, found.png(), "the picture")
+    if gif is not None:
+        write_atomically(gif, found.gif(), "the animation")
+    if as_json:
+        typer.echo(json.dumps({"path": source, **found.record()}))
+        return
+    prediction = found.prediction
+    rejected = f"  rejected: it looks like {rejected_as(prediction)}" if prediction.rejected else ""
+    typer.echo(f"{printable(source)}  {printable(prediction.label)} {prediction.confidence:.3f}{rejected}")
+    for line in found.lines(unicode=shows_blocks()):
+        typer.echo(printable(line))
