@@ -30,10 +30,6 @@ OLDEST = ROOT / ".venv-oldest"  # the same on the oldest Python, with the lowest
 CLIENTS = ROOT / ".venv-clients"  # other people's clients of `edge serve`, without edge
 ENGINES = ROOT / ".venv-engines"  # Ray, Dask, pyarrow and a play of S3, with what a device has
 
-# What the commands import: one start with all of it leaves its bytecode, in a third of the space and half of the time
-# that it takes to compile all that is installed.
-IMPORTED = "torch, torchvision, onnx, onnxruntime.quantization, onnxscript, matplotlib.pyplot"
-
 
 def set_up_everything(folder: Path = EVERYTHING, python: Path | None = None) -> None:
     """The environment for development: everything, with edge itself editable.
@@ -45,7 +41,6 @@ def set_up_everything(folder: Path = EVERYTHING, python: Path | None = None) -> 
     python = python or (Path(sys.executable) if sys.version_info >= MONITORED else pythons_at_hand()[-1])
     if make_environment(folder, python):
         install(folder, ["-c", CONSTRAINTS, "-e", ".[dev]"])
-        run([program(folder, "python"), "-c", f"import {IMPORTED}"])
         finish_environment(folder, python)
 
 
@@ -177,7 +172,8 @@ def run(command: list[object], *, folder: Path = ROOT, told: IO[str] | None = No
     """Runs a command and shows it; an error ends everything.
 
     Python keeps the bytecode of what it imports beside it even where the machine is set not to: these environments are
-    the project's own, and each start would compile torch anew, which takes seconds.
+    the project's own, and each start would compile torch anew, which takes seconds. So the first command that needs a
+    package compiles it, and no start is spent on that alone.
 
     Args:
         command: the program and its arguments.

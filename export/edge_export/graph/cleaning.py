@@ -133,8 +133,9 @@ def _broadcast(graph: ir.Graph, measured: TensorValues, value: ir.Value, one: Ar
 
 def omit_zero_states(model: ir.Model, sizes: tuple[int, int] = SIZES) -> None:
     """Pass 2."""
-    measured = measure(model, sizes)
-    for node in model.graph:
+    layers = [node for node in model.graph if node.op_type in FIRST_STATES]
+    measured = measure(model, sizes) if layers else None
+    for node in layers:
         if node.op_type in FIRST_STATES and len(node.inputs) > LENGTHS and _are_full(node, measured):
             node.replace_input_with(LENGTHS, None)
         for place in FIRST_STATES.get(node.op_type, ()):
@@ -165,10 +166,9 @@ def _are_full(node: ir.Node, measured: TensorValues) -> bool:
 
 def fix_reshapes(model: ir.Model, sizes: tuple[int, int] = SIZES) -> None:
     """Pass 3."""
-    measured = measure(model, sizes)
-    for node in model.graph:
-        if node.op_type != "Reshape" or constant(node.inputs[1]) is not None:
-            continue
+    nodes = [node for node in model.graph if node.op_type == "Reshape" and constant(node.inputs[1]) is None]
+    measured = measure(model, sizes) if nodes else None
+    for node in nodes:
         axes = measured.axes(node.outputs[0])
         if axes is not None and 0 not in axes:
             target = store(model.graph, np.array(axes, np.int64), f"{node.outputs[0].name}_axes")

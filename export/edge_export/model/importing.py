@@ -56,12 +56,13 @@ def reason(error: BaseException) -> str:
     """What an error says, and where in the user's own code it was raised, in one line."""
     said = " ".join(str(error).split())[:300] or "no message"
     inside = (Path(torch.__file__).parent, Path(__file__).parents[1])
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<") and not any(Path(frame.filename).is_relative_to(root) for root in inside)
-    ]
-    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    where = ""
+    # `extract_tb` would read the source of every frame.
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        name = frame.f_code.co_filename
+        if not name.startswith("<") and not any(Path(name).is_relative_to(root) for root in inside):
+            where = f" ({Path(name).name}, line {line})"
+            break
     return f"{type(error).__name__}: {said}{where}"
 
 

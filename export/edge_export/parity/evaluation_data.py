@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def find(
     if data == AUTO and trained_on not in (None, MNIST, STROKES):
         source = _trained_on(str(trained_on), folder)
     elif data == STROKES or (data == AUTO and published.find("mnist", folder) is None):
-        return _strokes()
+        return _strokes(STROKE_IMAGES, CALIBRATION_IMAGES)
     else:
         source = datasets.find(MNIST if data == AUTO else data, folder, fetch=data != AUTO)
     if labels and source.data not in datasets.NAMES and sorted(source.labels) != sorted(labels):
@@ -99,7 +100,11 @@ def _trained_on(data: str, folder: Path) -> Dataset:
         ) from error
 
 
-def _strokes() -> EvaluationData:
-    images, labels = strokes.sample(STROKE_IMAGES, seed=PARITY_SEED)
-    calibration, _ = strokes.sample(CALIBRATION_IMAGES, seed=CALIBRATION_SEED)
+@cache
+def _strokes(count: int, calibration_count: int) -> EvaluationData:
+    """Drawn once: a sweep exports many models, and each is judged on the same images, which nobody writes to."""
+    images, labels = strokes.sample(count, seed=PARITY_SEED)
+    calibration, _ = strokes.sample(calibration_count, seed=CALIBRATION_SEED)
+    for array in (images, labels, calibration):
+        array.flags.writeable = False
     return EvaluationData(Split("strokes-parity", images, labels), calibration, "strokes-calibration", None)
