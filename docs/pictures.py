@@ -15,7 +15,7 @@ from PIL import Image
 import edge
 from edge.classifier.page import annotate, read_grey_page
 from edge.drawing import BLUE, Pen, contact_sheet
-from edge.explanation import belief, belief_chart, occlusion, occlusion_map
+from edge.explanation import belief, occlusion
 from edge.picture import preprocessing, steps
 from edge_train import strokes
 from edge_train.strokes import paper
@@ -44,9 +44,9 @@ def main() -> None:
     read_page().save(FOLDER / "read.png", optimize=True)
     image = strokes.sample(1, seed=EXPLAINED_SEED, labels=np.array([EXPLAINED]))[0][0]
     chart = rows_of(image)
-    (FOLDER / "rows.png").write_bytes(belief_chart.png(chart))
-    (FOLDER / "rows.gif").write_bytes(belief_chart.gif(chart))
-    (FOLDER / "occlusion.png").write_bytes(occlusion_map.png(map_of(image)))
+    (FOLDER / "rows.png").write_bytes(belief.png(chart))
+    (FOLDER / "rows.gif").write_bytes(belief.gif(chart))
+    (FOLDER / "occlusion.png").write_bytes(occlusion.png(map_of(image)))
 
 
 def path_of(page: Path) -> Image.Image:
@@ -90,19 +90,19 @@ def read_page() -> Image.Image:
     return annotate(grey, read_grey_page(grey, edge.load(MODEL, provider="cpu")))
 
 
-def rows_of(image: NDArray[np.uint8]) -> belief_chart.BeliefChart:
+def rows_of(image: NDArray[np.uint8]) -> belief.BeliefChart:
     """What the recurrent model believes after each row."""
     classifier = edge.load(MODEL, provider="cpu")
     beliefs = belief.rows(classifier, image)
     answer = classifier.labels.index(classifier.predict_image(image).label)
     settled = belief.settled_row(beliefs, answer)
-    return belief_chart.BeliefChart("digit.png", MODEL, classifier.labels, image, beliefs, answer, settled)
+    return belief.BeliefChart("digit.png", MODEL, classifier.labels, image, beliefs, answer, settled)
 
 
-def map_of(image: NDArray[np.uint8]) -> occlusion_map.OcclusionMap:
+def map_of(image: NDArray[np.uint8]) -> occlusion.OcclusionMap:
     """What the answer of the convolutional model hangs on."""
     classifier = edge.load(CNN, provider="cpu")
-    return occlusion_map.OcclusionMap("digit.png", CNN, classifier.labels, image, occlusion.measure(classifier, image))
+    return occlusion.OcclusionMap("digit.png", CNN, classifier.labels, image, occlusion.measure(classifier, image))
 
 
 def bars_of(probabilities: dict[str, float], best: str) -> Image.Image:

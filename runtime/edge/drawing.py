@@ -9,13 +9,16 @@ import io
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from edge.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import ImageFont
 
 GROUND: Final = "#ffffff"
 INK: Final = "#1f2328"
@@ -37,7 +40,7 @@ CAPTION_PIXELS: Final = 12  # letters below them: the smallest that read well on
 
 Colour = str
 Point = tuple[float, float]
-Letters = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Letters: TypeAlias = "ImageFont.FreeTypeFont | ImageFont.ImageFont"
 Anchor = Literal["la", "lm", "lb", "ma", "mm", "mb", "ra", "rm", "rb"]
 
 _BITMAP_PIXELS: Final = 11  # height of Pillow's bitmap letters
@@ -60,6 +63,8 @@ class Pen:
     def __init__(
         self, width: float, height: float, *, pixels: int = 1, oversampling: int = 2, letters: Path | None = None
     ) -> None:
+        from PIL import ImageDraw  # what explains as text draws nothing
+
         self._scale = pixels * oversampling
         self._oversampling = oversampling
         self._letters = letters
@@ -145,6 +150,8 @@ class Pen:
     def _line_of_text(
         self, line: str, x: float, y: float, *, size: float, colour: Colour, anchor: str, halo: bool
     ) -> None:
+        from PIL import ImageFont
+
         pixels = size * self._scale
         letters = font(pixels, self._letters)
         place = x * self._scale, y * self._scale
@@ -165,6 +172,8 @@ def font(pixels: float, letters: Path | None = None) -> Letters:
         pixels: size of the letters.
         letters: a TrueType file; None takes Pillow's own letters, which have no accents.
     """
+    from PIL import ImageFont
+
     try:
         return ImageFont.load_default(pixels) if letters is None else ImageFont.truetype(letters, pixels)
     except ImportError:
@@ -179,6 +188,8 @@ def length(words: str, size: float, letters: Path | None = None) -> float:
         size: of the letters, in points.
         letters: as `font`.
     """
+    from PIL import ImageFont
+
     found = font(size, letters)
     return _bitmap(words, found, size).width if isinstance(found, ImageFont.ImageFont) else found.getlength(words)
 
@@ -301,8 +312,10 @@ def png(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def _bitmap(line: str, letters: ImageFont.ImageFont, pixels: float) -> Image.Image:
+def _bitmap(line: str, letters: "ImageFont.ImageFont", pixels: float) -> Image.Image:
     """A line in Pillow's bitmap letters, enlarged to a size: a mask (mode L). They have the letters of Latin-1."""
+    from PIL import ImageDraw
+
     known = line.encode("latin-1", errors="replace")
     width = max(1, round(letters.getlength(known)))
     mask = Image.new("L", (width, _BITMAP_PIXELS))

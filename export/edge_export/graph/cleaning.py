@@ -134,7 +134,9 @@ def _broadcast(graph: ir.Graph, measured: TensorValues, value: ir.Value, one: Ar
 def omit_zero_states(model: ir.Model, sizes: tuple[int, int] = SIZES) -> None:
     """Pass 2."""
     layers = [node for node in model.graph if node.op_type in FIRST_STATES]
-    measured = measure(model, sizes) if layers else None
+    if not layers:
+        return
+    measured = measure(model, sizes)
     for node in layers:
         if node.op_type in FIRST_STATES and len(node.inputs) > LENGTHS and _are_full(node, measured):
             node.replace_input_with(LENGTHS, None)
@@ -167,7 +169,9 @@ def _are_full(node: ir.Node, measured: TensorValues) -> bool:
 def fix_reshapes(model: ir.Model, sizes: tuple[int, int] = SIZES) -> None:
     """Pass 3."""
     nodes = [node for node in model.graph if node.op_type == "Reshape" and constant(node.inputs[1]) is None]
-    measured = measure(model, sizes) if nodes else None
+    if not nodes:
+        return
+    measured = measure(model, sizes)
     for node in nodes:
         axes = measured.axes(node.outputs[0])
         if axes is not None and 0 not in axes:

@@ -13,10 +13,10 @@ from edge.classifier.classifier import Classifier, Prediction, load
 from edge.classifier.images import as_batch
 from edge.errors import InputError
 from edge.explanation import belief, occlusion
+from edge.explanation.belief import BeliefChart
 from edge.explanation.occlusion import Occlusion
 
 if TYPE_CHECKING:
-    from edge.explanation.belief_chart import BeliefChart
     from edge.picture.preprocessing import Source
 
 _DIGITS = 6  # of a probability in a record
@@ -77,12 +77,10 @@ class Explanation:
 
     def png(self) -> bytes:
         """The explanation as a picture, a PNG file."""
-        from edge.explanation import belief_chart, occlusion_map
-
         if self.occlusion is None:
-            return belief_chart.png(self._chart())
-        shown = occlusion_map.OcclusionMap(self.name, self.prediction.model, self.labels, self.image, self.occlusion)
-        return occlusion_map.png(shown)
+            return belief.png(self._chart())
+        shown = occlusion.OcclusionMap(self.name, self.prediction.model, self.labels, self.image, self.occlusion)
+        return occlusion.png(shown)
 
     def gif(self) -> bytes:
         """The rows revealed one by one, as a GIF file that starts again after a while.
@@ -90,13 +88,9 @@ class Explanation:
         Raises:
             InputError: the model is not recurrent.
         """
-        from edge.explanation import belief_chart
+        return belief.gif(self._chart())
 
-        return belief_chart.gif(self._chart())
-
-    def _chart(self) -> "BeliefChart":
-        from edge.explanation.belief_chart import BeliefChart
-
+    def _chart(self) -> BeliefChart:
         return BeliefChart(
             name=self.name,
             model=self.prediction.model,

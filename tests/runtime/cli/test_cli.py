@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from edge.cli import main, registry
+from edge.cli import main
 
 RUN = [sys.executable, "-m", "edge"]
 
@@ -18,12 +18,12 @@ def test_the_version_is_one_line(edge_command):
 def test_the_help_lists_every_built_in_command(edge_command):
     ended = edge_command("--help")
     assert ended.code == 0
-    for name in registry.BUILT_IN:
+    for name in main.BUILT_IN:
         assert f"\n  {name} " in ended.out
     assert edge_command("-h").out == ended.out
 
 
-@pytest.mark.parametrize("name", sorted(registry.BUILT_IN))
+@pytest.mark.parametrize("name", sorted(main.BUILT_IN))
 def test_every_built_in_command_has_its_help(edge_command, name):
     ended = edge_command(name, "--help")
     assert ended.code == 0

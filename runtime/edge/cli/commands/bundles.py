@@ -11,7 +11,7 @@ from edge.bundle import bundle, shipped, signature
 from edge.bundle.bundle import Bundle
 from edge.bundle.input import NAME
 from edge.bundle.manifest import Preparation, Rejection
-from edge.cli import registry
+from edge.cli import main
 from edge.cli.arguments import JsonOption, ProviderOption, ProviderSettings, provider_settings
 from edge.errors import BundleError, BundleNotFoundError, EdgeError
 from edge.text.table import aligned, size
@@ -164,7 +164,7 @@ def _trainable(name: str | None, *, known: bool) -> bool:
             tell: Describe = point.load()
             text = tell(name)
         except ModuleNotFoundError as error:
-            if registry.explain("train", error) is None:
+            if main.explain_missing("train", error) is None:
                 raise
             continue
         except EdgeError:

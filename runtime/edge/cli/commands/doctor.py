@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from edge.bundle import shipped
-from edge.cli import registry
+from edge.cli import main
 from edge.cli.arguments import JsonOption
 from edge.errors import ProviderError, RuntimeMissingError
 from edge.session import cpu, probes, providers, runtime
@@ -113,7 +113,7 @@ def _arrays() -> Check | None:
 
 
 def _extras() -> Iterator[Check]:
-    for extra, packages in registry.PACKAGES.items():
+    for extra, packages in main.PACKAGES.items():
         versions = {name: runtime.version(name) for name in packages}
         if all(versions.values()):
             yield Check(f"extra {extra}", "ok", ", ".join(f"{name} {found}" for name, found in versions.items()))
