@@ -8,8 +8,6 @@ from PIL import Image
 
 from edge import drawing
 from edge.explanation import belief, occlusion
-from edge.explanation import belief_chart as curves
-from edge.explanation import occlusion_map as heat
 from edge.explanation.occlusion import Occlusion
 
 DIGITS = tuple("0123456789")
@@ -24,12 +22,12 @@ def beliefs_of(*leaders: int, classes: int = 10, share: float = 0.9) -> np.ndarr
 @pytest.fixture(scope="module")
 def scene(golden):
     beliefs = beliefs_of(*[1] * 12, *[7] * 16)
-    return curves.BeliefChart("digit.png", "lstm-int8", DIGITS, golden[7][1], beliefs, answer=7, settled=13)
+    return belief.BeliefChart("digit.png", "lstm-int8", DIGITS, golden[7][1], beliefs, answer=7, settled=13)
 
 
 @pytest.fixture(scope="module")
 def animation(scene):
-    return curves.gif(scene)
+    return belief.gif(scene)
 
 
 def part(picture: Image.Image, *box: float, pixels: int = 1) -> np.ndarray:
@@ -44,45 +42,45 @@ def of_colour(pixels: np.ndarray, colour: str) -> int:
 
 def digit_in(picture: Image.Image) -> np.ndarray:
     """The middle of each cell of the digit, uint8 (28, 28, 3)."""
-    tile = part(picture, curves.LEFT, curves.TOP, curves.LEFT + curves.TILE, curves.BOTTOM)
-    return tile[curves.CELL // 2 :: curves.CELL, curves.CELL // 2 :: curves.CELL]
+    tile = part(picture, belief.LEFT, belief.TOP, belief.LEFT + belief.TILE, belief.BOTTOM)
+    return tile[belief.CELL // 2 :: belief.CELL, belief.CELL // 2 :: belief.CELL]
 
 
 def test_the_digit_stands_there_pixel_by_pixel(scene):
-    np.testing.assert_array_equal(digit_in(curves.frame(scene, 28, pixels=1)), drawing.paper(scene.image))
+    np.testing.assert_array_equal(digit_in(belief.frame(scene, 28, pixels=1)), drawing.paper(scene.image))
 
 
 def test_rows_that_are_not_read_yet_are_not_seen(scene):
-    shown = digit_in(curves.frame(scene, 10, pixels=1))
+    shown = digit_in(belief.frame(scene, 10, pixels=1))
     np.testing.assert_array_equal(shown[:10], drawing.paper(scene.image)[:10])
     assert (shown[10:] == drawing.rgb(drawing.UNREAD)).all()
 
 
 def test_the_leading_label_of_each_row_has_its_colour(scene):
-    picture = curves.frame(scene, 28, pixels=1)
+    picture = belief.frame(scene, 28, pixels=1)
     for row, column in ((0, 1), (11, 1), (12, 7), (27, 7)):
-        top = curves.TOP + row * curves.CELL
-        cell = part(picture, curves.STRIP_LEFT, top, curves.STRIP_LEFT + curves.STRIP_WIDTH, top + curves.CELL)
+        top = belief.TOP + row * belief.CELL
+        cell = part(picture, belief.STRIP_LEFT, top, belief.STRIP_LEFT + belief.STRIP_WIDTH, top + belief.CELL)
         assert of_colour(cell, drawing.SERIES[column]) > cell.shape[0] * cell.shape[1] / 2
 
 
 def test_a_curve_runs_beside_the_row_at_its_belief(scene):
-    picture = curves.frame(scene, 28, pixels=1)
-    x = curves.CHART_LEFT + 0.9 * curves.CHART_WIDTH
+    picture = belief.frame(scene, 28, pixels=1)
+    x = belief.CHART_LEFT + 0.9 * belief.CHART_WIDTH
     for row, column in ((5, 1), (25, 7)):
-        y = curves.TOP + (row + 0.5) * curves.CELL
+        y = belief.TOP + (row + 0.5) * belief.CELL
         assert of_colour(part(picture, x - 2, y - 2, x + 3, y + 3), drawing.SERIES[column])
 
 
 def test_a_chart_ends_at_the_row_that_was_read_last(scene):
-    below = curves.TOP + 11 * curves.CELL
-    chart = part(curves.frame(scene, 10, pixels=1), curves.CHART_LEFT - 4, below, curves.BARS_LEFT, curves.BOTTOM)
+    below = belief.TOP + 11 * belief.CELL
+    chart = part(belief.frame(scene, 10, pixels=1), belief.CHART_LEFT - 4, below, belief.BARS_LEFT, belief.BOTTOM)
     assert not any(of_colour(chart, colour) for colour in drawing.SERIES)
 
 
 def test_the_bars_grow_with_the_belief(scene):
     early, late = (
-        part(curves.frame(scene, count, pixels=1), curves.BAR_LEFT, curves.TOP, curves.WIDTH, curves.BOTTOM)
+        part(belief.frame(scene, count, pixels=1), belief.BAR_LEFT, belief.TOP, belief.WIDTH, belief.BOTTOM)
         for count in (5, 28)
     )
     assert of_colour(early, drawing.SERIES[1]) > 10 * of_colour(late, drawing.SERIES[1])
@@ -91,20 +89,20 @@ def test_the_bars_grow_with_the_belief(scene):
 
 def test_the_line_of_settlement_is_drawn_once_everything_is_read(scene):
     def line(count):
-        y = curves.TOP + 13 * curves.CELL
-        left = curves.CHART_LEFT - 10  # between the strip and the chart
-        return part(curves.frame(scene, count, pixels=1), left, y - 1, left + 9, y + 1).min()
+        y = belief.TOP + 13 * belief.CELL
+        left = belief.CHART_LEFT - 10  # between the strip and the chart
+        return part(belief.frame(scene, count, pixels=1), left, y - 1, left + 9, y + 1).min()
 
     assert line(28) < 80
     assert line(27) == 255
 
 
 def test_the_png_is_drawn_the_same_each_time_in_twice_the_pixels(scene):
-    drawn = curves.png(scene)
+    drawn = belief.png(scene)
     with Image.open(io.BytesIO(drawn)) as picture:
         assert picture.format == "PNG"
-        assert picture.size == (2 * curves.WIDTH, 2 * curves.HEIGHT)
-    assert curves.png(scene) == drawn
+        assert picture.size == (2 * belief.WIDTH, 2 * belief.HEIGHT)
+    assert belief.png(scene) == drawn
 
 
 def test_the_animation_reveals_a_row_at_a_time_and_rests_at_the_end(animation):
@@ -117,14 +115,14 @@ def test_the_animation_reveals_a_row_at_a_time_and_rests_at_the_end(animation):
             unread = (digit_in(frames.convert("RGB")) == drawing.rgb(drawing.UNREAD)).all(axis=(1, 2))
             read.append(28 - int(unread.sum()))
     assert read == list(range(1, 29))
-    assert durations == [curves.ROW_MS] * 27 + [curves.LAST_MS]
+    assert durations == [belief.ROW_MS] * 27 + [belief.LAST_MS]
 
 
 def test_the_colours_of_the_animation_are_the_picture_s(scene, animation):
     with Image.open(io.BytesIO(animation)) as frames:
         frames.seek(27)
         found = np.asarray(frames.convert("RGB")).astype(int)
-    expected = np.asarray(curves.frame(scene, 28, pixels=1)).astype(int)
+    expected = np.asarray(belief.frame(scene, 28, pixels=1)).astype(int)
     assert tuple(found[0, 0]) == (255, 255, 255)
     assert np.abs(found - expected).max() < 64
     assert np.abs(found - expected).mean() < 1
@@ -132,20 +130,20 @@ def test_the_colours_of_the_animation_are_the_picture_s(scene, animation):
 
 def test_many_classes_give_ten_curves_and_the_answer_is_one_of_them(scene):
     beliefs = beliefs_of(*range(28), classes=40)
-    columns = curves.shown(beliefs, answer=35)
+    columns = belief.shown(beliefs, answer=35)
     assert len(columns) == 10
     assert 35 in columns
     assert columns == sorted(columns)
     labels = tuple(f"a class with a long name {number}" for number in range(40))
-    wide = curves.BeliefChart("x" * 300, "m" * 30, labels, scene.image, beliefs, answer=35, settled=None)
-    assert curves.frame(wide, 28, pixels=1).size == (curves.WIDTH, curves.HEIGHT)
+    wide = belief.BeliefChart("x" * 300, "m" * 30, labels, scene.image, beliefs, answer=35, settled=None)
+    assert belief.frame(wide, 28, pixels=1).size == (belief.WIDTH, belief.HEIGHT)
 
 
 def test_two_classes_give_two_curves(scene):
     beliefs = beliefs_of(*[1] * 28, classes=2)
-    assert curves.shown(beliefs, answer=1) == [0, 1]
-    two = curves.BeliefChart("d", "m", ("no", "yes"), scene.image, beliefs, answer=1, settled=1)
-    assert curves.frame(two, 28, pixels=1).size == (curves.WIDTH, curves.HEIGHT)
+    assert belief.shown(beliefs, answer=1) == [0, 1]
+    two = belief.BeliefChart("d", "m", ("no", "yes"), scene.image, beliefs, answer=1, settled=1)
+    assert belief.frame(two, 28, pixels=1).size == (belief.WIDTH, belief.HEIGHT)
 
 
 @pytest.fixture
@@ -158,29 +156,37 @@ def found():
 
 
 def test_the_map_is_red_where_hiding_costs_belief_and_blue_where_it_helps(found, golden):
-    pixels = heat.coloured(np.zeros((28, 28), np.uint8), found.drop, 0.6).astype(int)
+    pixels = occlusion.coloured(np.zeros((28, 28), np.uint8), found.drop, 0.6).astype(int)
     assert pixels[10, 12, 0] > pixels[10, 12, 2] + 80
     assert pixels[20, 20, 2] > pixels[20, 20, 0] + 10
     assert (pixels[0, 0] == 255).all()
     np.testing.assert_array_equal(
-        heat.coloured(golden[0][1], np.zeros((28, 28), np.float32), 0.6), drawing.paper(golden[0][1], drawing.PALE_INK)
+        occlusion.coloured(golden[0][1], np.zeros((28, 28), np.float32), 0.6),
+        drawing.paper(golden[0][1], drawing.PALE_INK),
     )
 
 
 def test_the_patch_that_is_drawn_is_the_one_that_was_hidden():
     image = np.full((28, 28), 255, np.uint8)
-    covered = heat.hidden(image, 5, 0, 27)
+    covered = occlusion.hidden(image, 5, 0, 27)
     assert not covered[:3, 25:].any()
     assert np.count_nonzero(covered) == 28 * 28 - 9
 
 
 def test_the_map_is_drawn_with_a_rise_and_without(found, golden):
     for hidden in (found.hidden, np.minimum(found.hidden, np.float32(0.9))):
-        scene = heat.OcclusionMap("d.png", "cnn", DIGITS, golden[0][1], Occlusion(4, 0.9, 5, hidden))
-        with Image.open(io.BytesIO(heat.png(scene))) as picture:
-            assert picture.size == (heat.PIXELS * heat.WIDTH, heat.PIXELS * heat.HEIGHT)
-            legend = heat.LEFTS[1] + heat.TILE + 14
-            bar = part(picture, legend, heat.TOP, legend + heat.LEGEND_WIDTH, heat.TOP + heat.TILE, pixels=heat.PIXELS)
+        scene = occlusion.OcclusionMap("d.png", "cnn", DIGITS, golden[0][1], Occlusion(4, 0.9, 5, hidden))
+        with Image.open(io.BytesIO(occlusion.png(scene))) as picture:
+            assert picture.size == (occlusion.PIXELS * occlusion.WIDTH, occlusion.PIXELS * occlusion.HEIGHT)
+            legend = occlusion.LEFTS[1] + occlusion.TILE + 14
+            bar = part(
+                picture,
+                legend,
+                occlusion.TOP,
+                legend + occlusion.LEGEND_WIDTH,
+                occlusion.TOP + occlusion.TILE,
+                pixels=occlusion.PIXELS,
+            )
         blue = int((bar[..., 2].astype(int) - bar[..., 0] > 60).sum())
         assert bool(blue) == (hidden is found.hidden)
 
