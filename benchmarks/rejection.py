@@ -37,7 +37,7 @@ from PIL import Image
 
 import edge
 from edge.bundle.input import COLUMNS, ROWS
-from edge.classifier.rejection import Scorer
+from edge.classifier.prediction import Scorer
 from edge.errors import PictureError
 from edge.picture import paths, preprocessing
 from edge.text.table import aligned

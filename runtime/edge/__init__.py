@@ -43,8 +43,9 @@ if TYPE_CHECKING:
     from edge.bundle.manifest import Manifest
     from edge.bundle.shipped import info
     from edge.bundle.shipped import names as models
-    from edge.classifier.classifier import Classifier, Prediction, load
+    from edge.classifier.classifier import Classifier, load
     from edge.classifier.page import Page, read_page
+    from edge.classifier.prediction import Prediction
     from edge.explanation.explanation import Explanation, explain
     from edge.verification import Verification, verify
 

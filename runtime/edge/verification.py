@@ -25,8 +25,7 @@ from edge.bundle.bundle import Bundle
 from edge.bundle.evidence import Evidence
 from edge.bundle.input import OUTPUTS, SCORE
 from edge.bundle.signature import Trusted
-from edge.classifier.rejection import Scorer
-from edge.classifier.softmax import softmax
+from edge.classifier.prediction import Scorer, softmax
 from edge.errors import BundleError, EdgeError, ProviderError, VerificationError
 from edge.session import cpu, probes, session
 from edge.session.providers import Provider

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.manifest import Rejection
-from edge.classifier.rejection import Scorer, distances, energies
+from edge.classifier.prediction import Scorer, distances, energies
 from edge_train.data.splits import Split
 
 MOST_REJECTED = 0.01  # of the validation digits

@@ -1,6 +1,6 @@
 """The output `score` of a bundle's graph: how much an image looks like any label, for every client in every language.
 
-What `edge.classifier.rejection` says in numpy, as nodes behind the logits x, with the numbers of the manifest:
+What `edge.classifier.prediction` says in numpy, as nodes behind the logits x, with the numbers of the manifest:
 
     energy     = log(sum(exp(x)))                                   ReduceLogSumExp
     distances  = |L^T (x - c_k)|, for each label k                  Gemm, Reshape, ReduceL2
@@ -19,7 +19,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from edge.bundle.input import SCORE
 from edge.bundle.manifest import Rejection
-from edge.classifier.rejection import Scorer
+from edge.classifier.prediction import Scorer
 from edge_export.graph.builder import LOGITS, GraphBuilder
 
 # From this opset on, reductions take their axes as an input.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edge.bundle.manifest import Precision
-from edge.classifier.softmax import softmax
+from edge.classifier.prediction import softmax
 from edge.errors import EdgeError
 from edge_export.parity.tolerances import TOLERANCES, Tolerance, broken_tolerances
 from edge_train.data.splits import Split

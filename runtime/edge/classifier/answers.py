@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.classifier.classifier import Classifier, Prediction
+from edge.classifier.classifier import Classifier
+from edge.classifier.prediction import Prediction
 from edge.errors import NoDigitError, PictureError, SeveralDigitsError
 from edge.picture import stopping
 from edge.picture.arrays import Prepared

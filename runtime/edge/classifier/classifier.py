@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,7 @@ from edge.bundle.input import COLUMNS, DIGITS, OUTPUTS, ROWS, SCORE
 from edge.bundle.manifest import Manifest
 from edge.bundle.signature import Trusted
 from edge.classifier.images import as_batch
-from edge.classifier.rejection import Scorer
+from edge.classifier.prediction import Prediction, Scorer
 from edge.errors import BundleError, InputError, SeveralDigitsError
 from edge.session import batching, cpu, session
 from edge.session.batching import LEAST_IMAGES_PER_THREAD, Batching, run_in_parts
@@ -29,41 +29,6 @@ if TYPE_CHECKING:
 _LOGITS, _PROBABILITIES = (OUTPUTS[0],), (OUTPUTS[1],)
 
 _INFINITE = math.inf
-
-
-class Prediction(NamedTuple):
-    """What a picture shows.
-
-    Attributes:
-        label: the most probable label.
-        confidence: its probability, 0 to 1.
-        labels: those of the bundle.
-        shares: probability of each, in their order.
-        model: name of the bundle.
-        provider: where it was computed, such as "cpu".
-        score: how much the image looks like any label, about 0 for a usual digit and lower for others, and with it what
-            reading knows of its picture; None where the bundle cannot say.
-        rejected: whether that is so low that the image is probably none of the labels.
-    """
-
-    label: str
-    confidence: float
-    labels: tuple[str, ...]
-    shares: tuple[float, ...]
-    model: str
-    provider: str
-    score: float | None = None
-    rejected: bool = False
-
-    @property
-    def probabilities(self) -> dict[str, float]:
-        """Probability of each label, in the order of the manifest."""
-        return dict(zip(self.labels, self.shares, strict=True))
-
-    def top(self, count: int) -> list[tuple[str, float]]:
-        """The most probable labels with their probabilities, best first; equal ones in the manifest's order."""
-        ranked = sorted(zip(self.labels, self.shares, strict=True), key=lambda pair: -pair[1])
-        return ranked[: max(count, 0)]
 
 
 class Classifier:

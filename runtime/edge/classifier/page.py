@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from edge.bundle import shipped
-from edge.classifier.classifier import Classifier, Prediction, load
+from edge.classifier.classifier import Classifier, load
+from edge.classifier.prediction import Prediction
 from edge.classifier.touching import oddity, read_lines
 from edge.drawing import GREEN, RED, Pen
 from edge.picture import preprocessing

@@ -16,7 +16,8 @@ from edge.picture.ink.levels import resize
 from edge.picture.ink.normalisation import BOX, FINENESS, adjust_stroke_width, fit_frame
 
 if TYPE_CHECKING:
-    from edge.classifier.classifier import Classifier, Prediction
+    from edge.classifier.classifier import Classifier
+    from edge.classifier.prediction import Prediction
 
 HALF: Final = 128  # grey level from which a pixel is ink
 # Of each of the digits that are seen in place of one: a part of a digit is lower than the whole.

@@ -20,8 +20,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from edge.bundle.input import COLUMNS, ROWS
 from edge.classifier.answers import Answer, failure, told
-from edge.classifier.classifier import Prediction
 from edge.classifier.page import read_grey_page, read_page
+from edge.classifier.prediction import Prediction
 from edge.errors import BundleError, NoDigitError, PictureError
 from edge.explanation.explanation import explain_image
 from edge.picture import preprocessing

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import edge
-from edge.classifier.rejection import Scorer
+from edge.classifier.prediction import Scorer
 from edge_export.pack import rejection_threshold
 from edge_train import strokes
 from edge_train.data.splits import Split

@@ -8,7 +8,7 @@ from onnx import helper
 
 from edge.bundle.input import SCORE
 from edge.bundle.manifest import Rejection
-from edge.classifier.rejection import Scorer
+from edge.classifier.prediction import Scorer
 from edge_export.graph.session import open_session
 from edge_export.pack.score_output import add_score
 

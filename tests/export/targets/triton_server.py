@@ -27,7 +27,7 @@ from tritonclient import grpc, http
 
 from edge import verification
 from edge.bundle import bundle
-from edge.classifier.rejection import Scorer
+from edge.classifier.prediction import Scorer
 
 SECONDS_TO_START = 120
 REQUESTS = 200

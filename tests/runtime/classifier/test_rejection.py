@@ -10,7 +10,7 @@ import edge
 from edge.bundle import manifest as manifests
 from edge.bundle.input import OUTPUTS, SCORE
 from edge.bundle.manifest import Rejection
-from edge.classifier.rejection import Scorer
+from edge.classifier.prediction import Scorer
 from edge.errors import BundleError
 from edge.picture import preprocessing
 

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.classifier.softmax import softmax
+from edge.classifier.prediction import softmax
 from edge.errors import EdgeError
 from edge_train.models import summary
 from edge_train.models.specification import Specification

@@ -35,7 +35,7 @@ from edge.text.terminal import ProgressBar, image_as_text, printable, shows_bloc
 if TYPE_CHECKING:
     from edge.bundle.bundle import Bundle
     from edge.classifier.answers import Answer
-    from edge.classifier.classifier import Prediction
+    from edge.classifier.prediction import Prediction
     from edge.picture.arrays import Prepared
     from edge.picture.steps import StepStrips
 

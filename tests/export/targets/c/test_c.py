@@ -15,7 +15,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edge.bundle import bundle, shipped
-from edge.classifier.rejection import Scorer
+from edge.classifier.prediction import Scorer
 from edge.picture.ink.normalisation import fit_frame
 from edge_export.graph import session
 from edge_export.int8.convolutional import blocks

@@ -1,4 +1,4 @@
-"""How much an image looks like one of the labels, from the model's logits alone.
+"""What logits say: the probabilities of the labels, the prediction, and how much an image looks like any label.
 
 Softmax cannot say "none of these": a scribble gets a label, and often a confident one. Two things of the logits can.
 Their energy is low where the model finds little of any label; and for each label, the logits of its images lie close
@@ -11,12 +11,59 @@ for Detecting Out-of-Distribution Samples and Adversarial Attacks", 2018.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.manifest import Rejection
+
+
+class Prediction(NamedTuple):
+    """What a picture shows.
+
+    Attributes:
+        label: the most probable label.
+        confidence: its probability, 0 to 1.
+        labels: those of the bundle.
+        shares: probability of each, in their order.
+        model: name of the bundle.
+        provider: where it was computed, such as "cpu".
+        score: how much the image looks like any label, about 0 for a usual digit and lower for others, and with it what
+            reading knows of its picture; None where the bundle cannot say.
+        rejected: whether that is so low that the image is probably none of the labels.
+    """
+
+    label: str
+    confidence: float
+    labels: tuple[str, ...]
+    shares: tuple[float, ...]
+    model: str
+    provider: str
+    score: float | None = None
+    rejected: bool = False
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """Probability of each label, in the order of the manifest."""
+        return dict(zip(self.labels, self.shares, strict=True))
+
+    def top(self, count: int) -> list[tuple[str, float]]:
+        """The most probable labels with their probabilities, best first; equal ones in the manifest's order."""
+        ranked = sorted(zip(self.labels, self.shares, strict=True), key=lambda pair: -pair[1])
+        return ranked[: max(count, 0)]
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities along the last axis, in float64: large logits do not overflow, and sums are 1 to fifteen digits.
+
+    Args:
+        logits: float64 (..., classes), divided by the temperature already.
+    """
+    powers: NDArray[np.float64] = np.exp(logits - logits.max(-1, keepdims=True))
+    powers /= powers.sum(-1, keepdims=True)
+    return powers
+
 
 Floats = NDArray[np.float64]
 
