@@ -356,7 +356,7 @@ def load(
     if threads is not None and threads < 1:
         raise InputError(f"{threads} threads cannot run anything; give 1 or more")
     cores = cpu.allowed() if threads is None else threads
-    inside = min(session.default_threads(source.size), cores)
+    inside = min(batching.default_threads(source.size), cores)
     running = session.create(
         source.data,
         provider=provider,

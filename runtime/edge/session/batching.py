@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from edge.bundle.manifest import Manifest
 from edge.session import cpu, runtime
 from edge.text.files import cache_folder, make_folder, write_atomically
 
@@ -32,6 +33,9 @@ CHUNK_IMAGES = 256
 
 # With fewer images than this each, starting a thread (some 50 us) and smaller chunks cost more than the thread brings.
 LEAST_IMAGES_PER_THREAD = 64
+
+# Below this size handing work to other threads costs more than the work: the models of edge have 0.03 to 3 MB.
+SMALL_MODEL_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,22 @@ def rule(threads: int) -> Batching:
         threads: cores that may be used, at least 1.
     """
     return Batching(CHUNK_IMAGES, threads, "rule")
+
+
+def default_threads(size_bytes: int) -> int:
+    """The threads for a model of that size: 1 for small ones, else every CPU that the process may use."""
+    return 1 if size_bytes < SMALL_MODEL_BYTES else cpu.allowed()
+
+
+def few_images(limit: int, manifest: Manifest | None) -> int:
+    """Batches of fewer images are a few, as long as nothing was measured here: the file may know this processor.
+
+    Args:
+        limit: what the graph says.
+        manifest: what the bundle says; None where there is only a graph.
+    """
+    vnni = None if manifest is None else manifest.few_images_vnni
+    return limit if vnni is None or not cpu.has_vnni() else vnni
 
 
 def chunks(count: int, batching: Batching) -> list[slice]:

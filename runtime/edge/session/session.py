@@ -15,17 +15,13 @@ from edge.bundle import branches
 from edge.bundle.input import COLUMNS, INPUT, NAME, OUTPUTS, ROWS, SCORE, check_served
 from edge.bundle.manifest import Manifest
 from edge.errors import BundleError, InputError, ProviderError
-from edge.session import cpu, providers
+from edge.session import batching, providers
 from edge.session.providers import Options, Provider, open_best, open_on
 from edge.session.runtime import failures, first_line
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-# Below this size handing work to other threads costs more than the work: the models of edge have 0.03 to 3 MB.
-SMALL_MODEL_BYTES = 8 * 2**20
-
 
 _COPIED, _LISTED = methodcaller("copy"), methodcaller("tolist")
 
@@ -92,7 +88,7 @@ class _Sessions:
         with self._lock:
             if outputs not in self.runs:
                 # A large model takes its time before the outputs part, and its weights would be in memory twice.
-                can_be_cut = self._on_cpu and len(self._model) < SMALL_MODEL_BYTES
+                can_be_cut = self._on_cpu and len(self._model) < batching.SMALL_MODEL_BYTES
                 part = branches.cut(self._model, outputs) if can_be_cut else None
                 self._parts[outputs] = self.whole() if part is None else self._open(part)
                 self.runs[outputs] = _bare(self._parts[outputs]).run
@@ -259,7 +255,7 @@ def create(
         InputError: an unknown provider, settings for one that takes none, or fewer threads than 1.
     """
     providers.check(provider, provider_options)
-    count = default_threads(len(data)) if threads is None else threads
+    count = batching.default_threads(len(data)) if threads is None else threads
     if count < 1:
         raise InputError(f"{count} threads cannot run anything; give 1 or more")
     if manifest is not None:
@@ -283,7 +279,7 @@ def create(
         threads=count,
         has_score=_gives_score(native),
         provider_options=provider_options,
-        few_images=sys.maxsize if ways is None else _few_images(ways, manifest),
+        few_images=sys.maxsize if ways is None else batching.few_images(ways.limit, manifest),
     )
     if manifest is not None and SCORE in manifest.outputs and not running.has_score:
         raise BundleError(
@@ -345,17 +341,6 @@ def _failed(error: Exception, images: int) -> ProviderError:
         f"onnxruntime failed on {f'a batch of {images} images' if many else 'an image'}: {first_line(error)}; "
         f"{'try a smaller batch' if many else 'check the bundle with `edge verify`'}"
     )
-
-
-def _few_images(ways: branches.Branches, manifest: Manifest | None) -> int:
-    """Batches of fewer images are a few, as long as nothing was measured here: the file may know this processor."""
-    vnni = None if manifest is None else manifest.few_images_vnni
-    return ways.limit if vnni is None or not cpu.has_vnni() else vnni
-
-
-def default_threads(size_bytes: int) -> int:
-    """The threads for a model of that size: 1 for small ones, else every CPU that the process may use."""
-    return 1 if size_bytes < SMALL_MODEL_BYTES else cpu.allowed()
 
 
 def _gives_score(native: Any) -> bool:  # noqa: ANN401 - onnxruntime is untyped

@@ -10,7 +10,7 @@ import pytest
 
 from edge.bundle import branches, bundle, shipped
 from edge.errors import BundleError, InputError, ProviderError, RuntimeMissingError
-from edge.session import cpu, providers, runtime, session
+from edge.session import batching, cpu, providers, runtime, session
 
 HAS_CUDA = "CUDAExecutionProvider" in runtime.load().get_available_providers()
 without_cuda = pytest.mark.skipif(HAS_CUDA, reason="this onnxruntime was built with CUDA")
@@ -156,8 +156,8 @@ def test_one_image_of_another_shape_or_type_is_told_after_good_ones_too(packed, 
 
 
 def test_small_models_run_on_one_thread_and_large_ones_on_all_allowed_cpus():
-    assert session.default_threads(100_000) == 1
-    assert session.default_threads(100_000_000) == cpu.allowed()
+    assert batching.default_threads(100_000) == 1
+    assert batching.default_threads(100_000_000) == cpu.allowed()
 
 
 def test_idle_threads_do_not_spin(packed, monkeypatch):
@@ -243,7 +243,7 @@ def test_what_is_not_asked_for_is_not_computed_and_what_is_has_the_same_bits(nam
 
 
 def test_a_large_model_is_loaded_once_whatever_is_asked_for(monkeypatch):
-    monkeypatch.setattr(session, "SMALL_MODEL_BYTES", 1000)
+    monkeypatch.setattr(batching, "SMALL_MODEL_BYTES", 1000)
     source, opened = bundle.read(shipped.locate("rnn")), []
     real = session.open_on
     monkeypatch.setattr(session, "open_on", lambda data, *a, **named: opened.append(data) or real(data, *a, **named))

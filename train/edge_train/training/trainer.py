@@ -10,19 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from edge.bundle.input import DIGITS
 from edge.errors import EdgeError
 from edge.text import files
 from edge.text.terminal import printable, to_stderr
-from edge_train import strokes
 from edge_train.data import datasets
 from edge_train.data.datasets import Dataset
 from edge_train.data.splits import DataError, Split
 from edge_train.models import networks, specification
 from edge_train.models.specification import Specification, SpecificationError
-from edge_train.training import checkpoint, evaluation, loop, recipes, run_folder
+from edge_train.training import checkpoint, evaluation, loop, mixture, recipes, run_folder
 from edge_train.training.callbacks import TENSORBOARD_FOLDER, Callback, RunProgress, TensorBoard
 from edge_train.training.checkpoint import Checkpoint, CheckpointError
 from edge_train.training.evaluation import Answers
@@ -34,10 +32,6 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 DEFAULT_MODEL = "lstm"
 DEFAULT_DATA = datasets.MNIST
-
-MIXED_SEED = 1_004  # beside those of the stroke splits
-OUTLIER_SEED = 2_004
-MIXED_POOL = 4  # times as many drawn digits as an epoch mixes in, so that epochs differ
 
 
 class DeviceError(EdgeError):
@@ -161,7 +155,7 @@ def train(
     device = _device(request.device)
     torch.set_num_threads(request.threads or torch.get_num_threads())
     run = _prepared(request, source, device)
-    data = _training_data(run.recipe, run.source, device)
+    data = mixture.training_data(run.recipe, run.source, device)
     # Before the first epoch, because an hour later is late to learn that it cannot be made.
     files.make_folder(run.folder, advice="choose another --out")
     shown = len(data.training) + data.drawn_per_epoch(run.recipe) + data.outliers_per_epoch(run.recipe)
@@ -354,45 +348,6 @@ def _other(options: str, started: str, kind: type[EdgeError]) -> EdgeError:
         f"the run was started {started}, and --resume goes on with it; leave {options} out, or start anew "
         "without --resume"
     )
-
-
-def _training_data(recipe: Recipe, source: Dataset, device: torch.device) -> TrainingData:
-    if recipe.strokes and source.labels != DIGITS:
-        raise RecipeError(f"{source.name} has other classes than drawn digits; leave --strokes out")
-    if recipe.outliers and source.labels != DIGITS:
-        raise RecipeError(f"what is drawn as no digit may be of {source.name}; leave --outliers out")
-    teacher = _teacher(recipe.teacher, source, device) if recipe.teacher else None
-    training, validation = source.splits()
-    drawn = None
-    if recipe.strokes:
-        images, labels = strokes.sample(
-            round(recipe.strokes * len(training) * MIXED_POOL),
-            seed=MIXED_SEED + recipe.seed * 10,
-            writers=recipe.writers,
-        )
-        drawn = Split("strokes-mixed", images, labels)
-    outliers = None
-    if recipe.outliers:
-        count = round(recipe.outliers * len(training) * MIXED_POOL)
-        outliers = strokes.sample_outliers(count, seed=OUTLIER_SEED + recipe.seed * 10)
-    return TrainingData(training, validation, drawn, teacher, outliers)
-
-
-def _teacher(name: str, source: Dataset, device: torch.device) -> nn.Module:
-    """The model of a shipped checkpoint, or of a file, ready to be asked.
-
-    Raises:
-        RecipeError: there is no such checkpoint, or it has other classes than the data.
-    """
-    path = checkpoint.shipped(name) or Path(name)
-    if not path.is_file():
-        raise RecipeError(
-            f"no teacher {name!r}; name a shipped checkpoint or a file with --teacher, or leave it out: ''"
-        )
-    stored = checkpoint.load(path)
-    if stored.labels != source.labels:
-        raise RecipeError(f"the teacher {name} has other classes than {source.name}; leave it out: --teacher ''")
-    return stored.model().to(device)
 
 
 def _evaluated(run: _Run, validation: Split, *, test: Split | None) -> tuple[Checkpoint, list[Answers]]:
