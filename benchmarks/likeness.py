@@ -86,7 +86,7 @@ def read(sources: Iterable[preprocessing.Source]) -> tuple[NDArray[np.uint8], Fl
         made = preprocessing.preprocess(preprocessing.luminance(source))
         if made.segmentation is not None and made.close_up is not None:
             images.append(made.image)
-            traits.append(likeness.measure(made.image, made.segmentation, made.close_up.ink))
+            traits.append(likeness.measure(made.image, made.segmentation, made.close_up.crossed))
     return np.stack(images), np.array(traits, np.float64)
 
 

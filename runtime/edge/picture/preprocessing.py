@@ -107,7 +107,7 @@ def read_digit(source: Source) -> Prepared:
     count = count_digits(found.pieces, found.digit, found.light.strength)
     if count > 1:
         raise SeveralDigitsError(name_of(source), count)
-    return Prepared(made.image, likeness(made.image, found, near.ink))
+    return Prepared(made.image, likeness(made.image, found, near.crossed))
 
 
 def read_digits(sources: Sequence[Source]) -> list[Prepared | PictureError]:

@@ -64,6 +64,15 @@ def sign():
     return page
 
 
+def scale():
+    """A ruler on end, whose ticks are so close that the gaps between them could be pores of a stroke."""
+    page, draw = sheet()
+    draw.line([(140, 20), (140, 200)], fill=INK, width=6)
+    for at, y in enumerate(range(20, 201, 6)):
+        draw.line([(140 - (50 if at % 10 == 0 else 25), y), (140, y)], fill=INK, width=3)
+    return page
+
+
 def outline(*, fill=None, paper=PAPER):
     """A closed line that is as uneven as a written 0."""
     page, draw = sheet(paper)
@@ -92,7 +101,7 @@ def test_a_written_digit_loses_little_and_most_lose_nothing(golden, size):
     assert sum(each == ALLOWANCE for each in found) >= 9
 
 
-@pytest.mark.parametrize("drawing", [ring, face, gauge, sign])
+@pytest.mark.parametrize("drawing", [ring, face, gauge, sign, scale])
 def test_what_no_pen_writes_as_a_digit_loses_much(drawing):
     assert likeness(drawing()) < ALLOWANCE - 1
 

@@ -64,18 +64,18 @@ MOST: Final = 4.0
 ALLOWANCE: Final = 0.8
 
 
-def likeness(image: Grey, found: "Segmentation", close_up: Mask) -> float:
+def likeness(image: Grey, found: "Segmentation", crossed: float) -> float:
     """What reading adds to the score of an image: the more, the more its picture looks like one of a digit.
 
     Args:
         image: uint8 (28, 28), what the model sees.
         found: the digit in the picture at working size.
-        close_up: bool (h, w), the digit's ink in the close-up.
+        crossed: strokes that a column of the close-up crosses on average.
 
     Returns:
         `ALLOWANCE` for most digits, less for others.
     """
-    return ALLOWANCE - cost(measure(image, found, close_up))
+    return ALLOWANCE - cost(measure(image, found, crossed))
 
 
 def cost(traits: Traits) -> float:
@@ -84,7 +84,7 @@ def cost(traits: Traits) -> float:
     return sum(min(max(0.0, each), MOST) for each in beyond)
 
 
-def measure(image: Grey, found: "Segmentation", close_up: Mask) -> Traits:
+def measure(image: Grey, found: "Segmentation", crossed: float) -> Traits:
     """The traits of what was found; the arguments are those of `likeness`."""
     ink = image >= HALF
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
@@ -101,7 +101,7 @@ def measure(image: Grey, found: "Segmentation", close_up: Mask) -> Traits:
         turned=float(turned) if across > RING else 0.0,
         mirrored=float(max(across_it, along_it)) if across > BAR else 0.0,
         across=across,
-        down=strokes_crossed(close_up),
+        down=crossed,
         enclosed=float(all_ink / part_of_it - 1),
         filled=_sides(found, found.digit),
     )

@@ -59,10 +59,12 @@ class CloseUp:
     Attributes:
         strength: uint8 (h, w), 0 paper to 255 black.
         ink: bool (h, w), the digit.
+        crossed: strokes that a column crosses on average; with the gaps that count as ink only where they are pores.
     """
 
     strength: Grey
     ink: Mask
+    crossed: float
 
 
 def close_up(full: Image.Image, segmentation: "Segmentation", ink: Mask, top: int, left: int) -> CloseUp:
@@ -101,9 +103,12 @@ def close_up(full: Image.Image, segmentation: "Segmentation", ink: Mask, top: in
     usual = quantile(histogram(strength[found]), USUAL) if found.any() else 0
     # the stencil is as coarse as a working pixel
     seen = dilate_mask(found, FINENESS // 2) & at_least(strength, max(1, HALFWAY * usual))
-    if strokes_crossed(seen) > POROUS:
+    crossed = strokes_crossed(seen)
+    if crossed > POROUS:
+        pores = strokes_crossed(seen.T) > POROUS  # rows of a scale do not cross the gaps between its ticks
         seen = close(seen.view(np.uint8), PORE, overhang=False).view(np.bool_)
-    return CloseUp(strength, seen if seen.any() else found)
+        crossed = strokes_crossed(seen) if pores else crossed
+    return CloseUp(strength, seen if seen.any() else found, crossed)
 
 
 def strokes_crossed(ink: Mask) -> float:
