@@ -1,6 +1,7 @@
 """How well what is no digit is told from digits: by the model alone, and with what reading knows of the picture.
 
-    python benchmarks/rejection.py [--held] [--model NAME-or-FILE]... [--pictures NAME=FOLDER]... [--digits NAME=FOLDER]
+    python benchmarks/rejection.py [--held | --asked] [--model NAME-or-FILE]... [--fonts FOLDER]
+        [--pictures NAME=FOLDER]... [--digits NAME=FOLDER]...
 
 A classifier of digits gives a letter a digit, and often a confident one. This measures what the rejection of a bundle
 tells apart: AUROC (the chance that a digit scores higher than something else; 0.5 says nothing, 1 is perfect), the
@@ -12,9 +13,10 @@ Each figure stands twice: by the graph's score alone, and with the likeness that
 blank or as several digits is neither rejected nor misleading.
 
 Digits are MNIST's test set, the same on drawn paper, and the pictures of `--digits` if given. What is no digit is drawn
-by `rejection_kinds` and `rejection_chosen`, on which likeness was chosen, or with `--held` by `rejection_held`, on
-which nothing was. Letters are of Pillow's built-in font or of those in `--fonts`; Greek ones need them. Everything else
-is a folder of pictures: textures, photos. Models are trained with outliers of `edge_train.strokes.outliers`, which
+by `rejection_kinds` and `rejection_chosen`, on which likeness was chosen, with `--held` by `rejection_held`, on which
+nothing was, or with `--asked` by `rejection_asked`, eight kinds of which at most 8 % shall mislead. Letters are of
+Pillow's built-in font or of those in `--fonts`; Greek ones need them. Everything else is a folder of pictures:
+textures, photos. Models are trained with outliers of `edge_train.strokes.outliers`, which
 draws by other means.
 
 The last line is one JSON document with all of it.
@@ -28,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import rejection_asked
 import rejection_chosen
 import rejection_held
 import rejection_kinds as kinds
@@ -45,7 +48,7 @@ from edge_export.pack import rejection_threshold
 from edge_train.data import published
 
 SCHEMA = "edge.rejection/3"
-SEED, HELD_SEED = 30_001, 30_002
+SEED, HELD_SEED, ASKED_SEED = 30_001, 30_002, 30_012
 MODELS = ("lstm-int8", "cnn-int8")
 COUNT = 150  # of each drawn kind
 SURE = 0.9  # of a label that nobody would doubt
@@ -84,13 +87,13 @@ def main() -> int:
     arguments = parsed(sys.argv[1:])
     test = published.load_test("mnist", fetch=False)
     _, validation = published.load("mnist", fetch=False)
-    random = np.random.default_rng(HELD_SEED if arguments.held else SEED)
+    random = np.random.default_rng(HELD_SEED if arguments.held else ASKED_SEED if arguments.asked else SEED)
     some = test.images[:: len(test.images) // (4 * COUNT)]
     sets = {
         "mnist test": Pictures(test.images, np.zeros(len(test.images)), are_digits=True, are_read=False),
         "mnist on paper": read([on_paper(random, image) for image in some], digits=True),
         **folders(arguments.digits, digits=True),
-        **drawn(random, arguments.fonts, held=arguments.held),
+        **(asked(random, arguments.fonts) if arguments.asked else drawn(random, arguments.fonts, held=arguments.held)),
         **folders(arguments.pictures, digits=False),
     }
     records = []
@@ -102,7 +105,8 @@ def main() -> int:
         for line in table(sets, measured):
             print(f"  {line}", flush=True)
         records += [{"model": model, "set": name, **vars_of(found)} for name, found in measured.items()]
-    print(json.dumps({"schema": SCHEMA, "held": arguments.held, "results": records}))
+    which = {"held": arguments.held, "asked": arguments.asked}
+    print(json.dumps({"schema": SCHEMA, **which, "results": records}))
     return 0
 
 
@@ -110,10 +114,12 @@ def parsed(words: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", help=f"a shipped name or a bundle; {', '.join(MODELS)} without")
-    parser.add_argument("--held", action="store_true", help="the kinds on which nothing was chosen")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--held", action="store_true", help="the kinds on which nothing was chosen")
+    which.add_argument("--asked", action="store_true", help="the eight kinds of which at most 8 %% shall mislead")
     parser.add_argument("--pictures", action="append", default=[], metavar="NAME=FOLDER", help="what is no digit")
     parser.add_argument("--digits", action="append", default=[], metavar="NAME=FOLDER", help="pictures of digits")
-    parser.add_argument("--fonts", type=Path, help="a folder of .ttf files for the letters")
+    parser.add_argument("--fonts", type=Path, help="a folder of .ttf and .otf files for the letters")
     return parser.parse_args(words)
 
 
@@ -208,9 +214,27 @@ def read(sources: Iterable[preprocessing.Source], *, digits: bool = False) -> Pi
     return Pictures(images, likeness, len(outcomes) - len(good), are_digits=digits)
 
 
+def faces_of(fonts: Path | None) -> list[Path]:
+    """The fonts of a folder."""
+    return sorted(fonts.glob("*.[ot]tf")) if fonts else []
+
+
+def asked(random: Generator, fonts: Path | None) -> dict[str, Pictures]:
+    """The eight kinds; letters only where a font has them."""
+    letters = rejection_asked.LETTERS
+    faces = {
+        kind: [face for face in faces_of(fonts) if rejection_asked.has(face, signs)] for kind, signs in letters.items()
+    }
+    return {
+        kind: read(rejection_asked.drawings(kind, random, COUNT, faces.get(kind, [])))
+        for kind in (*letters, *rejection_asked.THINGS)
+        if kind not in letters or faces[kind]
+    }
+
+
 def drawn(random: Generator, fonts: Path | None, *, held: bool) -> dict[str, Pictures]:
     """What can be drawn without any data."""
-    faces = sorted(fonts.glob("*.ttf")) if fonts else []
+    faces = faces_of(fonts)
     sets = {
         name: read(kinds.letter(random, signs[at % len(signs)], faces) for at in range(COUNT))
         for name, signs in (

@@ -1,13 +1,13 @@
 """Draws eight kinds of what is no digit that rejection is judged by, half of each by `rejection_kinds`, half anew.
 
 Letters that resemble no digit, Greek letters, dials, scales, tables of marks, cups, phantoms and faces. The second
-drawings here are of the same things by other means: figures on a dial, a ruler, a score sheet, a steaming cup, Shepp and
-Logan's phantom, a face from the side, letters on photographed paper. Nothing is chosen by them but which weights are kept, and
-then by one seed, while another one reports.
+drawings here are of the same things by other means: figures on a dial, a ruler, a score sheet, a steaming cup, Shepp
+and Logan's phantom, a face from the side, letters on photographed paper.
 """
 
 from collections.abc import Callable
 from math import cos, pi, sin
+from pathlib import Path
 
 import numpy as np
 import rejection_kinds as kinds
@@ -113,10 +113,10 @@ def face(random: Generator) -> Image.Image:
     (x, y), high = on.middle, on.side * random.uniform(0.32, 0.44)
     wide, way = high * random.uniform(0.75, 0.95), int(random.choice([-1, 1]))
     nose, chin = random.uniform(0.15, 0.3), random.uniform(0.0, 0.15)
-    front = ((0, -1), (0.6, -0.8), (0.85, -0.4), (0.8, -0.15), (0.85 + nose, 0.15), (0.8, 0.22), (0.9, 0.36), (0.8, 0.42))
-    front += ((0.88, 0.52), (0.75, 0.6), (0.75 + chin, 0.8), (0.5, 0.95), (0.1, 0.75))
+    brow_and_nose = ((0, -1), (0.6, -0.8), (0.85, -0.4), (0.8, -0.15), (0.85 + nose, 0.15), (0.8, 0.22))
+    lips_and_chin = ((0.9, 0.36), (0.8, 0.42), (0.88, 0.52), (0.75, 0.6), (0.75 + chin, 0.8), (0.5, 0.95), (0.1, 0.75))
     back = [(-cos(angle), -sin(angle)) for angle in np.linspace(-0.7, pi / 2, 24).tolist()]
-    on.line([(x + way * wide * right, y + high * down) for right, down in (*back, *front)])
+    on.line([(x + way * wide * right, y + high * down) for right, down in (*back, *brow_and_nose, *lips_and_chin)])
     eye = x + way * 0.55 * wide, y - 0.15 * high
     on.circle(eye, high * random.uniform(0.03, 0.08), fill=on.ink if random.random() < 0.5 else None)
     on.line([(x + way * 0.6 * wide, y + 0.44 * high), (x + way * 0.8 * wide, y + 0.42 * high)])
@@ -128,6 +128,13 @@ def face(random: Generator) -> Image.Image:
             root = x - way * wide * cos(angle), y - high * sin(angle)
             on.line([root, (root[0] + way * 0.3 * wide, root[1] + random.uniform(-0.1, 0.25) * high)])
     return photographed(on, random)
+
+
+def has(face: Path, signs: str) -> bool:
+    """Whether a font has all these signs: what it lacks looks like what no font has."""
+    font = ImageFont.truetype(str(face), 40)
+    lacking = bytes(font.getmask("\uffff"))
+    return all(bytes(font.getmask(sign)) != lacking for sign in signs)
 
 
 # Two drawings of each kind; of letters stands beside them which.

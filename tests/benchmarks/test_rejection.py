@@ -8,10 +8,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import rejection
+import rejection_asked
 import rejection_chosen
 import rejection_held
 
-KINDS = rejection_chosen.KINDS | rejection_held.KINDS
+ASKED = {f"asked {name}": second for name, (_, second) in rejection_asked.THINGS.items()}
+KINDS = rejection_chosen.KINDS | rejection_held.KINDS | ASKED
 
 
 @pytest.mark.parametrize("kind", KINDS)
