@@ -120,17 +120,17 @@ def smooth(image: Grey) -> Grey:
     return _unflattened(total.astype(np.uint8), image.shape, stride)
 
 
-def squared_distance(mask: Mask, reach: int) -> NDArray[np.int32]:
+def squared_distance(mask: Mask, reach: int) -> NDArray[np.int16]:
     """The squared distance of each pixel to the mask, exact up to `reach` pixels and larger beyond.
 
     Args:
         mask: bool (H, W).
-        reach: pixels.
+        reach: pixels, at most 127.
 
     Returns:
-        int32 (H, W), 0 in the mask, at least `(reach + 1) ** 2` where it is further away.
+        int16 (H, W), 0 in the mask, at least `(reach + 1) ** 2` where it is further away.
     """
-    distance = np.where(mask, 0, (reach + 1) ** 2).astype(np.int32)
+    distance = np.where(mask, np.int16(0), np.int16((reach + 1) ** 2))
     for axis in (0, 1):
         source = np.moveaxis(distance, axis, 0)
         nearest = source.copy()

@@ -52,7 +52,7 @@ TWO_TONED: Final = 0.9
 LEAST_EVEN: Final = 0.95
 LEAST_OF_TONE: Final = 0.8
 MOST_OF_EDGE: Final = 0.3
-LEAST_FILL: Final = 0.4  # of the box of a sheet, at least; a digit on it, and what sticks out of it, is not filled
+LEAST_FILL: Final = 0.5  # of the box of a sheet, at least; a digit on it, and what sticks out of it, is not filled
 RIM: Final = 0.05  # of its size: as wide are the sides of the box, which a sheet fills
 LEAST_FILL_OF_RIM: Final = 0.85
 LEAST_SUPPORT_OF_TONE: Final = 0.6
@@ -71,9 +71,16 @@ EDGES: Final = 6  # pixels
 # A shadow as dark as that is told by its width: what is much narrower than the digit's strokes are on average, in one
 # piece, is the pen's line, and the rest is no line.
 WIDE: Final = 0.03  # of the picture's shorter side: a thinner digit holds no shadow
+COARSE: Final = 4  # pixels: half of that width; where it is more, every second pixel tells as much
 NARROWER: Final = 0.6  # times the mean width of its strokes
 LEAST_LINE: Final = (0.3, 0.06)  # shares of the digit: of its size, of its ink
 LINE_WINDOW: Final = 3  # times the width of the line
+# Printed lines of a box that touches the digit run along its own box, and without them it is smaller.
+SIDE: Final = 0.05  # of the box's size
+INKED: Final = 0.9  # of such a side
+THIN_LINE: Final = 0.4  # of its depth: a foot or a bar is thicker
+LEAST_ASPECT: Final = 0.3  # of the box: the sides of a 1 are its stroke
+SMALLER: Final = 0.92
 # What edges carry by less than this is shading on a blank sheet. On 1800 pictures, real and synthetic, digits had at
 # least 0.52, blurred ones included, and smooth slopes of light at most 0.2.
 LEAST_SUPPORT: Final = 0.35
@@ -242,8 +249,9 @@ def find_digit(picture: Grey | Image.Image, working_pixels: int = WORKING_PIXELS
     if (dark := _dark_part(best)) is not None:
         fitting = _pen_window(best, dark)
         best = _better(best, _darker(best, dark) if fitting is None else segment(best.picture, fitting, WELCOME))
-    elif (narrower := _line_window(best)) is not None:
+    if (narrower := _line_window(best)) is not None:
         best = _better(best, segment(best.picture, narrower))
+    best = _without_box(best)
     if best.digit is not None and best.digit.support < LEAST_SUPPORT and min(small.shape) >= SMALLEST_SHADED:
         best = replace(best, digit=None)
     if best.picture.inverted:
@@ -383,22 +391,58 @@ def _line_window(found: Segmentation) -> Window | None:
         return None
     top, left, bottom, right = digit.box
     size = max(bottom - top, right - left)
-    if digit.thickness * size < WIDE * shorter:
+    width = digit.thickness * size
+    if width < WIDE * shorter:
         return None
-    ink = digit.mask[top:bottom, left:right]
-    reach = int(NARROWER / 2 * stroke_width(ink))
+    reach = int(NARROWER / 2 * width)
     if reach < 1:
         return None
+    step = 2 if reach >= COARSE else 1
+    ink, reach = digit.mask[top:bottom:step, left:right:step], reach // step
     wide = ~dilate_mask(~pad(ink, reach), reach)
     narrow = ink & ~dilate_mask(wide, reach)[reach:-reach, reach:-reach]
     least_size, least_area = LEAST_LINE
-    if np.count_nonzero(narrow) < least_area * np.count_nonzero(ink):
+    least = least_area * np.count_nonzero(ink)
+    if np.count_nonzero(narrow) < least:
         return None
     parts = measure(connect(find_runs(narrow)))
     line = int(np.argmax(parts.area))
-    if parts.size[line] < least_size * size or parts.area[line] < least_area * np.count_nonzero(ink):
+    if step * parts.size[line] < least_size * size or parts.area[line] < least:
         return None
-    return Window(LINE_WINDOW * float(parts.stroke_width[line]) / shorter, overhang=True)
+    return Window(LINE_WINDOW * step * float(parts.stroke_width[line]) / shorter, overhang=True)
+
+
+def _without_box(found: Segmentation) -> Segmentation:
+    """The digit without the printed lines around it that it touches; the same where there are none."""
+    while found.digit is not None:
+        top, left, bottom, right = found.digit.box
+        box = slice(top, bottom), slice(left, right)
+        inside = found.digit.mask[box]
+        size = max(inside.shape)
+        if min(inside.shape) < LEAST_ASPECT * size:
+            break
+        deep = max(2, int(SIDE * size))
+        sides = (inside[:deep], inside[-deep:], inside[:, :deep].T, inside[:, -deep:].T)
+        if not any(_is_lined(side) for side in sides):
+            break
+        inside = np.ascontiguousarray(inside)
+        lines = inside & ~remove_lines(inside, np.ascontiguousarray(found.light.strength[box]))
+        if not lines.any():
+            break
+        ink = found.ink.copy()
+        ink[box] &= ~lines
+        pieces = find_pieces(ink, found.picture.smoothed, found.light.paper)
+        digit = None if pieces is None else choose_digit(pieces)
+        if digit is None or max(digit.box[2] - digit.box[0], digit.box[3] - digit.box[1]) > SMALLER * size:
+            break
+        found = replace(found, ink=ink, pieces=pieces, digit=digit)
+    return found
+
+
+def _is_lined(side: Mask) -> bool:
+    """Whether a thin line runs along a side of a box, bool (depth, length)."""
+    along = int(np.count_nonzero(side.any(axis=0)))
+    return along >= INKED * side.shape[1] and int(np.count_nonzero(side)) <= THIN_LINE * along * len(side)
 
 
 def _darker(found: Segmentation, dark: Mask) -> Segmentation:
