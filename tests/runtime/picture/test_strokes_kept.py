@@ -165,3 +165,24 @@ def test_a_digit_in_a_plot_is_not_the_plot():
         draw.rectangle((86 + 60 * tick, 358, 94 + 60 * tick, 366), outline=0)
     image = preprocessing.normalise(np.asarray(plot))
     assert shared(image, preprocessing.normalise(np.asarray(seven(pen=30)))) > 0.75
+
+
+@pytest.mark.parametrize("sides", ["all", "two"])
+def test_a_printed_box_that_the_digit_touches_is_left_out(sides):
+    page = seven(pen=14)
+    draw = ImageDraw.Draw(page)
+    if sides == "all":
+        draw.rectangle((88, 74, 226, 250), outline=90, width=2)
+    else:  # lines of a table, on into the page
+        draw.line((90, 20, 90, 250), fill=90, width=2)
+        draw.line((20, 246, 300, 246), fill=90, width=2)
+    image = preprocessing.normalise(np.asarray(page))
+    assert shared(image, preprocessing.normalise(np.asarray(seven(pen=14)))) > 0.75
+
+
+def test_a_bar_and_a_stem_at_the_sides_of_the_box_stay():
+    image = Image.new("L", (320, 320), 235)
+    ImageDraw.Draw(image).line([(100, 90), (210, 90), (210, 250)], fill=30, width=6)
+    found = preprocessing.normalise(np.asarray(image))
+    assert np.ptp(np.flatnonzero((found > 128).any(axis=0))) >= 11
+    assert np.ptp(np.flatnonzero((found > 128).any(axis=1))) >= 17

@@ -75,11 +75,12 @@ COARSE: Final = 4  # pixels: half of that width; where it is more, every second 
 NARROWER: Final = 0.6  # times the mean width of its strokes
 LEAST_LINE: Final = (0.3, 0.06)  # shares of the digit: of its size, of its ink
 LINE_WINDOW: Final = 3  # times the width of the line
-# Printed lines of a box that touches the digit run along its own box, and without them it is smaller.
+# Printed lines of a box that touches the digit run along its own box: along three sides, or it is smaller without them.
 SIDE: Final = 0.05  # of the box's size
 INKED: Final = 0.9  # of such a side
 THIN_LINE: Final = 0.4  # of its depth: a foot or a bar is thicker
 LEAST_ASPECT: Final = 0.3  # of the box: the sides of a 1 are its stroke
+BOX_SIDES: Final = 3
 SMALLER: Final = 0.92
 # What edges carry by less than this is shading on a blank sheet. On 1800 pictures, real and synthetic, digits had at
 # least 0.52, blurred ones included, and smooth slopes of light at most 0.2.
@@ -423,7 +424,8 @@ def _without_box(found: Segmentation) -> Segmentation:
             break
         deep = max(2, int(SIDE * size))
         sides = (inside[:deep], inside[-deep:], inside[:, :deep].T, inside[:, -deep:].T)
-        if not any(_is_lined(side) for side in sides):
+        lined = sum(_is_lined(side) for side in sides)
+        if not lined:
             break
         inside = np.ascontiguousarray(inside)
         lines = inside & ~remove_lines(inside, np.ascontiguousarray(found.light.strength[box]))
@@ -433,7 +435,10 @@ def _without_box(found: Segmentation) -> Segmentation:
         ink[box] &= ~lines
         pieces = find_pieces(ink, found.picture.smoothed, found.light.paper)
         digit = None if pieces is None else choose_digit(pieces)
-        if digit is None or max(digit.box[2] - digit.box[0], digit.box[3] - digit.box[1]) > SMALLER * size:
+        if digit is None:
+            break
+        top, left, bottom, right = digit.box
+        if lined < BOX_SIDES and max(bottom - top, right - left) > SMALLER * size:
             break
         found = replace(found, ink=ink, pieces=pieces, digit=digit)
     return found
