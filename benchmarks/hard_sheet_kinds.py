@@ -8,7 +8,7 @@ from hard_ink import beside, dark_side
 from hard_scenes import ruling, sheet
 from hard_sheet import Sheet, blank
 from hard_sheet_print import fields, print_above, print_below, print_beside, printed_digits
-from hard_sheet_signs import circled, dates, ones, signs_above, signs_beside
+from hard_sheet_signs import circled, dates, ones, signs_above, signs_beside, two_hands
 from hard_writing import Line, Writers
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -251,9 +251,10 @@ KINDS: dict[str, tuple[Callable[[Sheet], Image.Image], float, float]] = {
     "printed digits": (printed_digits, 8.5, 2.9),
     "signs above": (signs_above, 9, 2.9),
     "signs beside": (signs_beside, 10.5, 1),
-    "circled": (circled, 8.5, 2),
+    "circled": (circled, 8.5, 2.3),
     "dates": (dates, 12, 1),
     "ones": (ones, 7, 1.6),
+    "two hands": (two_hands, 8.5, 2.9),
 }
 
 

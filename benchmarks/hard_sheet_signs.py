@@ -173,14 +173,14 @@ def signs_beside(page: Sheet) -> Image.Image:
 
 def circled(page: Sheet) -> Image.Image:
     """A number with a ring around it, alone or above another."""
-    foot, left = page.tall * 1.75, page.tall * 1.0
+    foot, left = page.tall * 1.8, page.tall * 1.0
     end = page.number(int(page.random.integers(1, 5)), left, foot) - page.tall * 0.15
     angle = ROUND * page.random.uniform(0.97, 1.1) + page.random.uniform(0, 6)
-    wide = (end - left) / page.tall / 2 + page.random.uniform(0.3, 0.5)
-    ring = np.stack([wide * np.cos(angle), page.random.uniform(0.75, 0.95) * np.sin(angle)], axis=1)
+    wide = (end - left) / page.tall / 2 + page.random.uniform(0.45, 0.8)
+    ring = np.stack([wide * np.cos(angle), page.random.uniform(0.85, 1.1) * np.sin(angle)], axis=1)
     page.path(ring, foot - page.tall * 0.5, (left + end) / 2, page.tall)
     if page.random.integers(2):
-        page.number(int(page.random.integers(2, 5)), left, foot + page.tall * 1.7)
+        page.number(int(page.random.integers(2, 5)), left, foot + page.tall * 1.9)
     return page.photo()
 
 
@@ -227,6 +227,18 @@ def ones(page: Sheet) -> Image.Image:
             left += page.tall * page.random.uniform(0.15, 0.4)
         page.texts.append(text.replace(" ", ""))
         foot += page.tall * 1.6
+    return page.photo()
+
+
+def two_hands(page: Sheet) -> Image.Image:
+    """Numbers of different heights, by different pens, one below the other."""
+    tall, pen, foot = page.tall, page.pen, page.tall * 1.5
+    for _ in range(int(page.random.integers(2, 4))):
+        share = page.random.uniform(0.55, 1.1)
+        page.tall, page.pen = tall * share, max(1.5, pen * page.random.uniform(0.6, 1.5))
+        page.number(int(page.random.integers(1, 6)), tall * page.random.uniform(0.5, 2.5), foot, (0.05, 0.4))
+        foot += tall * 1.6
+    page.tall, page.pen = tall, pen
     return page.photo()
 
 

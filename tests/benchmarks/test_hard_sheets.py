@@ -3,6 +3,9 @@
 import json
 from importlib import import_module
 
+import numpy as np
+import pytest
+
 
 def test_pages_are_composed_read_and_counted(benchmark_program):
     """Without MNIST: the digits are the stroke generator's."""
@@ -35,3 +38,14 @@ def test_print_and_signs_are_told_apart_from_digits_and_halves_share_none(benchm
     assert page.digits.sum() > 0
     for halves in (printing.FACES, printing.WORDS, printing.FIELDS, signs.SIGNS):
         assert not set(halves[0]) & set(halves[1])
+
+
+def test_the_fit_of_words_finds_the_weights_that_labels_were_drawn_by(benchmark_program):
+    benchmark_program("word_weights", "--help")
+    fitted = import_module("word_weights").fitted
+    random = np.random.default_rng(8)
+    table = random.normal(2, [1.0, 0.1], (20_000, 2))
+    chance = 1 / (1 + np.exp(-(table @ [1.5, -8.0] + 13.0)))
+    weights, bias = fitted(table, random.random(len(table)) < chance, np.ones(len(table)))
+    assert weights == pytest.approx([1.5, -8.0], rel=0.1)
+    assert bias == pytest.approx(13.0, rel=0.1)

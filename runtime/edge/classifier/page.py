@@ -6,7 +6,6 @@ through the line wins.
 """
 
 import os
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -16,12 +15,13 @@ from PIL import Image
 from edge.bundle import shipped
 from edge.classifier.classifier import Classifier, load
 from edge.classifier.prediction import Prediction
-from edge.classifier.touching import oddity, read_lines
+from edge.classifier.touching import read_lines
+from edge.classifier.words import Sign, find_numbers
 from edge.drawing import GREEN, RED, Pen
 from edge.picture import preprocessing
 from edge.picture.arrays import Grey
 from edge.picture.ink import normalisation
-from edge.picture.ink.lattice import MOST_ODD, Blob, joined
+from edge.picture.ink.lattice import Blob, joined
 from edge.picture.ink.search import Segmentation, find_digit
 from edge.picture.ink.text_lines import find_lines
 
@@ -33,20 +33,6 @@ LETTER: Final = 0.5  # height of a label, as a share of the usual height of the 
 SMALLEST_LETTER: Final = 11  # pixels
 NO_LABEL: Final = "?"  # of what is not read
 
-# Of a line of at least so many signs, this share of them is none to the model: then it is no line of digits. Likewise
-# what stands by itself in a line, a name before a number say; of a single sign before or behind a number it is enough
-# that it is rejected, and one or two between numbers are digits.
-SEVERAL: Final = 2
-OTHER_WRITING: Final = 0.5
-WORD_GAP: Final = 0.45  # usual heights of a digit: wider gaps part words
-# What letters are cut into may be a digit each, but odd ones: mean oddities from which on a line and a word are no
-# numbers, and below which a word is one, whatever stands beside it.
-ODD_LINE: Final = 0.9
-ODD_WORD: Final = 0.65
-ODD_NUMBER: Final = 0.7
-# How far beyond the threshold of rejection is clearly no digit: of 1360 digits on drawn pages 1.5 % are beyond the
-# threshold and 0.7 % beyond this, of letters 77 % and 77 %.
-CLEARLY: Final = 1.15
 # What is rejected and so wide is a word, or digits that touch, unless the model is rather sure of its label.
 WIDE: Final = 1.3  # width over height
 SURE: Final = 0.8
@@ -129,6 +115,29 @@ class Page:
         return f"{many} not read, at {places}{more} (left,top to right,bottom)"
 
 
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What is written in the lines of a page.
+
+    Attributes:
+        lines: from top to bottom; of each, the ink from left to right, with what it is read as.
+        digit_height: the usual height of a digit, pixels of the working size.
+        unread: what looks written and is in no line.
+        scale: pixels of the picture for each of the working size, down and across.
+    """
+
+    lines: list[list[Sign]]
+    digit_height: float
+    unread: list[Blob]
+    scale: tuple[float, float]
+
+    def bounds(self, blob: Blob) -> Bounds:
+        """Left, top, right and bottom of some ink; pixels of the picture, half open."""
+        down, across = self.scale
+        right, bottom = (blob.left + blob.width) * across, (blob.top + blob.height) * down
+        return int(blob.left * across), int(blob.top * down), round(right), round(bottom)
+
+
 def read_page(source: preprocessing.Source, model: str | os.PathLike[str] | Classifier = shipped.DEFAULT) -> Page:
     """Reads every digit of a picture.
 
@@ -160,92 +169,50 @@ def read_grey_page(grey: Grey, classifier: Classifier) -> Page:
     """
     if preprocessing.is_ready(grey):
         return _only_digit(grey, classifier)
-    full, segmentation = find_digit(grey, WORKING_PIXELS)
-    found = find_lines(segmentation)
-    lines, unread = [], list(found.unread)
-    for reading in read_lines(
-        found.lines, found.digit_height, lambda blob: _image(full, segmentation, blob), classifier
-    ):
-        digits, left_out = _parted(reading, found.digit_height, classifier)
+    signs = find_signs(grey, classifier)
+    lines, unread = [], list(signs.unread)
+    for line in signs.lines:
+        digits, left_out = _parted(line, signs.digit_height, classifier)
         unread += left_out
         if digits:
-            lines.append(digits)
+            lines.append(PageLine(tuple(_digit(prediction, signs.bounds(blob)) for blob, prediction in digits)))
+    return Page(tuple(lines), tuple(map(signs.bounds, _marks(unread, signs.digit_height))))
+
+
+def find_signs(grey: Grey, classifier: Classifier) -> Signs:
+    """Reads everything that is written in lines, before it is decided what of it is digits.
+
+    Args:
+        grey: uint8 (H, W), dark ink on light paper or the reverse.
+        classifier: a model of single digits.
+
+    Raises:
+        ProviderError: onnxruntime failed.
+    """
+    full, segmentation = find_digit(grey, WORKING_PIXELS)
+    found = find_lines(segmentation)
+    lines = read_lines(found.lines, found.digit_height, lambda blob: _image(full, segmentation, blob), classifier)
     scale = grey.shape[0] / segmentation.light.paper.shape[0], grey.shape[1] / segmentation.light.paper.shape[1]
-    return Page(
-        tuple(PageLine(tuple(_digit(prediction, _bounds(blob, scale)) for blob, prediction in line)) for line in lines),
-        tuple(_bounds(blob, scale) for blob in _marks(unread, found.digit_height)),
-    )
+    return Signs(list(lines), found.digit_height, found.unread, scale)
 
 
 def _parted(
-    reading: list[tuple[Blob, Prediction | None]], height: float, classifier: Classifier
+    line: list[Sign], height: float, classifier: Classifier
 ) -> tuple[list[tuple[Blob, Prediction]], list[Blob]]:
-    """The digits of a line, and what is none: other writing beside them or all along, what is wide and rejected."""
-    words = list(_words(reading, WORD_GAP * height))
-    numbers = [
-        place
-        for place, word in enumerate(words)
-        if len(word) >= SEVERAL and _mean_oddity(word, classifier) < ODD_NUMBER
-    ]
-    if not numbers and _is_other_writing(reading, classifier, ODD_LINE):
-        return [], [blob for blob, _ in reading]
+    """The digits of a line, and what is none: words that are no numbers, what is wide and rejected."""
+    of_numbers = {id(blob) for blob, _ in find_numbers(line, height, classifier)}
     digits, left_out = [], []
-    for place, word in enumerate(words):
-        if len(word) <= SEVERAL and numbers and numbers[0] < place < numbers[-1]:
-            is_other_writing = False
-        elif len(word) < SEVERAL:
-            is_other_writing = len(numbers) > 0 and all(each is None or each.rejected for _, each in word)
+    for blob, prediction in line:
+        if prediction is not None and id(blob) in of_numbers and not _is_wide(blob, prediction):
+            digits.append((blob, prediction))
         else:
-            is_other_writing = len(words) > 1 and _is_other_writing(word, classifier, ODD_WORD)
-        for blob, prediction in word:
-            if prediction is None or is_other_writing or _is_wide(blob, prediction):
-                left_out.append(blob)
-            else:
-                digits.append((blob, prediction))
+            left_out.append(blob)
     return digits, left_out
-
-
-def _words(reading: list[tuple[Blob, Prediction | None]], gap: float) -> Iterator[list[tuple[Blob, Prediction | None]]]:
-    """The line cut where it is blank for more than so many pixels."""
-    word: list[tuple[Blob, Prediction | None]] = []
-    end = 0
-    for blob, prediction in reading:
-        if word and blob.left - end > gap:
-            yield word
-            word = []
-        word.append((blob, prediction))
-        end = max(end, blob.left + blob.width)
-    yield word
-
-
-def _is_other_writing(signs: list[tuple[Blob, Prediction | None]], classifier: Classifier, mean: float) -> bool:
-    """Whether several signs are no number: half of them are clearly none, or all are odd in the mean."""
-    if len(signs) < SEVERAL:
-        return False
-    others = sum(
-        prediction is None or _is_wide(blob, prediction) or _is_other(prediction, classifier)
-        for blob, prediction in signs
-    )
-    return others >= OTHER_WRITING * len(signs) or _mean_oddity(signs, classifier) >= mean
-
-
-def _mean_oddity(signs: list[tuple[Blob, Prediction | None]], classifier: Classifier) -> float:
-    """How odd signs are in the mean, 0 for a number written plainly; what is left out is as odd as can be."""
-    total = sum(
-        MOST_ODD if prediction is None else min(MOST_ODD, max(0.0, oddity(prediction, classifier)))
-        for _, prediction in signs
-    )
-    return total / len(signs)
 
 
 def _is_wide(blob: Blob, prediction: Prediction) -> bool:
     """Whether ink is a word, or digits that touch and that no cut parts."""
     return prediction.rejected and prediction.confidence < SURE and blob.width > WIDE * blob.height
-
-
-def _is_other(prediction: Prediction, classifier: Classifier) -> bool:
-    """Whether ink is clearly no digit to the model: digits that it rejects are mostly close to its threshold."""
-    return oddity(prediction, classifier) > CLEARLY
 
 
 def _marks(unread: list[Blob], height: float) -> list[Blob]:
@@ -301,13 +268,6 @@ def _image(full: Image.Image, segmentation: Segmentation, blob: Blob) -> Grey:
     """What the model sees of a blob: uint8 (28, 28)."""
     near = normalisation.close_up(full, segmentation, blob.mask, blob.top, blob.left)
     return normalisation.fit_frame(normalisation.adjust_stroke_width(near.ink))
-
-
-def _bounds(blob: Blob, scale: tuple[float, float]) -> Bounds:
-    """The box of a blob in the picture, for a scale down and across."""
-    down, across = scale
-    right, bottom = (blob.left + blob.width) * across, (blob.top + blob.height) * down
-    return int(blob.left * across), int(blob.top * down), round(right), round(bottom)
 
 
 def _digit(prediction: Prediction, bounds: Bounds) -> PageDigit:

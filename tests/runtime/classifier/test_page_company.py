@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from edge.classifier.page import annotate, read_page
 
@@ -207,3 +207,44 @@ def test_a_page_of_other_writing_alone_shows_no_digit(edge_command, tmp_path):
     ended = edge_command("read", tmp_path / "sketch.png", "--model", MODEL)
     assert ended.code == 1
     assert "shows no digit, what is written there looks like none" in ended.err
+
+
+def printed(page, text, left, foot, size):
+    face = ImageFont.load_default(size)
+    ImageDraw.Draw(page).text((left, foot), text, fill=INK, font=face, anchor="ls")
+
+
+@pytest.mark.parametrize("size", [34, 60])
+def test_a_printed_word_above_the_digits_is_told_and_not_read(size, digits, classifier):
+    page = sheet(height=300)
+    printed(page, "Telephone", 60, 90, size)
+    number(page, digits, "2085", 40, 230)
+    read = read_page(page, classifier)
+    assert read.text == "2085"
+    assert read.unread
+    assert max(box[3] for box in read.unread) < 120
+
+
+def test_a_printed_word_before_a_number_is_told_and_not_read(digits, classifier):
+    page = sheet()
+    printed(page, "Total", 40, 130, 50)
+    number(page, digits, "603", 260, 130)
+    read = read_page(page, classifier)
+    assert read.text == "603"
+    assert read.unread
+    assert max(box[2] for box in read.unread) < 230
+
+
+def test_small_print_does_not_make_the_digits_a_drawing(digits, classifier):
+    page = sheet(700, 300)
+    number(page, digits, "2085", 40, 130)
+    printed(page, "Counter reading, cubic metres", 40, 220, 28)
+    assert texts(page, classifier) == ["2085"]
+
+
+def test_a_ring_around_a_number_is_no_zero(digits, classifier):
+    page = sheet(height=300)
+    number(page, digits, "47", 110, 180)
+    ImageDraw.Draw(page).ellipse((60, 85, 270, 215), outline=INK, width=6)
+    read = read_page(page, classifier)
+    assert (read.text, read.unread) == ("47", ())

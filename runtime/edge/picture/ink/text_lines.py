@@ -21,6 +21,8 @@ LINK: Final = 1 / 60  # gaps that are bridged at once: the pen skipped
 NARROWEST: Final = 1.5  # height over width of the widest digit of a page, unless all are 1s
 TALL: Final = 0.55  # what is lower is a part, a small digit, a dash or a speck
 TALLEST: Final = 2.2  # what is higher is a drawing; touching lines are not read
+SEVERAL_HIGHER: Final = 3  # pieces that are too high: if they are alike, they are the digits, and the others print
+ALIKE: Final = 1.5  # the ratio of the higher of their heights to the median, or of the median to the lower
 NEAR: Final = 0.12  # a low piece this near belongs to the digit
 ABOVE: Final = 0.3  # and if it lies above or below it, this near
 LEAST_PART: Final = 0.12  # size of a piece that can be a part of a digit
@@ -52,6 +54,8 @@ BOX_SIDES: Final = 0.12  # of its height, how far from its edges the sides may l
 BOX_COVER: Final = 0.9  # of each side
 UNDERLINED: Final = 1.8  # usual heights: what is so wide and has ink all along its lower side stands on an underline
 BOX_LINE: Final = 0.8  # of a usual height: longer straight runs of its ink are its lines
+# A ring around digits: nearly all along the columns and rows of one of them there is ink on both sides of it.
+RINGED: Final = 0.45  # of the ring's height, the least height of what it surrounds: a 0 with a point in it is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,9 @@ def find_lines(segmentation: Segmentation) -> PageLines:
     narrow = min(usual, NARROWEST * widest)
     pieces = _pieces(segmentation, ink, narrow)
     boxes, underlined = _boxes(pieces, usual)
-    if boxes.any() or underlined.any():
-        ink = _without_lines(ink, pieces, boxes, underlined, usual)
+    rings = _rings(pieces, boxes, usual)
+    if boxes.any() or underlined.any() or rings.any():
+        ink = _without_lines(ink, pieces, boxes, underlined, usual) & ~pieces.components.paint(rings)
         if not ink.any():
             return PageLines([], usual, [])
         pieces = _pieces(segmentation, ink, narrow)
@@ -138,13 +143,23 @@ def _written(pieces: Pieces, strength: Grey, main: int) -> Mask:
 
 
 def _usual_size(pieces: Pieces, strength: Grey, main: int) -> tuple[float, float]:
-    """The median height and the greatest width of the pieces about as high as the one that looks most like a digit."""
-    height, width = pieces.measures.height, pieces.measures.width
+    """The median height and the greatest width of the pieces about as high as the one that looks most like a digit.
+
+    A letter of small print may look most like one; but several pieces that are too high beside it, are about as high as
+    each other and have more ink are the digits of the page.
+    """
+    height, width, area = pieces.measures.height, pieces.measures.width, pieces.measures.area
     like = _written(pieces, strength, main) & (height >= FLAT * width)
     near = like & (height >= height[main] / 2) & (height <= height[main] * 2)
     if not near.any():
-        return float(height[main]), float(width[main])
-    return float(np.median(height[near])), float(width[near].max())
+        near[main] = True  # a whole word of print
+    usual = float(np.median(height[near]))
+    higher = like & (height > TALLEST * usual)
+    if higher.any():
+        higher &= np.abs(np.log(np.maximum(height, 1) / np.median(height[higher]))) <= np.log(ALIKE)
+        if np.count_nonzero(higher) >= SEVERAL_HIGHER and area[higher].sum() > area[near].sum():
+            near, usual = higher, float(np.median(height[higher]))
+    return usual, float(width[near].max())
 
 
 def _underlines(measures: Measurements, usual: float) -> Mask:
@@ -176,6 +191,31 @@ def _boxes(pieces: Pieces, usual: float) -> tuple[Mask, Mask]:
         boxes[piece] = below and all(others)
         underlined[piece] = below and not boxes[piece] and measures.width[piece] >= UNDERLINED * usual
     return boxes, underlined
+
+
+def _rings(pieces: Pieces, boxes: Mask, usual: float) -> Mask:
+    """Rings that somebody drew around digits."""
+    measures = pieces.measures
+    rings = np.zeros(len(boxes), np.bool_)
+    for piece in np.flatnonzero((measures.height >= BOX_SIDE * usual) & ~boxes).tolist():
+        top, bottom = int(measures.top[piece]), int(measures.bottom[piece])
+        left, right = int(measures.left[piece]), int(measures.right[piece])
+        inner = (measures.top > top) & (measures.bottom < bottom) & (measures.left > left) & (measures.right < right)
+        inner &= measures.height >= RINGED * (bottom - top)
+        if not inner.any():
+            continue
+        ink = pieces.labels[top:bottom, left:right] == piece
+        for other in np.flatnonzero(inner).tolist():
+            rows = slice(int(measures.top[other]) - top, int(measures.bottom[other]) - top)
+            columns = slice(int(measures.left[other]) - left, int(measures.right[other]) - left)
+            sides = (
+                ink[: rows.start, columns].any(axis=0),
+                ink[rows.stop :, columns].any(axis=0),
+                ink[rows, : columns.start].any(axis=1),
+                ink[rows, columns.stop :].any(axis=1),
+            )
+            rings[piece] |= all(np.count_nonzero(side) >= BOX_COVER * len(side) for side in sides)
+    return rings
 
 
 def _without_lines(ink: Mask, pieces: Pieces, boxes: Mask, underlined: Mask, usual: float) -> Mask:

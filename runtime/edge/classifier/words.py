@@ -1,0 +1,146 @@
+"""The words of a line, and which of them are numbers.
+
+Letters, print and drawn signs are read as digits, too, but as odd ones, and their ink differs from that of digits: a
+logistic regression over a whole word tells them apart. One sign is too little for that, and a line may hold both.
+"""
+
+from collections.abc import Sequence
+from math import exp, log
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from edge.classifier.touching import oddity
+from edge.picture.arrays import Mask
+from edge.picture.ink.lattice import MOST_ODD, Blob
+
+if TYPE_CHECKING:
+    from edge.classifier.classifier import Classifier
+    from edge.classifier.prediction import Prediction
+
+WORD_GAP: Final = 0.35  # usual heights of a digit: wider gaps part words
+UNREAD_DOUBT: Final = 2.0  # of what is left out: as of a sign that is read at 0.14
+# Letters stand closer to each other than a word to a number; and what is so far beyond the threshold of rejection is
+# clearly no digit: of 1360 digits on drawn pages 1.5 % are beyond the threshold and 0.7 % beyond this, of letters 77 %.
+WIDE_GAP: Final = 0.45
+CLEARLY: Final = 1.15
+MOSTLY: Final = 2 / 3
+NEAR: Final = 0.5  # usual heights, between two signs: so much further, what is beside counts 0.37 times as much
+
+# Fitted by `benchmarks/word_weights.py`, with the features of `word_features`; above 0 a word is a number.
+WEIGHTS: Final = {
+    "doubt": -1.56,
+    "oddity": -7.50,
+    "strokes across": -2.52,
+    "strokes down": 1.31,
+    "lowness": -15.44,
+    "width": 6.92,
+    "alone": 4.11,
+    "oddity beside": -5.88,
+}
+BIAS: Final = 4.29
+
+Sign = tuple[Blob, "Prediction | None"]  # some ink, and what it is read as; None where it is left out
+
+
+def find_words(line: Sequence[Sign], gap: float) -> list[list[Sign]]:
+    """The line cut where it is blank.
+
+    Args:
+        line: from left to right.
+        gap: wider blanks part words, pixels.
+    """
+    words: list[list[Sign]] = []
+    end = 0
+    for blob, prediction in line:
+        if not words or blob.left - end > gap:
+            words.append([])
+        words[-1].append((blob, prediction))
+        end = max(end, blob.left + blob.width)
+    return words
+
+
+def find_numbers(line: Sequence[Sign], height: float, classifier: "Classifier") -> list[Sign]:
+    """The signs of a line that belong to numbers, those among them too that are left out in the reading.
+
+    Args:
+        line: from left to right.
+        height: the usual height of a digit, pixels.
+        classifier: that has read it.
+    """
+    words = find_words(line, WORD_GAP * height)
+    found = [sign for word in words if _is_number(word_features(word, line, height, classifier)) for sign in word]
+    wide_words = find_words(line, WIDE_GAP * height)
+    letters = [word for word in wide_words if len(wide_words) > 1 and _is_mostly_none(word, classifier)]
+    return [sign for sign in found if not any(sign[0] is blob for word in letters for blob, _ in word)]
+
+
+def _is_mostly_none(word: Sequence[Sign], classifier: "Classifier") -> bool:
+    """Whether most of several signs are clearly no digits: then one like a digit, an O say, is none either."""
+    none = sum(_limited_oddity(prediction, classifier) > CLEARLY for _, prediction in word)
+    return len(word) > 1 and none >= MOSTLY * len(word)
+
+
+def _is_number(features: dict[str, float]) -> bool:
+    return BIAS + sum(weight * features[name] for name, weight in WEIGHTS.items()) > 0
+
+
+def word_features(
+    word: Sequence[Sign], line: Sequence[Sign], height: float, classifier: "Classifier"
+) -> dict[str, float]:
+    """What tells a number from other writing.
+
+    Args:
+        word: one of `find_words`.
+        line: all of its line.
+        height: the usual height of a digit, pixels.
+        classifier: that has read it.
+
+    Returns:
+        The means over the signs of the word: doubt, the negative logarithm of the confidence; oddity, from 0 to
+        `MOST_ODD`; how many strokes a row of the ink's box crosses, and a column; lowness, by how much the ink is lower
+        than usual, in usual heights; width over height. And of a word of one sign, alone, 1, and how odd the rest of
+        the line is, what is near counting more.
+    """
+    blobs = [blob for blob, _ in word]
+    crossed = [_strokes(blob.mask) for blob in blobs]
+    odd = [_limited_oddity(prediction, classifier) for _, prediction in word]
+    doubts = [UNREAD_DOUBT if prediction is None else -log(prediction.confidence) for _, prediction in word]
+    return {
+        "doubt": _mean(doubts),
+        "oddity": _mean(odd),
+        "strokes across": _mean([across for across, _ in crossed]),
+        "strokes down": _mean([down for _, down in crossed]),
+        "lowness": _mean([max(0.0, 1 - blob.height / height) for blob in blobs]),
+        "width": _mean([blob.width / blob.height for blob in blobs]),
+        "alone": float(len(word) == 1),
+        "oddity beside": _oddity_beside(blobs[0], line, height, classifier) if len(word) == 1 else 0.0,
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _limited_oddity(prediction: "Prediction | None", classifier: "Classifier") -> float:
+    """How odd a sign is, 0 for a digit written plainly; what is left out is as odd as can be."""
+    return MOST_ODD if prediction is None else min(MOST_ODD, max(0.0, oddity(prediction, classifier)))
+
+
+def _oddity_beside(blob: Blob, line: Sequence[Sign], height: float, classifier: "Classifier") -> float:
+    """How odd the other signs of a line are, what is near counting more; 0 where there is none."""
+    total = weights = 0.0
+    for other, prediction in line:
+        if other is not blob:
+            gap = max(0, other.left - blob.left - blob.width, blob.left - other.left - other.width)
+            weight = exp(-gap / (NEAR * height))
+            total += weight * _limited_oddity(prediction, classifier)
+            weights += weight
+    return total / weights if weights else 0.0
+
+
+def _strokes(ink: Mask) -> tuple[float, float]:
+    """How many strokes a row of the ink crosses in the mean, and a column."""
+    across = np.count_nonzero(ink[:, 0]) + np.count_nonzero(ink[:, 1:] > ink[:, :-1])
+    down = np.count_nonzero(ink[0]) + np.count_nonzero(ink[1:] > ink[:-1])
+    return across / ink.shape[0], down / ink.shape[1]
