@@ -30,7 +30,7 @@ from edge_export.int8.processors import PROFILES
 from edge_export.parity import evaluation_data
 from edge_export.parity.comparison import BULK
 from edge_export.parity.evaluation_data import EvaluationData
-from edge_export.parity.tolerances import EVIDENCE_FLOOR, EVIDENCE_HEADROOM, broken_tolerances, with_budget
+from edge_export.parity.tolerances import broken_tolerances, evidence_tolerance, with_budget
 from edge_export.targets.c import compilation, matrices, referee, text
 from edge_export.targets.registry import AS_IT_IS, DeploymentError, TargetRequest, WrittenTarget, refuse_unless_verified
 
@@ -98,29 +98,26 @@ def form(source: Bundle, request: TargetRequest = AS_IT_IS) -> CForm:
     judged = None if exact else FLOATS_JUDGED
     images, labels = data.parity.images[:judged], data.parity.labels[:judged]
     running = session.open_session(onnx.load_from_string(source.data) if fp32 is None else fp32)
-    expected, golden_expected = (session.run(running, each, BULK)[0] for each in (images, evidence.images))
-    found, golden = (referee.logits(made, each) for each in (images, evidence.images))
+    expected, found = session.run(running, images, BULK)[0], referee.logits(made, images)
     apart, flips = float(np.abs(found - expected).max()), int((found.argmax(1) != expected.argmax(1)).sum())
-    right, before = (float((each.argmax(1) == labels).mean()) for each in (found, expected))
-    labelled, drop = data.labels == manifest.labels, 100 * (before - right)
-    tolerance = with_budget(request.max_drop)["int8" if exact else "fp32"]
-    if broken := broken_tolerances(tolerance, apart, flips, len(images), drop if labelled else 0.0):
+    lost = 100 * float((expected.argmax(1) == labels).mean() - (found.argmax(1) == labels).mean())
+    labelled, tolerance = data.labels == manifest.labels, with_budget(request.max_drop)["int8" if exact else "fp32"]
+    if broken := broken_tolerances(tolerance, apart, flips, len(images), lost if labelled else 0.0):
         raise DeploymentError(f"{precision} in C: {'; '.join(broken)}; nothing was written; take --precision fp32")
     verdict = (
         f"{precision} in C: {flips} of {len(images)} {data.parity.name} labels are not "
-        f"{'the bundle' if fp32 is None else 'fp32'}'s{f', accuracy {0.0 - drop:+.2f} points' if labelled else ''}, "
+        f"{'the bundle' if fp32 is None else 'fp32'}'s{f', accuracy {0.0 - lost:+.2f} points' if labelled else ''}, "
         f"logits at most {apart:.2g} off"
     )
-    limits = np.array([evidence.limit(index) for index in range(len(evidence.kinds))])
-    if exact and not _is_chain(source, precision):
-        # The bundle's limits are another arithmetic's: PyTorch's logits lie as near as those of its fp32 graph do.
-        for group, worst in ((evidence.digits, apart), (~evidence.digits, 0.0)):
-            seen = max(worst, float(np.abs(golden - golden_expected)[group].max(initial=0.0)))
-            limits[group] = max(EVIDENCE_FLOOR["int8"], EVIDENCE_HEADROOM * seen)
+    golden = referee.logits(made, evidence.images)
+    error, flipped = np.abs(golden - evidence.logits).max(1), golden.argmax(1) != evidence.logits.argmax(1)
+    limits = np.array([evidence.limit(index) for index in range(len(error))])
+    if exact and not _is_chain(source, precision):  # the bundle's limits are another arithmetic's
+        for group in (evidence.digits, ~evidence.digits):
+            limits[group] = evidence_tolerance("int8", float(error[group].max(initial=0.0)))
+    over, wrong = int((error > limits).sum()), int((flipped & evidence.digits).sum())
     written = text.write(made, source, name, verdict, golden)
     tests = compilation.run_self_test(written)
-    error, flipped = np.abs(golden - evidence.logits).max(1), golden.argmax(1) != evidence.logits.argmax(1)
-    over, wrong = int((error > limits).sum()), int((flipped & evidence.digits).sum())
     failed = [build for build, test in tests.items() if test.returncode]
     bits = f"; {failed[0]} computes other bits than the referee" if failed else "; compiled, it has the referee's bits"
     detail = (
@@ -138,9 +135,7 @@ def form(source: Bundle, request: TargetRequest = AS_IT_IS) -> CForm:
     missing = "self-test not run, because there is no C compiler `cc` here (Debian: apt install gcc)"
     told = [f"self-test passed: {build}" for build in tests] or [missing]
     notes = (verdict, f"{size(written.constant_bytes)} of constants, {size(written.stack_bytes)} of stack", *told)
-    flips = max(
-        int(flipped.sum()), evidence.max_flips
-    )  # extremes are of no class: other arithmetic may say another one
+    flips = max(int(flipped.sum()), evidence.max_flips)  # an extreme is of no class: other arithmetic may say another
     allowed = replace(evidence, limits=tuple(map(float, limits)), max_logit_error=float(limits.max()), max_flips=flips)
     own = replace(manifest, name=f"{name}-c", precision=precision, method="c", accuracy=())
     return CForm(written, replace(own, int8_verdict=verdict if exact else None), allowed, golden, replay, notes)

@@ -1,10 +1,10 @@
 """What is written as C: recurrent layers with a head, or stages, as matrices in int8 or fp32, their ranges proved.
 
 int8 of recurrent layers are those of `edge_export.int8.recurrent` with 8 bits; the products are exact, so that no
-processor needs a seventh bit to spare. A sum of products gets its bias as an integer, stays below 2^24, where every
-integer is a float, and becomes Q12 by one float product. The gates pass polynomials of tanh to Q15, the cell of an LSTM
-is Q11, a state is Q15 with a copy as byte for the next product, and the head takes the state as it is. The stages of a
-convolutional network are those of the `blocks` bundle, in the same arithmetic. A byte enters products less 128.
+processor needs a seventh bit to spare. A sum of products gets its bias as an integer, stays within int32, and becomes
+Q12 by one float product. The gates pass polynomials of tanh to Q15, the cell of an LSTM is Q11, and a state is a byte
+for the next product and for the head; a GRU keeps it in Q15 as well. The stages of a convolutional network are those of
+the `blocks` bundle, in the same arithmetic. A byte enters products less 128.
 """
 
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ from edge_export.targets.registry import DeploymentError
 
 Numbers = NDArray[Any]
 
-EXACT, LARGEST, PRODUCTS = 1 << 24, (1 << 31) - 1, 1 << 29  # below: every integer is a float; int32; two are int32
+LARGEST, SCALED = (1 << 31) - 1, 1 << 29  # a sum, and what is made of it, of which two are int32
 Q12, ONE, STATE = 1 << 12, 1 << 15, 1 << 5  # a gate before tanh; 1 in Q15; parts of a step of a rectified byte
-WEIGHED = (1 << 16) - 1  # what a gate in Q15 may weigh
-NOTHING = np.empty(0, np.float32)
+TILE, VECTOR = 4, 32  # rows that are multiplied at once; values of the longest vector
+NOTHING = np.zeros(1, np.float32)  # there is no empty array in C
 
 # tanh from 0 to 1/2, 1/2 to 1, ..., 15/2 to 8: the factors of a polynomial in Q15, the highest power first. Fitted,
 # rounded and changed for as long as the largest error fell: 1.01e-4, and no step of the evaluation leaves 16 bits.
@@ -51,12 +51,12 @@ RATIONAL = np.array([*OVER, *UNDER], np.float32)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matrix:
-    """Weights with what follows their products, filled up with zeros to whole tiles.
+    """Weights with what follows their products.
 
     Attributes:
-        weights: int8 or float32 (rows, columns).
+        weights: int8 (rows, columns), filled up with zeros to whole tiles; or float32 (columns, rows).
         bias: int32 or float32 (rows,).
-        scale: float32 (rows,) of int8; of a stage in fp32 (2, rows), what it is clipped to; empty otherwise.
+        scale: float32 (rows,) of int8; of a stage in fp32 (2, rows), what it is clipped to; otherwise a 0.
     """
 
     weights: Numbers
@@ -66,7 +66,7 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """A direction of a recurrent layer; or a convolution, or a linear layer as one over the whole picture.
+    """A direction of a recurrent layer, the head of a recurrent network, or a convolution, linear layers included.
 
     Attributes:
         matrices: a recurrent one's for each part that its cell needs apart, the last of several for the state alone.
@@ -79,20 +79,18 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CNetwork:
-    """A recurrent network with its head, or a chain of convolutions and linear layers.
+    """A recurrent network, or a chain of convolutions and linear layers.
 
     Attributes:
         precision: "int8" or "fp32".
         cell: "lstm", "gru", "rnn", "relu", or "chain".
-        layers: in order; of a recurrent network every direction.
-        head: of a recurrent network.
+        layers: in order; of a recurrent network every direction, then the head.
         sizes: the constants of the template, by name.
     """
 
     precision: str
     cell: str
     layers: tuple[Layer, ...]
-    head: Matrix | None
     sizes: dict[str, int]
 
 
@@ -110,72 +108,76 @@ def recurrent(graph: ModelProto, precision: str, images: NDArray[np.uint8]) -> C
     """
     if (stack := cells.read(graph)) is None:
         return None
-    after, *more = to_stages(read(graph, stack.features))
+    head, *more = (stage.product for stage in to_stages(read(graph, stack.features)))
     if more:
         raise UnsuitableError(f"{1 + len(more)} linear layers follow the recurrent ones, and C takes one")
-    weights: Numbers = after.product.weight
-    bias: Numbers = after.product.bias
-    if precision == "fp32":
-        layers = [one for layer in stack.layers for one in _directions(layer, None)]
-        head = Matrix(weights.astype(np.float32), bias.astype(np.float32), NOTHING)
-    else:
+    last, integers = _floats(head.weight, head.bias), None
+    if precision == "int8":
         calibrated = quantised_layers.calibrate_stack(graph, images)
         assert calibrated is not None
-        quantised = quantised_layers.quantise_layers(calibrated, 8)
-        layers = [one for each in quantised for one in _directions(each.layer, each)]
-        unit = 1 / STATE if quantised[-1].layer.relu else 1 / ONE
-        weights, scale = quantise_rows(weights * (1 if calibrated.gain is None else calibrated.gain) * unit, 8)
-        bias = np.rint(bias / scale[:, 0]).astype(np.int64)
-        _prove(np.abs(weights.astype(np.int64)).sum(1) * ONE + np.abs(bias), LARGEST, "the head's")
-        head = Matrix(weights, bias.astype(np.int32), scale[:, 0])
-    directions, first = stack.layers[0].directions, stack.layers[0]
-    hidden, cell = max(layer.hidden for layer in stack.layers), "relu" if first.relu else first.cell.lower()
-    sizes = {"LAYERS": len(layers), "DIRECTIONS": directions, "MATRICES": len(layers[0].matrices)}
-    sizes["TOTALS"] = max(sum(len(matrix.bias) for matrix in layer.matrices) for layer in layers)
-    sizes["ROW"] = max(layer.sizes["start"] + layer.sizes["hidden"] for layer in layers) + 32
-    sizes |= {"CELLS": hidden if cell == "lstm" else 1, "STATES": directions * hidden}
-    sizes["SEQUENCE"] = 28 * directions * hidden if len(layers) > directions else 1
-    return CNetwork(precision, cell, tuple(layers), head, sizes)
+        integers = quantised_layers.quantise_layers(calibrated, 8)
+        gain, state = 1 if calibrated.gain is None else calibrated.gain, integers[-1].state
+        weights, scale = quantise_rows(head.weight * gain * state.scale, 8)
+        last = _integers(weights, head.bias / scale[:, 0], scale[:, 0], state.zero_point)
+    pairs = [(each.layer, each) for each in integers] if integers else [(layer, None) for layer in stack.layers]
+    layers = [*(one for pair in pairs for one in _directions(*pair)), Layer((last,), {})]
+    first, hidden = stack.layers[0], max(layer.hidden for layer in stack.layers)
+    sizes = {"LAYERS": len(layers) - 1, "DIRECTIONS": first.directions, "MATRICES": len(layers[0].matrices)}
+    sizes["MEMORY"] = hidden if first.cell in ("LSTM", "GRU") else 1
+    sizes["TOTALS"] = max(sum(len(one.bias) for one in layer.matrices) for layer in layers) + TILE
+    sizes["ROW"] = max(first.directions * hidden, *(layer.inputs + hidden for layer in stack.layers)) + VECTOR
+    sizes["SEQUENCE"] = 28 * first.directions * hidden if len(stack.layers) > 1 else 1
+    return CNetwork(precision, _cell(first).lower(), tuple(layers), sizes)
 
 
-def _directions(layer: RecurrentLayer, quantised: QuantisedLayer | None) -> list[Layer]:
+def _cell(layer: RecurrentLayer) -> str:
+    return "ReLU" if layer.relu else layer.cell
+
+
+def _directions(layer: RecurrentLayer, integers: QuantisedLayer | None) -> list[Layer]:
     """The directions of a layer, in integers where it has them."""
-    hidden, gated, made = layer.hidden, layer.cell == "GRU", []
-    # Where products with the state stand apart, those with the inputs end before it, with the longest vector.
-    start = -(-layer.inputs // 32) * 32 if gated or layer.relu else layer.inputs
-    gates = np.arange(len(layer.input_bias[0])) // hidden
-    half = np.where(gates < {"LSTM": 3, "GRU": 2, "RNN": 0}[layer.cell], 0.5, 1.0)  # inside tanh, of logistic gates
-    every, inputs, state, new = slice(None), slice(start), slice(start, None), slice(2 * hidden, None)
-    for direction in range(layer.directions):
-        weights = layer.weights[direction] * half[:, None] if quantised is None else quantised.weights[direction].T
-        weights = np.insert(weights, [layer.inputs] * (start - layer.inputs), 0, axis=1)
-        of_inputs, of_state = layer.input_bias[direction], layer.state_bias[direction]
-        parts = [(every, every, of_inputs + of_state)]
-        if gated:
-            parts = [(slice(2 * hidden), *parts[0][1:]), (new, inputs, of_inputs), (new, state, of_state)]
-        elif layer.relu:
-            parts = [(every, inputs, of_inputs + of_state), (every, state, 0 * of_state)]
-        matrices, shift = [], 0
-        for rows, columns, bias in parts:
-            part = weights[rows, columns]
-            if quantised is None:
-                matrices.append(_filled(part.astype(np.float32), (bias * half)[rows].astype(np.float32), NOTHING))
+    cell, hidden, made = _cell(layer), layer.hidden, []
+    every, inputs, state = slice(None), slice(layer.inputs), slice(layer.inputs, None)
+    entering, again, gates, new = layer.input_bias, layer.state_bias, slice(2 * hidden), slice(2 * hidden, None)
+    parts = {
+        "GRU": [(gates, every, entering + again), (new, inputs, entering), (new, state, again)],
+        "ReLU": [(every, inputs, entering), (every, state, again)],
+    }.get(cell, [(every, every, entering + again)])
+    logistic = {"LSTM": 3 * hidden, "GRU": 2 * hidden}.get(cell, 0)
+    half = np.where(np.arange(len(entering[0])) < logistic, 0.5, 1.0)  # inside tanh
+    unit = half * (STATE if layer.relu else Q12)
+    for direction, weights in enumerate(layer.weights if integers is None else integers.weights.transpose(0, 2, 1)):
+        matrices = []
+        for rows, columns, biases in parts:
+            own, bias = weights[rows, columns], biases[direction, rows]
+            if integers is None:
+                matrices.append(_floats(own * half[rows, None], bias * half[rows]))
                 continue
-            part, scales = part.astype(np.int64), quantised.state_scale if columns == state else quantised.input_scale
-            scale, unit = scales[direction][rows].astype(np.float64), ((STATE if layer.relu else Q12) * half)[rows]
-            zeros = np.repeat([quantised.input.zero_point, quantised.state.zero_point], [start, hidden])[columns]
-            total = np.rint(bias[rows] / scale).astype(np.int64) + part @ (128 - zeros)
-            size = np.abs(part).sum(1)
-            reach = size * 128 + np.abs(total)
-            if gated and columns == state:  # bytes of 127 at most; Q12, or less where what a gate weighs would not fit
-                shift = max(0, int(np.ceil(np.log2((((reach - size) * scale * unit).max() + 1) / WEIGHED))))
-            factor = (scale * unit).astype(np.float32) / np.float32(1 << shift)
-            _prove(reach, EXACT, "a gate's")
-            _prove(reach * factor.astype(np.float64), PRODUCTS, "a gate's scaled")
-            matrices.append(_filled(part.astype(np.int8), total.astype(np.int32), factor))
-        sizes = {"inputs": layer.inputs, "hidden": hidden, "start": start, "backwards": direction, "shift": 15 - shift}
-        made.append(Layer(tuple(matrices), sizes))
+            scale = (integers.state_scale if columns == state else integers.input_scale)[direction, rows]
+            zeros = np.repeat([integers.input.zero_point, integers.state.zero_point], [layer.inputs, hidden])[columns]
+            exact = scale.astype(np.float64)
+            fill = VECTOR if columns == inputs else 16  # what a vector takes of the state behind inputs meets zeros
+            matrices.append(_integers(own, bias / exact, exact * unit[rows], zeros, fill))
+        made.append(Layer(tuple(matrices), {"width": layer.inputs, "hidden": hidden, "backwards": direction}))
     return made
+
+
+def _floats(weights: Numbers, bias: Numbers, limits: Numbers = NOTHING) -> Matrix:
+    return Matrix(weights.T.astype(np.float32), bias.astype(np.float32), limits.astype(np.float32))
+
+
+def _integers(weights: Numbers, bias: Numbers, scale: Numbers, zeros: Numbers | int, fill: int = 16) -> Matrix:
+    """A matrix for bytes less 128 whose range is proved; the bias is in steps, and rows are filled up with zeros."""
+    exact = weights.astype(np.int64)
+    total = np.rint(bias).astype(np.int64) + (exact * (128 - zeros)).sum(1)
+    reach = 128 * np.abs(exact).sum(1) + np.abs(total)
+    if not (reach.max() < LARGEST and (reach * scale).max() < SCALED):
+        raise DeploymentError(
+            f"a sum may reach {reach.max():.3g}, and {(reach * scale).max():.3g} when it is scaled; it has to be below "
+            f"{LARGEST:.3g} and {SCALED:.3g}: the model is too large for int8 in C; take --precision fp32"
+        )
+    tiles = np.pad(weights, [(0, -len(weights) % TILE), (0, -weights.shape[1] % fill)])
+    return Matrix(tiles, total.astype(np.int32), scale.astype(np.float32))
 
 
 def chain(graph: ModelProto, precision: str) -> CNetwork:
@@ -187,7 +189,7 @@ def chain(graph: ModelProto, precision: str) -> CNetwork:
 
     Raises:
         UnsuitableError: the graph is no such chain.
-        DeploymentError: a sum may leave the range of int32.
+        DeploymentError: a sum may leave its range.
     """
     layers: list[Layer] = []
     rows, columns, channels, lines = ROWS, COLUMNS, 1, 0
@@ -195,43 +197,25 @@ def chain(graph: ModelProto, precision: str) -> CNetwork:
         product = one if isinstance(one, QuantisedStage) else one.product
         kernel, outputs = product.weight, len(product.bias)
         if product is one and kernel.ndim == 2:  # of integers, it has its features in the picture's order
-            kernel = kernel.reshape(outputs, rows, columns, channels).transpose(0, 3, 1, 2)
-        kernel = kernel.reshape(outputs, channels, *kernel.shape[2:] or (rows, columns)).transpose(0, 2, 3, 1)
+            kernel = kernel.reshape(outputs, rows, columns, channels)
+        else:
+            kernel = kernel.reshape(outputs, channels, *kernel.shape[2:] or (rows, columns)).transpose(0, 2, 3, 1)
         flat, (height, width) = kernel.reshape(outputs, -1), kernel.shape[1:3]
         if isinstance(one, QuantisedStage):
-            bias = one.bias + 128 * flat.astype(np.int64).sum(1)
-            _prove(np.abs(flat.astype(np.int64)).sum(1) * 128 + np.abs(bias), LARGEST, "a stage's")
-            matrix = _filled(flat, bias.astype(np.int32), one.multiplier)
+            matrix = _integers(flat, one.bias, one.multiplier, 0)
         else:
             most = np.finfo(np.float32).max
-            limits = np.clip([one.lower, one.upper], -most, most).astype(np.float32)
-            matrix = _filled(flat.astype(np.float32), product.bias.astype(np.float32), limits)
+            matrix = _floats(flat, product.bias, np.clip([one.lower, one.upper], -most, most))
         strides, pads = ((1, 1), (0, 0, 0, 0)) if isinstance(product, Linear) else (product.strides, product.pads)
-        sizes = {"rows": rows, "columns": columns, "channels": channels, "outputs": outputs, "lines": lines}
-        sizes |= {"kernel_rows": height, "kernel_columns": width, "row_stride": strides[0], "column_stride": strides[1]}
-        sizes |= {"top": pads[0], "left": pads[1], "bottom": pads[2], "right": pads[3], "pool": one.pool}
-        layers.append(Layer((matrix,), sizes))
-        lines += height * (columns + pads[1] + pads[3]) * channels
-        rows = ((rows + pads[0] + pads[2] - height) // strides[0] + 1) // one.pool
-        columns = ((columns + pads[1] + pads[3] - width) // strides[1] + 1) // one.pool
-        channels = outputs
+        top, left, bottom, right = pads
+        line, pool = left + columns + right, one.pool
+        across = ((line - width) // strides[1] + 1) // pool
+        sizes = {"rows": rows, "width": line * channels, "left": left * channels, "top": top, "kernel_rows": height}
+        sizes |= {"part": width * channels, "row_stride": strides[0], "step": strides[1] * channels}
+        layers.append(Layer((matrix,), sizes | {"pool": pool, "across": across, "lines": lines}))
+        lines += height * line * channels
+        rows, columns, channels = ((rows + top + bottom - height) // strides[0] + 1) // pool, across, outputs
     sizes = {"LAYERS": len(layers), "MATRICES": 1, "LINES": lines}
-    sizes["TOTALS"] = max(len(layer.matrices[0].bias) for layer in layers)
-    sizes["ROW"] = max(layer.matrices[0].weights.shape[1] for layer in layers) + 16
-    return CNetwork(precision, "chain", tuple(layers), None, sizes)
-
-
-def _prove(reach: Numbers, limit: int, what: str) -> None:
-    """What inputs can make of a sum at most lies within the range in which it is exact."""
-    if not reach.max() < limit:
-        raise DeploymentError(
-            f"{what} sum may reach {reach.max():.3g}, and is exact below {limit:.3g} only: "
-            "the model is too large for int8 in C; take --precision fp32"
-        )
-
-
-def _filled(weights: Numbers, bias: Numbers, scale: NDArray[np.float32]) -> Matrix:
-    """A matrix with zeros up to whole tiles of four rows and half a vector."""
-    more, width = -len(weights) % 4, 16 if weights.dtype == np.int8 else 8
-    scale = np.pad(scale, [(0, 0)] * (scale.ndim - 1) + [(0, more if scale.size else 0)])
-    return Matrix(np.pad(weights, [(0, more), (0, -weights.shape[1] % width)]), np.pad(bias, (0, more)), scale)
+    sizes["TOTALS"] = max(len(layer.matrices[0].bias) for layer in layers) + TILE
+    sizes["WINDOW"] = max(layer.sizes["kernel_rows"] * layer.sizes["part"] for layer in layers) + VECTOR
+    return CNetwork(precision, "chain", tuple(layers), sizes)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from edge_export.targets.c.matrices import EXACT, ONE, POLYNOMIALS, RATIONAL, CNetwork, Layer, Matrix, Numbers
+from edge_export.targets.c.matrices import ONE, POLYNOMIALS, RATIONAL, CNetwork, Layer, Matrix, Numbers
 
 
 def logits(network: CNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -17,8 +17,8 @@ def logits(network: CNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     Returns:
         float32 (N, classes).
     """
-    exact, run = network.precision == "int8", _chain if network.head is None else _recurrent
-    batch = 500 if exact and network.head is not None else 25  # what is in between stays in the cache
+    exact, run = network.precision == "int8", _chain if network.cell == "chain" else _recurrent
+    batch = 500 if exact and run is _recurrent else 25  # what is in between stays in the cache
     values: Numbers = images.astype(np.int64) - 128 if exact else images.astype(np.float32)
     return np.concatenate([run(network, values[start : start + batch]) for start in range(0, len(images), batch)])
 
@@ -38,93 +38,81 @@ def tanh(numbers: Numbers) -> Numbers:
 
 
 def _products(matrix: Matrix, values: Numbers) -> NDArray[np.float32]:
-    """Sums with bias, in int8 scaled (N, rows): exact, or in eight sums of float32 that are added in a fixed order."""
-    weights, count = matrix.weights, values.shape[1]
-    if weights.dtype == np.int8:  # floats hold every sum of such products exactly, those of half the size mostly do
-        reach = np.abs(weights.astype(np.int64)).sum(1).max() * 128
-        kind = np.float32 if reach < EXACT else np.float64
-        sums = (values.astype(kind) @ weights[:, :count].T.astype(kind)).astype(np.int64) + matrix.bias
-        return np.asarray(sums.astype(np.float32) * matrix.scale)
-    values = np.pad(values, [(0, 0), (0, weights.shape[1] - count)])
-    part = np.zeros((len(values), len(weights), 8), np.float32)
-    for start in range(0, weights.shape[1], 8):
-        part += values[:, None, start : start + 8] * weights[:, start : start + 8]
-    for width in (4, 2, 1):
-        part = part[..., :width] + part[..., width : 2 * width]
-    return np.asarray(part[..., 0] + matrix.bias)
+    """Sums with bias (N, rows): of integers exact and scaled, of floats added in one order."""
+    weights, rows, exact = matrix.weights, len(matrix.bias), matrix.weights.dtype == np.int8
+    values = values[:, : weights.shape[exact]]
+    if exact:  # floats hold every sum of such products exactly, those of half the size mostly do
+        kind = np.float32 if np.abs(weights.astype(np.int64)).sum(1).max() * 128 < 1 << 24 else np.float64
+        sums = values.astype(kind) @ weights[:rows, : values.shape[1]].T.astype(kind)
+        return np.asarray((sums.astype(np.int64) + matrix.bias).astype(np.float32) * matrix.scale)
+    total = np.broadcast_to(matrix.bias, (len(values), rows))
+    for value, column in zip(values.T, weights, strict=True):
+        total = total + value[:, None] * column
+    return np.asarray(total)
 
 
 def _recurrent(network: CNetwork, rows: Numbers) -> NDArray[np.float32]:
-    directions, head = network.sizes["DIRECTIONS"], network.head
-    for first in range(0, len(network.layers), directions):
-        ran = [_run(network.cell, one, rows) for one in network.layers[first : first + directions]]
-        rows = np.concatenate([sequence for sequence, _ in ran], axis=2)
-    assert head is not None
-    total = np.broadcast_to(head.bias, (len(rows), len(head.bias)))
-    for feature, weights in zip(np.concatenate([state for _, state in ran], axis=1).T, head.weights.T, strict=True):
-        total = total + feature[:, None] * weights
-    return np.asarray(total.astype(np.float32) * (head.scale if head.scale.size else np.float32(1)))
+    directions, (*layers, head) = network.sizes["DIRECTIONS"], network.layers
+    for first in range(0, len(layers), directions):
+        ran = [_run(network.cell, layer, rows) for layer in layers[first : first + directions]]
+        rows = np.concatenate(ran, axis=2)
+    last = [sequence[:, -1 if direction == 0 else 0] for direction, sequence in enumerate(ran)]
+    return _products(head.matrices[0], np.concatenate(last, axis=1))
 
 
-def _run(cell: str, layer: Layer, rows: Numbers) -> tuple[Numbers, Numbers]:
-    """What the next layer reads of each step (N, 28, hidden), and the last state (N, hidden)."""
-    hidden, start, exact = layer.sizes["hidden"], layer.sizes["start"], rows.dtype != np.float32
-    sizes = (len(rows), start + hidden), (len(rows), 28, hidden), (len(rows), hidden), (len(rows), hidden)
-    row, sequence, state, memory = (np.zeros(size, rows.dtype) for size in sizes)
-    row[:, start:] = -128 if exact and cell == "relu" else 0
+def _run(cell: str, layer: Layer, rows: Numbers) -> Numbers:
+    """What the next layer reads of each step (N, 28, hidden)."""
+    hidden, width, exact, count = layer.sizes["hidden"], layer.sizes["width"], rows.dtype != np.float32, len(rows)
+    row, sequence = np.zeros((count, width + hidden), rows.dtype), np.zeros((count, 28, hidden), rows.dtype)
+    memory = np.zeros((count, hidden), rows.dtype)
+    row[:, width:] = -128 if exact and cell == "relu" else 0
+    read = [row] * (len(layer.matrices) - 1 or 1) + [row[:, width:]]
     for at in range(28)[:: -1 if layer.sizes["backwards"] else 1]:
-        row[:, : layer.sizes["inputs"]] = rows[:, at]
-        gates: list[Numbers] = []
-        for matrix in layer.matrices:
-            read = row[:, start:] if gates and matrix is layer.matrices[-1] else row
-            gates.append(_products(matrix, read[:, : matrix.weights.shape[1]]).astype(rows.dtype))
-        state, memory = _step(cell, layer.sizes, gates, state, memory)
-        own = state
+        row[:, :width] = rows[:, at]
+        found = [_products(matrix, values) for matrix, values in zip(layer.matrices, read, strict=False)]
+        gates = np.concatenate(found, axis=1).astype(rows.dtype)
+        own, memory = _step(cell, [gates[:, k : k + hidden] for k in range(0, 4 * hidden, hidden)], memory)
         if exact:
-            own = np.minimum((state + 16) >> 5, 255) - 128 if cell == "relu" else (state * 127 + ONE // 2) >> 15
-        row[:, start:] = sequence[:, at] = own
-    return sequence, state
+            own = np.clip((own + 16) >> 5, 0, 255) - 128 if cell == "relu" else (own * 127 + ONE // 2) >> 15
+        row[:, width:] = sequence[:, at] = own
+    return sequence
 
 
-def _step(
-    cell: str, sizes: dict[str, int], gates: list[Numbers], state: Numbers, memory: Numbers
-) -> tuple[Numbers, Numbers]:
-    """The cells of the templates, in integers or floats: state and cell after a row."""
-    n, exact = sizes["hidden"], state.dtype != np.float32
+def _step(cell: str, gates: list[Numbers], memory: Numbers) -> tuple[Numbers, Numbers]:
+    """The cells of the templates, in integers or floats: the state, and what is kept of it."""
+    exact = memory.dtype != np.float32
 
     def opened(gate: Numbers) -> Numbers:
-        return (gate + ONE) >> 1 if exact else (gate + np.float32(1)) * np.float32(0.5)
+        return (tanh(gate) + ONE) >> 1 if exact else (tanh(gate) + np.float32(1)) * np.float32(0.5)
 
-    def rounded(product: Numbers, shift: int = 15) -> Numbers:
-        return (product + (1 << (shift - 1))) >> shift if exact else product
+    def rounded(product: Numbers) -> Numbers:
+        return (product + ONE // 2) >> 15 if exact else product
 
-    if cell == "relu":
-        return np.clip(gates[0][:, :n] + gates[1][:, :n], 0, ONE - 1 if exact else None), memory
-    squashed = [tanh(gates[0][:, k : k + n]) for k in range(0, 4 * n, n)]
-    if cell == "rnn":
-        return squashed[0], memory
+    if cell == "lstm":
+        entering, shown, kept, new = gates
+        product = opened(entering) * tanh(new)
+        memory = rounded(opened(kept) * memory + (product >> 4 if exact else product))
+        return rounded(opened(shown) * tanh(2 * memory if exact else memory)), memory
     if cell == "gru":
-        weighed = rounded(opened(squashed[1]) * gates[2][:, :n], sizes["shift"])
-        fresh = tanh(gates[1][:, :n] + weighed)
-        return fresh + rounded(opened(squashed[0]) * (state - fresh)), memory
-    entering, shown, kept, new = squashed
-    product = opened(entering) * new
-    memory = rounded(opened(kept) * memory + (product >> 4 if exact else product))
-    return rounded(opened(shown) * tanh(2 * memory if exact else memory)), memory
+        update, reset, new, again = gates
+        fresh = tanh(new + rounded(opened(reset) * again))
+        memory = fresh + rounded(opened(update) * (memory - fresh))
+        return memory, memory
+    return tanh(gates[0]) if cell == "rnn" else np.maximum(gates[0] + gates[1], 0), memory
 
 
 def _chain(network: CNetwork, values: Numbers) -> NDArray[np.float32]:
-    values, exact = values[..., None], network.precision == "int8"
-    for layer in network.layers:
-        (matrix,), size = layer.matrices, layer.sizes
-        sides = [(0, 0), (size["top"], size["bottom"]), (size["left"], size["right"]), (0, 0)]
+    exact, count = network.precision == "int8", len(values)
+    given = [layer.sizes["rows"] for layer in network.layers[1:]] + [1]
+    for layer, rows in zip(network.layers, given, strict=True):
+        (matrix,), size, pool = layer.matrices, layer.sizes, layer.sizes["pool"]
+        before, behind = size["left"], size["width"] - size["left"] - values.shape[2]
+        sides = [(0, 0), (size["top"], size["kernel_rows"]), (before, behind)]
         padded = np.pad(values, sides, constant_values=-128 if exact else 0)
-        windows = sliding_window_view(padded, (size["kernel_rows"], size["kernel_columns"]), axis=(1, 2))
-        windows = windows[:, :: size["row_stride"], :: size["column_stride"]].transpose(0, 1, 2, 4, 5, 3)
-        found = _products(matrix, windows.reshape(-1, np.prod(windows.shape[3:]))).reshape(*windows.shape[:3], -1)
-        pool, outputs, found = size["pool"], size["outputs"], found[..., : size["outputs"]]
-        clipped = np.clip(found, 0, 255) if exact else np.clip(found, *matrix.scale[:, :outputs])
+        windows = sliding_window_view(padded, (size["kernel_rows"], size["part"]), axis=(1, 2))
+        windows = windows[:, :: size["row_stride"], :: size["step"]][:, : rows * pool, : size["across"] * pool]
+        found = _products(matrix, windows.reshape(-1, size["kernel_rows"] * size["part"]))
+        clipped = np.clip(found, 0, 255) if exact else np.clip(found, *matrix.scale)
         values = np.rint(clipped).astype(np.int64) - 128 if exact else clipped
-        rows, columns = windows.shape[1] // pool, windows.shape[2] // pool
-        values = values[:, : rows * pool, : columns * pool].reshape(-1, rows, pool, columns, pool, outputs).max((2, 4))
-    return np.asarray(found.reshape(len(found), -1))
+        values = values.reshape(count, rows, pool, size["across"], pool, -1).max((2, 4)).reshape(count, rows, -1)
+    return np.asarray(found.reshape(count, -1))

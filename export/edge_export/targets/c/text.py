@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.bundle import Bundle
-from edge_export.targets.c.matrices import POLYNOMIALS, RATIONAL, CNetwork, Matrix, Numbers
+from edge_export.targets.c.matrices import POLYNOMIALS, RATIONAL, VECTOR, CNetwork, Matrix, Numbers
 
 _LINE = 118
+# How often arrays of these sizes are there in the working memory: of words, and of values.
+_MEMORY = {"TOTALS": (1, 0), "MEMORY": (1, 0), "ROW": (0, 2), "SEQUENCE": (0, 2)}
+_MEMORY |= {"LAYERS": (1, 0), "WINDOW": (0, 1), "LINES": (0, 1)}
 _TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "float32": "float"}
 
 
@@ -52,34 +55,28 @@ def write(network: CNetwork, source: Bundle, name: str, verdict: str, golden: ND
         golden: float32 (N, classes), the referee's logits of the golden images.
     """
     manifest, evidence, facts, word = source.manifest, source.evidence, source.manifest.rejection, identifier(name)
-    sizes, exact = network.sizes, network.precision == "int8"
-    parts: dict[str, list[Numbers]] = {"weights": [], "biases": [], "scales": []}
+    exact = network.precision == "int8"
+    arrays: dict[str, Numbers] = {}
 
-    def placed(matrix: Matrix) -> str:
-        begins = [sum(map(len, arrays)) for arrays in parts.values()]
-        for arrays, part in zip(parts.values(), (matrix.weights, matrix.bias, matrix.scale), strict=True):
-            arrays.append(part.reshape(-1))
-        scales, (rows, columns) = f"scales + {begins[2]}" if matrix.scale.size else "0", matrix.weights.shape
-        return f"{{weights + {begins[0]}, biases + {begins[1]}, {scales}, {rows}, {columns}}}"
+    def placed(one: Matrix) -> str:
+        weights = np.pad(one.weights.reshape(-1), (0, VECTOR))  # a vector may end behind the last row
+        parts = {"weights": weights, "biases": one.bias, "scales": one.scale.reshape(-1)}
+        names = [f"{kind}_{len(arrays) // len(parts)}" for kind in parts]
+        arrays.update(zip(names, parts.values(), strict=True))
+        return f"{{{', '.join(names)}, {len(one.bias)}, {one.weights.shape[exact]}}}"
 
     rows = []
     for layer in network.layers:
         fields = {"matrices": f"{{{', '.join(map(placed, layer.matrices))}}}", **layer.sizes}
-        rows.append(_wrapped(f".{key} = {value}" for key, value in fields.items()).replace("    ", "    {", 1) + "},\n")
-    tables = f"static const struct layer layers[LAYERS] = {{\n{''.join(rows)}}};\n"
-    if network.head is not None:
-        tables += f"static const struct matrix head = {placed(network.head)};\n"
-    parts["weights"].append(np.zeros(16, parts["weights"][0].dtype))  # a vector may end behind the last row
+        rows.append(_wrapped([f"{{{', '.join(f'.{key} = {value}' for key, value in fields.items())}}}"]))
     if network.cell in ("lstm", "gru", "rnn"):
-        parts["TANH"] = list(POLYNOMIALS) if exact else [RATIONAL]
+        arrays["TANH"] = POLYNOMIALS.reshape(-1) if exact else RATIONAL
     if facts is not None:
-        floats = {"usual": [[*facts.energy, *facts.distance]], "centres": facts.centres, "whitening": facts.whitening}
-        parts |= {key: [np.array(row, np.float32) for row in rows] for key, rows in floats.items()}
-    arrays = {key: np.concatenate(rows) for key, rows in parts.items() if sum(map(len, rows))}
+        floats = {"usual": (facts.energy, facts.distance), "centres": facts.centres, "whitening": facts.whitening}
+        arrays |= {key: np.concatenate(rows).astype(np.float32) for key, rows in floats.items()}
     constant_bytes = sum(array.nbytes for array in arrays.values())
-    stack = 4 * (sizes["TOTALS"] + sizes.get("CELLS", sizes["LAYERS"])) + (2 if exact else 4) * sizes.get("STATES", 0)
-    stack += (1 if exact else 4) * (sizes["ROW"] + 2 * sizes.get("SEQUENCE", 0) + sizes.get("LINES", 0))
-    each = (f"    EACH({key}, {'BITS' if one.dtype == np.float32 else '(uint32_t)'})" for key, one in arrays.items())
+    counts = ((size, _MEMORY.get(key, (0, 0))) for key, size in network.sizes.items())
+    stack = sum(size * (4 * words + (1 if exact else 4) * values) for size, (words, values) in counts)
     tests = zip(map(_string, evidence.kinds), golden, evidence.images.reshape(len(golden), -1), strict=True)
     values = {
         "name": word,
@@ -94,21 +91,23 @@ def write(network: CNetwork, source: Bundle, name: str, verdict: str, golden: ND
         "classes": str(len(manifest.labels)),
         "temperature": _number(np.float32(manifest.temperature)),
         "threshold": _number(np.float32(facts.threshold)) if facts else "",
-        "sizes": f"enum {{ {', '.join(f'{key} = {size}' for key, size in sizes.items())} }};",
+        "sizes": ", ".join(f"{key} = {size}" for key, size in network.sizes.items()),
         "arrays": "\n".join(
             f"static const {_TYPES[one.dtype.name]} {key}[{one.size}] = {{\n{_wrapped(map(_number, one))}}};"
             for key, one in arrays.items()
         ),
-        "tables": tables,
-        "each": "\n".join(each),
+        "layers": ",\n".join(rows),
+        "each": "\n".join(
+            f"    EACH({key}, {'BITS' if one.dtype == np.float32 else '(uint32_t)'})" for key, one in arrays.items()
+        ),
         "constants_value": str(digest(arrays.values())),
         "golden": ",\n".join(
             f"{{{kind}, {digest([answer])}u, {{\n{_wrapped(map(str, image))}}}}}" for kind, answer, image in tests
         ),
     }
-    words = {"all", network.precision, network.cell, "recurrent" if network.head else "chain"}
-    words |= {"bounded" if "TANH" in arrays else "all", "score" if facts else "all"}
-    code = _text(("arithmetic.c", "network.c", "answers.c"), words, values)
+    words = {"all", network.precision, network.cell, "chain" if network.cell == "chain" else "recurrent"}
+    words |= {"score"} if facts else set()
+    code = _text(("arithmetic.c", "recurrent.c", "chain.c", "answers.c"), words, values)
     return CSource(word, code, _text(("header.h",), words, values), constant_bytes, stack)
 
 
@@ -129,7 +128,7 @@ def _text(files: Iterable[str], words: set[str], values: dict[str, str]) -> str:
     text = "".join((folder / name).read_text(encoding="utf-8") for name in files)
     first, *parts = re.split(r"^/\*== (.*) ==\*/\n", text, flags=re.MULTILINE)
     asked = zip(parts[::2], parts[1::2], strict=True)
-    chosen = first + "".join(part for heading, part in asked if words.issuperset(heading.split()))
+    chosen = first + "".join(part for of, part in asked if all(words & {*word.split("|")} for word in of.split()))
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"@(\w+)@", lambda found: values[found[1]], chosen))
 
 

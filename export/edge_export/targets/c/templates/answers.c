@@ -13,9 +13,11 @@ int @name@_label(const uint8_t image[784])
 
 /* ---- constants ---- */
 @arrays@
-@tables@
-/*== score ==*/
+static const struct layer layers[] = {
+@layers@
+};
 
+/*== score ==*/
 static float exponential(float x)  /* of 0 or less, without a library: a polynomial for x / 64, to the power of 64 */
 {
     const float part = x / 64.0f;
@@ -54,25 +56,29 @@ float @name@_score(const float logits[@NAME@_CLASSES])
 
 /*== all ==*/
 #ifdef @NAME@_FRAME
-/* The first of the pixels whose mean is pixel `at` of `to`: those of Pillow's box filter, by the same doubles. */
-static int box(int at, int from, int to, int *count)
-{
-    const double scale = (double)from / to, wide = scale < 1.0 ? 1.0 : scale, shrink = 1.0 / wide;
-    const double centre = (at + 0.5) * scale, low = centre - 0.5 * wide + 0.5, high = centre + 0.5 * wide + 0.5;
-    const int end = high < from ? (int)high : from;
-    int x = low > 0.0 ? (int)low : 0;
-    while ((x - centre + 0.5) * shrink <= -0.5)
-        ++x;
-    for (*count = 0; x + *count < end && (x + *count - centre + 0.5) * shrink <= 0.5;)
-        ++*count;
-    return x;
-}
+struct axis { int stride, from, to, at; };  /* of a drawing: pixels that become fewer or more, and which of these is asked */
 
-#define mean(sum, count) (((sum) * (((1 << 23) + (count)) / (2 * (count))) + (1 << 21)) >> 22)  /* as Pillow rounds it */
+/* The mean of the pixels that become that one, over the first axis of the means over the second: those of Pillow's box
+   filter, by the same doubles, and rounded alike. */
+static int mean(const uint8_t *pixels, const struct axis *axis, int axes)
+{
+    const double scale = (double)axis->from / axis->to, wide = scale < 1.0 ? 1.0 : scale, shrink = 1.0 / wide;
+    const double centre = (axis->at + 0.5) * scale, low = centre - 0.5 * wide + 0.5, high = centre + 0.5 * wide + 0.5;
+    int sum = 0, count = 0;
+    for (int x = low > 0.0 ? (int)low : 0; x < axis->from && x < (int)high; ++x) {
+        const double place = (x - centre + 0.5) * shrink;
+        const uint8_t *pixel = pixels + x * axis->stride;
+        if (place > -0.5 && place <= 0.5) {
+            sum += axes > 1 ? mean(pixel, axis + 1, axes - 1) : *pixel;
+            ++count;
+        }
+    }
+    return (sum * (((1 << 23) + count) / (2 * count)) + (1 << 21)) >> 22;
+}
 
 static int middle(int moment, int mass, int size)  /* where it starts, so that its centre of mass is at 14 */
 {
-    const int start = 14 - (2 * moment + mass) / (2 * mass);
+    const int start = mass ? 14 - (2 * moment + mass) / (2 * mass) : 14;
     return start < 0 ? 0 : start > 28 - size ? 28 - size : start;
 }
 
@@ -94,23 +100,16 @@ int @name@_frame(const uint8_t *drawing, int width, int height, uint8_t image[78
     const int wide = right - left + 1, tall = bottom - top + 1, longer = wide > tall ? wide : tall;
     const int fitted = (40 * wide + longer) / (2 * longer), fitted_rows = (40 * tall + longer) / (2 * longer);
     const int columns = fitted ? fitted : 1, rows = fitted_rows ? fitted_rows : 1;
-    const int first_down = tall > rows && tall - rows > 2 * (wide - columns);  /* the order in which Pillow rounds */
+    const int down_first = tall > rows && tall - rows > 2 * (wide - columns);  /* the order in which Pillow rounds */
     for (int at = 0; at < rows * columns; ++at) {
-        int many, each, sum = 0;
-        const int row = top + box(at / columns, tall, rows, first_down ? &each : &many);
-        const int column = left + box(at % columns, wide, columns, first_down ? &many : &each);
-        for (int i = 0; i < many; ++i) {
-            int part = 0;
-            for (int k = 0; k < each; ++k)
-                part += drawing[(row + (first_down ? k : i)) * width + column + (first_down ? i : k)];
-            sum += mean(part, each);
-        }
-        digit[at] = (uint8_t)mean(sum, many);
+        struct axis axes[2];
+        axes[!down_first] = (struct axis){1, wide, columns, at % columns};
+        axes[down_first] = (struct axis){width, tall, rows, at / columns};
+        digit[at] = (uint8_t)mean(drawing + top * width + left, axes, 2);
         mass += digit[at];
         across += digit[at] * (at % columns);
         down += digit[at] * (at / columns);
     }
-    mass = mass ? mass : 1;
     image += 28 * middle(down, mass, rows) + middle(across, mass, columns);
     for (int at = 0; at < rows * columns; ++at)
         image[at / columns * 28 + at % columns] = digit[at];

@@ -25,32 +25,31 @@
 union word { float number; uint32_t bits; };
 #define BITS(x) (((union word){.number = (x)}).bits)
 
-@sizes@
+enum { @sizes@ };
 
 /*== int8 ==*/
-typedef int8_t value, weight;  /* a value is a byte less 128 */
-typedef int16_t state_t;
+typedef int8_t value;  /* a byte less 128 */
 typedef int32_t total;  /* of products: exact, the generator proved that it fits */
+#define of_pixel(pixel) ((value)((pixel) - 128))
+#define scaled(totals, m, r) ((float)((float)((totals)[r] + (m).bias[r]) * (m).scale[r]))  /* the only product in float */
 
 /*== fp32 ==*/
 #ifdef __FAST_MATH__
 #error "-ffast-math adds in another order: these sums are promised bit for bit"
 #endif
-typedef float value, weight, state_t, total;
+typedef float value, total;
+#define of_pixel(pixel) (pixel)
+#define scaled(totals, m, r) ((totals)[r])
 
 /*== all ==*/
-/* Rows, a multiple of 4, and columns, a multiple of a vector, are filled up with zeros. */
 struct matrix {
-    const weight *weights;
+    const value *weights;  /* row by row, in fp32 column by column */
     const total *bias;
     const float *scale;  /* of int8; of a stage in fp32 what its values are clipped to: the lower, then the upper */
     int rows, columns;
 };
 
 /*== int8 ==*/
-#define of_pixel(pixel) ((value)((pixel) - 128))
-#define scaled(sum, m, k) ((float)((float)(sum) * (m).scale[k]))  /* the only product in float */
-
 /* How a processor multiplies: `take` makes WIDTH values or weights ready, `dot` adds their products to sums, and `give`
    adds up the sums of four rows. All of it is exact, so that every way gives the same bits. */
 #if defined(__AVX2__) && !defined(PLAIN)
@@ -111,8 +110,9 @@ typedef int32_t sums, bytes;
 #define give(totals, a, b, c, d) ((totals)[0] = a, (totals)[1] = b, (totals)[2] = c, (totals)[3] = d)
 #endif
 
-/* totals[r] = weights of row r . x. A vector may be twice as long as what is left of a row: x is zero there. */
-static void multiply(struct matrix m, const int8_t *x, int32_t *totals)
+/* totals[r] = weights of row r . x, of four rows at once: zeros fill up the last ones. A vector may be longer than what is
+   left of a row: there is a zero in it, or in x. */
+static inline void multiply(struct matrix m, const value *x, total *totals)
 {
     for (int r = 0; r < m.rows; r += 4, m.weights += 4 * m.columns) {
         sums a = {0}, b = {0}, c = {0}, d = {0};
@@ -128,24 +128,16 @@ static void multiply(struct matrix m, const int8_t *x, int32_t *totals)
 }
 
 /*== fp32 ==*/
-#define of_pixel(pixel) (pixel)
-#define scaled(sum, m, k) (sum)
-
-/* totals[r] = weights of row r . x, in eight sums that are added in a fixed order. One operation at a time goes into a
-   float, so that a processor that computes in double rounds as all others do. */
-static void multiply(struct matrix m, const float *x, float *totals)
+/* totals[r] = bias + weights of row r . x, added in this order. One operation at a time goes into a float, so that a
+   processor that computes in double rounds as all others do. */
+static inline void multiply(struct matrix m, const value *x, total *restrict totals)
 {
-    for (int r = 0; r < m.rows; ++r, m.weights += m.columns) {
-        float part[8] = {0};
-        for (int k = 0; k < m.columns; k += 8)
-            for (int j = 0; j < 8; ++j) {
-                const float product = m.weights[k + j] * x[k + j];
-                part[j] = part[j] + product;
-            }
-        for (int half = 4; half; half /= 2)
-            for (int k = 0; k < half; ++k)
-                part[k] = part[k] + part[k + half];
-        totals[r] = part[0];
-    }
+    for (int r = 0; r < m.rows; ++r)
+        totals[r] = m.bias[r];
+    for (int k = 0; k < m.columns; ++k, m.weights += m.rows)
+        for (int r = 0; r < m.rows; ++r) {
+            const float product = m.weights[r] * x[k];
+            totals[r] = totals[r] + product;
+        }
 }
 
