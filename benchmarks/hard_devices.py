@@ -17,7 +17,7 @@ from hard_scenes import (
 )
 from hard_writing import Line
 from numpy.random import Generator
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from edge.bundle.input import COLUMNS, ROWS
 
@@ -153,3 +153,23 @@ def dim(random: Generator, line: Line) -> Drawing:
     size = size_of(random)
     page = lit(random, inked(sheet(random, size), writing(random, line, size), *pen_of(random)), vignette=0.3)
     return Drawing(developed(random, page * random.uniform(0.12, 0.35), grain=(0.01, 0.03)))
+
+
+def plot(random: Generator, line: Line) -> Drawing:
+    """A small image of a digit as a program plots it: large squares for pixels, axes with ticks and numbers."""
+    cover = writing(random, line, (8 * COLUMNS, 8 * ROWS), Pose((0.65, 0.72), (0.09, 0.16), 0.02))
+    small = Image.fromarray(np.rint(255 * cover).astype(np.uint8)).resize((COLUMNS, ROWS), Image.Resampling.BOX)
+    side = int(random.integers(200, 420))
+    grey = np.asarray(small.resize((side, side), Image.Resampling.NEAREST))
+    margin = int(0.14 * side)
+    image = Image.new("L", (side + 2 * margin, side + 2 * margin), 255)
+    image.paste(Image.fromarray(grey if random.integers(2) else 255 - grey), (margin, margin))
+    brush, font = ImageDraw.Draw(image), ImageFont.load_default(size=max(9, side // 28))
+    brush.rectangle((margin - 1, margin - 1, margin + side, margin + side), outline=0)
+    for pixel in range(0, COLUMNS, 5):
+        place = margin + int((pixel + 0.5) * side / COLUMNS)
+        brush.line((place, margin + side, place, margin + side + 4), fill=0)
+        brush.line((margin - 4, place, margin, place), fill=0)
+        brush.text((place - 5, margin + side + 6), str(pixel), fill=0, font=font)
+        brush.text((margin - 22, place - 6), str(pixel), fill=0, font=font)
+    return Drawing(image, "PNG", {})

@@ -1,4 +1,4 @@
-"""What finding the ink gets wrong: thick strokes, strokes that end at the picture's edge, small loops, odd colours.
+"""What finding the ink gets wrong: thick or porous strokes, strokes up to the picture's edge, small loops, odd colours.
 
 Each kind aims at one step of the pre-processing, before any model: the paper's light, printed lines, the width of
 strokes, the channel that parts ink from paper, and how many digits there are.
@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 from hard_scenes import (
+    INKS,
     Colour,
     Drawing,
     Floats,
@@ -17,6 +18,7 @@ from hard_scenes import (
     developed,
     inked,
     lit,
+    noise,
     pen_of,
     ramp,
     sheet,
@@ -144,6 +146,41 @@ def dark_side(random: Generator, size: Size) -> Floats:
     wide, soft = random.uniform(0.04, 0.22), random.uniform(0.01, 0.12)
     wave = random.uniform(0, 0.03) * np.sin((x + y) * random.uniform(3, 9))
     return 1 - random.uniform(0.55, 0.95) * ramp((wide + wave - distance) / soft)
+
+
+def crayon(random: Generator, line: Line) -> Drawing:
+    """Wax that sticks to the grain of the paper: pores all over a broad stroke."""
+    size = size_of(random)
+    cover = writing(random, line, size, Pose((0.45, 0.8), (0.08, 0.15)))
+    grain = random.uniform(1.2, 3)
+    rough = 0.7 * noise(random, size, grain) + 0.5 * noise(random, size, 3 * grain)
+    sticks = np.clip(1.1 + 1.2 * rough - random.uniform(0, 0.5), 0, 1)
+    ink = INKS[random.integers(len(INKS))]
+    return Drawing(developed(random, lit(random, inked(sheet(random, size), cover * sticks, ink, 0.95))))
+
+
+def dry_felt(random: Generator, line: Line) -> Drawing:
+    """A felt pen that runs dry: streaks of paper along the stroke."""
+    size = size_of(random)
+    tall = min(size) * random.uniform(0.4, 0.75)
+    pen = tall * random.uniform(0.07, 0.13)
+    cover = drawn(line, size, tall=tall, pen=pen, middle=(0.5, 0.5))
+    patches = np.clip(0.5 + noise(random, size, 0.12 * tall), 0, 1)
+    for _ in range(random.integers(3, 8)):
+        aside, turn = pen * random.uniform(0.1, 0.42), random.uniform(0, 2 * np.pi)
+        middle = (0.5 + aside * np.cos(turn) / size[0], 0.5 + aside * np.sin(turn) / size[1])
+        streak = drawn(line, size, tall=tall, pen=pen * random.uniform(0.04, 0.1), middle=(middle[0], middle[1]))
+        cover = cover * (1 - 0.95 * streak * patches)
+    ink = INKS[random.integers(len(INKS))]
+    return Drawing(developed(random, lit(random, inked(sheet(random, size), cover, ink, 0.95))))
+
+
+def sprayed(random: Generator, line: Line) -> Drawing:
+    """The spray can of a paint program: dots of a pixel."""
+    side = int(random.integers(250, 500))
+    cover = writing(random, line, (side, side), Pose((0.5, 0.75), (0.1, 0.16)))
+    dots = random.uniform(size=(side, side)) < random.uniform(0.3, 0.6)
+    return Drawing(Image.fromarray(~(dots & (cover > 0.5))), "PNG", {})
 
 
 def touching(random: Generator, line: Line, other: Line) -> Drawing:

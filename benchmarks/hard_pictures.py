@@ -81,6 +81,12 @@ KINDS: dict[str, Scene] = {
     "small loop": hard_ink.small_loop,
     "equal lightness": hard_ink.equal_lightness,
     "shadow along an edge": hard_ink.shadow_along_an_edge,
+    "crayon": hard_ink.crayon,
+    "dry felt": hard_ink.dry_felt,
+    "sprayed": hard_ink.sprayed,
+    "touching a box": hard_surroundings.touching_a_box,
+    "finger shadow": hard_surroundings.finger_shadow,
+    "plot": hard_devices.plot,
 }
 # Two digits in a picture: refused, where reading is right.
 PAIRS: dict[str, PairScene] = {"touching": hard_ink.touching}

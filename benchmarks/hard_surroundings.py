@@ -150,6 +150,47 @@ def in_a_box(random: Generator, line: Line) -> Drawing:
     return Drawing(developed(random, lit(random, inked(page, cover, *pen_of(random)))))
 
 
+def touching_a_box(random: Generator, line: Line) -> Drawing:
+    """The lines of a field or of a table, thinner than the pen, that the digit touches; some go on into the page."""
+    size = size_of(random)
+    tall = min(size) * random.uniform(0.4, 0.6)
+    pen = tall * random.uniform(0.04, 0.07)
+    half = np.array(line.extent) * tall / 2
+    half = np.maximum(half, 0.3 * tall) + tall * random.uniform(-0.02, 0.09, 2)
+    left, top, right, bottom = (*(np.array(size) / 2 - half).tolist(), *(np.array(size) / 2 + half).tolist())
+    picture = Image.new("L", size)
+    brush, width = ImageDraw.Draw(picture), max(1, int(0.012 * tall))
+    longer = random.uniform(size=8) < 0.4
+    for at, x in enumerate((left, right)):
+        brush.line((x, 0 if longer[at] else top, x, size[1] if longer[at + 2] else bottom), fill=255, width=width)
+    for at, y in enumerate((top, bottom), 4):
+        brush.line((0 if longer[at] else left, y, size[0] if longer[at + 2] else right, y), fill=255, width=width)
+    box = np.asarray(picture.rotate(random.uniform(-2, 2), Image.Resampling.BICUBIC), np.float64) / 255
+    page = sheet(random, size) * (1 - random.uniform(0.4, 0.75) * box[..., None])
+    cover = drawn(line, size, tall=tall, pen=pen, middle=(0.5, 0.5))
+    return Drawing(developed(random, lit(random, inked(page, cover, *pen_of(random)))))
+
+
+def finger_shadow(random: Generator, line: Line) -> Drawing:
+    """Shadows of one to three fingers that point at the digit: sharp, dark, a few times as wide as the pen's line."""
+    size = size_of(random)
+    shorter = min(size)
+    cover = writing(random, line, size, Pose((0.35, 0.65), (0.025, 0.06)))
+    hand = np.array(((0, 0.5), (1, 0.5), (0.5, 1))[random.integers(3)]) * size
+    picture = Image.new("L", size)
+    brush = ImageDraw.Draw(picture)
+    for _ in range(random.integers(1, 4)):
+        start = hand + random.uniform(-0.3, 0.3, 2) * shorter
+        tip = np.array(size) / 2 + random.uniform(-0.25, 0.25, 2) * shorter
+        radius = shorter * random.uniform(0.04, 0.1)
+        brush.line([*start.tolist(), *tip.tolist()], fill=255, width=int(2 * radius))
+        brush.ellipse([*(tip - radius).tolist(), *(tip + radius).tolist()], fill=255)
+    soft = picture.filter(ImageFilter.GaussianBlur(shorter * random.uniform(0.004, 0.03)))
+    shadow = np.asarray(soft, np.float64)[..., None] / 255
+    page = inked(sheet(random, size), cover, *pen_of(random))
+    return Drawing(developed(random, lit(random, page * (1 - random.uniform(0.3, 0.6) * shadow))))
+
+
 def scanned(random: Generator, line: Line, uneven: bool) -> Image.Image:
     """A page reduced to black and white by one threshold."""
     size = ((600, 800), (850, 1100), (500, 500))[random.integers(3)]
