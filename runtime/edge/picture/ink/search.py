@@ -71,9 +71,11 @@ EDGES: Final = 6  # pixels
 # A shadow as dark as that is told by its width: what is much narrower than the digit's strokes are on average, in one
 # piece, is the pen's line, and the rest is no line.
 WIDE: Final = 0.03  # of the picture's shorter side: a thinner digit holds no shadow
+SHARP: Final = 0.985  # support: no more of a shadow's edge than of the pen's is soft; on 30 with shadows at most 0.984
 COARSE: Final = 4  # pixels: half of that width; where it is more, every second pixel tells as much
 NARROWER: Final = 0.6  # times the mean width of its strokes
 LEAST_LINE: Final = (0.3, 0.06)  # shares of the digit: of its size, of its ink
+LINE_DARKNESS: Final = 0.7  # quantile: the edges of a line are paler; a shadow is no darker than the line
 LINE_WINDOW: Final = 3  # times the width of the line
 # Printed lines of a box that touches the digit run along its own box: along three sides, or it is smaller without them.
 SIDE: Final = 0.05  # of the box's size
@@ -393,10 +395,8 @@ def _line_window(found: Segmentation) -> Window | None:
     top, left, bottom, right = digit.box
     size = max(bottom - top, right - left)
     width = digit.thickness * size
-    if width < WIDE * shorter:
-        return None
     reach = int(NARROWER / 2 * width)
-    if reach < 1:
+    if reach < 1 or width < WIDE * shorter or digit.support >= SHARP:
         return None
     step = 2 if reach >= COARSE else 1
     ink, reach = digit.mask[top:bottom:step, left:right:step], reach // step
@@ -409,6 +409,10 @@ def _line_window(found: Segmentation) -> Window | None:
     parts = measure(connect(find_runs(narrow)))
     line = int(np.argmax(parts.area))
     if step * parts.size[line] < least_size * size or parts.area[line] < least:
+        return None
+    strength = found.light.strength[top:bottom:step, left:right:step]
+    dark_line, dark_rest = (quantile(histogram(strength[part]), LINE_DARKNESS) for part in (narrow, ink & ~narrow))
+    if dark_line < dark_rest:
         return None
     return Window(LINE_WINDOW * step * float(parts.stroke_width[line]) / shorter, overhang=True)
 
