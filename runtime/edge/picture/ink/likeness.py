@@ -61,7 +61,7 @@ UNIT: Final = Traits(turned=0.03, mirrored=0.04, across=0.2, down=0.8, enclosed=
 MOST: Final = 4.0
 # Digits out of pictures have lower scores than the validation digits of which the threshold rejects 1 %: without this,
 # it would reject 3 to 4 % of hard pictures, many of them read right. The traits reject in its place what it lets pass.
-ALLOWANCE: Final = 0.8
+ALLOWANCE: Final = 1.0
 
 
 def likeness(image: Grey, found: "Segmentation", crossed: float) -> float:
