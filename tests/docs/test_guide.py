@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| `(?P<file>[\w/]+\.py)` \| `(?P<function>[\w.]+)` \| (?P<again>\*Again:\*)?")
-NUMBERS = {"none": 0, "four": 4, "six": 6, "fifteen": 15, "nineteen": 19}
+NUMBERS = {"none": 0, "four": 4, "six": 6, "sixteen": 16, "nineteen": 19}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def defined(path: Path) -> set[str]:
 
 
 def test_every_function_of_a_walk_is_in_its_file(walks):
-    assert [len(rows) for rows in walks.values()] == [19, 19, 6]
+    assert [len(rows) for rows in walks.values()] == [20, 19, 6]
     for row in (row for rows in walks.values() for row in rows):
         assert row["function"] in defined(ROOT / row["file"]), row[0]
 

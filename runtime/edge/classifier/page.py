@@ -22,7 +22,8 @@ from edge.picture import preprocessing
 from edge.picture.arrays import Grey
 from edge.picture.ink import normalisation
 from edge.picture.ink.lattice import Blob, joined
-from edge.picture.ink.search import Segmentation, find_digit
+from edge.picture.ink.search import find_digit
+from edge.picture.ink.segmentation import Segmentation
 from edge.picture.ink.text_lines import find_lines
 
 # A page is searched at this size: a digit of a full sheet should keep some 25 pixels.

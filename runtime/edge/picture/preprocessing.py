@@ -20,7 +20,7 @@ from edge.picture.arrays import Grey, Mask, Prepared
 from edge.picture.ink import levels, normalisation
 
 if TYPE_CHECKING:
-    from edge.picture.ink.search import Segmentation
+    from edge.picture.ink.segmentation import Segmentation
 
 Source: TypeAlias = decode.Source | Image.Image | Grey
 

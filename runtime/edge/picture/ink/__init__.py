@@ -1,6 +1,7 @@
 """From a grey picture to the ink of one digit, in the order in which a picture passes; NumPy and Pillow only.
 
     search          attempts with several stroke widths and either polarity; the best is kept
+    segmentation    one attempt: the pieces that are the digit, without the shadow and the box that cling to them
     binarisation    polarity, even light, and a threshold: what is ink
     ruled_lines     ruled and grid lines are removed, strokes that cross them stay
     components      connected components and their measurements

@@ -18,7 +18,7 @@ from edge.picture.ink.normalisation import strokes_crossed
 
 if TYPE_CHECKING:
     from edge.picture.ink.digit import Digit
-    from edge.picture.ink.search import Segmentation
+    from edge.picture.ink.segmentation import Segmentation
 
 HALF: Final = 128  # grey levels: from here on a pixel of the image is ink
 # Strokes that a row crosses on average, from which on symmetry counts: a bar, which is a plain 1, has all of it, and a

@@ -15,7 +15,7 @@ from edge.picture.ink.levels import histogram, quantile, resize
 from edge.picture.ink.morphology import close, dilate_mask, pad, squared_distance
 
 if TYPE_CHECKING:
-    from edge.picture.ink.search import Segmentation
+    from edge.picture.ink.segmentation import Segmentation
 
 # MNIST's frame: the longer side of the digit, and the pixel of its centre of mass, rows and columns alike. In MNIST it
 # lies within half a pixel of that in each of the 70 000 pictures.

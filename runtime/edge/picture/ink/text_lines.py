@@ -14,7 +14,7 @@ from edge.picture.ink.components import Measurements
 from edge.picture.ink.digit import Pieces, find_pieces
 from edge.picture.ink.lattice import Blob
 from edge.picture.ink.morphology import dilate_mask, erode
-from edge.picture.ink.search import Segmentation
+from edge.picture.ink.segmentation import Segmentation
 
 # Relative to the usual height of a digit on the page.
 LINK: Final = 1 / 60  # gaps that are bridged at once: the pen skipped
