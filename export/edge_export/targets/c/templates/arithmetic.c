@@ -59,8 +59,12 @@ typedef __m256i sums, bytes;
 #define take(x) _mm256_loadu_si256((const __m256i *)(const void *)(x))
 static sums dot(sums sum, bytes x, bytes weights)  /* |x| times weights with the sign of x: a pair of them fits 16 bits */
 {
-    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8(weights, x));
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    const __m256i sizes = _mm256_abs_epi8(x), signs = _mm256_sign_epi8(weights, x);
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
+    return _mm256_dpbusd_epi32(sum, sizes, signs);
+#else
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(sizes, signs), _mm256_set1_epi16(1)));
+#endif
 }
 static __m128i added(__m256i lanes)
 {
