@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from math import exp, log
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from edge.classifier.touching import oddity
-from edge.picture.arrays import Mask
 from edge.picture.ink.lattice import MOST_ODD, Blob
+from edge.picture.ink.normalisation import strokes_crossed
 
 if TYPE_CHECKING:
     from edge.classifier.classifier import Classifier
@@ -98,19 +96,18 @@ def word_features(
 
     Returns:
         The means over the signs of the word: doubt, the negative logarithm of the confidence; oddity, from 0 to
-        `MOST_ODD`; how many strokes a row of the ink's box crosses, and a column; lowness, by how much the ink is lower
+        `MOST_ODD`; how many strokes a row with ink crosses, and a column; lowness, by how much the ink is lower
         than usual, in usual heights; width over height. And of a word of one sign, alone, 1, and how odd the rest of
         the line is, what is near counting more.
     """
     blobs = [blob for blob, _ in word]
-    crossed = [_strokes(blob.mask) for blob in blobs]
     odd = [_limited_oddity(prediction, classifier) for _, prediction in word]
     doubts = [UNREAD_DOUBT if prediction is None else -log(prediction.confidence) for _, prediction in word]
     return {
         "doubt": _mean(doubts),
         "oddity": _mean(odd),
-        "strokes across": _mean([across for across, _ in crossed]),
-        "strokes down": _mean([down for _, down in crossed]),
+        "strokes across": _mean([strokes_crossed(blob.mask.T) for blob in blobs]),
+        "strokes down": _mean([strokes_crossed(blob.mask) for blob in blobs]),
         "lowness": _mean([max(0.0, 1 - blob.height / height) for blob in blobs]),
         "width": _mean([blob.width / blob.height for blob in blobs]),
         "alone": float(len(word) == 1),
@@ -137,10 +134,3 @@ def _oddity_beside(blob: Blob, line: Sequence[Sign], height: float, classifier: 
             total += weight * _limited_oddity(prediction, classifier)
             weights += weight
     return total / weights if weights else 0.0
-
-
-def _strokes(ink: Mask) -> tuple[float, float]:
-    """How many strokes a row of the ink crosses in the mean, and a column."""
-    across = np.count_nonzero(ink[:, 0]) + np.count_nonzero(ink[:, 1:] > ink[:, :-1])
-    down = np.count_nonzero(ink[0]) + np.count_nonzero(ink[1:] > ink[:-1])
-    return across / ink.shape[0], down / ink.shape[1]
