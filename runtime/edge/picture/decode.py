@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from edge.errors import InputError, PictureError, PictureNotFoundError, UnreadablePictureError
-from edge.picture import containers, limits, luminance, plain_png
+from edge.picture import containers, limits, luminance
 from edge.picture.arrays import Grey
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
@@ -74,12 +74,12 @@ def open_grey(source: Source, *, enough_pixels: int = ENOUGH_PIXELS) -> GreyPict
         InputError: neither a path, nor bytes, nor a stream.
     """
     if isinstance(source, bytes | bytearray | memoryview):
-        if (plain := plain_png.rows(bytes(source))) is not None:
-            return plain_png.decode(plain[0], [plain[1]]).reshape(plain[0])
+        if (plain := containers.plain_rows(bytes(source))) is not None:
+            return containers.decode_plain(plain[0], [plain[1]]).reshape(plain[0])
         return _decode(io.BytesIO(source), "the picture given as bytes", enough_pixels)
     if isinstance(source, str | os.PathLike):
         if (plain := _plain_file(source)) is not None:
-            return plain_png.decode(plain[0], [plain[1]]).reshape(plain[0])
+            return containers.decode_plain(plain[0], [plain[1]]).reshape(plain[0])
         return _decode_file(Path(source), enough_pixels)
     if not hasattr(source, "read"):
         raise InputError(f"a {type(source).__name__} is no picture; give a path, the bytes of a file, or a stream")
@@ -143,7 +143,7 @@ def as_array(picture: GreyPicture) -> Grey:
     return np.frombuffer(picture.tobytes(), np.uint8).reshape(picture.height, picture.width)
 
 
-def plain_greys(sources: Sequence[object], size: plain_png.Size) -> tuple[list[int], Grey]:
+def plain_greys(sources: Sequence[object], size: containers.Size) -> tuple[list[int], Grey]:
     """The luminance of those pictures that are plain PNG files of one size: several times quicker than one by one.
 
     Args:
@@ -159,19 +159,19 @@ def plain_greys(sources: Sequence[object], size: plain_png.Size) -> tuple[list[i
         for position, source in enumerate(sources)
         if isinstance(source, str | os.PathLike) and (plain := _plain_file(source)) is not None and plain[0] == size
     }
-    return list(found), plain_png.decode(size, list(found.values())) if found else np.zeros((0, *size), np.uint8)
+    return list(found), containers.decode_plain(size, list(found.values())) if found else np.zeros((0, *size), np.uint8)
 
 
-def _plain_file(path: str | os.PathLike[str]) -> tuple[plain_png.Size, bytes] | None:
+def _plain_file(path: str | os.PathLike[str]) -> tuple[containers.Size, bytes] | None:
     """The rows of a plain file; None for all else, from missing files to pipes, which can be read only once."""
     try:
         facts = os.stat(path)  # noqa: PTH116 - making a Path takes longer than asking
-        if facts.st_size > plain_png.MOST_BYTES or not stat.S_ISREG(facts.st_mode):
+        if facts.st_size > containers.MOST_PLAIN_BYTES or not stat.S_ISREG(facts.st_mode):
             return None
         # a file object takes as long as decoding the picture
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         try:
-            return plain_png.rows(os.read(descriptor, facts.st_size))
+            return containers.plain_rows(os.read(descriptor, facts.st_size))
         finally:
             os.close(descriptor)
     except (OSError, ValueError):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from edge.picture import decode, plain_png
+from edge.picture import containers, decode
 
 
 def saved(image, **options) -> bytes:
@@ -19,8 +19,8 @@ def saved(image, **options) -> bytes:
 
 def pixels(data: bytes):
     """What the short way makes of a file, or None."""
-    plain = plain_png.rows(data)
-    return None if plain is None else plain_png.decode(plain[0], [plain[1]])[0]
+    plain = containers.plain_rows(data)
+    return None if plain is None else containers.decode_plain(plain[0], [plain[1]])[0]
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:

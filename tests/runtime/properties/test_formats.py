@@ -19,7 +19,7 @@ from PIL import Image
 
 from edge.bundle import bundle, evidence, graph, manifest, wire
 from edge.errors import BundleError, UnreadablePictureError
-from edge.picture import decode, plain_png
+from edge.picture import containers, decode
 
 thorough = settings(
     max_examples=int(os.environ.get("EDGE_FUZZ_EXAMPLES", "60")),
@@ -132,9 +132,9 @@ def test_a_plain_png_is_read_as_it_was_written(height, width, random):
 @thorough
 @given(mutations(png(np.arange(400, dtype=np.uint8).reshape(20, 20))))
 def test_a_mutated_png_is_pillow_s_picture_or_unreadable(content):
-    if (plain := plain_png.rows(content)) is not None:
+    if (plain := containers.plain_rows(content)) is not None:
         expected = np.asarray(Image.open(io.BytesIO(content)))
-        np.testing.assert_array_equal(plain_png.decode(plain[0], [plain[1]])[0], expected)
+        np.testing.assert_array_equal(containers.decode_plain(plain[0], [plain[1]])[0], expected)
     with suppress(UnreadablePictureError):
         assert decode.read_grey(content).dtype == np.uint8
 
