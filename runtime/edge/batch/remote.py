@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from edge.errors import MissingExtraError, PictureError, PictureNotFoundError, UnreadablePictureError
-from edge.picture import stopping
-from edge.picture.paths import SUFFIXES, Found
+from edge.picture.paths import SUFFIXES, Found, stop_if_asked
 
 if TYPE_CHECKING:
     import asyncio
@@ -129,7 +128,7 @@ def _contents(
     waiting = list(range(len(paths)))
     for tried in range(_TRIES):
         time.sleep(_SECONDS_BETWEEN_TRIES * tried)
-        stopping.check()
+        stop_if_asked()
         found = _asked(
             system, [paths[at] for at in waiting], [starts[at] for at in waiting], [ends[at] for at in waiting]
         )
@@ -173,7 +172,7 @@ def _waited(task: Coroutine[object, object, Any], loop: "asyncio.AbstractEventLo
             except TimeoutError:
                 if future.done():
                     raise
-                stopping.check()
+                stop_if_asked()
     except BaseException:
         future.cancel()
         raise

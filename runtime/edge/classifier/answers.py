@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 from edge.classifier.classifier import Classifier
 from edge.classifier.prediction import Prediction
 from edge.errors import NoDigitError, PictureError, SeveralDigitsError
-from edge.picture import stopping
 from edge.picture.arrays import Prepared
-from edge.picture.paths import Found
+from edge.picture.paths import Found, stoppable
 from edge.session.batching import LEAST_IMAGES_PER_THREAD, startable_threads
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ def answers(
     left = threading.Event()
 
     def work(block: Sequence[Found]) -> list[Answer]:
-        with stopping.stoppable(left):
+        with stoppable(left):
             return answer(classifier, block, read)
 
     try:

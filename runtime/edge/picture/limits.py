@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, Final
 from PIL import Image
 
 from edge.errors import UnreadablePictureError
-from edge.picture import containers, stopping
+from edge.picture import containers
+from edge.picture.paths import stop_if_asked
 
 # Checked in the header, before a pixel is decoded: a file of some kilobytes can claim gigabytes.
 MOST_PIXELS: Final = 100_000_000
@@ -70,7 +71,7 @@ class DecodingMemory:
             self._changed.wait_for(lambda: self._free >= needed)
             self._free -= needed
         try:
-            stopping.check()  # waiting may have taken long
+            stop_if_asked()  # waiting may have taken long
             yield
         finally:
             with self._changed:

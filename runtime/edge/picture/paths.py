@@ -1,8 +1,15 @@
-"""Which pictures the arguments of a command mean: files, folders, patterns and the standard input."""
+"""Which pictures are asked for: what arguments mean, and whether anybody still waits for them.
+
+Arguments are files, folders, patterns and the standard input. A block of photographs takes seconds. When a run ends
+early, by Ctrl-C, by SIGTERM or by an error, its workers have blocks before them, and Python waits for them before the
+process ends. So whoever reads pictures looks now and then whether anybody wants them.
+"""
 
 import glob
 import os
+import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -116,3 +123,35 @@ def _matching(pattern: str) -> Iterator[Found]:
         yield Found(pattern, PictureNotFoundError(f"no file matches {pattern}; check the pattern"))
     for path in paths:
         yield Found(path)
+
+
+_of_thread = threading.local()
+
+
+class StoppedError(BaseException):
+    """Nobody waits for these pictures any more; like an interrupt, it is no error of what was being done."""
+
+
+@contextmanager
+def stoppable(asked: threading.Event) -> Iterator[None]:
+    """Reading in this thread ends when that is asked for, with `StoppedError` at the next `stop_if_asked`.
+
+    Args:
+        asked: is set by another thread.
+    """
+    _of_thread.asked = asked
+    try:
+        yield
+    finally:
+        _of_thread.asked = None
+
+
+def stop_if_asked() -> None:
+    """Goes on, or ends the reading where that was asked for.
+
+    Raises:
+        StoppedError: it was.
+    """
+    asked = getattr(_of_thread, "asked", None)
+    if asked is not None and asked.is_set():
+        raise StoppedError

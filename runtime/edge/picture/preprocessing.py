@@ -15,9 +15,10 @@ from PIL import Image
 
 from edge.bundle.input import COLUMNS, PICTURE_RECIPE, ROWS
 from edge.errors import InputError, NoDigitError, PictureError, SeveralDigitsError
-from edge.picture import decode, limits, stopping
+from edge.picture import decode, limits
 from edge.picture.arrays import Grey, Mask, Prepared
 from edge.picture.ink import levels, normalisation
+from edge.picture.paths import stop_if_asked
 
 if TYPE_CHECKING:
     from edge.picture.ink.segmentation import Segmentation
@@ -222,7 +223,7 @@ def _are_ready(greys: Grey) -> NDArray[np.bool_]:
 
 
 def _digit_or_error(source: Source) -> Prepared | PictureError:
-    stopping.check()
+    stop_if_asked()
     try:
         return read_digit(source)
     except PictureError as error:

@@ -195,16 +195,16 @@ def test_a_part_of_an_archive_comes_from_a_server_that_sends_parts_alone(server)
 
 
 def test_whoever_stops_does_not_wait_for_the_network(server):
-    from edge.picture import stopping
+    from edge.picture.paths import StoppedError, stoppable
 
     asked = threading.Event()
     ended = threading.Event()
 
     def work():
-        with stopping.stoppable(asked):
+        with stoppable(asked):
             try:
                 read(server, "silent.png")
-            except stopping.StoppedError:
+            except StoppedError:
                 ended.set()
 
     thread = threading.Thread(target=work)

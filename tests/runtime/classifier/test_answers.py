@@ -10,9 +10,9 @@ from PIL import Image
 import edge
 from edge.classifier import answers
 from edge.errors import NoDigitError, PictureNotFoundError, ProviderError, UnreadablePictureError
-from edge.picture import preprocessing, stopping
+from edge.picture import preprocessing
 from edge.picture.arrays import Prepared
-from edge.picture.paths import Found
+from edge.picture.paths import Found, StoppedError, stop_if_asked, stoppable
 
 
 @pytest.fixture
@@ -153,9 +153,9 @@ def test_a_run_that_is_left_does_not_wait_for_the_pictures_that_its_workers_have
         give_up = time.monotonic() + 30
         try:
             while time.monotonic() < give_up:  # a block of photographs
-                stopping.check()
+                stop_if_asked()
                 time.sleep(0.001)
-        except stopping.StoppedError:
+        except StoppedError:
             ended.append(block[0].path)
             raise
         raise AssertionError("it was not stopped")
@@ -170,9 +170,9 @@ def test_a_run_that_is_left_does_not_wait_for_the_pictures_that_its_workers_have
 def test_between_two_pictures_whoever_reads_them_looks_whether_anybody_waits():
     asked = threading.Event()
     pictures = [np.full((40, 40), 255, np.uint8)] * 2
-    with stopping.stoppable(asked):
+    with stoppable(asked):
         assert len(preprocessing.read_digits(pictures)) == 2
         asked.set()
-        with pytest.raises(stopping.StoppedError):
+        with pytest.raises(StoppedError):
             preprocessing.read_digits(pictures)
     assert len(preprocessing.read_digits(pictures)) == 2
