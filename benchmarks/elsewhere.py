@@ -141,7 +141,7 @@ from elsewhere_page import into_page, table
 import edge
 from edge.bundle import bundle, shipped
 from edge.session import cpu, runtime, session
-from edge.session import probes
+from edge.session import cpu
 
 spec = importlib.util.spec_from_file_location("everywhere", sys.argv[1])
 everywhere = importlib.util.module_from_spec(spec)
@@ -177,7 +177,7 @@ print(json.dumps({
     "machine": platform.machine(),
     "python": platform.python_version(),
     "versions": {name: runtime.version(name) for name in ("onnxruntime", "numpy", "pillow")},
-    "int8_is_exact": probes.int8_is_exact(),
+    "int8_is_exact": cpu.int8_is_exact(),
     "bundles": bundles,
     "digests": digests,
     "labels": labels,

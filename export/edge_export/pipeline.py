@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from edge.bundle.manifest import Precision
-from edge.session import probes
+from edge.session import cpu
 from edge.text.terminal import printable
 from edge_export.graph import exporters, fp16, session
 from edge_export.graph.builder import Converted, Tap
@@ -96,7 +96,7 @@ def export(request: ExportRequest, tell: Tell) -> Exported:
         EdgeError: the checkpoint, the model or the data cannot be used.
     """
     if request.precision == "int8":
-        processors.check(request.target, exact_here=probes.int8_is_exact())
+        processors.check(request.target, exact_here=cpu.int8_is_exact())
     chosen = trained_model.find(request.model, request.checkpoint, request.labels, request.told, tell)
     data = evaluation_data.find(request.data, request.data_dir, trained_on=chosen.trained_on, labels=chosen.labels)
     chosen = chosen.labelled_by(data.labels)

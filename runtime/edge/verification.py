@@ -27,7 +27,7 @@ from edge.bundle.input import OUTPUTS, SCORE
 from edge.bundle.signature import Trusted
 from edge.classifier.prediction import Scorer, softmax
 from edge.errors import BundleError, EdgeError, ProviderError, VerificationError
-from edge.session import cpu, probes, session
+from edge.session import cpu, session
 from edge.session.providers import Provider
 from edge.session.session import Session
 
@@ -326,7 +326,7 @@ def _score_error(source: Bundle, running: Session, evidence: Evidence) -> float:
 
 def _saturation(target: str | None) -> str:
     """Why int8 for some processors fails on this one, in words; empty where that is not the cause."""
-    if target in {None, cpu.ANY_TARGET} or probes.int8_is_exact() is not False:
+    if target in {None, cpu.ANY_TARGET} or cpu.int8_is_exact() is not False:
         return ""
     return f"the bundle is for {target}, and products saturate on this processor: export it with --target any"
 

@@ -152,7 +152,7 @@ def test_a_candidate_that_is_named_is_packed_without_a_choice(export, stored, sp
 )
 @pytest.mark.sampled(1)
 def test_the_verdict_names_the_processors_that_int8_is_for(*, export, stored, tmp_path, monkeypatch, target, promise):
-    monkeypatch.setattr("edge.session.probes.int8_is_exact", lambda: True)
+    monkeypatch.setattr("edge.session.cpu.int8_is_exact", lambda: True)
     options = ["--quantize", "--candidate", "stepped", "--target", target, "--max-drop", "100"]
     ended = export("--model", "lstm-8", "--checkpoint", stored, *options)
     assert ended.code == 0, ended.err

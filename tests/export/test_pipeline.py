@@ -102,7 +102,7 @@ def test_a_bundle_names_the_providers_that_have_all_its_operators(name, candidat
 
 @pytest.mark.parametrize(("candidate", "target"), [("weight-only", None), ("stepped", "vnni")])
 def test_only_integer_products_are_for_some_processors(candidate, target, stored, export, monkeypatch):
-    monkeypatch.setattr("edge.session.probes.int8_is_exact", lambda: True)
+    monkeypatch.setattr("edge.session.cpu.int8_is_exact", lambda: True)
     facts = export(stored["rnn"], precision="int8", candidate=candidate, target="vnni").manifest
     assert facts.int8_target == target
     assert ("VNNI" in facts.int8_verdict) == (target is not None)

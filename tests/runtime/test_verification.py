@@ -118,7 +118,7 @@ def test_an_image_is_held_to_its_own_limit(tmp_path, repack, evidence, linear, m
 def test_a_failure_on_a_processor_that_saturates_says_so(
     *, target, exact, told, tmp_path, repack, linear, make_model, monkeypatch
 ):
-    monkeypatch.setattr("edge.session.probes.int8_is_exact", lambda: exact)
+    monkeypatch.setattr("edge.session.cpu.int8_is_exact", lambda: exact)
     other = make_model(replace(linear, bias=linear.bias + np.float32(0.01)))
     outcome = verify(write(tmp_path / "other.onnx", repack(model=other, int8_target=target)), "cpu")
     assert not outcome.passed

@@ -47,7 +47,7 @@ def check(target: Target, *, exact_here: bool | None) -> None:
 
     Args:
         target: what was asked for.
-        exact_here: whether they are exact on this processor, as `edge.session.probes` measures it; `None` where it
+        exact_here: whether they are exact on this processor, as `edge.session.cpu` measures it; `None` where it
             cannot: then parity decides.
 
     Raises:

@@ -22,8 +22,8 @@ from typing import Any
 from edge.bundle.input import COLUMNS, NAME, ROWS
 from edge.bundle.manifest import Manifest
 from edge.errors import InputError, ProviderError, RuntimeMissingError
-from edge.session import probes
 from edge.session import runtime as installed
+from edge.session.cpu import PROBE_INPUT, addition
 from edge.session.runtime import failures, first_line, short_name
 
 Provider = str
@@ -234,9 +234,9 @@ def prove(provider: str) -> None:
     """
     import numpy as np
 
-    native = open_on(probes.addition(), provider, Options(), None)
+    native = open_on(addition(), provider, Options(), None)
     try:
-        native.run(None, {probes.INPUT: np.ones(1, np.float32)})
+        native.run(None, {PROBE_INPUT: np.ones(1, np.float32)})
     except failures() as error:
         raise ProviderError(f"{provider} failed at its first node: {first_line(error)}; use --provider cpu") from error
 
@@ -281,7 +281,7 @@ def _obstacle(runtime: ModuleType, data: bytes, provider: str, options: Options,
         advice = f"install them with: {_INSTALL_LIBRARIES}" if nvidia else "install what it names"
         return f"the {name} libraries cannot be loaded ({missing}); {advice}"
     try:
-        _native(runtime, probes.addition(), execution, replace(options, profile=None))
+        _native(runtime, addition(), execution, replace(options, profile=None))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
         line = "it leaves every node to the CPU" if "default CPU EP" in str(error) else first_line(error)
         device = "the GPU with `nvidia-smi`" if nvidia else "its device and its options"

@@ -112,7 +112,7 @@ def test_an_installation_without_bundles_is_broken(healthy):
 def test_whether_int8_saturates_is_measured_and_not_read_from_the_instructions(
     *, healthy, tmp_path, monkeypatch, exact, state, word
 ):
-    monkeypatch.setattr("edge.session.probes.int8_is_exact", lambda: exact)
+    monkeypatch.setattr("edge.session.cpu.int8_is_exact", lambda: exact)
     (tmp_path / "proc").mkdir()
     for flags, listed in (("avx2 avx512_vnni", "avx2, avx512_vnni"), ("fp asimd", "none of the instructions for it")):
         (tmp_path / "proc" / "cpuinfo").write_text(f"flags : {flags}\n")

@@ -13,7 +13,7 @@ from edge.bundle import shipped
 from edge.cli import main
 from edge.cli.arguments import JsonOption
 from edge.errors import ProviderError, RuntimeMissingError
-from edge.session import cpu, probes, providers, runtime
+from edge.session import cpu, providers, runtime
 from edge.text.table import aligned
 from edge.text.terminal import printable
 
@@ -184,7 +184,7 @@ def _products(root: Path) -> Check:
     listed = "unknown instructions"
     if found is not None:
         listed = ", ".join(name for name in cpu.INT8_INSTRUCTIONS if name in found) or "none of the instructions for it"
-    exact = probes.int8_is_exact()
+    exact = cpu.int8_is_exact()
     if exact:
         return Check("int8 products", "ok", f"summed exactly, measured ({listed})")
     if exact is None:
