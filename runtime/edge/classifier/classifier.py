@@ -14,8 +14,7 @@ from edge.bundle.bundle import Bundle
 from edge.bundle.input import COLUMNS, DIGITS, OUTPUTS, ROWS, SCORE
 from edge.bundle.manifest import Manifest
 from edge.bundle.signature import Trusted
-from edge.classifier.images import as_batch
-from edge.classifier.prediction import Prediction, Scorer
+from edge.classifier.prediction import Prediction, Scorer, as_batch
 from edge.errors import BundleError, InputError, SeveralDigitsError
 from edge.session import batching, cpu, session
 from edge.session.batching import LEAST_IMAGES_PER_THREAD, Batching, run_in_parts

@@ -22,8 +22,7 @@ from edge.bundle import ort_format
 from edge.bundle.input import COLUMNS, ROWS
 from edge.bundle.manifest import Manifest
 from edge.classifier.classifier import Classifier
-from edge.classifier.images import as_batch
-from edge.classifier.prediction import softmax
+from edge.classifier.prediction import as_batch, softmax
 from edge.drawing import FAINT, INK, QUIET, SERIES, SMALL, TEXT, TITLE, UNREAD, Pen
 from edge.errors import BundleError, InputError
 from edge.session import session

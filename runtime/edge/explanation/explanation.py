@@ -10,8 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.bundle import shipped
 from edge.classifier.classifier import Classifier, load
-from edge.classifier.images import as_batch
-from edge.classifier.prediction import Prediction
+from edge.classifier.prediction import Prediction, as_batch
 from edge.errors import InputError
 from edge.explanation import belief, occlusion
 from edge.explanation.belief import BeliefChart

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from edge import drawing
 from edge.bundle.input import COLUMNS, ROWS
 from edge.classifier.classifier import Classifier
-from edge.classifier.images import as_batch
+from edge.classifier.prediction import as_batch
 from edge.drawing import BLUE, INK, PALE_INK, QUIET, RED, SMALL, TEXT, TITLE, Pen
 from edge.errors import InputError
 from edge.text.table import percent
