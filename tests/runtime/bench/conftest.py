@@ -5,7 +5,7 @@ from array import array
 
 import pytest
 
-from edge.bench.cold_start import ColdStarts, Start
+from edge.bench.benchmark import ColdStarts, Start
 from edge.bench.measurement import Experiment, Observations, named_bundles, open_sessions
 from edge.text.terminal import ProgressBar
 

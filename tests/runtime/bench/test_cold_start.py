@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from edge.bench.cold_start import Start, measure_starts, processes, start
+from edge.bench.benchmark import Start, measure_starts, processes, start
 from edge.bench.first_image import peak_bytes
 from edge.bench.measurement import Experiment, named_bundles
 from edge.errors import ProviderError

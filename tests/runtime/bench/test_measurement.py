@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge.bench import benchmark, measurement
-from edge.bench.cold_start import Start
+from edge.bench.benchmark import Start
 from edge.bench.measurement import ROUNDS, Experiment, Observations, Timed, measure, named_bundles, open_sessions
 from edge.bench.turns import Turn
 from edge.errors import BundleDamagedError, BundleNotFoundError, InputError, ProviderError

@@ -5,8 +5,7 @@ from array import array
 
 import pytest
 
-from edge.bench.benchmark import bundle_facts, results_of
-from edge.bench.cold_start import ColdStarts, Start
+from edge.bench.benchmark import ColdStarts, Start, bundle_facts, results_of
 from edge.bench.measurement import Experiment, Observations, Refused, named_bundles, open_sessions
 from edge.bench.results import read
 from edge.bundle.manifest import Accuracy
