@@ -15,7 +15,7 @@ import numpy as np
 from onnx import numpy_helper
 
 from edge.bundle import shipped
-from edge.bundle.wire import encode_bytes, encode_integer
+from edge.bundle.graph import encode_bytes, encode_integer
 from edge_train.training import checkpoint
 
 KINDS = {

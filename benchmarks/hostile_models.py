@@ -20,8 +20,8 @@ from safetensors.torch import save as save_tensors
 
 from edge.bundle import bundle, shipped
 from edge.bundle.evidence import Evidence
+from edge.bundle.graph import encode_bytes, encode_integer, encode_metadata
 from edge.bundle.manifest import Manifest
-from edge.bundle.wire import encode_bytes, encode_integer, encode_metadata
 
 _DIGEST_BYTES = len(encode_metadata("edge.digest", "0" * 64))
 

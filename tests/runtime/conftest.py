@@ -14,8 +14,8 @@ import pytest
 from edge.bench.results import Machine
 from edge.bundle import bundle
 from edge.bundle.evidence import Evidence
+from edge.bundle.graph import encode_bytes, encode_integer
 from edge.bundle.manifest import Accuracy, Manifest
-from edge.bundle.wire import encode_bytes, encode_integer
 from edge.session.runtime import DISTRIBUTIONS
 
 FLOAT, UINT8, INT64 = 1, 2, 7

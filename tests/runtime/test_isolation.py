@@ -6,7 +6,7 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
-from edge.bundle.wire import encode_bytes, encode_integer, encode_metadata
+from edge.bundle.graph import encode_bytes, encode_integer, encode_metadata
 from edge.errors import InputError
 from edge.isolation import ChildLimits, verify_apart
 from edge.session import runtime

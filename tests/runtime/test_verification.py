@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 
 from edge import isolation, verification
-from edge.bundle.wire import encode_metadata
+from edge.bundle.graph import encode_metadata
 from edge.errors import BundleError, VerificationError
 from edge.verification import verify
 

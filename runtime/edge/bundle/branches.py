@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from edge.bundle.wire import BYTES, VARINT, Buffer, WireError, encode_bytes, encode_integer, fields
+from edge.bundle.graph import BYTES, VARINT, Buffer, WireError, encode_bytes, encode_integer, fields
 
 CONDITION = "is_few"
 LIMIT = "few"

@@ -27,10 +27,19 @@ from edge.bundle import evidence as evidence_format
 from edge.bundle import manifest as manifest_format
 from edge.bundle import ort_format, signature
 from edge.bundle.evidence import Evidence
-from edge.bundle.graph import Contents, contents
+from edge.bundle.graph import (
+    BYTES,
+    VARINT,
+    Contents,
+    WireError,
+    contents,
+    encode_bytes,
+    encode_metadata,
+    fields,
+    metadata,
+)
 from edge.bundle.manifest import PROTOCOL, Manifest
 from edge.bundle.signature import Signature
-from edge.bundle.wire import BYTES, VARINT, WireError, encode_bytes, encode_metadata, fields, metadata
 from edge.errors import BundleDamagedError, BundleError, BundleNotFoundError, NotABundleError, SignatureError
 from edge.text.files import write_atomically
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
-from edge.bundle.wire import encode_metadata
+from edge.bundle.graph import encode_metadata
 from edge.errors import KeyFileError, SignatureError, WriteError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge.bundle.wire import encode_bytes, encode_integer
+from edge.bundle.graph import encode_bytes, encode_integer
 from edge.errors import ProviderError
 
 INT8_INSTRUCTIONS = ("avx2", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from edge.bundle import bundle, shipped
-from edge.bundle.wire import encode_metadata
+from edge.bundle.graph import encode_metadata
 from edge.classifier.classifier import load
 from edge_export.targets import cpp, cpp_toolchain, registry
 from edge_export.targets.registry import DeploymentError

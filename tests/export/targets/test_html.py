@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from edge.bundle import bundle, shipped
-from edge.bundle.wire import encode_metadata
+from edge.bundle.graph import encode_metadata
 from edge.classifier.classifier import load
 from edge.explanation.belief import rows
 from edge_export.targets import html, registry, web_runtime

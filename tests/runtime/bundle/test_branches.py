@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge.bundle import branches, bundle, shipped
-from edge.bundle.wire import encode_bytes, encode_integer
+from edge.bundle.graph import encode_bytes, encode_integer
 from edge.session import session
 
 WITH_A_CHOICE = ["lstm-int8", "bilstm-int8", "gru-int8", "rnn-int8", "rnn-relu-int8"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.bundle import bundle
-from edge.bundle.wire import encode_bytes, encode_integer, encode_metadata
+from edge.bundle.graph import encode_bytes, encode_integer, encode_metadata
 from edge.classifier import classifier
 from edge.errors import (
     BundleDamagedError,

@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 
 from edge.bundle import bundle, graph, shipped
-from edge.bundle.wire import WireError, encode_bytes, encode_integer, encode_metadata, encode_varint
+from edge.bundle.graph import WireError, encode_bytes, encode_integer, encode_metadata, encode_varint
 from edge.errors import BundleError
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge import verification
-from edge.bundle import bundle, graph, ort_format, shipped, wire
+from edge.bundle import bundle, graph, ort_format, shipped
 from edge.bundle.ort_format import OrtFormatError
 from edge.classifier import classifier
 from edge.errors import BundleDamagedError, BundleError, NotABundleError
@@ -48,7 +48,7 @@ def put(tmp_path):
 
 def test_the_metadata_are_those_of_the_bundle(data):
     assert ort_format.is_ort(data)
-    assert dict(ort_format.metadata(data)) == dict(wire.metadata(shipped.info(NAME).data))
+    assert dict(ort_format.metadata(data)) == dict(graph.metadata(shipped.info(NAME).data))
 
 
 def test_a_bundle_is_in_no_ort_format():
@@ -107,7 +107,7 @@ def test_without_its_digest_it_is_refused(data, put):
 
 def test_a_model_in_ort_format_that_edge_did_not_pack_is_no_bundle(put, tmp_path):
     packed = shipped.info(NAME).data
-    manifest = wire.encode_metadata("edge.manifest", dict(wire.metadata(packed))["edge.manifest"].decode())
+    manifest = graph.encode_metadata("edge.manifest", dict(graph.metadata(packed))["edge.manifest"].decode())
     bare = packed[: packed.index(manifest)]
     with pytest.raises(NotABundleError, match=r"has a digest but no edge\.manifest"):
         bundle.read(put(converted(bare, tmp_path)))
@@ -128,10 +128,10 @@ def test_the_graph_holds_what_the_bundle_s_holds(data):
 def test_what_no_bundle_holds_is_refused_before_anything_is_loaded(put, tmp_path):
     """A node and an output, appended to the bundle: protobuf merges a graph that comes twice."""
     node = b"".join(
-        (wire.encode_bytes(1, "logits"), wire.encode_bytes(2, "noise"), wire.encode_bytes(4, "RandomNormalLike"))
+        (graph.encode_bytes(1, "logits"), graph.encode_bytes(2, "noise"), graph.encode_bytes(4, "RandomNormalLike"))
     )
-    output = wire.encode_bytes(1, "noise") + wire.encode_bytes(2, wire.encode_bytes(1, wire.encode_integer(1, 1)))
-    piece = wire.encode_bytes(7, wire.encode_bytes(1, node) + wire.encode_bytes(12, output))
+    output = graph.encode_bytes(1, "noise") + graph.encode_bytes(2, graph.encode_bytes(1, graph.encode_integer(1, 1)))
+    piece = graph.encode_bytes(7, graph.encode_bytes(1, node) + graph.encode_bytes(12, output))
     path = put(converted(shipped.info(NAME).data + piece, tmp_path))
     with pytest.raises(BundleError, match="holds the operator RandomNormalLike, which no bundle holds"):
         bundle.read(path)

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from edge.bundle import bundle, signature
-from edge.bundle.wire import encode_metadata
+from edge.bundle.graph import encode_metadata
 from edge.classifier import classifier
 from edge.errors import BundleError, EdgeError, KeyFileError, SignatureError, WriteError
 from edge.isolation import verify_apart

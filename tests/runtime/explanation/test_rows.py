@@ -7,7 +7,7 @@ import pytest
 
 from edge import load
 from edge.bundle import bundle, shipped
-from edge.bundle.wire import encode_metadata, metadata
+from edge.bundle.graph import encode_metadata, metadata
 from edge.classifier.classifier import Classifier
 from edge.errors import BundleError, InputError
 from edge.explanation import belief

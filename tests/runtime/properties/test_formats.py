@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from edge.bundle import bundle, evidence, graph, manifest, wire
+from edge.bundle import bundle, evidence, graph, manifest
 from edge.errors import BundleError, UnreadablePictureError
 from edge.picture import containers, decode
 
@@ -51,8 +51,8 @@ def mutations(content: bytes) -> st.SearchStrategy[bytes]:
 @given(st.binary(max_size=200))
 def test_any_bytes_are_fields_or_a_wire_error(content):
     try:
-        found = list(wire.fields(content))
-    except wire.WireError:
+        found = list(graph.fields(content))
+    except graph.WireError:
         return
     assert len(found) <= len(content)
 
@@ -60,8 +60,8 @@ def test_any_bytes_are_fields_or_a_wire_error(content):
 @thorough
 @given(st.integers(1, 2**29 - 1), st.integers(0, 2**64 - 1), st.binary(max_size=50))
 def test_fields_come_back_as_they_were_encoded(number, value, content):
-    encoded = wire.encode_integer(number, value) + wire.encode_bytes(number, content)
-    (_, _, first), (_, _, second) = wire.fields(encoded)
+    encoded = graph.encode_integer(number, value) + graph.encode_bytes(number, content)
+    (_, _, first), (_, _, second) = graph.fields(encoded)
     assert (first, bytes(second)) == (value, content)
 
 
@@ -69,7 +69,7 @@ def test_fields_come_back_as_they_were_encoded(number, value, content):
 @given(data=st.data())
 def test_a_mutated_graph_is_looked_through_or_a_wire_error(data, model):
     content = data.draw(mutations(model))
-    with suppress(wire.WireError):
+    with suppress(graph.WireError):
         graph.contents(content)
 
 

@@ -18,7 +18,7 @@ pytest.importorskip("hypothesis", reason="the extra dev is not installed")
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from edge.bundle import graph, wire
+from edge.bundle import graph
 from edge.errors import BundleError
 from edge.isolation import ChildLimits, verify_apart
 from edge.verification import STEPS
@@ -100,14 +100,14 @@ INSIDE = {
 
 
 def encoded(number: int, value: int | bytes | str) -> bytes:
-    return wire.encode_integer(number, value) if isinstance(value, int) else wire.encode_bytes(number, value)
+    return graph.encode_integer(number, value) if isinstance(value, int) else graph.encode_bytes(number, value)
 
 
 def mutated(message: bytes, kind: str, draw: st.DrawFn) -> bytes:
     """The message with one of its fields changed, left out or doubled, here or in a message below."""
     parts = [
         (number, value if isinstance(value, int) else bytes(value), encoded(number, value))
-        for number, _, value in wire.fields(message)
+        for number, _, value in graph.fields(message)
     ]
     able = [at for at, (number, _, _) in enumerate(parts) if (kind, number) in VALUES or (kind, number) in INSIDE]
     if not able:

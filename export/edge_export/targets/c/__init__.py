@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from edge.bundle import bundle
 from edge.bundle.bundle import Bundle
 from edge.bundle.evidence import Evidence
+from edge.bundle.graph import encode_metadata
 from edge.bundle.manifest import Manifest
-from edge.bundle.wire import encode_metadata
 from edge.text.files import make_folder, write_together
 from edge.text.table import size
 from edge.verification import Step, Verification
