@@ -1,11 +1,13 @@
 """The bundles that come with edge: their names, and where they lie."""
 
-import difflib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edge.bundle.bundle import Bundle, read
 from edge.errors import BundleNotFoundError
+
+if TYPE_CHECKING:
+    from edge.bundle.bundle import Bundle
 
 FOLDER = Path(__file__).parent.parent / "models"
 SUFFIX = ".onnx"
@@ -13,7 +15,7 @@ DEFAULT = "lstm-int8"
 """What `edge predict` uses when no model is named: the best compromise of size, speed and accuracy."""
 
 
-def info(name_or_path: str | os.PathLike[str]) -> Bundle:
+def info(name_or_path: str | os.PathLike[str]) -> "Bundle":
     """Reads a bundle, checks every byte of it, and says what it is; no model is loaded.
 
     Args:
@@ -25,6 +27,8 @@ def info(name_or_path: str | os.PathLike[str]) -> Bundle:
     Raises:
         BundleError: not found, damaged, no bundle, or of another generation of edge.
     """
+    from edge.bundle.bundle import read  # the help of a command needs names only
+
     return read(locate(name_or_path))
 
 
@@ -50,6 +54,8 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
         return FOLDER / f"{text}{SUFFIX}"
     if os.path.lexists(text):
         return Path(text)
+    import difflib
+
     close = difflib.get_close_matches(text, available, n=1)
     listed = f"did you mean {close[0]}?" if close else f"the shipped ones are: {', '.join(available) or 'none'}"
     raise BundleNotFoundError(f"there is no bundle and no file {text!r}; {listed}")

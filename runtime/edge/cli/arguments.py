@@ -10,7 +10,6 @@ import typer
 
 from edge.batch.run import Form
 from edge.errors import EdgeError, InputError
-from edge.session import providers
 from edge.text.terminal import ProgressBar
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ def known_provider(name: str) -> str:
         typer.BadParameter: there is none.
         RuntimeMissingError: only ONNX Runtime could know it, and it is missing.
     """
+    from edge.session import providers  # not for the help
+
     try:
         providers.check(name)
     except InputError as error:
@@ -41,6 +42,8 @@ def provider_settings(options: list[str] | None, provider: str) -> dict[str, str
     Raises:
         typer.BadParameter: a word without a key or without "=", or settings for a provider that takes none.
     """
+    from edge.session import providers
+
     settings = {}
     for option in options or []:
         key, separator, value = option.partition("=")
