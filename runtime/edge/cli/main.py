@@ -50,8 +50,8 @@ BUILT_IN = {
     "keygen": "edge.cli.commands.bundles",
     "sign": "edge.cli.commands.bundles",
     "models": "edge.cli.commands.bundles",
-    "doctor": "edge.cli.commands.doctor",
-    "bench": "edge.cli.commands.bench",
+    "doctor": "edge.cli.commands.machine",
+    "bench": "edge.cli.commands.machine",
     "serve": "edge.cli.commands.serve",
 }
 """Module of each command of this package; the function has the command's name."""

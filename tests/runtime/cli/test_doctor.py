@@ -8,11 +8,11 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from edge.cli.commands import doctor
+from edge.cli.commands import machine
 
 
-def checks(root: Path = Path("/")) -> dict[str, doctor.Check]:
-    return {check.name: check for check in doctor.examine(root)}
+def checks(root: Path = Path("/")) -> dict[str, machine.Check]:
+    return {check.name: check for check in machine.examine(root)}
 
 
 def test_a_healthy_machine_has_nothing_broken(healthy):
@@ -137,7 +137,7 @@ def test_a_runtime_that_kills_who_imports_it_is_told_and_not_imported(healthy, m
 def test_the_report_is_plain_data(healthy):
     from dataclasses import asdict
 
-    for check in doctor.examine():
+    for check in machine.examine():
         assert json.loads(json.dumps(asdict(check)))["name"] == check.name
 
 
