@@ -43,7 +43,7 @@ GROUP = "edge.commands"
 BUILT_IN = {
     "predict": "edge.cli.commands.predict",
     "read": "edge.cli.commands.read",
-    "merge": "edge.cli.commands.merge",
+    "merge": "edge.cli.commands.predict",
     "explain": "edge.cli.commands.predict",
     "verify": "edge.cli.commands.bundles",
     "info": "edge.cli.commands.bundles",
@@ -52,7 +52,7 @@ BUILT_IN = {
     "models": "edge.cli.commands.bundles",
     "doctor": "edge.cli.commands.machine",
     "bench": "edge.cli.commands.machine",
-    "serve": "edge.cli.commands.serve",
+    "serve": "edge.cli.commands.bundles",
 }
 """Module of each command of this package; the function has the command's name."""
 

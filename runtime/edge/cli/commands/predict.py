@@ -1,8 +1,9 @@
-"""`edge predict`: pictures in, a line each out; `edge explain`: why a model reads one of them as it does."""
+"""`edge predict`: pictures in, a line each out; `edge merge`: the lines of a run put together; `edge explain`: why."""
 
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -246,9 +247,6 @@ def _note(prediction: "Prediction") -> list[str]:
     return [f"Rejected: what the model sees looks like {rejected_as(prediction)}."] if prediction.rejected else []
 
 
-_DIGITS = 6  # of a probability in JSON
-
-
 def explain(
     source: Annotated[
         str, typer.Argument(metavar="PICTURE", help="A picture of one digit, or - for the standard input.")
@@ -291,3 +289,27 @@ def explain(
     typer.echo(f"{printable(source)}  {printable(prediction.label)} {prediction.confidence:.3f}{rejected}")
     for line in found.lines(unicode=shows_blocks()):
         typer.echo(printable(line))
+
+
+def merge(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="What `edge predict --out` wrote; all folders of one run.")
+    ],
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="Write all rows into this file, shard after shard.", metavar="FILE")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that a run is complete, and put its parts together.
+
+    Every part of every shard has to be there with all of its rows; else it says what to run again, and the exit code
+    is 1.
+    """
+    from edge.batch import parts
+
+    bar = ProgressBar()
+    bar.begin(sum(parts.read(folders[0]).shards))
+    counts = parts.merge(folders, out, bar.show)
+    bar.clear()
+    typer.echo(json.dumps(asdict(counts)) if as_json else f"{counts.line()}; {out or 'complete'}")
