@@ -11,8 +11,8 @@ import threading
 from pathlib import Path
 
 from edge.bundle import shipped
+from edge.service.requests import Settings
 from edge.service.server import Service, listening
-from edge.service.settings import Settings
 
 FOLDER = Path(__file__).parent / "pictures"
 BROWSER = Path(__file__).resolve().parents[1] / "tests" / "runtime" / "service" / "browser.py"

@@ -1,11 +1,10 @@
 """The bundle as a service: the Open Inference Protocol, picture files, and a page to draw on. Needs the extra `serve`.
 
-settings      limits, and where the service listens
 repository    the bundles that are served: verified before they answer, replaced while requests go on
 microbatching what arrived while the model was busy goes together
 inference     the Open Inference Protocol v2 over HTTP, with its binary tensors
 uploads       picture files out of request bodies, read beside the event loop
-requests      bodies, answers, and errors that become answers
+requests      settings and limits; bodies, answers, and errors that become answers
 metrics       what is counted, in Prometheus' text form, and the access log
 openapi       the API as an OpenAPI document
 application   routes, keys, limits, security headers

@@ -29,6 +29,7 @@ from edge.service.requests import (
     RequestError,
     Scope,
     Send,
+    Settings,
     cancel_with_client,
     header,
     positive,
@@ -39,7 +40,6 @@ from edge.service.requests import (
     respond_json,
     told,
 )
-from edge.service.settings import Settings
 from edge.service.uploads import Upload, UploadReader
 from edge.session import cpu
 

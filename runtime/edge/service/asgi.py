@@ -8,7 +8,7 @@ from edge.bundle import shipped
 from edge.service.application import Application
 from edge.service.metrics import Metrics
 from edge.service.repository import Repository
-from edge.service.settings import Limits, Settings
+from edge.service.requests import Limits, Settings
 from edge.session.providers import Provider
 
 

@@ -19,7 +19,7 @@ from edge.classifier.classifier import Classifier, load
 from edge.errors import BundleNotFoundError, EdgeError, InputError
 from edge.service.metrics import Metrics, model_observer
 from edge.service.microbatching import Batcher, Outputs
-from edge.service.settings import Settings
+from edge.service.requests import Settings
 from edge.session import cpu
 
 LOG = logging.getLogger("edge.service")

@@ -22,8 +22,7 @@ from edge.errors import EdgeError, InputError
 from edge.service.application import Application
 from edge.service.metrics import Metrics
 from edge.service.repository import Repository
-from edge.service.requests import ALWAYS, ANSWER, Headers, complete, hang_up
-from edge.service.settings import Limits, Settings
+from edge.service.requests import ALWAYS, ANSWER, Headers, Limits, Settings, complete, hang_up
 from edge.service.workers import REFUSED, Supervisor
 
 LOG = logging.getLogger("edge.service")

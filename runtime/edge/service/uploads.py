@@ -28,8 +28,7 @@ from edge.picture import preprocessing
 from edge.picture.arrays import Prepared
 from edge.service.microbatching import IMAGE_BYTES
 from edge.service.repository import Model
-from edge.service.requests import RequestError
-from edge.service.settings import Limits
+from edge.service.requests import Limits, RequestError
 
 T = TypeVar("T")
 

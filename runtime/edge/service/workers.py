@@ -16,7 +16,7 @@ from types import FrameType
 from prometheus_client import multiprocess
 
 from edge.service.metrics import SHARED_FOLDER
-from edge.service.settings import Settings
+from edge.service.requests import Settings
 
 LOG = logging.getLogger("edge.service")
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
+    from edge.service.requests import Settings
     from edge.service.server import Service
-    from edge.service.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "::1")
 
@@ -115,7 +115,7 @@ def client_of() -> Callable[[int], Client]:
 def serve(bundle_path: Path) -> Callable[..., Any]:
     """Runs a service of the bundle of these tests with other limits or settings."""
 
-    from edge.service.settings import Limits, Settings
+    from edge.service.requests import Limits, Settings
 
     def start(*, limits: Limits | None = None, **settings: Any) -> Any:
         facts: dict[str, Any] = {"bundles": (bundle_path,), "port": 0, "access_log": False, "watch_seconds": 0.0}
@@ -127,7 +127,7 @@ def serve(bundle_path: Path) -> Callable[..., Any]:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, packed: bytes) -> Iterator[Running]:
     """One service for the tests of a module that leave it as it was."""
-    from edge.service.settings import Settings
+    from edge.service.requests import Settings
 
     path = tmp_path_factory.mktemp("served") / "linear.onnx"
     path.write_bytes(packed)

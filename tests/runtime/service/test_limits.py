@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("starlette", reason="the extra `serve` is not installed")
 
-from edge.service.settings import Limits
+from edge.service.requests import Limits
 
 INFER = "/v2/models/linear-fp32/infer"
 

@@ -17,7 +17,7 @@ pytest.importorskip("starlette", reason="the extra `serve` is not installed")
 from edge.errors import EdgeError, InputError, VerificationError
 from edge.service.metrics import Metrics
 from edge.service.repository import Repository
-from edge.service.settings import Settings
+from edge.service.requests import Settings
 
 INFER = "/v2/models/linear-fp32/infer"
 

@@ -14,7 +14,7 @@ pytest.importorskip("starlette", reason="the extra `serve` is not installed")
 import edge.service
 from edge.bundle import shipped
 from edge.picture.ink.normalisation import fit_frame
-from edge.service.settings import Settings
+from edge.service.requests import Settings
 
 WEB = Path(edge.service.__file__).parent / "web"
 NODE = shutil.which("node")

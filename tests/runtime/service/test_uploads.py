@@ -11,7 +11,7 @@ pytest.importorskip("starlette", reason="the extra `serve` is not installed")
 
 from edge.bundle import shipped
 from edge.bundle.input import PICTURE_RECIPE
-from edge.service.settings import Settings
+from edge.service.requests import Settings
 
 DIGITS = 10
 

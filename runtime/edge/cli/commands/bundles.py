@@ -289,8 +289,8 @@ def serve(
     Every bundle replays its evidence first. SIGHUP reads the bundles anew, and so does a change of a file; SIGTERM
     answers what is under way and ends.
     """
+    from edge.service.requests import MEBIBYTE, Limits, Settings
     from edge.service.server import serve as run
-    from edge.service.settings import MEBIBYTE, Limits, Settings
 
     settings = Settings(
         tuple(Path(shipped.locate(name)) for name in bundles or [shipped.DEFAULT]),
