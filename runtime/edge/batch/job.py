@@ -16,10 +16,10 @@ from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from edge.batch import inputs, rows
+from edge.batch import inputs
 from edge.batch.inputs import Listing, Selection, shards
 from edge.batch.parts import BatchError, Parts, Run
-from edge.batch.run import Counts, Form, RunOptions
+from edge.batch.run import Counts, Form, RunOptions, count_answers, encode_rows
 from edge.bundle.bundle import Bundle
 from edge.classifier.answers import LARGEST_BLOCK, Answer, answer, answers
 from edge.classifier.classifier import Classifier
@@ -189,7 +189,7 @@ class Worker:
         told = []
         for block in blocks_of_parts(pictures, [len(pictures)]):
             told += answer(self._classifier, block, inputs.read_digits)
-        return rows.encode(told, form, top), rows.count(told)
+        return encode_rows(told, form, top), count_answers(told)
 
 
 def read_on_ray(

@@ -14,8 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Final, cast
 
-from edge.batch import rows
-from edge.batch.run import FORMS, PART_ROWS, Counts, Form
+from edge.batch.run import FORMS, PART_ROWS, Counts, Form, check_form, count_answers, counts_in, encode_rows, join_parts
 from edge.classifier.answers import Answer
 from edge.errors import EdgeError
 from edge.text.files import make_folder, write_atomically, written_whole
@@ -110,7 +109,7 @@ class Parts:
     """
 
     def __init__(self, folder: Path, run: Run, shard: int = 1) -> None:
-        rows.check(run.form)
+        check_form(run.form)
         self.folder = folder
         self.run = run
         self.shard = shard
@@ -143,7 +142,7 @@ class Parts:
         Raises:
             WriteError: it cannot be written; nothing is left of it.
         """
-        return self.write_rows(part, rows.encode(answers, self.run.form, self.run.top), rows.count(answers))
+        return self.write_rows(part, encode_rows(answers, self.run.form, self.run.top), count_answers(answers))
 
     def write_rows(self, part: int, encoded: bytes, counts: Counts) -> Counts:
         """Writes a part whose rows were encoded elsewhere.
@@ -177,7 +176,7 @@ class Parts:
         for part in range(self.run.parts_of(self.shard)):
             if (name := self.run.name_of(self.shard, part)) in there:
                 with suppress(OSError, ValueError):
-                    found = rows.counts_in(self.folder / name, self.run.form)
+                    found = counts_in(self.folder / name, self.run.form)
                     if found.pictures == self.run.count_of(self.shard, part):
                         done.add(part)
                         counts += found
@@ -224,12 +223,12 @@ def merge(folders: Sequence[Path], out: Path | None = None, tell: Callable[[int]
     run = read(folders[0])
     for folder in folders[1:]:
         _refuse_other(folder, read(folder), run)
-    rows.check(run.form)
+    check_form(run.form)
     found = _all_parts(folders, run)
     counts = Counts()
     for (shard, part), path in found.items():
         try:
-            here = rows.counts_in(path, run.form)
+            here = counts_in(path, run.form)
         except (OSError, ValueError) as error:
             raise BatchError(f"the part {path} cannot be read ({error}); remove it and run its shard again") from error
         if here.pictures != (expected := run.count_of(shard, part)):
@@ -242,7 +241,7 @@ def merge(folders: Sequence[Path], out: Path | None = None, tell: Callable[[int]
             tell(counts.pictures)
     if out is not None:
         with written_whole(out, "the rows") as file:
-            rows.join(found.values(), file, run.form)
+            join_parts(found.values(), file, run.form)
     return counts
 
 
