@@ -11,8 +11,8 @@ import numpy as np
 
 from edge.bundle.input import DIGITS
 from edge.picture.arrays import Grey, Mask
+from edge.picture.ink.binarisation import resize
 from edge.picture.ink.lattice import Blob, Lattice, can_be_cut, doubt, is_sound
-from edge.picture.ink.levels import resize
 from edge.picture.ink.normalisation import BOX, FINENESS, adjust_stroke_width, fit_frame
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from edge.bundle.input import COLUMNS, PICTURE_RECIPE, ROWS
 from edge.errors import InputError, NoDigitError, PictureError, SeveralDigitsError
 from edge.picture import decode, limits
 from edge.picture.arrays import Grey, Mask, Prepared
-from edge.picture.ink import levels, normalisation
+from edge.picture.ink import binarisation, normalisation
 from edge.picture.paths import stop_if_asked
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ RECIPE: Final[dict[str, str | int]] = {
     "box": normalisation.BOX,
     "side": ROWS,
     "centring": "centre of mass",
-    "resampling": levels.REDUCTION,
+    "resampling": binarisation.REDUCTION,
     "polarity": "automatic, ink 255 on background 0",
     "light": "paper estimated by a closing and divided out",
     "stroke_width": f"{normalisation.THINNEST} to {normalisation.THICKEST} pixels",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from edge.picture.ink import levels, normalisation
+from edge.picture.ink import binarisation, normalisation
 from edge.picture.ink.binarisation import ink_polarity
 from edge.picture.ink.components import connect, find_runs, measure, stroke_width
 from edge.picture.ink.morphology import close, dilate, erode, local_means, pad, squared_distance
@@ -109,23 +109,23 @@ def test_distances_are_exact_within_reach():
 
 def test_the_split_lies_between_two_groups():
     counts = np.bincount([10] * 50 + [12] * 50 + [200] * 5, minlength=256)
-    assert 12 <= levels.otsu_threshold(counts) < 200
+    assert 12 <= binarisation.otsu_threshold(counts) < 200
 
 
 def test_two_tones_are_told_from_a_slope():
     two = np.zeros(256, np.int64)
     two[[30, 200]] = 500, 300
-    assert levels.separability(two) == 1
-    assert levels.separability(np.ones(256, np.int64)) == pytest.approx(0.75, abs=0.001)
-    assert levels.separability(np.bincount([7, 7], minlength=256)) == 0
+    assert binarisation.separability(two) == 1
+    assert binarisation.separability(np.ones(256, np.int64)) == pytest.approx(0.75, abs=0.001)
+    assert binarisation.separability(np.bincount([7, 7], minlength=256)) == 0
 
 
 def test_noise_is_measured_beside_strokes_and_slopes():
     random = np.random.default_rng(0)
     sloping = np.asarray(drawn(paper=200)).astype(float) * np.linspace(0.6, 1, 300)
     noisy = np.clip(sloping + random.normal(0, 6, (400, 300)), 0, 255).astype(np.uint8)
-    assert levels.noise_deviation(noisy) == pytest.approx(6, rel=0.2)
-    assert levels.noise_deviation(np.full((50, 50), 9, np.uint8)) == 0
+    assert binarisation.noise_deviation(noisy) == pytest.approx(6, rel=0.2)
+    assert binarisation.noise_deviation(np.full((50, 50), 9, np.uint8)) == 0
 
 
 def test_rare_levels_nearby_are_ink():

@@ -2,13 +2,13 @@
 
     search          attempts with several stroke widths and either polarity; the best is kept
     segmentation    one attempt: the pieces that are the digit, without the shadow and the box that cling to them
-    binarisation    polarity, even light, and a threshold: what is ink
+    binarisation    histograms, sizes, noise; polarity, even light, and a threshold: what is ink
     ruled_lines     ruled and grid lines are removed, strokes that cross them stay
     components      connected components and their measurements
     digit           how much each piece of the ink looks like a digit, which are the digit, and how many there are
     normalisation   the digit read again at one size, its strokes, its box, its centre: MNIST's frame
     text_lines      lines of digits, and with `lattice` the candidates where digits touch
 
-They are built on `levels` (histograms, sizes, noise) and `morphology` (filters over windows). Integers wherever a
+They are built on `morphology`, filters over windows. Integers wherever a
 decision hangs on the result, so that every machine decides alike.
 """

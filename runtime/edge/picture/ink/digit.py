@@ -10,9 +10,8 @@ from typing import Final
 import numpy as np
 
 from edge.picture.arrays import Floats, Grey, Mask
-from edge.picture.ink.binarisation import relative_depth
+from edge.picture.ink.binarisation import histogram, relative_depth
 from edge.picture.ink.components import Components, Labels, Measurements, connect, find_runs, measure
-from edge.picture.ink.levels import histogram
 from edge.picture.ink.morphology import dilate, dilate_mask, erode, pad
 
 # Lengths as fractions of the working picture's longer side.

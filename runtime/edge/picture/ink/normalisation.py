@@ -9,9 +9,8 @@ from PIL import Image
 
 from edge.bundle.input import COLUMNS, ROWS
 from edge.picture.arrays import Grey, Integers, Mask
-from edge.picture.ink.binarisation import at_least, relative_depth
+from edge.picture.ink.binarisation import at_least, histogram, quantile, relative_depth, resize
 from edge.picture.ink.components import connect, find_runs, stroke_width
-from edge.picture.ink.levels import histogram, quantile, resize
 from edge.picture.ink.morphology import close, dilate_mask, pad, squared_distance
 
 if TYPE_CHECKING:

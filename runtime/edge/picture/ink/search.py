@@ -13,17 +13,17 @@ import numpy as np
 from PIL import Image
 
 from edge.picture.arrays import Grey, Mask
-from edge.picture.ink.binarisation import ink_polarity
-from edge.picture.ink.digit import CHUNKY, SHEET_ASPECT
-from edge.picture.ink.levels import (
+from edge.picture.ink.binarisation import (
     as_image,
     histogram,
+    ink_polarity,
     noise_deviation,
     otsu_threshold,
     separability,
     shrink,
     stretched,
 )
+from edge.picture.ink.digit import CHUNKY, SHEET_ASPECT
 from edge.picture.ink.morphology import smooth
 from edge.picture.ink.segmentation import DarkInk, Segmentation, Window, better, segment, without_box, without_shadow
 
