@@ -41,18 +41,18 @@ GROUP = "edge.commands"
 """Entry points of this group are commands: `name = "package.module:function"`."""
 
 BUILT_IN = {
-    "predict": "edge.cli.commands.predict",
-    "read": "edge.cli.commands.read",
-    "merge": "edge.cli.commands.predict",
-    "explain": "edge.cli.commands.predict",
-    "verify": "edge.cli.commands.bundles",
-    "info": "edge.cli.commands.bundles",
-    "keygen": "edge.cli.commands.bundles",
-    "sign": "edge.cli.commands.bundles",
-    "models": "edge.cli.commands.bundles",
-    "doctor": "edge.cli.commands.machine",
-    "bench": "edge.cli.commands.machine",
-    "serve": "edge.cli.commands.bundles",
+    "predict": "edge.cli.predict",
+    "read": "edge.cli.read",
+    "merge": "edge.cli.predict",
+    "explain": "edge.cli.predict",
+    "verify": "edge.cli.bundles",
+    "info": "edge.cli.bundles",
+    "keygen": "edge.cli.bundles",
+    "sign": "edge.cli.bundles",
+    "models": "edge.cli.bundles",
+    "doctor": "edge.cli.machine",
+    "bench": "edge.cli.machine",
+    "serve": "edge.cli.bundles",
 }
 """Module of each command of this package; the function has the command's name."""
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from edge.bundle import bundle
 from edge.bundle.manifest import Preparation
-from edge.cli.commands import bundles
+from edge.cli import bundles
 from edge.verification import Verification
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from edge.cli.commands import machine
+from edge.cli import machine
 
 
 def checks(root: Path = Path("/")) -> dict[str, machine.Check]:

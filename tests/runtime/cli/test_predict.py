@@ -89,7 +89,7 @@ def test_show_draws_what_the_model_sees(edge_command, bundle_path, drawn):
 
 
 def test_show_draws_in_ascii_where_nothing_else_can_be_encoded(edge_command, bundle_path, drawn, monkeypatch):
-    monkeypatch.setattr("edge.cli.commands.predict.shows_blocks", lambda: False)
+    monkeypatch.setattr("edge.cli.predict.shows_blocks", lambda: False)
     assert edge_command("predict", drawn / "a.png", "--model", bundle_path, "--show").out.isascii()
 
 
