@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from edge.batch.run import FORMS, PART_ROWS, Counts, Form, check_form, count_answers, counts_in, encode_rows, join_parts
-from edge.classifier.answers import Answer
 from edge.errors import EdgeError
 from edge.text.files import make_folder, write_atomically, written_whole
+
+if TYPE_CHECKING:
+    from edge.classifier.answers import Answer
 
 NAME: Final = "manifest.json"
 VERSION: Final = 1
@@ -132,7 +134,7 @@ class Parts:
         """The parts that are not there, ascending."""
         return [part for part in range(self.run.parts_of(self.shard)) if part not in self.done]
 
-    def write(self, part: int, answers: Sequence[Answer]) -> Counts:
+    def write(self, part: int, answers: Sequence["Answer"]) -> Counts:
         """Writes a part.
 
         Args:
