@@ -15,8 +15,8 @@ from edge.picture import paths
 from edge.picture.paths import IN_A_ROW, STANDARD_INPUT, Found
 
 if TYPE_CHECKING:
-    from edge.picture.arrays import Prepared
     from edge.picture.decode import Source
+    from edge.picture.luminance import Prepared
 
 import hashlib
 import os

@@ -17,7 +17,7 @@ from edge.session.providers import Provider
 
 if TYPE_CHECKING:
     from edge.classifier.classifier import Classifier
-    from edge.picture.arrays import Prepared
+    from edge.picture.luminance import Prepared
 
 Column = NDArray[Any]
 

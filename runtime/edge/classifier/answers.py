@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from edge.classifier.classifier import Classifier
 from edge.classifier.prediction import Prediction
 from edge.errors import NoDigitError, PictureError, SeveralDigitsError
-from edge.picture.arrays import Prepared
+from edge.picture.luminance import Prepared
 from edge.picture.paths import Found, stoppable
 from edge.session.batching import LEAST_IMAGES_PER_THREAD, startable_threads
 

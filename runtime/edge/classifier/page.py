@@ -19,12 +19,12 @@ from edge.classifier.touching import read_lines
 from edge.classifier.words import Sign, find_numbers
 from edge.drawing import GREEN, RED, Pen
 from edge.picture import preprocessing
-from edge.picture.arrays import Grey
 from edge.picture.ink import normalisation
 from edge.picture.ink.lattice import Blob, joined
 from edge.picture.ink.search import find_digit
 from edge.picture.ink.segmentation import Segmentation
 from edge.picture.ink.text_lines import find_lines
+from edge.picture.luminance import Grey
 
 # A page is searched at this size: a digit of a full sheet should keep some 25 pixels.
 WORKING_PIXELS: Final = 900 * 900

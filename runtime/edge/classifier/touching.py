@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from edge.bundle.input import DIGITS
-from edge.picture.arrays import Grey, Mask
 from edge.picture.ink.binarisation import resize
 from edge.picture.ink.lattice import Blob, Lattice, can_be_cut, doubt, is_sound
 from edge.picture.ink.normalisation import BOX, FINENESS, adjust_stroke_width, fit_frame
+from edge.picture.luminance import Grey, Mask
 
 if TYPE_CHECKING:
     from edge.classifier.classifier import Classifier

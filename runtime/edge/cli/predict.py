@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from edge.bundle.bundle import Bundle
     from edge.classifier.answers import Answer
     from edge.classifier.prediction import Prediction
-    from edge.picture.arrays import Prepared
+    from edge.picture.luminance import Prepared
     from edge.picture.steps import StepStrips
 
 MAX_NAME_COLUMNS = 60  # longer paths push their own line only

@@ -20,7 +20,7 @@ from PIL import Image
 
 from edge.errors import InputError, PictureError, PictureNotFoundError, UnreadablePictureError
 from edge.picture import containers, limits, luminance
-from edge.picture.arrays import Grey
+from edge.picture.luminance import Grey
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 GreyPicture: TypeAlias = Grey | Image.Image

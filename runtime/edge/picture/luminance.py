@@ -1,5 +1,6 @@
-"""An opened picture of any mode -> its luminance, upright: transparency, 16 bits, floating point, colours, orientation.
+"""The arrays that a picture is while it is read, and an opened picture of any mode -> its luminance, upright.
 
+Shapes are (height, width) where nothing else is said. Modes have transparency, 16 bits, floating point or colours.
 What Pillow does not convert in one step is converted strip by strip, so that nothing but the result is held in full.
 """
 
@@ -7,14 +8,36 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from edge.picture import containers
-from edge.picture.arrays import Floats, Grey
+
+Grey: TypeAlias = NDArray[np.uint8]
+"""Grey levels, or strengths of ink: 0 to 255."""
+
+Mask: TypeAlias = NDArray[np.bool_]
+"""Which pixels, or which components."""
+
+Integers: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float64]
+
+
+class Prepared(NamedTuple):
+    """The image of a picture, and what reading knows beside it.
+
+    Attributes:
+        image: uint8 (28, 28), ink 255 on background 0.
+        likeness: how much the picture looks like one of a written digit, in units of the score, to which it is added;
+            0 where nothing is known, as of an image that was ready.
+    """
+
+    image: Grey
+    likeness: float = 0.0
+
 
 _STRIP_PIXELS: Final = 1 << 18  # converted at a time
 

@@ -16,8 +16,8 @@ from PIL import Image
 from edge.bundle.input import COLUMNS, PICTURE_RECIPE, ROWS
 from edge.errors import InputError, NoDigitError, PictureError, SeveralDigitsError
 from edge.picture import decode, limits
-from edge.picture.arrays import Grey, Mask, Prepared
 from edge.picture.ink import binarisation, normalisation
+from edge.picture.luminance import Grey, Mask, Prepared
 from edge.picture.paths import stop_if_asked
 
 if TYPE_CHECKING:

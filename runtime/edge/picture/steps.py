@@ -15,7 +15,7 @@ from edge.bundle.input import ROWS
 from edge.drawing import BLUE, FAINT, Pen, length, stacked, wrapped
 from edge.errors import InputError
 from edge.picture import preprocessing
-from edge.picture.arrays import Grey
+from edge.picture.luminance import Grey
 from edge.picture.preprocessing import preprocess
 from edge.text.files import make_folder, write_atomically
 

@@ -25,7 +25,7 @@ from edge.classifier.prediction import Prediction
 from edge.errors import BundleError, NoDigitError, PictureError
 from edge.explanation.explanation import explain_image
 from edge.picture import preprocessing
-from edge.picture.arrays import Prepared
+from edge.picture.luminance import Prepared
 from edge.service.microbatching import IMAGE_BYTES
 from edge.service.repository import Model
 from edge.service.requests import Limits, RequestError

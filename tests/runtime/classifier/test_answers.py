@@ -11,7 +11,7 @@ import edge
 from edge.classifier import answers
 from edge.errors import NoDigitError, PictureNotFoundError, ProviderError, UnreadablePictureError
 from edge.picture import preprocessing
-from edge.picture.arrays import Prepared
+from edge.picture.luminance import Prepared
 from edge.picture.paths import Found, StoppedError, stop_if_asked, stoppable
 
 

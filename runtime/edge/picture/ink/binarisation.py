@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from edge.picture.arrays import Grey, Integers, Mask
 from edge.picture.ink.components import connect, find_runs
 from edge.picture.ink.morphology import close, local_means, smooth
+from edge.picture.luminance import Grey, Integers, Mask
 
 # The name under which the manifest knows how pictures are made smaller: each new pixel is the mean of the area that
 # it covers.

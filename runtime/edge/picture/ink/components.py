@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.picture.arrays import Floats, Integers, Mask
 from edge.picture.ink.morphology import pad
+from edge.picture.luminance import Floats, Integers, Mask
 
 Labels = NDArray[np.int32]
 

@@ -9,10 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from edge.picture.arrays import Floats, Grey, Mask
 from edge.picture.ink.binarisation import histogram, relative_depth
 from edge.picture.ink.components import Components, Labels, Measurements, connect, find_runs, measure
 from edge.picture.ink.morphology import dilate, dilate_mask, erode, pad
+from edge.picture.luminance import Floats, Grey, Mask
 
 # Lengths as fractions of the working picture's longer side.
 LINK: Final = 1 / 160  # gaps that are bridged at once: noise and a skipping pen cut strokes

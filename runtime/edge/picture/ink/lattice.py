@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.picture.arrays import Integers, Mask
 from edge.picture.ink.components import stroke_width
+from edge.picture.luminance import Integers, Mask
 
 # Cuts from top to bottom, relative to the height of what is cut.
 SWAY: Final = 0.18  # of the height: how far a cut may bend to either side

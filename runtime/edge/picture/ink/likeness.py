@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.picture.arrays import Grey, Mask
 from edge.picture.ink.normalisation import strokes_crossed
+from edge.picture.luminance import Grey, Mask
 
 if TYPE_CHECKING:
     from edge.picture.ink.digit import Digit

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.picture.arrays import Grey, Mask
+from edge.picture.luminance import Grey, Mask
 
 
 def dilate(image: Grey, reach: int, columns: int | None = None) -> Grey:

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 from edge.bundle.input import COLUMNS, ROWS
-from edge.picture.arrays import Grey, Integers, Mask
 from edge.picture.ink.binarisation import at_least, histogram, quantile, relative_depth, resize
 from edge.picture.ink.components import connect, find_runs, stroke_width
 from edge.picture.ink.morphology import close, dilate_mask, pad, squared_distance
+from edge.picture.luminance import Grey, Integers, Mask
 
 if TYPE_CHECKING:
     from edge.picture.ink.segmentation import Segmentation

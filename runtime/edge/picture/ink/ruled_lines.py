@@ -6,10 +6,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.picture.arrays import Grey, Integers, Mask
 from edge.picture.ink.binarisation import at_least
 from edge.picture.ink.components import Runs, connect, find_runs, stroke_width
 from edge.picture.ink.morphology import dilate_mask
+from edge.picture.luminance import Grey, Integers, Mask
 
 # A printed line is thin, runs from edge to edge and hardly tilts; a stroke of the pen does at most two of these.
 THINNEST_SHARE: Final = 0.05  # of the picture's height: thicker is no line

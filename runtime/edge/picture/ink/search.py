@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from edge.picture.arrays import Grey, Mask
 from edge.picture.ink.binarisation import (
     as_image,
     histogram,
@@ -26,6 +25,7 @@ from edge.picture.ink.binarisation import (
 from edge.picture.ink.digit import CHUNKY, SHEET_ASPECT
 from edge.picture.ink.morphology import smooth
 from edge.picture.ink.segmentation import DarkInk, Segmentation, Window, better, segment, without_box, without_shadow
+from edge.picture.luminance import Grey, Mask
 
 # The picture is searched at this size: large enough for a thin pen, and quick.
 WORKING_PIXELS: Final = 320 * 320

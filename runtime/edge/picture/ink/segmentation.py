@@ -8,12 +8,12 @@ from typing import Final
 
 import numpy as np
 
-from edge.picture.arrays import Grey, Mask
 from edge.picture.ink.binarisation import EvenLight, at_least, even_light, histogram, quantile, threshold
 from edge.picture.ink.components import connect, find_runs, measure, stroke_width
 from edge.picture.ink.digit import Digit, Pieces, choose_digit, find_pieces
 from edge.picture.ink.morphology import dilate_mask, pad
 from edge.picture.ink.ruled_lines import remove_lines
+from edge.picture.luminance import Grey, Mask
 
 # Components below this fraction of the longer side, in pixels, are noise.
 SPECK: Final = 1 / 130

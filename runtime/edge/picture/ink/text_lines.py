@@ -9,12 +9,12 @@ from typing import Final
 
 import numpy as np
 
-from edge.picture.arrays import Grey, Integers, Mask
 from edge.picture.ink.components import Measurements
 from edge.picture.ink.digit import Pieces, find_pieces
 from edge.picture.ink.lattice import Blob
 from edge.picture.ink.morphology import dilate_mask, erode
 from edge.picture.ink.segmentation import Segmentation
+from edge.picture.luminance import Grey, Integers, Mask
 
 # Relative to the usual height of a digit on the page.
 LINK: Final = 1 / 60  # gaps that are bridged at once: the pen skipped
