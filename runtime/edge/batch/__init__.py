@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edge.batch.reader import Reader
+    from edge.batch.rows import Reader
 
 __all__ = ["Reader"]
 
@@ -11,6 +11,6 @@ __all__ = ["Reader"]
 def __getattr__(name: str) -> object:
     if name != "Reader":
         raise AttributeError(f"module 'edge.batch' has no attribute {name!r}")
-    from edge.batch.reader import Reader  # numpy, which `edge predict --help` does without
+    from edge.batch.rows import Reader  # numpy, which `edge predict --help` does without
 
     return Reader

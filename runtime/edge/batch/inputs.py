@@ -1,30 +1,30 @@
-"""What the arguments of a run stand for: files, archives, tables and addresses, listed and read one way.
+"""What the arguments of a run stand for: files, archives, tables and addresses, found and read one way.
 
-The list of the pictures of a run holds a million of them in some 60 MB, has a digest, and is cut into shards. It is one
-run of bytes and the places in it where records begin. A record is the path of a picture and, where the picture is part
-of an archive or a table, where it is in it. A picture is made an object of when it is asked for.
+Archives are tar files, as WebDataset has them: each picture is read where it lies, nothing is unpacked.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
+from edge.batch import remote
 from edge.batch.remote import Large
-from edge.errors import NoDigitError, PictureError, SeveralDigitsError, UnreadablePictureError
+from edge.errors import (
+    NoDigitError,
+    PictureError,
+    PictureNotFoundError,
+    SeveralDigitsError,
+    UnreadablePictureError,
+)
 from edge.picture import paths
-from edge.picture.paths import IN_A_ROW, STANDARD_INPUT, Found
+from edge.picture.paths import IN_A_ROW, STANDARD_INPUT, SUFFIXES, Found, Place
 
 if TYPE_CHECKING:
+    import tarfile
+
     from edge.picture.decode import Source
     from edge.picture.luminance import Prepared
-
-import hashlib
-import os
-from array import array
-from typing import overload
-
-from edge.errors import InputError
-from edge.picture.paths import Place
 
 # Bytes are held for so many pictures at a time and thread: photographs have 5 MB, and a network likes many requests.
 FETCHED_AT_A_TIME = 32
@@ -34,6 +34,11 @@ FETCHED_BYTES_AT_A_TIME = 32_000_000
 ARCHIVE = ".tar"
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 TABLE = ".parquet"
+
+# Pictures in an archive are read as a whole: 100 megapixels of grey without compression fit.
+MOST_MEMBER_BYTES: Final = 150_000_000
+# A header of an archive says how long a name is, and what follows is read as one.
+_MOST_HEADER_BYTES: Final = 1 << 20
 
 Fetch = Callable[[Sequence[Found]], Sequence[bytes | Large | PictureError]]
 
@@ -52,13 +57,7 @@ def expand(arguments: Iterable[str], listed: Iterable[str] = ()) -> Iterator[Fou
         MissingExtraError: tables or addresses are among them, and what reads them is not installed.
     """
     for argument in arguments:
-        if is_address(argument):
-            from edge.batch import remote
-
-            standing_for = remote.expand(argument)
-        else:
-            standing_for = paths.expand([argument])
-        for found in standing_for:
+        for found in remote.expand(argument) if is_address(argument) else paths.expand([argument]):
             yield from _opened(found)
     for each in listed:
         yield from _opened(Found(each))
@@ -184,15 +183,11 @@ def _fetch_rows(pictures: Sequence[Found]) -> list[bytes | PictureError]:
 
 
 def _fetch_members(pictures: Sequence[Found]) -> Sequence[bytes | Large | PictureError]:
-    from edge.batch import archives
-
     places = [each.place for each in pictures if each.place is not None]
-    return archives.contents(places[0].file, places)
+    return contents(places[0].file, places)
 
 
 def _fetch_addresses(pictures: Sequence[Found]) -> Sequence[bytes | Large | PictureError]:
-    from edge.batch import remote
-
     return remote.fetch([each.path for each in pictures])
 
 
@@ -204,9 +199,7 @@ def _opened(found: Found) -> Iterator[Found]:
     if found.problem is not None or not name.endswith((ARCHIVE, TABLE, *COMPRESSED)):
         yield found
     elif name.endswith(ARCHIVE):
-        from edge.batch import archives
-
-        yield from archives.members(found.path)
+        yield from members(found.path)
     elif name.endswith(TABLE):
         from edge.batch import parquet
 
@@ -216,155 +209,96 @@ def _opened(found: Found) -> Iterator[Found]:
         yield Found(found.path, UnreadablePictureError(told))
 
 
-_BETWEEN = b"\0"  # in no path
-
-# Every shard of every machine must come to the same answer, whatever Python's own hash does today.
-_HASH_BYTES = 8
-
-
-class Listing(Sequence[Found]):
-    """Pictures in the order in which they are wanted, held as bytes.
+def members(file: str) -> Iterator[Found]:
+    """The pictures of an archive, in its order; all else in it, such as labels, is left out.
 
     Args:
-        pictures: each of them, once.
-        tell: is called with the number of pictures so far, now and then.
-    """
-
-    def __init__(self, pictures: Iterable[Found], tell: Callable[[int], None] | None = None) -> None:
-        self._records = bytearray()
-        self._ends = array("Q")
-        self._problems: dict[int, PictureError] = {}
-        self._files: list[str] = []
-        numbers: dict[str, int] = {}
-        for each in pictures:
-            self._records += os.fsencode(each.path).replace(_BETWEEN, b"?")  # an archive may name anything
-            if each.problem is not None:
-                self._problems[len(self._ends)] = each.problem
-            if (place := each.place) is not None:
-                if place.file not in numbers:
-                    numbers[place.file] = len(self._files)
-                    self._files.append(place.file)
-                self._records += b"\0%d\0%d\0%d" % (numbers[place.file], place.start, place.size)
-            self._ends.append(len(self._records))
-            if tell is not None and len(self._ends) % 1000 == 0:
-                tell(len(self._ends))
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    @overload
-    def __getitem__(self, at: int) -> Found: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> list[Found]: ...
-
-    def __getitem__(self, at: int | slice) -> Found | list[Found]:
-        if isinstance(at, slice):
-            return [self._picture(position) for position in range(*at.indices(len(self)))]
-        return self._picture(range(len(self))[at])
-
-    def _picture(self, at: int) -> Found:
-        path, *place = self._record(at).split(_BETWEEN)
-        name = os.fsdecode(path)
-        if place:
-            file, start, size = map(int, place)
-            return Found(name, self._problems.get(at), Place(self._files[file], start, size))
-        return Found(name, self._problems.get(at))
-
-    def _record(self, at: int) -> bytes:
-        return bytes(self._records[self._ends[at - 1] if at else 0 : self._ends[at]])
-
-    @property
-    def problem(self) -> PictureError | None:
-        """Why the first of the arguments that stand for no picture does so; None where all do."""
-        return next(iter(self._problems.values()), None)
-
-    def sha256(self) -> str:
-        """The digest of the list, hexadecimal: of every path and place in it, not of what the files hold."""
-        import numpy as np
-
-        digest = hashlib.sha256()
-        for file in self._files:
-            digest.update(os.fsencode(file) + _BETWEEN)
-        # with the ends, so that no two lists have the same records in one run of bytes; in one order on every machine
-        digest.update(np.frombuffer(self._ends, np.uint64).astype("<u8", copy=False).tobytes())
-        digest.update(self._records)
-        return digest.hexdigest()
-
-
-class Selection(Sequence[Found]):
-    """Some pictures of a list, in an order of their own.
-
-    Args:
-        listing: the list.
-        positions: of the pictures in it.
-    """
-
-    def __init__(self, listing: Sequence[Found], positions: Sequence[int]) -> None:
-        self._listing = listing
-        self._positions = positions
-
-    def __len__(self) -> int:
-        return len(self._positions)
-
-    @overload
-    def __getitem__(self, at: int) -> Found: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> list[Found]: ...
-
-    def __getitem__(self, at: int | slice) -> Found | list[Found]:
-        if isinstance(at, slice):
-            return [self._listing[position] for position in self._positions[at]]
-        return self._listing[self._positions[at]]
-
-
-def shards(listing: Sequence[Found], count: int) -> list[Sequence[int]]:
-    """Cuts a list into shards: which one a picture is in depends on its own path alone.
-
-    Args:
-        listing: the pictures.
-        count: how many shards, at least 1.
-
-    Returns:
-        For each shard the positions of its pictures, ascending. A shard may be empty.
-
-    Raises:
-        InputError: fewer shards than 1.
-    """
-    if count < 1:
-        raise InputError(f"{count} shards cannot hold anything; give 1 or more")
-    if count == 1:
-        return [range(len(listing))]
-    found = [array("Q") for _ in range(count)]
-    for position, each in enumerate(listing):
-        found[_hash(each.path) % count].append(position)
-    return list(found)
-
-
-def _hash(path: str) -> int:
-    return int.from_bytes(hashlib.blake2b(os.fsencode(path), digest_size=_HASH_BYTES).digest(), "big")
-
-
-def lines_of(chunks: Iterable[bytes], separator: bytes) -> Iterator[str]:
-    """The entries of a list of paths.
-
-    Args:
-        chunks: the bytes of the list, cut anywhere.
-        separator: between two entries: a line feed, before which a carriage return is dropped, or a zero byte.
+        file: path or address of a tar file that is not compressed.
 
     Yields:
-        Each entry that is not empty.
+        A picture each, called `file/name`; or why there is none.
+
+    Raises:
+        MissingExtraError: it is an address, and fsspec is not installed.
     """
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(separator)
-        for line in whole:
-            if entry := _entry(line, separator):
-                yield entry
-    if entry := _entry(rest, separator):
-        yield entry
+    import tarfile
+
+    found = False
+    try:
+        with (
+            remote.open_file(file) if is_address(file) else Path(file).open("rb") as opened,
+            tarfile.open(fileobj=cast(BinaryIO, _Headers(opened)), mode="r:") as archive,
+        ):
+            while (member := archive.next()) is not None:
+                archive.members.clear()  # type: ignore[attr-defined]  # else it keeps every header
+                name = PurePosixPath(member.name)
+                if member.isreg() and not member.issparse() and name.suffix.lower() in SUFFIXES:
+                    if name.name.startswith("."):  # what macOS leaves beside each file
+                        continue
+                    found = True
+                    if member.size > MOST_MEMBER_BYTES:
+                        yield Found(f"{file}/{member.name}", _too_large(file, member))
+                        continue
+                    yield Found(f"{file}/{member.name}", place=Place(file, member.offset_data, member.size))
+    except PictureError as error:
+        yield Found(file, error)
+        return
+    except (tarfile.TarError, OSError, ValueError) as error:
+        yield Found(file, _unreadable(file, error))
+        return
+    if not found:
+        kinds = ", ".join(sorted(SUFFIXES))
+        yield Found(file, PictureNotFoundError(f"the archive {file} holds no pictures ({kinds}); name another"))
 
 
-def _entry(line: bytes, separator: bytes) -> str:
-    return os.fsdecode(line.removesuffix(b"\r") if separator == b"\n" else line)
+def contents(file: str, places: Sequence[Place]) -> list[bytes | remote.Large | PictureError]:
+    """The bytes of pictures of one archive.
+
+    Args:
+        file: its path or address.
+        places: of the pictures in it.
+
+    Returns:
+        For each its bytes, fewer where the archive is cut off, or why there are none.
+    """
+    if is_address(file):
+        return remote.fetch([file] * len(places), [(place.start, place.start + place.size) for place in places])
+    try:
+        with Path(file).open("rb") as archive:
+            read: list[bytes | remote.Large | PictureError] = []
+            for place in places:
+                archive.seek(place.start)
+                read.append(archive.read(place.size))
+            return read
+    except (OSError, ValueError) as error:
+        return [_unreadable(file, error)] * len(places)
+
+
+class _Headers:
+    """A file of which headers are read: a header that claims gigabytes is no reason to read them."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        import tarfile
+
+        if size > _MOST_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return self._file.read(size)
+
+
+def _too_large(file: str, member: "tarfile.TarInfo") -> PictureError:
+    name = f"{file}/{member.name}"
+    return UnreadablePictureError(
+        f"{name if name.isprintable() else repr(name)} has {member.size // 1_000_000} MB, in an archive a picture may "
+        f"have {MOST_MEMBER_BYTES // 1_000_000}; unpack it"
+    )
+
+
+def _unreadable(file: str, error: Exception) -> PictureError:
+    if isinstance(error, FileNotFoundError):
+        return PictureNotFoundError(f"there is no file {file}; check the path and the working directory")
+    told = getattr(error, "strerror", None) or str(error)
+    return UnreadablePictureError(f"the archive {file} cannot be read ({told}); pack it again, without compression")

@@ -17,9 +17,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from edge.batch import inputs
-from edge.batch.inputs import Listing, Selection, shards
 from edge.batch.parts import BatchError, Parts, Run
-from edge.batch.run import Counts, Form, RunOptions, count_answers, encode_rows
+from edge.batch.rows import count_answers, encode_rows
+from edge.batch.run import Counts, Form, Listing, RunOptions, Selection, shards
 from edge.bundle.bundle import Bundle
 from edge.classifier.answers import LARGEST_BLOCK, Answer, answer, answers
 from edge.classifier.classifier import Classifier

@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from edge.batch.run import FORMS, PART_ROWS, Counts, Form, check_form, count_answers, counts_in, encode_rows, join_parts
+from edge.batch.rows import check_form, count_answers, counts_in, encode_rows, join_parts
+from edge.batch.run import FORMS, PART_ROWS, Counts, Form
 from edge.errors import EdgeError
 from edge.text.files import make_folder, write_atomically, written_whole
 

@@ -1,22 +1,21 @@
-"""A run over very many pictures: how it is asked for, its rows, how quickly it goes on, and what became of it.
+"""A run over very many pictures: how it is asked for, its list, how quickly it goes on, and what became of it.
 
-A picture is a row, of JSON lines or of Parquet. Rows are counted as they are made, and again where they were written.
+The list of the pictures of a run holds a million of them in some 60 MB, has a digest, and is cut into shards. It is one
+run of bytes and the places in it where records begin. A record is the path of a picture and, where the picture is part
+of an archive or a table, where it is in it. A picture is made an object of when it is asked for.
 """
 
 import json
-import re
-import shutil
+import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
+from typing import Final, Literal, overload
 
-from edge.errors import InputError, MissingExtraError
-
-if TYPE_CHECKING:
-    from edge.classifier.answers import Answer
+from edge.errors import InputError, PictureError
+from edge.picture.paths import Found, Place
 
 Form = Literal["jsonl", "parquet"]
 FORMS: Final[tuple[Form, ...]] = ("jsonl", "parquet")
@@ -137,148 +136,156 @@ class Pace:
         return Outcome(counts, before.pictures, self.rate(counts.pictures - before.pictures))
 
 
-EXTRA: Final = "tables"
+_BETWEEN = b"\0"  # in no path
 
-# `json_line` begins and ends like this, whatever a path holds.
-_ERROR: Final = rb'\{"path": "(?:[^"\\]|\\.)*", "error": '
-_REJECTED: Final = rb'"rejected": true, "score": [^"]*\}$'
-
-_COMPRESSION: Final = "zstd"
+# Every shard of every machine must come to the same answer, whatever Python's own hash does today.
+_HASH_BYTES = 8
 
 
-def count_answers(answers: Iterable["Answer"]) -> Counts:
-    """What became of the pictures of some answers."""
-    found = list(answers)
-    errors = sum(each.error is not None for each in found)
-    rejected = sum(each.prediction is not None and each.prediction.rejected for each in found)
-    return Counts(len(found), errors, rejected)
-
-
-def encode_rows(answers: Sequence["Answer"], form: Form, top: int | None = None) -> bytes:
-    """The rows of a part.
+class Listing(Sequence[Found]):
+    """Pictures in the order in which they are wanted, held as bytes.
 
     Args:
-        answers: in the order of the pictures.
-        form: "jsonl" is what `edge predict --json` prints; "parquet" has the same columns, `probabilities` in the order
-            of the labels, which are in the metadata of the schema as `edge.labels`.
-        top: for JSON lines, only so many of the most probable labels.
-
-    Raises:
-        MissingExtraError: Parquet, and pyarrow is not installed.
+        pictures: each of them, once.
+        tell: is called with the number of pictures so far, now and then.
     """
-    if form == "jsonl":
-        from edge.classifier.answers import json_line  # numpy, which the help of a command does without
 
-        return "".join([json_line(each, top) + "\n" for each in answers]).encode("utf-8", "backslashreplace")
-    return _parquet(answers)
+    def __init__(self, pictures: Iterable[Found], tell: Callable[[int], None] | None = None) -> None:
+        self._records = bytearray()
+        self._ends = array("Q")
+        self._problems: dict[int, PictureError] = {}
+        self._files: list[str] = []
+        numbers: dict[str, int] = {}
+        for each in pictures:
+            self._records += os.fsencode(each.path).replace(_BETWEEN, b"?")  # an archive may name anything
+            if each.problem is not None:
+                self._problems[len(self._ends)] = each.problem
+            if (place := each.place) is not None:
+                if place.file not in numbers:
+                    numbers[place.file] = len(self._files)
+                    self._files.append(place.file)
+                self._records += b"\0%d\0%d\0%d" % (numbers[place.file], place.start, place.size)
+            self._ends.append(len(self._records))
+            if tell is not None and len(self._ends) % 1000 == 0:
+                tell(len(self._ends))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, at: int) -> Found: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Found]: ...
+
+    def __getitem__(self, at: int | slice) -> Found | list[Found]:
+        if isinstance(at, slice):
+            return [self._picture(position) for position in range(*at.indices(len(self)))]
+        return self._picture(range(len(self))[at])
+
+    def _picture(self, at: int) -> Found:
+        path, *place = self._record(at).split(_BETWEEN)
+        name = os.fsdecode(path)
+        if place:
+            file, start, size = map(int, place)
+            return Found(name, self._problems.get(at), Place(self._files[file], start, size))
+        return Found(name, self._problems.get(at))
+
+    def _record(self, at: int) -> bytes:
+        return bytes(self._records[self._ends[at - 1] if at else 0 : self._ends[at]])
+
+    @property
+    def problem(self) -> PictureError | None:
+        """Why the first of the arguments that stand for no picture does so; None where all do."""
+        return next(iter(self._problems.values()), None)
+
+    def sha256(self) -> str:
+        """The digest of the list, hexadecimal: of every path and place in it, not of what the files hold."""
+        from hashlib import sha256
+
+        import numpy as np
+
+        digest = sha256()
+        for file in self._files:
+            digest.update(os.fsencode(file) + _BETWEEN)
+        # with the ends, so that no two lists have the same records in one run of bytes; in one order on every machine
+        digest.update(np.frombuffer(self._ends, np.uint64).astype("<u8", copy=False).tobytes())
+        digest.update(self._records)
+        return digest.hexdigest()
 
 
-def counts_in(path: Path, form: Form) -> Counts:
-    """What became of the pictures of a part that is there.
+class Selection(Sequence[Found]):
+    """Some pictures of a list, in an order of their own.
 
     Args:
-        path: of the part.
-        form: as it was written.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is no file of that form.
-        MissingExtraError: Parquet, and pyarrow is not installed.
+        listing: the list.
+        positions: of the pictures in it.
     """
-    if form == "jsonl":
-        is_error, is_rejected = re.compile(_ERROR), re.compile(_REJECTED)
-        pictures = errors = rejected = 0
-        with path.open("rb") as file:
-            for line in file:
-                if not line.endswith(b"}\n"):
-                    raise ValueError("its last line is cut off")
-                pictures += 1
-                if is_error.match(line):
-                    errors += 1
-                elif is_rejected.search(line, max(0, len(line) - 80)):
-                    rejected += 1
-        return Counts(pictures, errors, rejected)
-    _, parquet = _pyarrow()
-    table = parquet.read_table(path, columns=["label", "rejected"])
-    from pyarrow import compute
 
-    return Counts(table.num_rows, table["label"].null_count, compute.sum(table["rejected"]).as_py() or 0)
+    def __init__(self, listing: Sequence[Found], positions: Sequence[int]) -> None:
+        self._listing = listing
+        self._positions = positions
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    @overload
+    def __getitem__(self, at: int) -> Found: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Found]: ...
+
+    def __getitem__(self, at: int | slice) -> Found | list[Found]:
+        if isinstance(at, slice):
+            return [self._listing[position] for position in self._positions[at]]
+        return self._listing[self._positions[at]]
 
 
-def join_parts(parts: Iterable[Path], file: BinaryIO, form: Form) -> None:
-    """Puts parts together, one after the other.
+def shards(listing: Sequence[Found], count: int) -> list[Sequence[int]]:
+    """Cuts a list into shards: which one a picture is in depends on its own path alone.
 
     Args:
-        parts: their paths.
-        file: where to.
-        form: as they were written.
+        listing: the pictures.
+        count: how many shards, at least 1.
+
+    Returns:
+        For each shard the positions of its pictures, ascending. A shard may be empty.
 
     Raises:
-        OSError: one cannot be read, or the file cannot be written.
-        MissingExtraError: Parquet, and pyarrow is not installed.
+        InputError: fewer shards than 1.
     """
-    if form == "jsonl":
-        for path in parts:
-            with path.open("rb") as part:
-                shutil.copyfileobj(part, file)
-        return
-    _, parquet = _pyarrow()
-    with ExitStack() as writing:
-        writer: Any = None
-        for path in parts:
-            table = parquet.read_table(path)
-            if writer is None:
-                writer = writing.enter_context(parquet.ParquetWriter(file, table.schema, compression=_COMPRESSION))
-            writer.write_table(table.replace_schema_metadata(writer.schema.metadata))
+    if count < 1:
+        raise InputError(f"{count} shards cannot hold anything; give 1 or more")
+    if count == 1:
+        return [range(len(listing))]
+    from hashlib import blake2b  # not for the help
+
+    found = [array("Q") for _ in range(count)]
+    for position, each in enumerate(listing):
+        digest = blake2b(os.fsencode(each.path), digest_size=_HASH_BYTES).digest()
+        found[int.from_bytes(digest, "big") % count].append(position)
+    return list(found)
 
 
-def check_form(form: Form) -> None:
-    """Raises where a form cannot be written here.
+def lines_of(chunks: Iterable[bytes], separator: bytes) -> Iterator[str]:
+    """The entries of a list of paths.
 
-    Raises:
-        MissingExtraError: Parquet, and pyarrow is not installed.
+    Args:
+        chunks: the bytes of the list, cut anywhere.
+        separator: between two entries: a line feed, before which a carriage return is dropped, or a zero byte.
+
+    Yields:
+        Each entry that is not empty.
     """
-    if form == "parquet":
-        _pyarrow()
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(separator)
+        for line in whole:
+            if entry := _entry(line, separator):
+                yield entry
+    if entry := _entry(rest, separator):
+        yield entry
 
 
-def _parquet(answers: Sequence["Answer"]) -> bytes:
-    from edge.classifier.answers import failure
-
-    pa, parquet = _pyarrow()
-    predictions = [each.prediction for each in answers]
-    failures = [{} if each.prediction is not None else failure(each.error) for each in answers]
-    first = next((each for each in predictions if each is not None), None)
-    columns: dict[str, tuple[Any, list[object]]] = {
-        "path": (pa.string(), [_text(each.path) for each in answers]),
-        "label": (pa.string(), [each and each.label for each in predictions]),
-        "confidence": (pa.float32(), [each and each.confidence for each in predictions]),
-        "probabilities": (pa.list_(pa.float32()), [each and each.shares for each in predictions]),
-        "model": (pa.string(), [each and each.model for each in predictions]),
-        "provider": (pa.string(), [each and each.provider for each in predictions]),
-        "rejected": (pa.bool_(), [None if each is None else each.rejected for each in predictions]),
-        "score": (pa.float64(), [each and each.score for each in predictions]),
-        "error": (pa.string(), [_text(str(each["error"])) if each else None for each in failures]),
-        "digits": (pa.int32(), [each.get("digits") for each in failures]),
-    }
-    arrays = [pa.array(values, kind) for kind, values in columns.values()]
-    fields = [pa.field(name, kind) for name, (kind, _) in columns.items()]
-    metadata = {} if first is None else {"edge.labels": json.dumps(first.labels)}
-    sink = pa.BufferOutputStream()
-    table = pa.table(arrays, schema=pa.schema(fields, metadata=metadata))
-    parquet.write_table(table, sink, compression=_COMPRESSION)
-    return bytes(sink.getvalue())
-
-
-def _text(text: str) -> str:
-    """Text that UTF-8 can hold: a file's name need not be any."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError as error:
-        raise MissingExtraError("predict --format parquet", EXTRA, "pyarrow") from error
-    return pa, parquet
+def _entry(line: bytes, separator: bytes) -> str:
+    return os.fsdecode(line.removesuffix(b"\r") if separator == b"\n" else line)

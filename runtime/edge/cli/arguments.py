@@ -4,16 +4,13 @@ import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from edge.batch.run import Form
+from edge.batch.run import Form, Listing, lines_of
 from edge.errors import EdgeError, InputError
 from edge.text.terminal import ProgressBar
-
-if TYPE_CHECKING:
-    from edge.batch.inputs import Listing
 
 
 def known_provider(name: str) -> str:
@@ -127,7 +124,7 @@ NullOption = Annotated[
 ]
 
 
-def listing_of(images: list[str] | None, listed: Path | None, *, null: bool) -> "Listing":
+def listing_of(images: list[str] | None, listed: Path | None, *, null: bool) -> Listing:
     """The pictures that a command is asked for; says on a terminal how many were found so far.
 
     Args:
@@ -140,7 +137,6 @@ def listing_of(images: list[str] | None, listed: Path | None, *, null: bool) -> 
         EdgeError: the list cannot be read, or names none.
     """
     from edge.batch import inputs
-    from edge.batch.inputs import Listing, lines_of
     from edge.picture.paths import STANDARD_INPUT
 
     arguments = images or []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from edge.batch.run import PART_ROWS, Counts, Pace, RunOptions, parse_shard
+from edge.batch.run import PART_ROWS, Counts, Listing, Pace, RunOptions, Selection, parse_shard, shards
 from edge.bundle import shipped
 from edge.bundle.input import DIGITS
 from edge.cli.arguments import (
@@ -32,7 +32,6 @@ from edge.text.files import write_atomically
 from edge.text.terminal import ProgressBar, image_as_text, printable, shows_blocks
 
 if TYPE_CHECKING:
-    from edge.batch.inputs import Listing
     from edge.bundle.bundle import Bundle
     from edge.classifier.answers import Answer
     from edge.classifier.prediction import Prediction
@@ -84,7 +83,6 @@ def predict(
         raise typer.BadParameter("--show draws for people, --json prints for programs: choose one.")
     _refuse_mixed(out, form, top, engine, draws=show or show_steps is not None, of_engine=(address, actors))
     which = (1, 1) if shard is None else parse_shard(shard)
-    from edge.batch.inputs import Selection, shards
     from edge.classifier.answers import answers, json_line
     from edge.classifier.classifier import load
     from edge.session import cpu
@@ -172,7 +170,7 @@ def _on_ray(
 
 def _write(
     bundle: "Bundle",
-    listing: "Listing",
+    listing: Listing,
     images: list[str] | None,
     options: RunOptions,
     read_parts: "Callable[..., Counts]",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.batch import archives, inputs
-from edge.batch.inputs import Listing, Selection, lines_of, shards
+from edge.batch import inputs
+from edge.batch.run import Listing, Selection, lines_of, shards
 from edge.errors import InputError, PictureError, PictureNotFoundError
 from edge.picture.paths import Found, Place
 
@@ -204,7 +204,7 @@ def test_addresses_are_known_from_paths():
 def test_a_member_of_an_archive_that_is_no_picture_s_size_is_not_read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_tar("large.tar", {"a.png": bytes(1000), "b.png": bytes(10)})
-    monkeypatch.setattr(archives, "MOST_MEMBER_BYTES", 100)
+    monkeypatch.setattr(inputs, "MOST_MEMBER_BYTES", 100)
     large, small = inputs.expand(["large.tar"])
     assert str(large.problem) == "large.tar/a.png has 0 MB, in an archive a picture may have 0; unpack it"
     assert small.problem is None
@@ -232,7 +232,7 @@ def test_links_devices_and_folders_in_an_archive_are_no_pictures(tmp_path, monke
 
 def test_many_bytes_are_held_for_few_pictures_at_a_time(monkeypatch):
     held = []
-    monkeypatch.setattr(archives, "contents", lambda _, places: held.append(len(places)) or [b""] * len(places))
+    monkeypatch.setattr(inputs, "contents", lambda _, places: held.append(len(places)) or [b""] * len(places))
     block = [Found(f"x.tar/{size}.png", place=Place("x.tar", 0, size)) for size in (20_000_000, 20_000_000, 1, 1)]
     assert len(inputs.read_digits(block)) == 4
     assert held == [1, 3]

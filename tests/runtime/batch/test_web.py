@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.batch import archives, inputs, remote
+from edge.batch import inputs, remote
 from edge.errors import PictureError
 from edge.picture.paths import Found
 
@@ -241,7 +241,7 @@ def test_an_archive_at_an_address_is_read_where_it_lies(tmp_path, picture_bytes)
         archive.add(picture, "a.png")
     system = fsspec.filesystem("memory")
     system.pipe("/t.tar", path.read_bytes())
-    (found,) = archives.members("memory://t.tar")
+    (found,) = inputs.members("memory://t.tar")
     (seen,) = inputs.read_digits([found])
     assert not isinstance(seen, PictureError), seen
     assert seen.image.any()
