@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from edge.classifier.classifier import Classifier, load
     from edge.classifier.page import Page, read_page
     from edge.classifier.prediction import Prediction
-    from edge.explanation.explanation import Explanation, explain
+    from edge.explanation import Explanation, explain
     from edge.verification import Verification, verify
 
     __version__: str
@@ -90,12 +90,12 @@ __all__ = [
 _HOME = {
     "Bundle": "edge.bundle.bundle:Bundle",
     "Classifier": "edge.classifier.classifier:Classifier",
-    "Explanation": "edge.explanation.explanation:Explanation",
+    "Explanation": "edge.explanation:Explanation",
     "Manifest": "edge.bundle.manifest:Manifest",
     "Page": "edge.classifier.page:Page",
     "Prediction": "edge.classifier.classifier:Prediction",
     "Verification": "edge.verification:Verification",
-    "explain": "edge.explanation.explanation:explain",
+    "explain": "edge.explanation:explain",
     "info": "edge.bundle.shipped:info",
     "load": "edge.classifier.classifier:load",
     "models": "edge.bundle.shipped:names",

@@ -265,8 +265,8 @@ def explain(
     check_suffix(out, ".png", "--out")
     check_suffix(gif, ".gif", "--gif")
     from edge.classifier.classifier import load
+    from edge.explanation import explain_image
     from edge.explanation.belief import is_recurrent
-    from edge.explanation.explanation import explain_image
     from edge.picture import preprocessing
 
     classifier = load(model, provider="cpu")

@@ -23,7 +23,7 @@ from edge.classifier.answers import Answer, failure, told
 from edge.classifier.page import read_grey_page, read_page
 from edge.classifier.prediction import Prediction
 from edge.errors import BundleError, NoDigitError, PictureError
-from edge.explanation.explanation import explain_image
+from edge.explanation import explain_image
 from edge.picture import preprocessing
 from edge.picture.luminance import Prepared
 from edge.service.microbatching import IMAGE_BYTES

@@ -8,8 +8,7 @@ from PIL import Image
 
 import edge
 from edge.errors import InputError
-from edge.explanation import belief, occlusion
-from edge.explanation.explanation import explain_image
+from edge.explanation import belief, explain_image, occlusion
 
 
 @pytest.fixture
