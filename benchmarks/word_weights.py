@@ -1,4 +1,4 @@
-"""Fits what tells a number on a page from other writing: the weights in `edge/classifier/words.py`.
+"""Fits what tells a number on a page from other writing: the weights in `edge/classifier/signs.py`.
 
     python benchmarks/word_weights.py [--pages N] [--seed S]
 
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 import edge
 from edge.classifier.page import find_signs
-from edge.classifier.words import BIAS, WEIGHTS, WORD_GAP, find_words, word_features
+from edge.classifier.signs import BIAS, WEIGHTS, WORD_GAP, find_words, word_features
 from edge.picture import preprocessing
 from edge_train import strokes
 from edge_train.data import published

@@ -169,7 +169,7 @@ def told(path: str, seen: Prepared, prediction: Prediction, classifier: Classifi
         ProviderError: onnxruntime failed.
     """
     if classifier.doubts(prediction, seen.likeness):
-        from edge.classifier.touching import count_digits  # few pictures are doubted
+        from edge.classifier.signs import count_digits  # few pictures are doubted
 
         if (digits := count_digits(seen.image, classifier)) > 1:
             return Answer(path, error=SeveralDigitsError(path, digits))

@@ -121,7 +121,7 @@ class Classifier:
         seen = preprocessing.read_digit(source)
         prediction = self.predictions(seen.image, (seen.likeness,))[0]
         if self.doubts(prediction, seen.likeness):
-            from edge.classifier.touching import count_digits  # few pictures are doubted
+            from edge.classifier.signs import count_digits  # few pictures are doubted
 
             if (digits := count_digits(seen.image, self)) > 1:
                 raise SeveralDigitsError(preprocessing.name_of(source), digits)

@@ -15,8 +15,7 @@ from PIL import Image
 from edge.bundle import shipped
 from edge.classifier.classifier import Classifier, load
 from edge.classifier.prediction import Prediction
-from edge.classifier.touching import read_lines
-from edge.classifier.words import Sign, find_numbers
+from edge.classifier.signs import Sign, find_numbers, read_lines
 from edge.drawing import GREEN, RED, Pen
 from edge.picture import preprocessing
 from edge.picture.ink import normalisation

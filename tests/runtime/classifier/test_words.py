@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge.classifier.prediction import Prediction
-from edge.classifier.words import WEIGHTS, find_numbers, find_words, word_features
+from edge.classifier.signs import WEIGHTS, find_numbers, find_words, word_features
 from edge.picture.ink.lattice import Blob
 
 HEIGHT = 40.0
