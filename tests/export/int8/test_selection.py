@@ -165,6 +165,7 @@ def test_a_refusal_names_the_goal_the_best_and_the_ways_out(goal):
 
 def test_every_candidate_is_measured_in_bytes_time_and_answers(converted, quantised, digits, monkeypatch):
     monkeypatch.setattr("edge_export.int8.latency.REPETITIONS", {1: 2, 256: 2})
+    monkeypatch.setattr("edge_export.int8.latency.SECONDS", 0)
     checkpoint, one = converted("lstm")
     built = {name: quantised("lstm", name) for name in ("weight-only", "branched")}
     reference = comparison.reference(checkpoint.model(), digits, packing.extreme_images()[0], temperature=0.75)

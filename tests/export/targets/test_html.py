@@ -56,21 +56,41 @@ def node(*words, program="node"):
     return subprocess.run([program, *map(str, words)], capture_output=True, text=True, timeout=120, check=False)
 
 
-def asked(folder, script, path):
-    """What a script says of a bundle; `bundle`, `bytes`, `ort` and the module's names are at hand in it."""
-    text = f"""
-        import {{ readFileSync }} from "node:fs";
-        import * as ort from {json.dumps((folder / web_runtime.MODULE).as_uri())};
-        import * as edge from {json.dumps((folder / "edge.mjs").as_uri())};
-        ort.env.wasm.numThreads = 1;
-        ort.env.wasm.wasmBinary = readFileSync({json.dumps(str(folder / web_runtime.WASM))}).buffer;
-        const bytes = new Uint8Array(readFileSync({json.dumps(str(path))}));
-        const options = {{ executionProviders: ["wasm"], logSeverityLevel: 3 }};
-        {script}
+ASKED = """
+    import { readFileSync } from "node:fs";
+    import { createInterface } from "node:readline";
+    const [ortAt, edgeAt, wasmAt] = process.argv.slice(1);
+    const ort = await import(ortAt), edge = await import(edgeAt);
+    ort.env.wasm.numThreads = 1;
+    ort.env.wasm.wasmBinary = readFileSync(wasmAt).buffer;
+    const options = { executionProviders: ["wasm"], logSeverityLevel: 3 };
+    for await (const line of createInterface({ input: process.stdin })) {
+      const { script, path } = JSON.parse(line);
+      const bytes = new Uint8Array(readFileSync(path));
+      const run = eval(`async (readFileSync, ort, edge, bytes, options) => { ${script} }`);
+      console.log(JSON.stringify(await run(readFileSync, ort, edge, bytes, options)));
+    }
+"""
+
+
+@pytest.fixture(scope="module")
+def asked(folder):
+    """What a script returns of a bundle; `bytes`, `ort`, `edge` and `options` are at hand in it.
+
+    One Node answers all: to start it with the runtime takes longer than what most of them ask.
     """
-    done = node("--input-type=module", "--eval", text)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    places = [(folder / web_runtime.MODULE).as_uri(), (folder / "edge.mjs").as_uri(), str(folder / web_runtime.WASM)]
+    words = [NODE, "--input-type=module", "--eval", ASKED, *places]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def ask(script, path):
+            process.stdin.write(json.dumps({"script": script, "path": str(path)}) + "\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+            assert answer, "Node ended; its error is above"
+            return json.loads(answer)
+
+        yield ask
 
 
 @pytest.fixture(scope="module")
@@ -104,14 +124,14 @@ def test_every_shipped_bundle_holds_its_evidence_in_webassembly(replays, name):
 @needs_runtime
 @pytest.mark.parametrize("name", ["lstm", "cnn-16k-int8"])
 @pytest.mark.represented(name=("lstm",))
-def test_answers_are_those_of_python(folder, name):
+def test_answers_are_those_of_python(asked, name):
     script = """
         const found = await edge.open(bytes, ort, options);
         const answers = await found.predict(found.evidence.images);
         const rows = found.hasRows ? await found.beliefs(found.evidence.images.slice(0, 784)) : null;
-        console.log(JSON.stringify({ answers, rows }));
+        return { answers, rows };
     """
-    found = asked(folder, script, shipped.locate(name))
+    found = asked(script, shipped.locate(name))
     classifier = load(name, provider="cpu")
     images = classifier.bundle.evidence.images
     for ours, theirs in zip(found["answers"], classifier.predictions(images), strict=True):
@@ -137,35 +157,35 @@ def test_answers_are_those_of_python(folder, name):
     ids=["flipped byte", "flipped digest", "cut at the end", "cut in half", "appended", "empty"],
 )
 @pytest.mark.sampled(3)
-def test_a_damaged_bundle_is_refused(folder, tmp_path, damage, told):
+def test_a_damaged_bundle_is_refused(asked, tmp_path, damage, told):
     path = tmp_path / "damaged.onnx"
     path.write_bytes(damage(shipped.info("lstm-20").data))
     script = """
         let told = null;
         try { await edge.open(bytes, ort, options); } catch (error) { told = [error.name, error.message]; }
-        console.log(JSON.stringify(told));
+        return told;
     """
-    name, message = asked(folder, script, path)
+    name, message = asked(script, path)
     assert name == "BundleError"
     assert told in message
 
 
 @needs_node
 @needs_runtime
-def test_another_protocol_is_refused(folder, tmp_path):
+def test_another_protocol_is_refused(asked, tmp_path):
     path = tmp_path / "later.onnx"
     data = shipped.info("lstm-20").data
     path.write_bytes(redigested(data.replace(b'"protocol":1', b'"protocol":9')))
     script = """
         let told = "";
         try { await edge.open(bytes, ort, options); } catch (error) { told = error.message; }
-        console.log(JSON.stringify(told));
+        return told;
     """
-    assert "speaks protocol 9" in asked(folder, script, path)
+    assert "speaks protocol 9" in asked(script, path)
 
 
 @pytest.fixture(scope="module")
-def opened_with_keys(folder, tmp_path_factory):
+def opened_with_keys(asked, tmp_path_factory):
     """What became of each bundle and the keys that it was opened with: who signed it, or why it was refused."""
     ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
     serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
@@ -209,9 +229,9 @@ def opened_with_keys(folder, tmp_path_factory):
             told.push([error.name, error.message]);
           }}
         }}
-        console.log(JSON.stringify(told));
+        return told;
     """
-    return key, other, dict(zip(asking, asked(folder, script, place / "0.onnx"), strict=True))
+    return key, other, dict(zip(asking, asked(script, place / "0.onnx"), strict=True))
 
 
 @needs_node
@@ -257,19 +277,21 @@ def test_what_no_trusted_key_signed_is_refused(opened_with_keys, name, expected)
 
 @needs_node
 @needs_runtime
-def test_where_ed25519_is_missing_the_way_out_is_told(folder, tmp_path):
+def test_where_ed25519_is_missing_the_way_out_is_told(asked, tmp_path):
     ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
     ours = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))
     path = tmp_path / "signed.onnx"
     path.write_bytes(bundle.signed(shipped.info("lstm-20"), ours).data)
     script = f"""
+        const known = crypto.subtle.importKey;
         crypto.subtle.importKey = () => {{ throw new DOMException("Unrecognized name.", "NotSupportedError"); }};
         const trusted = {json.dumps(ours.public_key().public_bytes_raw().hex())};
         let told = "";
         try {{ await edge.open(bytes, ort, {{ ...options, trusted }}); }} catch (error) {{ told = error.message; }}
-        console.log(JSON.stringify(told));
+        crypto.subtle.importKey = known;
+        return told;
     """
-    told = asked(folder, script, path)
+    told = asked(script, path)
     assert "Ed25519 signatures cannot be checked here; take a newer browser, or check with" in told
 
 
