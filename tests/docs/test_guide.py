@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ def walks() -> dict[str, list[re.Match[str]]]:
     return {part.partition("\n")[0]: [row for line in part.splitlines() if (row := ROW.match(line))] for part in parts}
 
 
+@cache  # a file comes back in several rows
 def defined(path: Path) -> set[str]:
     """The functions, classes and methods of a file."""
     tree = ast.parse(path.read_text(encoding="utf-8"))

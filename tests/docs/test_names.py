@@ -1,6 +1,6 @@
 """One name means one thing in the whole project."""
 
-import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -16,9 +16,8 @@ def test_no_two_public_classes_bear_one_name() -> None:
     places = defaultdict(list)
     for root in ROOTS:
         for path in sorted((REPOSITORY / root).rglob("*.py")):
-            for node in ast.parse(path.read_text(encoding="utf-8")).body:
-                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                    places[node.name].append(str(path.relative_to(REPOSITORY)))
+            for name in re.findall(r"^class ([A-Za-z]\w*)[(:]", path.read_text(encoding="utf-8"), re.MULTILINE):
+                places[name].append(str(path.relative_to(REPOSITORY)))
 
     assert len(places) > 100
     assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -59,8 +59,8 @@ def test_a_target_is_a_module_with_one_function_and_a_part_of_the_docs(name):
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.represented(name=("ort", "triton", "cpp", "c"))  # the other one is asked in test_html.py
 def test_what_does_not_answer_as_its_evidence_says_is_not_written(name, tmp_path):
-    found = shipped.info("lstm").evidence
-    wrong = repacked("lstm", evidence=replace(found, logits=found.logits + np.float32(1)))
+    found = shipped.info("lstm-20").evidence
+    wrong = repacked("lstm-20", evidence=replace(found, logits=found.logits + np.float32(1)))
     with pytest.raises(DeploymentError, match=r"fails at evidence: .*; nothing was written; deploy the bundle itself"):
         registry.write(name, wrong, tmp_path)
     assert contents(tmp_path) == set()

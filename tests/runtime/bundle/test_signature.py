@@ -280,10 +280,9 @@ def test_the_commands_make_a_key_sign_and_verify(edge_command, bundle_path, tmp_
     assert done.code == 0, done.err
     assert f"signed by {number}" in done.out
     assert bundle_path.read_bytes() == before
-    for option in (f"{key}.pub", number):
-        good = edge_command("verify", copy, "--key", option)
-        assert good.code == 0, good.out
-        assert f"signed by {number[:12]}" in good.out
+    good = edge_command("verify", copy, "--key", f"{key}.pub")
+    assert good.code == 0, good.out
+    assert f"signed by {number[:12]}" in good.out
     bad = edge_command("verify", bundle_path, "--key", number)
     assert bad.code == 1
     assert "is not signed" in bad.out

@@ -228,7 +228,10 @@ def test_the_stroke_splits_are_three_different_ones(few_strokes):
 def test_nothing_in_the_project_writes_pickle():
     for package in (edge_train, edge_export):
         for source in Path(package.__file__).parent.rglob("*.py"):
-            tree = ast.parse(source.read_text(encoding="utf-8"))
+            text = source.read_text(encoding="utf-8")
+            if not any(word in text for word in ("pickle", "torch.save", "torch.load")):
+                continue
+            tree = ast.parse(text)
             calls = {node: ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
             assert not {"torch.save", "pickle.dump"} & set(calls.values()), source
             # Reading somebody's state dict is allowed, executing what is in it is not.
