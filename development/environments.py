@@ -90,11 +90,13 @@ def build(python: Path) -> tuple[Path, Path]:
     """
     target = ROOT / "dist"
     shutil.rmtree(target, ignore_errors=True)
-    run([python, "-m", "build", "--no-isolation", "--outdir", target, "."])
+    run([python, "-m", "hatchling", "build", "-t", "sdist", "-d", target])
     archive = next(target.glob("*.tar.gz"))
     with tarfile.open(archive) as packed:
         packed.extractall(target, filter="data")
-    return next(target.glob("*.whl")), target / archive.name.removesuffix(".tar.gz")
+    source = target / archive.name.removesuffix(".tar.gz")
+    run([python, "-m", "hatchling", "build", "-t", "wheel", "-d", target], folder=source)
+    return next(target.glob("*.whl")), source
 
 
 @cache
