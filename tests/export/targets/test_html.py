@@ -80,7 +80,7 @@ def asked(folder):
     One Node answers all: to start it with the runtime takes longer than what most of them ask.
     """
     places = [(folder / web_runtime.MODULE).as_uri(), (folder / "edge.mjs").as_uri(), str(folder / web_runtime.WASM)]
-    words = [NODE, "--input-type=module", "--eval", ASKED, *places]
+    words = ["node", "--input-type=module", "--eval", ASKED, *places]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
 
         def ask(script, path):
@@ -97,7 +97,8 @@ def asked(folder):
 def replays(folder, parameters):
     """The replay of the shipped bundles, by their names."""
     names = parameters("test_every_shipped_bundle_holds_its_evidence_in_webassembly", "name")
-    done = node(folder / "replay.mjs", folder, *map(shipped.locate, names), program=NODE)  # as it comes, once
+    program = NODE if len(names) > 1 else "node"  # as it comes, where many are asked: it compiles twice
+    done = node(folder / "replay.mjs", folder, *map(shipped.locate, names), program=program)
     assert done.returncode == 0, done.stderr
     return dict(zip(names, map(json.loads, done.stdout.splitlines()), strict=True))
 
