@@ -94,13 +94,19 @@ def asked(folder):
 
 
 @pytest.fixture(scope="module")
-def replays(folder, parameters):
-    """The replay of the shipped bundles, by their names."""
+def replays(folder, parameters, tmp_path_factory):
+    """The replay of the shipped bundles, by their names, and of one whose evidence is wrong."""
     names = parameters("test_every_shipped_bundle_holds_its_evidence_in_webassembly", "name")
+    found = shipped.info("lstm-20")
+    model = found.data[: found.data.index(b"edge.manifest")]
+    model = model[: model.rindex(b"\x72")]
+    evidence = replace(found.evidence, logits=found.evidence.logits + np.float32(1))
+    wrong = tmp_path_factory.mktemp("replayed") / "wrong.onnx"
+    wrong.write_bytes(bundle.pack(model, found.manifest, evidence))
     program = NODE if len(names) > 1 else "node"  # as it comes, where many are asked: it compiles twice
-    done = node(folder / "replay.mjs", folder, *map(shipped.locate, names), program=program)
+    done = node(folder / "replay.mjs", folder, *map(shipped.locate, names), wrong, program=program)
     assert done.returncode == 0, done.stderr
-    return dict(zip(names, map(json.loads, done.stdout.splitlines()), strict=True))
+    return dict(zip([*names, "wrong"], map(json.loads, done.stdout.splitlines()), strict=True))
 
 
 @needs_node
@@ -298,15 +304,8 @@ def test_where_ed25519_is_missing_the_way_out_is_told(asked, tmp_path):
 
 @needs_node
 @needs_runtime
-def test_wrong_evidence_fails_and_says_by_how_much(folder, tmp_path):
-    found = shipped.info("lstm-20")
-    model = found.data[: found.data.index(b"edge.manifest")]
-    model = model[: model.rindex(b"\x72")]
-    evidence = replace(found.evidence, logits=found.evidence.logits + np.float32(1))
-    path = tmp_path / "wrong.onnx"
-    path.write_bytes(bundle.pack(model, found.manifest, evidence))
-    done = node(folder / "replay.mjs", folder, path)
-    report = json.loads(done.stdout.splitlines()[-1])
+def test_wrong_evidence_fails_and_says_by_how_much(replays):
+    report = replays["wrong"]
     assert report["passed"] is False
     assert report["maxLogitError"] == pytest.approx(1, abs=1e-3)
 
