@@ -108,19 +108,14 @@ class Outcome:
 
 
 class Pace:
-    """Tells how quickly a run goes on, from when this was made.
+    """Tells how quickly a run goes on, from when this was made."""
 
-    Args:
-        clock: seconds, for tests.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._begun = clock()
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
 
     def rate(self, pictures: int) -> float:
         """So many pictures a second were read since the beginning."""
-        return pictures / max(self._clock() - self._begun, _LEAST_SECONDS)
+        return pictures / max(time.monotonic() - self._begun, _LEAST_SECONDS)
 
     def figure(self, pictures: int) -> str:
         """The rate, for a progress bar."""

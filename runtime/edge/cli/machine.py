@@ -83,8 +83,8 @@ def examine(root: Path = Path("/")) -> Iterator[Check]:
         yield Check("runtime", "broken", *_split(crash))
         return
     yield _runtime()
-    yield _provider_cpu()
-    yield _provider_beside("cuda")
+    yield _provider("cpu")
+    yield _provider("cuda")
     yield from _other_providers()
     yield _products(root)
     yield from _bundles()
@@ -148,20 +148,12 @@ def _telemetry() -> Check:
     return Check("telemetry", "note", "on: ONNX Runtime tells its maker about this machine", repair)
 
 
-def _provider_cpu() -> Check:
-    try:
-        providers.prove("cpu")
-    except ProviderError as error:
-        return Check("provider cpu", "broken", *_split(str(error)))
-    return Check("provider cpu", "ok", "proved by a session")
-
-
-def _provider_beside(name: str) -> Check:
+def _provider(name: str) -> Check:
     try:
         providers.prove(name)
     except ProviderError as error:
-        # Only who installed the build for a provider expects it.
-        expected = runtime.MADE_FOR_PROVIDER.get(name) in runtime.runtimes()
+        # Beside the CPU, only who installed the build for a provider expects it.
+        expected = name == "cpu" or runtime.MADE_FOR_PROVIDER.get(name) in runtime.runtimes()
         return Check(f"provider {name}", "broken" if expected else "note", *_split(str(error)))
     return Check(f"provider {name}", "ok", "proved by a session")
 
@@ -172,7 +164,7 @@ def _other_providers() -> Iterator[Check]:
         names = runtime.built_in()
     except RuntimeMissingError:
         return
-    yield from (_provider_beside(name) for name in names if name not in {"cpu", "cuda", "azure"})
+    yield from (_provider(name) for name in names if name not in {"cpu", "cuda", "azure"})
 
 
 def _cpus(root: Path) -> str:

@@ -311,9 +311,9 @@ async def respond(
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
-async def respond_json(scope: Scope, send: Send, content: object, *, status: int = 200) -> None:
+async def respond_json(scope: Scope, send: Send, content: object) -> None:
     """Sends an answer as JSON."""
-    await respond(scope, send, json.dumps(content, allow_nan=False).encode(), status=status)
+    await respond(scope, send, json.dumps(content, allow_nan=False).encode())
 
 
 async def respond_error(scope: Scope, send: Send, status: int, message: str) -> None:

@@ -47,13 +47,12 @@ def write_atomically(path: Path, data: bytes, what: str = "", *, advice: str = "
 
 
 @contextmanager
-def written_whole(path: Path, what: str = "", *, advice: str = "") -> Iterator[BinaryIO]:
+def written_whole(path: Path, what: str) -> Iterator[BinaryIO]:
     """A file that is written little by little, and is there when all of it is: `write_atomically` for a large one.
 
     Args:
         path: the file; its folder must exist. On any failure an old file stays as it was.
         what: what is written, for the error.
-        advice: what to do when it fails; by default what fits the cause.
 
     Yields:
         A stream to write all bytes to.
@@ -70,7 +69,7 @@ def written_whole(path: Path, what: str = "", *, advice: str = "") -> Iterator[B
                 os.fsync(file.fileno())
             temporary.replace(path)
     except OSError as error:
-        raise _write_error(f"{what} {path}".lstrip() + " cannot be written", error, advice) from error
+        raise _write_error(f"{what} {path} cannot be written", error) from error
 
 
 def write_together(contents: Mapping[Path, bytes | None], *, advice: str = "") -> None:
@@ -116,13 +115,12 @@ def write_together(contents: Mapping[Path, bytes | None], *, advice: str = "") -
         raise _write_error(f"{path} cannot be written", error, advice) from error
 
 
-def write_folder(folder: Path, contents: Mapping[str, bytes], *, advice: str = "") -> None:
+def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Writes a folder with all that is in it as one step; a folder of that name goes as a whole.
 
     Args:
         folder: the folder; the one above it must exist.
         contents: the bytes of each file, by its path in the folder, such as "1/model.onnx".
-        advice: what to do when it fails; by default what fits the cause.
 
     Raises:
         WriteError: the folder above does not exist or is read-only, or the disk is full.
@@ -144,7 +142,7 @@ def write_folder(folder: Path, contents: Mapping[str, bytes], *, advice: str = "
                 before.replace(folder)
                 raise
     except OSError as error:
-        raise _write_error(f"the folder {folder} cannot be written", error, advice) from error
+        raise _write_error(f"the folder {folder} cannot be written", error) from error
 
 
 def make_folder(folder: Path, *, advice: str = "") -> None:
@@ -276,7 +274,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _write_error(happened: str, error: OSError, advice: str) -> WriteError:
+def _write_error(happened: str, error: OSError, advice: str = "") -> WriteError:
     remedy = advice or _ADVICE.get(error.errno or 0, "check the folder and its space")
     found = WriteError(f"{happened}: {error.strerror or error}; {remedy}")
     found.errno, found.strerror = error.errno, error.strerror
