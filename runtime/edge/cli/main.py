@@ -25,6 +25,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
@@ -78,7 +79,7 @@ def commands(word: str) -> dict[str, Command]:
     registered = _registered()
     if word in registered:
         return {word: _load(registered[word])}
-    found = {name: _described(_documentation(module, name)) for name, module in BUILT_IN.items()}
+    found = {name: _described(_documentation(module).get(name, "")) for name, module in BUILT_IN.items()}
     for name, point in sorted(registered.items()):
         found.setdefault(name, _described(_help_of(point)))
     return found
@@ -105,13 +106,14 @@ def _help_of(point: "EntryPoint") -> str:
     if missing(point.name) is not None:
         return f"(not installed: edge-toolkit[{extra_of(point.name)}])"
     try:
-        return _documentation(point.module, point.attr)
+        return _documentation(point.module).get(point.attr, "")
     except (ImportError, OSError, SyntaxError, ValueError) as error:
         return f"(broken: {error})"
 
 
-def _documentation(module: str, function: str) -> str:
-    """The docstring of a function, read from the source of its module; the module is not imported.
+@cache
+def _documentation(module: str) -> dict[str, str]:
+    """The docstrings of the functions of a module by their names, read from its source; it is not imported.
 
     Raises:
         ImportError: there is no such module.
@@ -126,10 +128,8 @@ def _documentation(module: str, function: str) -> str:
     if spec is None or spec.origin is None:
         raise ImportError(f"there is no module {top}")
     source = Path(spec.origin) if not below else Path(spec.origin).parent.joinpath(*below).with_suffix(".py")
-    for statement in ast.parse(source.read_bytes()).body:
-        if isinstance(statement, ast.FunctionDef) and statement.name == function:
-            return ast.get_docstring(statement) or ""
-    return ""
+    statements = ast.parse(source.read_bytes()).body
+    return {each.name: ast.get_docstring(each) or "" for each in statements if isinstance(each, ast.FunctionDef)}
 
 
 def _described(documentation: str) -> Command:
