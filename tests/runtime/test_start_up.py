@@ -1,10 +1,14 @@
 """That the thin half stays thin: what fresh processes import, where the heavy halves could be."""
 
 import importlib.util
+import json
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
+
+from edge.batch.parts import NAME, Run
 
 HEAVY = ("torch", "torchvision", "onnx", "onnxscript", "safetensors", "edge_train", "edge_export")
 
@@ -47,3 +51,13 @@ def test_commands_that_compute_nothing_start_without_numpy_and_onnxruntime(bundl
         "try:\n    main()\nexcept SystemExit:\n    pass"
     )
     assert loaded.isdisjoint({"numpy", "onnxruntime", "PIL", "rich", *HEAVY})
+
+
+def test_a_run_is_put_together_without_numpy(tmp_path):
+    run = Run(model="lstm", bundle_sha256="", inputs=(), inputs_sha256="", shards=(0,))
+    (tmp_path / NAME).write_text(json.dumps(asdict(run)))
+    loaded = modules_after(
+        f"import sys\nsys.argv[1:] = ['merge', {str(tmp_path)!r}]\nfrom edge.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code"
+    )
+    assert loaded.isdisjoint({"numpy", "onnxruntime", "PIL"})

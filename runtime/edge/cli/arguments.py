@@ -4,13 +4,15 @@ import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.batch.run import Form, Listing, lines_of
 from edge.errors import EdgeError, InputError
 from edge.text.terminal import ProgressBar
+
+if TYPE_CHECKING:
+    from edge.batch.run import Form, Listing
 
 
 def known_provider(name: str) -> str:
@@ -67,7 +69,7 @@ class FormChoice(StrEnum):
     PARQUET = "parquet"
 
     @property
-    def literal(self) -> Form:
+    def literal(self) -> "Form":
         """The same choice as the library types it."""
         choices: dict[FormChoice, Form] = {FormChoice.JSONL: "jsonl", FormChoice.PARQUET: "parquet"}
         return choices[self]
@@ -124,7 +126,7 @@ NullOption = Annotated[
 ]
 
 
-def listing_of(images: list[str] | None, listed: Path | None, *, null: bool) -> Listing:
+def listing_of(images: list[str] | None, listed: Path | None, *, null: bool) -> "Listing":
     """The pictures that a command is asked for; says on a terminal how many were found so far.
 
     Args:
@@ -137,6 +139,7 @@ def listing_of(images: list[str] | None, listed: Path | None, *, null: bool) -> 
         EdgeError: the list cannot be read, or names none.
     """
     from edge.batch import inputs
+    from edge.batch.run import Listing, lines_of
     from edge.picture.paths import STANDARD_INPUT
 
     arguments = images or []
