@@ -117,20 +117,19 @@ def compensate_rounding(weights: Array, scale: Array, moments: Array, bits: Bits
     """
     limit = LARGEST[bits]
     order = np.argsort(-np.diag(moments), kind="stable")
-    left = weights[:, order]
-    steps = np.broadcast_to(scale, weights.shape)[:, order]
+    # A column of the weights is a row of these: what is read and written for each lies together in memory.
+    left = np.ascontiguousarray(weights.T[order])
+    steps = np.ascontiguousarray(np.broadcast_to(scale, weights.shape).T[order])
     mean = np.trace(moments) / len(moments)
     damped = moments[np.ix_(order, order)] + np.eye(len(moments)) * (DAMPING * mean if mean > 0 else 1.0)
     spread = np.linalg.cholesky(np.linalg.inv(damped)).T  # U: row k tells what column k's error asks of later ones
     rounded = np.empty(left.shape, np.int8)
-    for column in range(left.shape[1]):
-        values = np.clip(np.rint(left[:, column] / steps[:, column]), -limit, limit)
-        rounded[:, column] = values
-        error = (left[:, column] - values * steps[:, column]) / spread[column, column]
-        left[:, column + 1 :] -= error[:, None] * spread[column, column + 1 :]
-    restored = np.empty_like(rounded)
-    restored[:, order] = rounded
-    return restored
+    for column, (values, step) in enumerate(zip(left, steps, strict=True)):
+        whole = np.clip(np.rint(values / step), -limit, limit)
+        rounded[order[column]] = whole
+        error = (values - whole * step) / spread[column, column]
+        left[column + 1 :] -= spread[column, column + 1 :, None] * error
+    return np.ascontiguousarray(rounded.T)
 
 
 def int8_share(model: ModelProto) -> float:
