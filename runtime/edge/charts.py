@@ -250,7 +250,8 @@ def label_points(
     """
     drawn = axes.get_figure(root=True)
     assert drawn is not None  # axes of ours are in a figure
-    drawn.canvas.draw()  # the layout, which says where labels fall upon each other
+    if (engine := drawn.get_layout_engine()) is not None:
+        engine.execute(drawn)  # it says where labels fall upon each other
     scale = _POINTS_PER_INCH / drawn.dpi
     # Lines behind do not touch the letters; a halo of strokes would make them outlines, which nobody can select.
     paper = {"facecolor": PAPER, "alpha": 0.75, "edgecolor": "none", "pad": 0.5}

@@ -8,7 +8,7 @@ as they were drawn, and a data set of MNIST's family is as large as it should be
 import importlib.util
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,7 +44,8 @@ def nothing_fetched() -> Iterator[None]:
         return None if isinstance(state, _Unfetched) else load(self, state, *arguments, **options)
 
     nn.Module.load_state_dict = loaded  # type: ignore[assignment, method-assign]
-    _rename(original, unfetched)
+    there = dict(sys.modules)
+    holders = _rename(there.values(), original, unfetched)
     data = _data_methods()
     for owner, name, _, other in data:
         setattr(owner, name, other)
@@ -52,17 +53,21 @@ def nothing_fetched() -> Iterator[None]:
         yield
     finally:
         nn.Module.load_state_dict = load  # type: ignore[method-assign]
-        _rename(unfetched, original)
+        since = [module for name, module in list(sys.modules.items()) if there.get(name) is not module]
+        _rename([*holders, *since], unfetched, original)
         for owner, name, before, _ in data:
             setattr(owner, name, before)
 
 
-def _rename(one: Callable[..., Any], other: Callable[..., Any]) -> None:
-    """Gives every module that has a function under its usual name another in its place."""
-    for module in list(sys.modules.values()):
+def _rename(modules: Iterable[object], one: Callable[..., Any], other: Callable[..., Any]) -> list[object]:
+    """Gives every module that has a function under its usual name another in its place, and returns these modules."""
+    holders = []
+    for module in modules:
         for name in _NAMES:
             if getattr(module, "__dict__", {}).get(name) is one:
                 setattr(module, name, other)
+                holders.append(module)
+    return holders
 
 
 def _data_methods() -> list[tuple[type, str, Any, Any]]:
