@@ -65,6 +65,15 @@ def test_points_and_dashes_are_no_small_digits(digits, classifier):
     assert read.unread == ()
 
 
+@pytest.mark.parametrize("height", [16, 26])
+def test_a_short_straight_stroke_between_digits_is_no_small_one(digits, classifier, height):
+    page = sheet()
+    number(page, digits, "35", 40, 130, step=95)
+    ImageDraw.Draw(page).line((220, 134 - height, 216, 134), fill=INK, width=6)
+    number(page, digits, "26", 235, 130)
+    assert texts(page, classifier) == ["3526"]
+
+
 def test_a_dash_and_a_point_close_to_a_digit_are_no_part_of_it(digits, classifier):
     page = sheet()
     end = put(page, digits["3"], 40, 130)

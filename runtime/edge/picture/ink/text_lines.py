@@ -235,6 +235,8 @@ def _small_digits(measures: Measurements, low: Mask, tall: Integers, usual: floa
     """Low pieces that are digits of their own, a small 0 say, and neither parts of others nor signs."""
     small = low & (measures.height >= SMALL * usual) & (measures.height >= SMALL_UPRIGHT * measures.width)
     small &= measures.stroke_width <= SMALL_THICKNESS * measures.size
+    # a short straight stroke is a comma, or a part of a digit
+    small &= measures.area > SINGLE_STROKE * measures.stroke_width * measures.size
     for piece in np.flatnonzero(small).tolist():
         left, right = int(measures.left[piece]), int(measures.right[piece])
         level = (measures.top[tall] < measures.bottom[piece]) & (measures.bottom[tall] > measures.top[piece])
