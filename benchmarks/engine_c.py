@@ -29,6 +29,7 @@ from onnx.utils import Extractor
 
 from edge.bench.results import describe_machine
 from edge.bundle import shipped
+from edge.bundle.bundle import Bundle
 from edge.session import session
 from edge.text.table import aligned
 from edge_export.parity import evaluation_data
@@ -123,7 +124,7 @@ def timed(runs: dict[str, Run], count: int) -> dict[str, list[float]]:
     return times
 
 
-def _tested(model: str, source: shipped.Bundle, test: evaluation_data.Split, call: Callable) -> dict[str, object]:
+def _tested(model: str, source: Bundle, test: evaluation_data.Split, call: Callable) -> dict[str, object]:
     """Bits and accuracy on the test set."""
     found = np.empty((len(test.images), len(source.manifest.labels)), np.float32)
     for image, row in zip(test.images, found, strict=True):

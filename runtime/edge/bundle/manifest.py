@@ -50,7 +50,7 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """When an answer is none: what `edge.classifier.prediction.scores` computes lies below the threshold.
+    """When an answer is none: what `edge.classifier.prediction.Scorer` computes lies below the threshold.
 
     Attributes:
         threshold: the lowest score of an accepted image.
