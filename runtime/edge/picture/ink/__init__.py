@@ -9,6 +9,6 @@
     normalisation   the digit read again at one size, its strokes, its box, its centre: MNIST's frame
     text_lines      lines of digits, and with `lattice` the candidates where digits touch
 
-They are built on `morphology`, filters over windows. Integers wherever a
-decision hangs on the result, so that every machine decides alike.
+They are built on `morphology`, filters over windows. Integers wherever a decision hangs on the result, so that every
+machine decides alike.
 """
