@@ -79,7 +79,7 @@ WEB = ROOT / ".web-runtime"  # the two files of onnxruntime-web that a page need
 # Test files of the runtime to which it makes a difference that the extras are there: those that are skipped without an
 # extra, and those of what the heavy halves add to. The others run where a device's do, in `THIN` and `OLDEST`.
 ASKS_FOR_AN_EXTRA = re.compile(r"importorskip")
-CHANGED_BY_EXTRAS = ("test_start_up.py", "cli/test_cli.py", "cli/test_doctor.py")
+CHANGED_BY_EXTRAS = ("test_errors.py", "test_start_up.py", "cli/test_cli.py", "cli/test_doctor.py")
 
 # What hands pixels, bytes and graphs to Pillow, NumPy and ONNX Runtime: old versions say nothing about the other tests
 # that these do not say. The last bit of what NumPy computes of drawn pictures is compared in test_everywhere.py.
