@@ -28,7 +28,7 @@ Numbers = NDArray[Any]
 
 LARGEST, SCALED = (1 << 31) - 1, 1 << 29  # a sum, and what is made of it, of which two are int32
 Q12, ONE, STATE = 1 << 12, 1 << 15, 1 << 5  # a gate before tanh; 1 in Q15; parts of a step of a rectified byte
-TILE, VECTOR = 4, 32  # rows that are multiplied at once; values of the longest vector
+TILE, VECTOR, GATES = 4, 64, 16  # rows that are multiplied at once; values of the longest vector; gates in one
 NOTHING = np.zeros(1, np.float32)  # there is no empty array in C
 
 # tanh from 0 to 1/2, 1/2 to 1, ..., 15/2 to 8: the factors of a polynomial in Q15, the highest power first. Fitted,
@@ -69,7 +69,7 @@ class Layer:
     """A direction of a recurrent layer, the head of a recurrent network, or a convolution, linear layers included.
 
     Attributes:
-        matrices: a recurrent one's for each part that its cell needs apart, the last of several for the state alone.
+        matrices: a recurrent one's for each part that its cell needs apart, the state's columns first.
         sizes: the other fields of its struct in the template, by name.
     """
 
@@ -124,7 +124,7 @@ def recurrent(graph: ModelProto, precision: str, images: NDArray[np.uint8]) -> C
     first, hidden = stack.layers[0], max(layer.hidden for layer in stack.layers)
     sizes = {"LAYERS": len(layers) - 1, "DIRECTIONS": first.directions, "MATRICES": len(layers[0].matrices)}
     sizes["MEMORY"] = hidden if first.cell in ("LSTM", "GRU") else 1
-    sizes["TOTALS"] = max(sum(len(one.bias) for one in layer.matrices) for layer in layers) + TILE
+    sizes["TOTALS"] = max(sum(len(one.bias) for one in layer.matrices) for layer in layers) + GATES
     sizes["ROW"] = max(first.directions * hidden, *(layer.inputs + hidden for layer in stack.layers)) + VECTOR
     sizes["SEQUENCE"] = 28 * first.directions * hidden if len(stack.layers) > 1 else 1
     return CNetwork(precision, _cell(first).lower(), tuple(layers), sizes)
@@ -137,26 +137,26 @@ def _cell(layer: RecurrentLayer) -> str:
 def _directions(layer: RecurrentLayer, integers: QuantisedLayer | None) -> list[Layer]:
     """The directions of a layer, in integers where it has them."""
     cell, hidden, made = _cell(layer), layer.hidden, []
-    every, inputs, state = slice(None), slice(layer.inputs), slice(layer.inputs, None)
+    every, inputs, state = slice(None), slice(hidden, None), slice(hidden)
     entering, again, gates, new = layer.input_bias, layer.state_bias, slice(2 * hidden), slice(2 * hidden, None)
     parts = {
-        "GRU": [(gates, every, entering + again), (new, inputs, entering), (new, state, again)],
+        "GRU": [(new, inputs, entering), (new, state, again), (gates, every, entering + again)],
         "ReLU": [(every, inputs, entering), (every, state, again)],
     }.get(cell, [(every, every, entering + again)])
     logistic = {"LSTM": 3 * hidden, "GRU": 2 * hidden}.get(cell, 0)
     half = np.where(np.arange(len(entering[0])) < logistic, 0.5, 1.0)  # inside tanh
     unit = half * (STATE if layer.relu else Q12)
-    for direction, weights in enumerate(layer.weights if integers is None else integers.weights.transpose(0, 2, 1)):
-        matrices = []
+    for direction, whole in enumerate(layer.weights if integers is None else integers.weights.transpose(0, 2, 1)):
+        weights, matrices = np.roll(whole, hidden, 1), []  # the state first
         for rows, columns, biases in parts:
             own, bias = weights[rows, columns], biases[direction, rows]
             if integers is None:
                 matrices.append(_floats(own * half[rows, None], bias * half[rows]))
                 continue
             scale = (integers.state_scale if columns == state else integers.input_scale)[direction, rows]
-            zeros = np.repeat([integers.input.zero_point, integers.state.zero_point], [layer.inputs, hidden])[columns]
+            zeros = np.repeat([integers.state.zero_point, integers.input.zero_point], [hidden, layer.inputs])[columns]
             exact = scale.astype(np.float64)
-            fill = VECTOR if columns == inputs else 16  # what a vector takes of the state behind inputs meets zeros
+            fill = VECTOR if columns == state else 16  # what a vector takes of the inputs behind a state meets zeros
             matrices.append(_integers(own, bias / exact, exact * unit[rows], zeros, fill))
         made.append(Layer(tuple(matrices), {"width": layer.inputs, "hidden": hidden, "backwards": direction}))
     return made

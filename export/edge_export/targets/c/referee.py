@@ -65,16 +65,16 @@ def _run(cell: str, layer: Layer, rows: Numbers) -> Numbers:
     hidden, width, exact, count = layer.sizes["hidden"], layer.sizes["width"], rows.dtype != np.float32, len(rows)
     row, sequence = np.zeros((count, width + hidden), rows.dtype), np.zeros((count, 28, hidden), rows.dtype)
     memory = np.zeros((count, hidden), rows.dtype)
-    row[:, width:] = -128 if exact and cell == "relu" else 0
-    read = [row] * (len(layer.matrices) - 1 or 1) + [row[:, width:]]
+    row[:, :hidden] = -128 if exact and cell == "relu" else 0
+    read = [row[:, hidden:]] * (len(layer.matrices) > 1) + [row, row]
     for at in range(28)[:: -1 if layer.sizes["backwards"] else 1]:
-        row[:, :width] = rows[:, at]
+        row[:, hidden:] = rows[:, at]
         found = [_products(matrix, values) for matrix, values in zip(layer.matrices, read, strict=False)]
         gates = np.concatenate(found, axis=1).astype(rows.dtype)
         own, memory = _step(cell, [gates[:, k : k + hidden] for k in range(0, 4 * hidden, hidden)], memory)
         if exact:
             own = np.clip((own + 16) >> 5, 0, 255) - 128 if cell == "relu" else (own * 127 + ONE // 2) >> 15
-        row[:, width:] = sequence[:, at] = own
+        row[:, :hidden] = sequence[:, at] = own
     return sequence
 
 
@@ -94,7 +94,7 @@ def _step(cell: str, gates: list[Numbers], memory: Numbers) -> tuple[Numbers, Nu
         memory = rounded(opened(kept) * memory + (product >> 4 if exact else product))
         return rounded(opened(shown) * tanh(2 * memory if exact else memory)), memory
     if cell == "gru":
-        update, reset, new, again = gates
+        new, again, update, reset = gates
         fresh = tanh(new + rounded(opened(reset) * again))
         memory = fresh + rounded(opened(update) * (memory - fresh))
         return memory, memory

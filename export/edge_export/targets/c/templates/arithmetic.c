@@ -54,25 +54,34 @@ struct matrix {
    adds up the sums of four rows. All of it is exact, so that every way gives the same bits. */
 #if defined(__AVX2__) && !defined(PLAIN)
 #include <immintrin.h>
+#define load(x) _mm256_loadu_si256((const __m256i *)(const void *)(x))
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#define VNNI  /* wants a factor without a sign: `dot` adds 128 to a weight, `excess` takes that off, once for all rows */
+enum { WIDTH = 64 };
+typedef __m512i sums, bytes;
+#define take(x) _mm512_loadu_si512((const void *)(x))
+#define dot(sum, x, weights) _mm512_dpbusd_epi32(sum, _mm512_xor_si512(weights, _mm512_set1_epi8(-128)), x)
+#define excess(sum, x) _mm512_sub_epi32(sum, _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(-128), x))
+#define pairs(a, b, bits) _mm512_add_epi32(_mm512_unpacklo_epi##bits(a, b), _mm512_unpackhi_epi##bits(a, b))
+#define halves(sum) _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1))
+#else
 enum { WIDTH = 32 };
 typedef __m256i sums, bytes;
-#define take(x) _mm256_loadu_si256((const __m256i *)(const void *)(x))
+#define take load
 static sums dot(sums sum, bytes x, bytes weights)  /* |x| times weights with the sign of x: a pair of them fits 16 bits */
 {
-    const __m256i sizes = _mm256_abs_epi8(x), signs = _mm256_sign_epi8(weights, x);
-#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
-    return _mm256_dpbusd_epi32(sum, sizes, signs);
-#else
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(sizes, signs), _mm256_set1_epi16(1)));
-#endif
+    const __m256i products = _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8(weights, x));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(products, _mm256_set1_epi16(1)));
 }
+#define pairs(a, b, bits) _mm256_add_epi32(_mm256_unpacklo_epi##bits(a, b), _mm256_unpackhi_epi##bits(a, b))
+#define halves(sum) sum
+#endif
 static __m128i added(__m256i lanes)
 {
     return _mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
 }
-#define pairs(a, b, bits) _mm256_add_epi32(_mm256_unpacklo_epi##bits(a, b), _mm256_unpackhi_epi##bits(a, b))
 #define give(totals, a, b, c, d) \
-    _mm_storeu_si128((__m128i *)(void *)(totals), added(pairs(pairs(a, b, 32), pairs(c, d, 32), 64)))
+    _mm_storeu_si128((__m128i *)(void *)(totals), added(halves(pairs(pairs(a, b, 32), pairs(c, d, 32), 64))))
 #elif defined(__aarch64__) && defined(__ARM_NEON) && !defined(PLAIN)
 #include <arm_neon.h>
 enum { WIDTH = 16 };
@@ -118,8 +127,13 @@ typedef int32_t sums, bytes;
    left of a row: there is a zero in it, or in x. */
 static inline void multiply(struct matrix m, const value *x, total *totals)
 {
+    sums start = {0};
+#ifdef excess
+    for (int k = 0; k < m.columns; k += WIDTH)
+        start = excess(start, take(x + k));
+#endif
     for (int r = 0; r < m.rows; r += 4, m.weights += 4 * m.columns) {
-        sums a = {0}, b = {0}, c = {0}, d = {0};
+        sums a = start, b = start, c = start, d = start;
         for (int k = 0; k < m.columns; k += WIDTH) {
             const bytes values = take(x + k);
             a = dot(a, values, take(m.weights + k));

@@ -1,12 +1,12 @@
 /*== recurrent ==*/
 struct layer {  /* of one direction; the head is the last */
-    struct matrix matrices[MATRICES];  /* the last one of several takes the state alone */
+    struct matrix matrices[MATRICES];  /* of several, the first takes what enters alone, the second the state */
     int width, hidden, backwards;  /* `width` values of a row enter */
 };
 
 struct work {
     total gates[TOTALS], memory[MEMORY];  /* what a cell keeps beside its state */
-    value row[ROW];  /* what enters the layer, its state behind it, and zeros */
+    value row[ROW];  /* the state of a layer, what enters it behind that, and zeros */
 };
 
 static const struct layer layers[LAYERS + 1];
@@ -58,30 +58,36 @@ static void squash(float *numbers, int count)
 #define as_byte(state) ((value)(((state) * 127 + 16384) >> 15))  /* 127 steps to 1 */
 static const int16_t TANH[64];
 
-/* numbers[i] = tanh(numbers[i]), Q12 within (-8, 8) to Q15: for each half a polynomial of degree 3, within 1.1e-4. */
+/* numbers[i] = tanh(numbers[i]), Q12 within (-8, 8) to Q15: for each half a polynomial of degree 3, within 1.1e-4.
+   AVX2 takes up to 15 numbers behind them along: they are the last gates, or become them, and there is room. */
 static void squash(int32_t *numbers, int count)
 {
-    int i = 0;
 #if defined(__AVX2__) && !defined(PLAIN)
-    for (; i + 16 <= count; i += 16) {
+    for (int i = 0; i < count; i += 16) {
         __m256i *place = (__m256i *)(void *)(numbers + i), y = {0};
-        const __m256i x = _mm256_max_epi16(_mm256_packs_epi32(take(place), take(place + 1)), _mm256_set1_epi16(-32767));
+        const __m256i x = _mm256_max_epi16(_mm256_packs_epi32(load(place), load(place + 1)), _mm256_set1_epi16(-32767));
         const __m256i size = _mm256_abs_epi16(x), t = _mm256_srli_epi16(_mm256_slli_epi16(size, 5), 1);
+#ifndef VNNI
         const __m256i part = _mm256_mullo_epi16(_mm256_srli_epi16(size, 11), _mm256_set1_epi16(0x0202));
         const __m256i entry = _mm256_add_epi16(part, _mm256_set1_epi16(0x0100));  /* its two bytes in half of a row */
+#endif
         for (int k = 0; k < 64; k += 16) {
+#ifdef VNNI
+            const __m256i factors = _mm256_permutexvar_epi16(_mm256_srli_epi16(size, 11), load(TANH + k));
+#else
             const __m128i *row = (const __m128i *)(const void *)(TANH + k);
             const __m256i low = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128(row)), entry);
             const __m256i high = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128(row + 1)), entry);
             const __m256i factors = _mm256_blendv_epi8(low, high, _mm256_cmpgt_epi16(size, _mm256_set1_epi16(16383)));
+#endif
             y = _mm256_add_epi16(_mm256_mulhrs_epi16(y, t), factors);
         }
         y = _mm256_sign_epi16(y, x);
         _mm256_storeu_si256(place, _mm256_unpacklo_epi16(y, _mm256_srai_epi16(y, 15)));
         _mm256_storeu_si256(place + 1, _mm256_unpackhi_epi16(y, _mm256_srai_epi16(y, 15)));
     }
-#endif
-    for (; i < count; ++i) {
+#else
+    for (int i = 0; i < count; ++i) {
         const int32_t low = numbers[i] < -32767 ? -32767 : numbers[i], x = low > 32767 ? 32767 : low;
         const int32_t size = x < 0 ? -x : x, t = size & 2047;
         const int16_t *factor = TANH + (size >> 11);
@@ -90,6 +96,7 @@ static void squash(int32_t *numbers, int count)
         y = ((y * t + 1024) >> 11) + factor[48];
         numbers[i] = x < 0 ? -y : y;
     }
+#endif
 }
 
 /*== lstm ==*/
@@ -112,11 +119,12 @@ static void step(struct work *work, value *state, int n)
 /*== gru ==*/
 static void step(struct work *work, value *state, int n)
 {
-    total *update = work->gates, *reset = update + n, *fresh = reset + n, *again = fresh + n, *exact = work->memory;
+    total *new = work->gates, *again = new + n, *update = again + n, *reset = update + n, *exact = work->memory;
+    total *fresh = reset;
     squash(update, 2 * n);
     for (int i = 0; i < n; ++i) {
         const wide weighed = (wide)opened(reset[i]) * again[i];
-        fresh[i] = fresh[i] + rounded(weighed);
+        fresh[i] = new[i] + rounded(weighed);
     }
     squash(fresh, n);
     for (int i = 0; i < n; ++i) {
@@ -153,7 +161,7 @@ void @name@_logits(const uint8_t image[784], float logits[@NAME@_CLASSES])
     for (int l = 0; l < LAYERS; ++l) {
         const struct layer layer = layers[l];
         const int n = layer.hidden, place = l % DIRECTIONS * n, depth = l / DIRECTIONS;
-        value *state = work.row + layer.width;
+        value *state = work.row;
         work = (struct work){0};
         for (int i = 0; i < n; ++i)
             state[i] = as_byte(0);
@@ -161,9 +169,9 @@ void @name@_logits(const uint8_t image[784], float logits[@NAME@_CLASSES])
             const int row = layer.backwards ? 27 - t : t, at = row * layer.width;
             total *gates = work.gates;
             for (int i = 0; i < layer.width; ++i)
-                work.row[i] = depth ? sequences[depth % 2][at + i] : of_pixel(image[at + i]);
+                state[n + i] = depth ? sequences[depth % 2][at + i] : of_pixel(image[at + i]);
             for (int p = 0; p < MATRICES; gates += layer.matrices[p++].rows) {
-                multiply(layer.matrices[p], p && p == MATRICES - 1 ? state : work.row, gates);
+                multiply(layer.matrices[p], MATRICES > 1 && p == 0 ? state + n : state, gates);
                 for (int i = 0; i < layer.matrices[p].rows; ++i)
                     gates[i] = (total)scaled(gates, layer.matrices[p], i);
             }
