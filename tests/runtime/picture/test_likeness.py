@@ -129,8 +129,8 @@ def test_an_image_that_is_ready_is_judged_by_the_model_alone(images):
 
 
 def test_no_trait_decides_alone_without_end():
-    usual = Traits(0.5, 0.5, 1.2, 1.5, 0.0, 0.0)
+    usual = Traits(0.5, 0.5, 1.2, 1.5, 0.0, 0.0, -3.0)
     assert cost(usual) == 0
     assert cost(usual._replace(enclosed=0.05)) < cost(usual._replace(enclosed=0.1)) < MOST
     assert cost(usual._replace(enclosed=1e6)) == MOST
-    assert cost(Traits(*[1e6] * 6)) == 6 * MOST
+    assert cost(Traits(*[1e6] * 7)) == 7 * MOST

@@ -7,6 +7,8 @@
     components      connected components and their measurements
     digit           how much each piece of the ink looks like a digit, which are the digit, and how many there are
     normalisation   the digit read again at one size, its strokes, its box, its centre: MNIST's frame
+    likeness        how much the picture looks like one of a written digit
+    opinion         what a small network says of the image: whether it shows a digit at all
     text_lines      lines of digits, and with `lattice` the candidates where digits touch
 
 They are built on `morphology`, filters over windows. Integers wherever a decision hangs on the result, so that every
