@@ -34,6 +34,7 @@ needs_compiler = pytest.mark.skipif(
 RECURRENT = ["lstm", "bilstm-2", "gru", "bigru-2", "rnn", "rnn-relu", "birnn-relu-2"]
 CHAINS = ["cnn", "mlp"]
 WIDE = Recurrent("gru", hidden=20, layers=2, bidirectional=True)  # 40 inputs of its second layer fill no vectors
+NARROW = Recurrent("gru", hidden=3)  # its gates are fewer than a vector of them
 STRICT = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror")
 
 
@@ -43,7 +44,8 @@ def networks(converted, drawn, digits):
 
     @functools.cache
     def make(kind, precision):
-        graph = conversion.convert(drawn(WIDE)).model if kind == "wide" else converted(kind)[1].model
+        own = {"wide": WIDE, "narrow": NARROW}.get(kind)
+        graph = conversion.convert(drawn(own)).model if own else converted(kind)[1].model
         found = matrices.recurrent(graph, precision, digits.images)
         if found is None:
             graph = blocks.build(graph, digits.images, 7) if precision == "int8" else graph
@@ -139,7 +141,8 @@ def test_compiled_c_has_the_bits_of_the_referee(kind, precision, everything, ima
 
 @needs_compiler
 def test_the_fast_path_of_this_machine_has_the_same_bits(written, images, tmp_path):
-    made = [written(kind, "int8") for kind in ("lstm", "cnn", "wide")]  # the others have the same products and tanh
+    kinds = ("lstm", "cnn", "wide", "narrow")  # the others have the same products and tanh
+    made = [written(kind, "int8") for kind in kinds]
     loaded = library([source for source, _ in made], tmp_path, "-march=native")
     for source, found in made:
         np.testing.assert_array_equal(logits(loaded, source, images), referee.logits(found, images))
