@@ -5,8 +5,8 @@
 Pages are those of `hard_sheets.py`, with print and signs of the half that is for fitting, and usual ones of
 `strips.py`, of MNIST's training digits and of the stroke generator; lstm-int8 and cnn-int8 read them. Each word is an
 example, a number if more than half of its ink was drawn as digits, and counts as often as it has signs; a number counts
-twice, because a digit that is lost is worse than a letter that is read. The fit is a logistic regression by Newton's
-method.
+half as much again, because a digit that is lost is worse than a letter that is read. The fit is a logistic regression
+by Newton's method.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from edge_train.data import published
 
 SEED: Final = 74_001
 MODELS: Final = ("lstm-int8", "cnn-int8")
-OF_A_NUMBER: Final = 2.0  # how much more a digit that is lost counts than a letter that is read
+OF_A_NUMBER: Final = 1.5  # how much more a digit that is lost counts than a letter that is read
 PENALTY: Final = 1.0  # of the squares of the weights, features in units of their deviation
 STEPS: Final = 30
 
@@ -53,8 +53,8 @@ def main() -> int:
             signs = find_signs(grey, classifier)
             for line in signs.lines:
                 for word in find_words(line, WORD_GAP * signs.digit_height):
-                    drawn = [drawn_share(signs.bounds(blob), ink, digits) for blob, _ in word]
-                    areas = [np.count_nonzero(blob.mask) for blob, _ in word]
+                    drawn = [drawn_share(signs.bounds(sign.blob), ink, digits) for sign in word]
+                    areas = [np.count_nonzero(sign.blob.mask) for sign in word]
                     shares.append(np.average(drawn, weights=areas))
                     counts.append(len(word))
                     of_word = word_features(word, line, signs.digit_height, classifier)

@@ -200,9 +200,9 @@ def _parted(
     line: list[Sign], height: float, classifier: Classifier
 ) -> tuple[list[tuple[Blob, Prediction]], list[Blob]]:
     """The digits of a line, and what is none: words that are no numbers, what is wide and rejected."""
-    of_numbers = {id(blob) for blob, _ in find_numbers(line, height, classifier)}
+    of_numbers = {id(sign.blob) for sign in find_numbers(line, height, classifier)}
     digits, left_out = [], []
-    for blob, prediction in line:
+    for blob, prediction, _ in line:
         if prediction is not None and id(blob) in of_numbers and not _is_wide(blob, prediction):
             digits.append((blob, prediction))
         else:

@@ -3,13 +3,14 @@
 Where digits touch, the cheapest way through a lattice of cuts is taken. A model that was trained with two digits side
 by side as outliers rejects them: what it rejects as one digit and reads well as two is two.
 
-Letters, print and drawn signs are read as digits, too, but as odd ones, and their ink differs from that of digits: a
-logistic regression over a whole word tells them apart. One sign is too little for that, and a line may hold both.
+Letters, print and drawn signs are read as digits, too, but as odd ones, a second opinion takes them for none, and their
+ink differs from that of digits: a logistic regression over a whole word tells them apart. One sign is too little for
+that, and a line may hold both.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from math import exp, log
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from edge.bundle.input import DIGITS
 from edge.picture.ink.binarisation import resize
 from edge.picture.ink.lattice import MOST_ODD, Blob, Lattice, can_be_cut, doubt, is_sound
 from edge.picture.ink.normalisation import BOX, FINENESS, adjust_stroke_width, fit_frame, strokes_crossed
+from edge.picture.ink.opinion import oddness
 from edge.picture.luminance import Grey, Mask
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ LEAST_HEIGHT: Final = 0.78  # of all the ink
 
 WORD_GAP: Final = 0.35  # usual heights of a digit: wider gaps part words
 UNREAD_DOUBT: Final = 2.0  # of what is left out: as of a sign that is read at 0.14
+MOST_OPINION: Final = 4.0  # of the logarithm of the odds, either way, and of what is left out: letters have 3.9
 # Letters stand closer to each other than a word to a number; and what is so far beyond the threshold of rejection is
 # clearly no digit: of 1360 digits on drawn pages 1.5 % are beyond the threshold and 0.7 % beyond this, of letters 77 %.
 WIDE_GAP: Final = 0.45
@@ -39,18 +42,30 @@ NEAR: Final = 0.5  # usual heights, between two signs: so much further, what is 
 
 # Fitted by `benchmarks/word_weights.py`, with the features of `word_features`; above 0 a word is a number.
 WEIGHTS: Final = {
-    "doubt": -1.56,
-    "oddity": -7.50,
-    "strokes across": -2.52,
-    "strokes down": 1.31,
-    "lowness": -15.44,
-    "width": 6.92,
-    "alone": 4.11,
-    "oddity beside": -5.88,
+    "doubt": -1.89,
+    "oddity": -2.48,
+    "opinion": -0.98,
+    "strokes down": 1.71,
+    "lowness": -19.09,
+    "width": 5.18,
+    "alone": 2.73,
+    "oddity beside": -4.55,
 }
-BIAS: Final = 4.29
+BIAS: Final = -2.06
 
-Sign = tuple[Blob, "Prediction | None"]  # some ink, and what it is read as; None where it is left out
+
+class Sign(NamedTuple):
+    """What one sign of a line is taken for.
+
+    Attributes:
+        blob: its ink.
+        prediction: what it is read as; None where it is left out.
+        opinion: by a second opinion, the logarithm of the odds that it is no digit, at most `MOST_OPINION` either way.
+    """
+
+    blob: Blob
+    prediction: "Prediction | None"
+    opinion: float
 
 
 def read_lines(
@@ -65,33 +80,34 @@ def read_lines(
         classifier: a model of single digits.
 
     Yields:
-        For each line its ink from left to right, each with what it is read as, or None where it is left out.
+        For each line its signs from left to right.
 
     Raises:
         ProviderError: onnxruntime failed.
     """
 
-    def predictions(blobs: Sequence[Blob]) -> "list[Prediction]":
-        return classifier.predictions(np.stack([seen_as(blob) for blob in blobs])) if blobs else []
+    def looks(blobs: Sequence[Blob]) -> "list[tuple[Prediction, Grey]]":
+        images = [seen_as(blob) for blob in blobs]
+        return list(zip(classifier.predictions(np.stack(images)), images, strict=True)) if images else []
 
     # cuts take time, and most ink that is wide enough for them is one digit
     wide = [(at, place) for at, line in enumerate(lines) for place, blob in enumerate(line) if can_be_cut(blob, height)]
-    first = dict(zip(wide, predictions([lines[at][place] for at, place in wide]), strict=True))
-    sound = {key for key, each in first.items() if is_sound(each.confidence, oddity(each, classifier))}
+    first = dict(zip(wide, looks([lines[at][place] for at, place in wide]), strict=True))
+    sound = {key for key, (each, _) in first.items() if is_sound(each.confidence, oddity(each, classifier))}
     lattices = [
         Lattice(line, height, {place for place in range(len(line)) if (at, place) in sound})
         for at, line in enumerate(lines)
     ]
-    seen: list[dict[int, Prediction]] = [{} for _ in lines]
-    for (at, place), prediction in first.items():
+    seen: list[dict[int, tuple[Prediction, Grey]]] = [{} for _ in lines]
+    for (at, place), look in first.items():
         if (index := lattices[at].whole(place)) is not None:
-            seen[at][index] = prediction
+            seen[at][index] = look
     while True:
         paths = [
             lattice.cheapest_path(
                 {
                     index: doubt(each.confidence, oddity(each, classifier), lattice.candidates[index].digits)
-                    for index, each in known.items()
+                    for index, (each, _) in known.items()
                 }
             )
             for lattice, known in zip(lattices, seen, strict=True)
@@ -105,10 +121,19 @@ def read_lines(
         if not unseen:
             break
         blobs = [lattices[at].blob(lattices[at].candidates[index]) for at, index in unseen]
-        for (at, index), prediction in zip(unseen, predictions(blobs), strict=True):
-            seen[at][index] = prediction
+        for (at, index), look in zip(unseen, looks(blobs), strict=True):
+            seen[at][index] = look
     for lattice, path, known in zip(lattices, paths, seen, strict=True):
-        yield [(lattice.blob(lattice.candidates[index]), known.get(index)) for index in path]
+        yield [_sign(lattice.blob(lattice.candidates[index]), known.get(index), classifier) for index in path]
+
+
+def _sign(blob: Blob, look: "tuple[Prediction, Grey] | None", classifier: "Classifier") -> Sign:
+    """What a sign is taken for; of labels that are no digits there is no second opinion."""
+    if look is None:
+        return Sign(blob, None, MOST_OPINION)
+    prediction, image = look
+    odds = oddness(image) if classifier.manifest.labels == DIGITS else -MOST_OPINION
+    return Sign(blob, prediction, min(MOST_OPINION, max(-MOST_OPINION, odds)))
 
 
 def oddity(prediction: "Prediction", classifier: "Classifier") -> float:
@@ -151,7 +176,7 @@ def count_digits(image: Grey, classifier: "Classifier") -> int:
         and not each.rejected
         and each.confidence >= LEAST_CONFIDENCE
         and part.height >= LEAST_HEIGHT * blob.height
-        for part, each in reading
+        for part, each, _ in reading
     ]
     return len(sound) if all(sound) else 1
 
@@ -176,11 +201,11 @@ def find_words(line: Sequence[Sign], gap: float) -> list[list[Sign]]:
     """
     words: list[list[Sign]] = []
     end = 0
-    for blob, prediction in line:
-        if not words or blob.left - end > gap:
+    for sign in line:
+        if not words or sign.blob.left - end > gap:
             words.append([])
-        words[-1].append((blob, prediction))
-        end = max(end, blob.left + blob.width)
+        words[-1].append(sign)
+        end = max(end, sign.blob.left + sign.blob.width)
     return words
 
 
@@ -196,12 +221,12 @@ def find_numbers(line: Sequence[Sign], height: float, classifier: "Classifier") 
     found = [sign for word in words if _is_number(word_features(word, line, height, classifier)) for sign in word]
     wide_words = find_words(line, WIDE_GAP * height)
     letters = [word for word in wide_words if len(wide_words) > 1 and _is_mostly_none(word, classifier)]
-    return [sign for sign in found if not any(sign[0] is blob for word in letters for blob, _ in word)]
+    return [sign for sign in found if not any(sign is other for word in letters for other in word)]
 
 
 def _is_mostly_none(word: Sequence[Sign], classifier: "Classifier") -> bool:
     """Whether most of several signs are clearly no digits: then one like a digit, an O say, is none either."""
-    none = sum(_limited_oddity(prediction, classifier) > CLEARLY for _, prediction in word)
+    none = sum(_limited_oddity(sign.prediction, classifier) > CLEARLY for sign in word)
     return len(word) > 1 and none >= MOSTLY * len(word)
 
 
@@ -222,17 +247,17 @@ def word_features(
 
     Returns:
         The means over the signs of the word: doubt, the negative logarithm of the confidence; oddity, from 0 to
-        `MOST_ODD`; how many strokes a row with ink crosses, and a column; lowness, by how much the ink is lower
-        than usual, in usual heights; width over height. And of a word of one sign, alone, 1, and how odd the rest of
-        the line is, what is near counting more.
+        `MOST_ODD`; the second opinion; how many strokes a column with ink crosses; lowness, by how much the ink is
+        lower than usual, in usual heights; width over height. And of a word of one sign, alone, 1, and how odd the rest
+        of the line is, what is near counting more.
     """
-    blobs = [blob for blob, _ in word]
-    odd = [_limited_oddity(prediction, classifier) for _, prediction in word]
-    doubts = [UNREAD_DOUBT if prediction is None else -log(prediction.confidence) for _, prediction in word]
+    blobs = [sign.blob for sign in word]
+    odd = [_limited_oddity(sign.prediction, classifier) for sign in word]
+    doubts = [UNREAD_DOUBT if sign.prediction is None else -log(sign.prediction.confidence) for sign in word]
     return {
         "doubt": _mean(doubts),
         "oddity": _mean(odd),
-        "strokes across": _mean([strokes_crossed(blob.mask.T) for blob in blobs]),
+        "opinion": _mean([sign.opinion for sign in word]),
         "strokes down": _mean([strokes_crossed(blob.mask) for blob in blobs]),
         "lowness": _mean([max(0.0, 1 - blob.height / height) for blob in blobs]),
         "width": _mean([blob.width / blob.height for blob in blobs]),
@@ -253,7 +278,7 @@ def _limited_oddity(prediction: "Prediction | None", classifier: "Classifier") -
 def _oddity_beside(blob: Blob, line: Sequence[Sign], height: float, classifier: "Classifier") -> float:
     """How odd the other signs of a line are, what is near counting more; 0 where there is none."""
     total = weights = 0.0
-    for other, prediction in line:
+    for other, prediction, _ in line:
         if other is not blob:
             gap = max(0, other.left - blob.left - blob.width, blob.left - other.left - other.width)
             weight = exp(-gap / (NEAR * height))

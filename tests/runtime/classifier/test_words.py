@@ -1,10 +1,14 @@
 """Which words of a line are numbers: by how odd their signs are, how high, and what stands beside them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from edge.bundle.input import DIGITS
+from edge.classifier import signs
 from edge.classifier.prediction import Prediction
-from edge.classifier.signs import WEIGHTS, find_numbers, find_words, word_features
+from edge.classifier.signs import MOST_OPINION, WEIGHTS, Sign, find_numbers, find_words, read_lines, word_features
 from edge.picture.ink.lattice import Blob
 
 HEIGHT = 40.0
@@ -23,21 +27,21 @@ def ink(left, *, high=40, wide=24):
 def sign(classifier):
     """Gives a sign of that oddity, 1 being the threshold of rejection."""
 
-    def make(left, oddity=0.0, *, confidence=1.0, high=40):
+    def make(left, oddity=0.0, *, confidence=1.0, high=40, opinion=None):
         score = oddity * classifier.manifest.rejection.threshold
-        return ink(left, high=high, wide=24 if high > 20 else 12), Prediction(
-            "0", confidence, (), (), MODEL, "cpu", score, oddity > 1
-        )
+        prediction = Prediction("0", confidence, (), (), MODEL, "cpu", score, oddity > 1)
+        odds = 4 * (oddity - 1) if opinion is None else opinion  # of most signs both say the same
+        return Sign(ink(left, high=high, wide=24 if high > 20 else 12), prediction, odds)
 
     return make
 
 
-def lefts(signs):
-    return [blob.left for blob, _ in signs]
+def lefts(word):
+    return [sign.blob.left for sign in word]
 
 
 def test_a_line_is_cut_where_it_is_blank():
-    line = [(ink(left), None) for left in (0, 30, 80, 110)]
+    line = [Sign(ink(left), None, MOST_OPINION) for left in (0, 30, 80, 110)]
     assert [lefts(word) for word in find_words(line, 20)] == [[0, 30], [80, 110]]
     assert [lefts(word) for word in find_words(line, 30)] == [[0, 30, 80, 110]]
     assert find_words([], 20) == []
@@ -48,6 +52,24 @@ def test_plain_signs_are_a_number_and_odd_ones_are_none(sign, classifier):
     assert find_numbers(plain, HEIGHT, classifier) == plain
     odd = [sign(left, 1.3, confidence=0.5) for left in (0, 30, 60)]
     assert find_numbers(odd, HEIGHT, classifier) == []
+
+
+def test_what_the_model_finds_somewhat_odd_is_for_the_second_opinion_to_tell(sign, classifier):
+    digits, letters = (
+        [sign(left, 0.7, opinion=odds) for left in (0, 30, 60)] for odds in (-MOST_OPINION, MOST_OPINION)
+    )
+    assert find_numbers(digits, HEIGHT, classifier) == digits
+    assert find_numbers(letters, HEIGHT, classifier) == []
+
+
+@pytest.mark.parametrize(("labels", "opinion"), [(DIGITS, MOST_OPINION), (("a", "b"), -MOST_OPINION)])
+def test_of_labels_that_are_no_digits_there_is_no_second_opinion(labels, opinion, monkeypatch):
+    monkeypatch.setattr(signs, "oddness", lambda image: 9.0)
+    said = Prediction(labels[0], 1.0, (), (), MODEL, "cpu", None, rejected=False)
+    manifest = SimpleNamespace(labels=labels, rejection=None)
+    classifier = SimpleNamespace(manifest=manifest, predictions=lambda images: [said] * len(images))
+    ((sign,),) = read_lines([[ink(0)]], HEIGHT, lambda blob: np.zeros((28, 28), np.uint8), classifier)
+    assert (sign.prediction, sign.opinion) == (said, opinion)
 
 
 def test_each_word_is_judged_by_itself(sign, classifier):
@@ -74,14 +96,15 @@ def test_one_like_a_digit_among_letters_is_none(sign, classifier):
 
 
 def test_features_are_means_over_the_signs_of_a_word(sign, classifier):
-    line = [sign(0, 0.5), sign(30, 1.0, confidence=0.5, high=20), (ink(200), None)]
+    line = [sign(0, 0.5), sign(30, 1.0, confidence=0.5, high=20, opinion=1.0), Sign(ink(200), None, MOST_OPINION)]
     found = word_features(line[:2], line, HEIGHT, classifier)
     assert list(found) == list(WEIGHTS)
     assert found["oddity"] == pytest.approx(0.75)
     assert found["doubt"] == pytest.approx(np.log(2) / 2)
     assert found["lowness"] == pytest.approx(0.25)
     assert found["width"] == pytest.approx((24 / 40 + 12 / 20) / 2)
-    assert found["strokes across"] == pytest.approx(((8 + 2 * 32) / 40 + (8 + 2 * 12) / 20) / 2)
+    assert found["strokes down"] == pytest.approx(((8 + 2 * 16) / 24 + (8 + 2 * 4) / 12) / 2)
+    assert found["opinion"] == pytest.approx((-2.0 + 1.0) / 2)
     assert (found["alone"], found["oddity beside"]) == (0, 0)
     alone = word_features(line[2:], line, HEIGHT, classifier)
     assert alone["alone"] == 1
