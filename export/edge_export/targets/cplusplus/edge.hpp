@@ -74,7 +74,7 @@ struct Evidence {
   std::size_t max_flips = 0;
 };
 
-/// When an answer is none, as `edge.classifier.rejection` computes it.
+/// When an answer is none, as `edge.classifier.prediction` computes it.
 struct Rejection {
   double threshold = 0;
   std::array<double, 2> energy{};    ///< Median and spread of usual digits.

@@ -251,7 +251,7 @@ export class Bundle {
     return Math.max(...expected.map((right, at) => Math.abs(scores[at] - right) / Math.max(Math.abs(right), 1)));
   }
 
-  /** As `edge.classifier.rejection` computes it, where the graph does not give it. */
+  /** As `edge.classifier.prediction` computes it, where the graph does not give it. */
   #scores(found, logits, count) {
     if (found.score) return Float64Array.from(found.score.data);
     const rule = this.manifest.rejection;
